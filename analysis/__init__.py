@@ -1,0 +1,1 @@
+"""What the aligned descriptions are worth: accuracy, judge verdicts, breakdown and report."""

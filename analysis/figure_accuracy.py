@@ -1,0 +1,187 @@
+"""Zero-shot accuracy of each arm as bars, and beside them the difference to the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from analysis import svg
+from analysis.accuracy import ARMS
+from analysis.breakdown import GROUPS
+from analysis.pooling import Difference, Pooled, SeedResult, accuracy_difference, accuracy_of
+from analysis.wording import ARM_NAMES, count, percent, points, significance
+
+
+class Row(NamedTuple):
+    """One arm.
+
+    Attributes:
+        arm: Names the colour.
+        name: As shown.
+        accuracy: `None` if the arm has no texts.
+        difference: To the templates; `None` for the templates themselves.
+        is_part: Whether the arm is a part of EX2's descriptions.
+        fallback: Classes without such a text, the most of any seed.
+    """
+
+    arm: str
+    name: str
+    accuracy: Pooled | None
+    difference: Difference | None
+    is_part: bool
+    fallback: int
+
+
+def accuracy_rows(results: Sequence[SeedResult]) -> list[Row]:
+    """Collect what the figure and its table show."""
+    return [
+        Row(
+            arm,
+            ARM_NAMES[arm],
+            accuracy_of(results, arm),
+            accuracy_difference(results, arm, "templates") if arm != "templates" else None,
+            arm in GROUPS,
+            max(
+                (len(r.accuracy["arms"][arm]["fallback_classes"]) for r in results if r.accuracy["arms"][arm]),
+                default=0,
+            ),
+        )
+        for arm in ARMS
+    ]
+
+
+def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
+    """Draw the arms.
+
+    Args:
+        rows: From `accuracy_rows`.
+
+    Returns:
+        A wide drawing with a second panel of differences, and a narrow one (for phones).
+    """
+    said = [f"{row.name}: {percent(row.accuracy)}" for row in rows if row.accuracy]
+    return _wide(rows, "; ".join(said)), _narrow(rows, "; ".join(said))
+
+
+def _wide(rows: Sequence[Row], description: str) -> Markup:
+    top, step, bar = 42.0, 46.0, 20.0
+    left, unit = 190.0, 2.9  # of the bars; pixels per per cent
+    bottom = top + step * len(rows) + 6
+    parts = [svg.text(left, 16, f"Accuracy{_images(rows)}", "strong")]
+    parts += _percent_axis(left, unit, top - 10, bottom)
+    templates = next((row.accuracy for row in rows if row.arm == "templates"), None)
+    if templates:
+        x = left + 100 * templates.value * unit
+        parts.append(svg.line((x, top - 8), (x, bottom - 4), "mark"))
+    low, high, scale = _difference_scale(rows, 200.0)
+    origin = 652.0 - low * scale
+    parts.append(svg.text(652, 16, "Points above the templates", "strong"))
+    for tick in svg.ticks(low, high, 5):
+        x = origin + tick * scale
+        parts.append(svg.line((x, top - 10), (x, bottom - 4), "zero" if tick == 0 else "grid"))
+        parts.append(svg.text(x, bottom + 12, f"{tick:+g}".replace("-", "−") if tick else "0", "tick", anchor="middle"))
+    for index, row in enumerate(rows):
+        y = top + step * index
+        middle = y + bar / 2
+        parts.append(svg.text(14 if row.is_part else 0, middle + 5, row.name, "part" if row.is_part else "strong"))
+        if row.accuracy and row.fallback:
+            parts.append(svg.text(14 if row.is_part else 0, middle + 20, _by_template(row), "tick"))
+        if row.accuracy is None:
+            parts.append(svg.text(left + 6, middle + 5, "no descriptions of this kind", "small soft"))
+            continue
+        parts += _bar(row, row.accuracy, left, y, unit, bar)
+        # In a column of its own: right beside the bar it would collide with the whisker.
+        parts.append(svg.text(left + 100 * unit + 12, middle + 5, percent(row.accuracy), "small"))
+        if row.difference:
+            parts += _difference(row.difference, origin, middle, scale)
+            said, _, interval = points(row.difference).partition(" [")
+            verdict = "not significant" if row.difference.significant is False else significance(row.difference)
+            lines = [line for line in (said, f"[{interval}" if interval else "", verdict) if line]
+            for number, line in enumerate(lines):
+                y_line = middle + 5 + 14 * (number - (len(lines) - 1) / 2)
+                parts.append(svg.text(956, y_line, line, "tick" if number else "small", anchor="end"))
+    return svg.document(960, bottom + 20, parts, title="Zero-shot accuracy", description=description, key="accuracy")
+
+
+def _narrow(rows: Sequence[Row], description: str) -> Markup:
+    bar, unit, left = 16.0, 3.4, 2.0
+    templates = next((row.accuracy for row in rows if row.arm == "templates"), None)
+    parts: list[Markup] = []
+    y = 14.0
+    for row in rows:
+        label = [(row.name + " ", "part" if row.is_part else "strong")]
+        if row.accuracy is None:
+            parts.append(svg.spans(left, y, [*label, ("no descriptions", "small soft")]))
+            y += 30
+            continue
+        parts.append(svg.spans(left, y, [*label, (percent(row.accuracy), "small")]))
+        parts.append(svg.rect(left, y + 10, 100 * unit, bar, "track", radius=2))
+        parts += _bar(row, row.accuracy, left, y + 10, unit, bar)
+        if templates:
+            x = left + 100 * templates.value * unit
+            parts.append(svg.line((x, y + 7), (x, y + 13 + bar), "mark"))
+        notes = ["the dotted line"]
+        if row.difference:
+            verdict = "not significant" if row.difference.significant is False else significance(row.difference)
+            notes = [f"{points(row.difference)}{', ' + verdict if verdict else ''}"]
+        if row.fallback:
+            notes.append(_by_template(row))
+        for note in notes:
+            y += 16
+            parts.append(svg.text(left, y + 28, note, "tick"))
+        y += 58
+    title = "Zero-shot accuracy, each bar from 0 to 100 %"
+    return svg.document(350, y - 24, parts, title=title, description=description, key="accuracy-narrow")
+
+
+def _by_template(row: Row) -> str:
+    return f"{row.fallback} {'class' if row.fallback == 1 else 'classes'} by plain template"
+
+
+def _images(rows: Sequence[Row]) -> str:
+    measured = [row.accuracy for row in rows if row.accuracy]
+    return f", n = {measured[0].n:,} images" if measured else ""
+
+
+def _bar(row: Row, accuracy: Pooled, left: float, y: float, unit: float, bar: float) -> list[Markup]:
+    width = 100 * accuracy.value * unit
+    tip = f"{row.name}: {percent(accuracy)}, {count(accuracy, 'images')}"
+    parts = [svg.rect(left, y, width, bar, f"fill-{row.arm}", radius=2, tip=tip)]
+    if accuracy.low is not None and accuracy.high is not None:
+        low, high = max(accuracy.low, 0.0), min(accuracy.high, 1.0)
+        parts.append(svg.interval(left + 100 * low * unit, left + 100 * high * unit, y + bar / 2, "whisker"))
+    return parts
+
+
+def _difference(difference: Difference, origin: float, y: float, scale: float) -> list[Markup]:
+    parts = []
+    if difference.low is not None and difference.high is not None:
+        low, high = origin + 100 * difference.low * scale, origin + 100 * difference.high * scale
+        parts.append(svg.interval(low, high, y, "whisker"))
+    css = "dot" if difference.significant else "dot hollow"
+    tip = f"{points(difference)}, {count(difference, 'images')}"
+    parts.append(svg.circle((origin + 100 * difference.value * scale, y), 5, css, tip=tip))
+    return parts
+
+
+def _difference_scale(rows: Sequence[Row], width: float) -> tuple[float, float, float]:
+    """Return the least and greatest tick in points, and pixels per point."""
+    ends = [0.0]
+    for row in rows:
+        if row.difference:
+            ends += [
+                100 * end for end in (row.difference.low, row.difference.value, row.difference.high) if end is not None
+            ]
+    marks = svg.ticks(min(ends), max(ends), 5)
+    return marks[0], marks[-1], width / (marks[-1] - marks[0])
+
+
+def _percent_axis(left: float, unit: float, top: float, bottom: float) -> list[Markup]:
+    parts = []
+    for tick in (0, 25, 50, 75, 100):
+        x = left + tick * unit
+        parts.append(svg.line((x, top), (x, bottom - 4), "grid"))
+        parts.append(svg.text(x, bottom + 12, f"{tick}\u00a0%", "tick", anchor="middle"))
+    return parts

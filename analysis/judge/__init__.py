@@ -1,0 +1,1 @@
+"""Judges that sort descriptions: rubric, protocol and implementations."""

@@ -1,0 +1,40 @@
+"""The judges that a recipe can name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.judge.base import Judge
+
+JUDGES = {
+    "scripted": "analysis.judge.scripted:ScriptedJudge",
+    "local": "analysis.judge.local:LocalJudge",
+    "openai": "analysis.judge.client:OpenAIJudge",
+}
+"""Name → `"module:class"`, imported on use. A recipe may also give a dotted path.
+
+A judge satisfies `analysis.judge.base.Judge`; the parameters of its constructor are settings of the recipe.
+"""
+
+
+def build_judge(name: str, settings: Mapping[str, Any], where: str) -> Judge:
+    """Build a judge from its name and settings.
+
+    Args:
+        name: A key of `JUDGES` or a dotted path.
+        settings: Keyword arguments of its constructor.
+        where: File and section for messages.
+
+    Raises:
+        UserError: For an unknown name or setting, a missing API key, or a class that is no judge.
+    """
+    from reward.components import build
+    from reward.errors import UserError
+
+    judge = build(name, settings, JUDGES, where)
+    missing = [attribute for attribute in ("name", "exact", "answer") if not hasattr(judge, attribute)]
+    if missing:
+        raise UserError(f"{where}: '{name}' is no judge: it lacks {', '.join(missing)}; see analysis.judge.base.Judge.")
+    result: Judge = judge
+    return result

@@ -1,0 +1,274 @@
+"""The numbers in plain sentences, made by stated rules and never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from analysis.accuracy import COMPARISONS
+from analysis.breakdown import Group
+from analysis.pooling import (
+    Difference,
+    SeedResult,
+    accuracy_difference,
+    accuracy_of,
+    covered_difference,
+    end_of_training,
+    reward_gain,
+    share_change,
+    share_of,
+)
+from analysis.wording import (
+    KIND_NAMES,
+    count,
+    listing,
+    percent,
+    percent_interval,
+    percent_value,
+    plain,
+    points,
+    signed,
+    significance,
+)
+
+LEAVES: tuple[Group, ...] = ("visual", "non_visual", "spurious")
+
+EXPLAINED = {
+    "visual": "they tell how the class looks",
+    "non_visual": "they tell something true or false about the class that a picture does not show",
+    "spurious": "they tell nothing about the class",
+}
+
+
+class Headline(NamedTuple):
+    """The report's first sentence.
+
+    Attributes:
+        answer: What the VLM rewards.
+        evidence: The shares behind it.
+        kind: The rewarded kind, or `None` if there is no clear one.
+    """
+
+    answer: str
+    evidence: str
+    kind: Group | None
+
+
+class Finding(NamedTuple):
+    """A sentence of the reading.
+
+    Attributes:
+        topic: Two or three words.
+        text: The sentence.
+    """
+
+    topic: str
+    text: str
+
+
+def headline(results: Sequence[SeedResult]) -> Headline:
+    """Say which kind of description the VLM rewards.
+
+    Rule: of visual, non-visual and spurious, the kind whose share rose most from the base model to the aligned one,
+    provided that the interval of its rise lies above 0. Without a base model there is nothing to compare with.
+    """
+    vlm = str(results[0].accuracy["vlm"])
+    shares = {leaf: share for leaf in LEAVES if (share := share_of(results, "aligned", leaf))}
+    if not shares:
+        return Headline(f"{vlm}: no aligned descriptions yet", "Only the base model was described.", None)
+    changes = {leaf: change for leaf in LEAVES if (change := share_change(results, leaf))}
+    if not changes:
+        most = max(shares, key=lambda leaf: shares[leaf].value)
+        return Headline(
+            f"{vlm}: most aligned descriptions are {KIND_NAMES[most]}",
+            f"{percent(shares[most], 0)} ({count(shares[most])}); the base model was not described, so it stays open "
+            "what the VLM changed.",
+            None,
+        )
+    most = max(changes, key=lambda leaf: changes[leaf].value)
+    change, after, before = changes[most], shares[most], share_of(results, "base", most)
+    assert before is not None
+    evidence = (
+        f"{percent_value(after, 0)}{percent_interval(after, 0)} of aligned descriptions are {KIND_NAMES[most]} "
+        f"({count(after)}); before, of the base model's, {percent(before, 0)} ({count(before)})."
+    )
+    if change.significant and change.value > 0:
+        return Headline(f"{vlm} rewards {KIND_NAMES[most]} descriptions", evidence, most)
+    if change.significant is None or any(other.significant for other in changes.values()):
+        return Headline(f"{vlm}: no kind of description rose for certain", evidence, None)
+    return Headline(f"{vlm} rewards no kind of description more than another", evidence, None)
+
+
+def findings(results: Sequence[SeedResult]) -> list[Finding]:
+    """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about."""
+    found = [_shares(results), _reward(results), _accuracy(results), _worth(results), *_coverage(results), _kl(results)]
+    return [finding for finding in found if finding] + _cautions(results)
+
+
+def _shares(results: Sequence[SeedResult]) -> Finding | None:
+    changes = {leaf: change for leaf in LEAVES if (change := share_change(results, leaf))}
+    if not changes:
+        return None
+    sentences = []
+    for leaf, change in changes.items():
+        note = ", no significant difference" if change.significant is False else ""
+        sentences.append(f"{KIND_NAMES[leaf]} {points(change)}{note}")
+    most = max(changes, key=lambda leaf: changes[leaf].value)
+    return Finding(
+        "What alignment changed",
+        f"Share among all descriptions, aligned minus base: {'; '.join(sentences)}. {KIND_NAMES[most].capitalize()} "
+        f"means: {EXPLAINED[most]}.",
+    )
+
+
+def _reward(results: Sequence[SeedResult]) -> Finding | None:
+    gain = reward_gain(results)
+    if gain is None:
+        return None
+    verdict = _verdict(
+        gain,
+        above="The alignment reached its aim",
+        below="The alignment lowered the reward it was to raise",
+        same="No significant difference: the alignment cannot be told from none",
+    )
+    return Finding(
+        "Reward",
+        f"{verdict}: on the same class and question, aligned descriptions score {signed(gain)} against the base "
+        f"model's, in units of the VLM's logits ({count(gain, 'pairs')}).",
+    )
+
+
+def _accuracy(results: Sequence[SeedResult]) -> Finding | None:
+    own, change = accuracy_of(results, "aligned"), accuracy_difference(results, "aligned", "templates")
+    if own is None or change is None:
+        return None
+    verdict = _verdict(
+        change,
+        above="EX2's descriptions classify better than the 80 generic templates",
+        below="EX2's descriptions classify worse than the 80 generic templates",
+        same="EX2's descriptions and the 80 generic templates show no significant difference in accuracy",
+    )
+    text = f"{verdict}: {percent(own)}, {points(change)} ({count(change, 'images')})."
+    base = accuracy_difference(results, "aligned", "base")
+    if base:
+        note = f" ({significance(base)})" if significance(base) else ""
+        text += f" Against the base model's own descriptions: {points(base)}{note}."
+    return Finding("Accuracy", text)
+
+
+def _worth(results: Sequence[SeedResult]) -> Finding | None:
+    better: list[str] = []
+    same: list[str] = []
+    worse: list[str] = []
+    for group in ("spurious", "informative", "visual", "non_visual"):
+        change = accuracy_difference(results, group, "templates")
+        if change is None:
+            continue
+        said = f"{KIND_NAMES[group]} ({points(change)})"
+        if not change.significant:
+            same.append(said)
+        else:
+            (better if change.value > 0 else worse).append(said)
+    if not better + same + worse:
+        return None
+    sentences = []
+    if better:
+        sentences.append(f"significantly above the templates: {listing(better)}")
+    if same:
+        sentences.append(f"no significant difference from the templates: {listing(same)}")
+    if worse:
+        sentences.append(f"significantly below: {listing(worse)}")
+    return Finding("What each kind is worth", f"Used alone, {'; '.join(sentences)}.")
+
+
+def _coverage(results: Sequence[SeedResult]) -> list[Finding]:
+    notes = []
+    for groups in COMPARISONS[-2:]:
+        parts = [p for r in results for p in r.accuracy["covered_by_both"] if p["groups"] == list(groups)]
+        if not parts:
+            continue
+        total = results[0].accuracy["classes"]
+        covered = sorted({part["classes"] for part in parts})
+        first, second = (KIND_NAMES[group] for group in groups)
+        text = (
+            f"{_range(total - covered[-1], total - covered[0])} of {total} classes lack {first} or {second} "
+            "descriptions; in such a group they are recognised by the plain template, which blurs the comparison."
+        )
+        change = covered_difference(results, groups)
+        if change:
+            test = significance(change)
+            text += (
+                f" Among the {_range(covered[0], covered[-1])} classes that have both, {first} minus {second} is "
+                f"{points(change)} ({test + ', ' if test else ''}{count(change, 'images')})."
+            )
+        notes.append(Finding("Classes without a kind", text))
+    return notes
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _kl(results: Sequence[SeedResult]) -> Finding | None:
+    reached = end_of_training(results, "kl")
+    targets = [row["kl_target"] for r in results for row in r.train[-1:] if row.get("kl_target") is not None]
+    if reached is None:
+        return None
+    target = f"target {targets[0]:g}, " if targets else ""
+    return Finding(
+        "Distance from the base model",
+        f"In the last tenth of training the KL divergence is {plain(reached)} nats per description ({target}"
+        f"{count(reached, 'batches')}). A larger one allows more change, and more reward at the price of language.",
+    )
+
+
+def _cautions(results: Sequence[SeedResult]) -> list[Finding]:
+    found = []
+    judge = results[0].breakdown["judge"]
+    if not judge["exact"]:
+        found.append(
+            Finding(
+                "The judge is uncalibrated",
+                f"{judge['name']} sorted the descriptions; its verdicts have not been compared with people's, so "
+                "shares carry its errors beside the intervals shown.",
+            )
+        )
+    policies = [part for result in results for part in result.breakdown["policies"].values()]
+    unparsed = sum(part["unparsed"]["informative"] + part["unparsed"]["visual"] for part in policies)
+    empty = sum(part["empty"] for part in policies)
+    total = sum(part["descriptions"] for part in policies)
+    kept = (
+        "stay in the denominator, as in the paper"
+        if results[0].breakdown["denominator"] == "all"
+        else "are left out of the denominator"
+    )
+    if unparsed:
+        found.append(
+            Finding(
+                "Unparsed answers",
+                f"{unparsed} of the judge's answers on {total:,} descriptions could not be read and {kept}.",
+            )
+        )
+    if empty:
+        found.append(
+            Finding(
+                "Empty descriptions",
+                f"{empty} of {total:,} descriptions are empty: counted as spurious, not shown to the judge, without "
+                "reward and without part in any accuracy.",
+            )
+        )
+    if len(results) == 1:
+        found.append(
+            Finding(
+                "One seed",
+                "Intervals tell how much other images or descriptions would change the numbers; how much another "
+                "alignment would is unknown until the recipe runs on several seeds.",
+            )
+        )
+    return found
+
+
+def _verdict(difference: Difference, *, above: str, below: str, same: str) -> str:
+    if not difference.significant:
+        return same
+    return above if difference.value > 0 else below

@@ -1,0 +1,304 @@
+"""The report: one self-contained HTML page over all seeds of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from analysis.breakdown import GROUPS
+from analysis.figure_accuracy import accuracy_figure, accuracy_rows
+from analysis.figure_breakdown import breakdown_figure
+from analysis.figure_training import training_figures
+from analysis.judging import KINDS, read_verdicts
+from analysis.pooling import (
+    SeedResult,
+    accuracy_difference,
+    accuracy_of,
+    confidence,
+    end_of_training,
+    reward_gain,
+    share_change,
+    share_of,
+)
+from analysis.reading import LEAVES, findings, headline
+from analysis.wording import (
+    ARM_NAMES,
+    KIND_NAMES,
+    NBSP,
+    count,
+    percent,
+    percent_value,
+    plain,
+    points,
+    signed,
+    significance,
+)
+from ex2.recipe import Recipe
+from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_text
+from reward.errors import UserError
+
+MOST_NOTE = 300
+"""Characters of a judge's explanation that are kept for the page."""
+
+
+def write_report(recipe: Recipe) -> Path:
+    """Write `report.html` of a run, from all of its seeds that have been analysed.
+
+    Args:
+        recipe: The experiment.
+
+    Returns:
+        Path of the page. It needs no network and no other file.
+
+    Raises:
+        UserError: If no seed has been analysed, or descriptions changed since.
+        EnvironmentFault: If the page cannot be written.
+    """
+    run = RunDirectory(Path(recipe.output_dir) / recipe.name)
+    results, missing = load_results(recipe, run)
+    provenance = read_json(run.provenance) if run.provenance.exists() else {}
+    write_text(run.report, render(recipe, results, missing_seeds=missing, provenance=provenance))
+    return Path(run.report)
+
+
+def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], list[int]]:
+    """Read what the stages left.
+
+    Args:
+        recipe: Names the seeds.
+        run: The run's directory.
+
+    Returns:
+        Results of the analysed seeds in the recipe's order, and the seeds that have not been analysed.
+
+    Raises:
+        UserError: If no seed has been analysed.
+    """
+    results, missing = [], []
+    for seed in recipe.seeds:
+        where = run.seed(seed)
+        if not (where.accuracy.exists() and where.breakdown.exists()):
+            missing.append(seed)
+            continue
+        breakdown = read_json(where.breakdown)
+        results.append(
+            SeedResult(
+                seed,
+                read_json(where.accuracy),
+                breakdown,
+                read_jsonl(where.descriptions),
+                read_verdicts(where.verdicts, digest=breakdown["judge"]["settings"]),
+                read_jsonl(where.train_log),
+            )
+        )
+    if not results:
+        raise UserError(f"{run.root}: no seed has been analysed; run `ex2 analyze RECIPE` first (ex2 run does all).")
+    return results, missing
+
+
+def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequence[int], provenance: JSON) -> str:
+    """Return the page.
+
+    Args:
+        recipe: The experiment.
+        results: At least one seed.
+        missing_seeds: Seeds of the recipe without results, named on the page.
+        provenance: Content of `provenance.json`; any keys.
+
+    Raises:
+        UserError: If a description has no verdict, because descriptions changed since the analysis.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # for every template, whatever its name: model text is on the page
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = accuracy_rows(results)
+    return environment.get_template("report_template.html").render(
+        recipe=recipe,
+        headline=headline(results),
+        facts=_facts(recipe, results),
+        tiles=_tiles(results),
+        findings=findings(results),
+        flows={policy: breakdown_figure(results, policy) for policy in ("aligned", "base")},
+        accuracy_figure=accuracy_figure(rows),
+        accuracy_table=_accuracy_table(results),
+        training=training_figures(results),
+        seed_names=[f"seed {result.seed}" for result in results] + (["all seeds"] if len(results) > 1 else []),
+        seed_table=_seed_table(results),
+        missing_seeds=list(missing_seeds),
+        judge=results[0].breakdown["judge"],
+        denominator=results[0].breakdown["denominator"],
+        confidence=f"{100 * confidence(results):g}",
+        several_seeds=len(results) > 1,
+        recipe_yaml=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        provenance=_flatten(provenance),
+        table=_table_data(results),
+    )
+
+
+def _facts(recipe: Recipe, results: Sequence[SeedResult]) -> list[tuple[str, str]]:
+    accuracy, judge = results[0].accuracy, results[0].breakdown["judge"]
+    ppo = recipe.ppo
+    return [
+        ("VLM", str(accuracy["vlm"])),
+        ("Dataset", f"{accuracy['dataset']}: {accuracy['classes']} classes, {accuracy['images']} test images"),
+        ("Language model", recipe.policy.model),
+        ("Alignment", f"{recipe.algorithm.upper()}, {ppo.batches} batches of {ppo.batch_size}"),
+        ("Seeds", ", ".join(str(result.seed) for result in results)),
+        ("Judge", f"{judge['name']} ({'exact' if judge['exact'] else 'uncalibrated'}), rubric {judge['rubric']}"),
+    ]
+
+
+def _tiles(results: Sequence[SeedResult]) -> list[dict[str, str]]:
+    """Four numbers to take away: label, value, what it is compared with, n and interval."""
+    tiles = []
+    most = max(LEAVES, key=lambda leaf: share.value if (share := share_of(results, "aligned", leaf)) else -1.0)
+    kind = headline(results).kind or most
+    after, before = share_of(results, "aligned", kind), share_of(results, "base", kind)
+    if after:
+        note = f"before: {percent(before, 0)}, {count(before)}" if before else "base model not described"
+        tiles.append(
+            _tile(f"{KIND_NAMES[kind]} descriptions", percent_value(after, 0), percent(after), count(after), note, kind)
+        )
+    gain = reward_gain(results)
+    if gain:
+        value = signed(gain).split(" [")[0]
+        tiles.append(
+            _tile("reward gained", value, signed(gain), count(gain, "pairs"), "same class and question", "all")
+        )
+    own, change = accuracy_of(results, "aligned"), accuracy_difference(results, "aligned", "templates")
+    if own and change:
+        note = f"{points(change)} on templates{', not significant' if change.significant is False else ''}"
+        tiles.append(_tile("accuracy of EX2", percent_value(own), percent(own), count(own, "images"), note, "all"))
+    kl = end_of_training(results, "kl")
+    if kl:
+        note = f"target {targets[0]:g}" if (targets := _last_values(results, "kl_target")) else "end of training"
+        tiles.append(_tile("nats of KL", f"{kl.value:.1f}", plain(kl), count(kl, "batches"), note, "all"))
+    return tiles
+
+
+def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dict[str, str]:
+    interval = full[full.index("[") :] if "[" in full else "no interval"
+    return {"label": label, "value": value, "detail": f"{interval}, {n}", "note": note, "css": css}
+
+
+def _last_values(results: Sequence[SeedResult], key: str) -> list[float]:
+    return [float(row[key]) for result in results for row in result.train[-1:] if row.get(key) is not None]
+
+
+def _accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    rows = []
+    for row in accuracy_rows(results):
+        parts = [part for result in results if (part := result.accuracy["arms"].get(row.arm))]
+        difference = row.difference
+        verdict = significance(difference) if difference else ""
+        if difference and not verdict:
+            verdict = f"interval over {difference.seeds} seeds excludes 0"
+        fallback = sorted({name for part in parts for name in part["fallback_classes"]})
+        rows.append(
+            {
+                "css": row.arm,
+                "name": ARM_NAMES[row.arm],
+                "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",
+                "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
+                "texts": f"{sum(part['texts'] for part in parts):,}",
+                "difference": points(difference) if difference else "",
+                "verdict": verdict,
+                "fallback": len(fallback),
+                "fallback_names": ", ".join(fallback[:12]) + (", …" if len(fallback) > 12 else ""),
+            }
+        )
+    return rows
+
+
+def _seed_table(results: Sequence[SeedResult]) -> list[tuple[str, list[str]]]:
+    """One row per number; first the seeds alone, then all together."""
+    columns: list[Sequence[SeedResult]] = [[result] for result in results]
+    if len(results) > 1:
+        columns.append(results)
+    table: list[tuple[str, list[str]]] = []
+    for group in GROUPS:
+        cells = []
+        for column in columns:
+            share, change = share_of(column, "aligned", group), share_change(column, group)
+            cell = f"{percent(share)}, {count(share)}" if share else "–"
+            cells.append(f"{cell}; {points(change)}" if change else cell)
+        table.append((f"{KIND_NAMES[group]}, aligned; change", cells))
+    for arm in ("templates", "base", "aligned"):
+        accuracies = [accuracy_of(column, arm) for column in columns]
+        cells = [f"{percent(value)}, {count(value)}" if value else "–" for value in accuracies]
+        table.append((f"accuracy, {ARM_NAMES[arm]}", cells))
+    changes = [accuracy_difference(column, "aligned", "templates") for column in columns]
+    cells = [f"{points(value)}; {significance(value)}".removesuffix("; ") if value else "–" for value in changes]
+    table.append(("accuracy, EX2 minus templates", cells))
+    gains = [reward_gain(column) for column in columns]
+    table.append(("reward gained", [f"{signed(gain)}, {count(gain, 'pairs')}" if gain else "–" for gain in gains]))
+    reached = [end_of_training(column, "kl") for column in columns]
+    table.append(("KL at the end, nats", [f"{plain(kl)}, {count(kl, 'batches')}" if kl else "–" for kl in reached]))
+    return table
+
+
+def _table_data(results: Sequence[SeedResult]) -> JSON:
+    """Pack the descriptions for the page's script: repeated texts once, rows as indices into them."""
+    classes: dict[str, int] = {}
+    questions: dict[str, int] = {}
+    notes: dict[str, int] = {"": 0}
+    rows: list[list[Any]] = []
+    for result in results:
+        for row in result.descriptions:
+            try:
+                kind = result.verdicts.kind(row["class"], row["text"])
+            except KeyError as error:
+                raise UserError(
+                    f"seed {result.seed}: a description of '{row['class']}' has no verdict: descriptions or verdicts "
+                    "changed since the analysis; run `ex2 analyze RECIPE` again."
+                ) from error
+            question = "informative" if kind in ("spurious", "unparsed") else "visual"
+            note = explanation(result.verdicts.raw(question, row["class"], row["text"]))  # type: ignore[arg-type]
+            rows.append(
+                [
+                    classes.setdefault(row["class"], len(classes)),
+                    questions.setdefault(row.get("question", ""), len(questions)),
+                    row["policy"],
+                    result.seed,
+                    row["text"],
+                    KINDS.index(kind),
+                    None if row.get("reward") is None else round(float(row["reward"]), 3),
+                    notes.setdefault(note, len(notes)),
+                    int(bool(row.get("cut"))),
+                ]
+            )
+    return {
+        "classes": list(classes),
+        "questions": list(questions),
+        "notes": list(notes),
+        "kinds": [{"key": kind, "name": KIND_NAMES[kind]} for kind in KINDS],
+        "rows": rows,
+    }
+
+
+def explanation(raw: str) -> str:
+    """Return why the judge said so: the JSON answer's explanation, else what it said if that is more than yes or no."""
+    try:
+        value = json.loads(raw)
+    except json.JSONDecodeError:
+        value = None
+    said = str(value.get("explanation", "")) if isinstance(value, dict) else raw.strip()
+    if said.lower().rstrip(".") in ("yes", "no"):
+        return ""
+    return said if len(said) <= MOST_NOTE else said[: MOST_NOTE - 1] + "…"
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Turn nested JSON into rows of dotted key and text."""
+    if isinstance(value, dict):
+        return [row for key, item in value.items() for row in _flatten(item, f"{prefix}.{key}" if prefix else str(key))]
+    return [(prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]

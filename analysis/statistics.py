@@ -1,0 +1,216 @@
+"""Intervals and tests behind every number: one sample, two paired samples, and several seeds.
+
+Percentages are shares in [0, 1] here; the report multiplies. Everything is a pure function.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Estimate(NamedTuple):
+    """A number with its interval.
+
+    Attributes:
+        value: Point estimate.
+        low: Lower end of the interval; `None` if there are too few observations for one.
+        high: Upper end, or `None`.
+        n: Observations behind it: images, descriptions, pairs or seeds.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class PairedAccuracy(NamedTuple):
+    """Two classifiers on the same images.
+
+    Attributes:
+        difference: Accuracy of the first minus that of the second.
+        low: Lower end of the bootstrap interval.
+        high: Upper end of the bootstrap interval.
+        p: McNemar's exact two-sided p-value.
+        only_first: Images that only the first has right.
+        only_second: Images that only the second has right.
+        n: Images.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    only_first: int
+    only_second: int
+    n: int
+
+
+class PairedMean(NamedTuple):
+    """Mean difference of pairs, with two intervals.
+
+    Attributes:
+        difference: Mean of first minus second.
+        low: Lower end of the t-interval; `None` below two pairs.
+        high: Upper end of the t-interval.
+        bootstrap_low: Lower end of the percentile bootstrap interval.
+        bootstrap_high: Upper end of the percentile bootstrap interval.
+        n: Pairs.
+    """
+
+    difference: float
+    low: float | None
+    high: float | None
+    bootstrap_low: float | None
+    bootstrap_high: float | None
+    n: int
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
+    """Wilson score interval of a share.
+
+    Args:
+        successes: Number of hits.
+        n: Number of trials; 0 gives no estimate, a value of NaN being refused in JSON.
+        confidence: Coverage, in (0, 1).
+
+    Raises:
+        ValueError: If `n` is 0 or `successes` is not in [0, n].
+
+    Source: Wilson (1927), Journal of the American Statistical Association 22.
+    """
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson") if n else None
+    if interval is None:
+        raise ValueError("a share of nothing has no value")
+    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+
+
+def newcombe(first: Estimate, second: Estimate) -> Estimate:
+    """Interval of the difference of two independent shares, from their Wilson intervals.
+
+    Args:
+        first: Share with its Wilson interval.
+        second: Share with its Wilson interval at the same confidence.
+
+    Returns:
+        `first - second`; `n` is the smaller of the two.
+
+    Raises:
+        ValueError: If one has no interval.
+
+    Source: Newcombe (1998), Statistics in Medicine 17, method 10.
+    """
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        raise ValueError("both shares need an interval")
+    difference = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(difference, difference - below, difference + above, min(first.n, second.n))
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """McNemar's exact two-sided p-value: a fair coin over the images on which two classifiers differ.
+
+    Args:
+        only_first: Images that only the first has right.
+        only_second: Images that only the second has right.
+
+    Returns:
+        p in (0, 1]; 1 if they never differ.
+    """
+    discordant = only_first + only_second
+    return float(stats.binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def paired_accuracy(
+    first: Sequence[bool], second: Sequence[bool], *, confidence: float = 0.95, samples: int = 2000, seed: int = 0
+) -> PairedAccuracy:
+    """Compare two classifiers on the same images.
+
+    Args:
+        first: Whether the first is right, per image, shape (N,).
+        second: The same for the second, in the same order.
+        confidence: Coverage of the bootstrap interval.
+        samples: Bootstrap resamples of the images.
+        seed: Of the resampling.
+
+    Raises:
+        ValueError: If the lengths differ or there are no images.
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"paired samples of {len(first)} and {len(second)} images")
+    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    n, only_first, only_second = len(a), int((a & ~b).sum()), int((b & ~a).sum())
+    # An image contributes +1, -1 or 0, so resampling images is drawing three counts: exact, and fast for any N.
+    draws = np.random.default_rng(seed).multinomial(
+        n, [only_first / n, only_second / n, 1 - (only_first + only_second) / n], size=samples
+    )
+    differences = (draws[:, 0] - draws[:, 1]) / n
+    low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return PairedAccuracy(
+        (only_first - only_second) / n,
+        float(low),
+        float(high),
+        mcnemar_p(only_first, only_second),
+        only_first,
+        only_second,
+        n,
+    )
+
+
+def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Mean with Student's t-interval, as over seeds.
+
+    Args:
+        values: At least one number; one alone has no interval.
+        confidence: Coverage, in (0, 1).
+
+    Raises:
+        ValueError: If there are no values.
+    """
+    if not len(values):
+        raise ValueError("a mean of nothing has no value")
+    data = np.asarray(values, dtype=np.float64)
+    mean = float(data.mean())
+    if len(data) < 2:
+        return Estimate(mean, None, None, len(data))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(data) - 1) * data.std(ddof=1) / math.sqrt(len(data)))
+    return Estimate(mean, mean - half, mean + half, len(data))
+
+
+def paired_mean(
+    first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95, samples: int = 2000, seed: int = 0
+) -> PairedMean:
+    """Mean difference of pairs: t-interval, and beside it a bootstrap over pairs.
+
+    Args:
+        first: One value per pair, shape (N,).
+        second: The partner values, in the same order.
+        confidence: Coverage of both intervals.
+        samples: Bootstrap resamples of the pairs.
+        seed: Of the resampling.
+
+    Raises:
+        ValueError: If the lengths differ or there are no pairs.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"paired samples of {len(first)} and {len(second)} values")
+    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    t = mean_t(differences.tolist(), confidence)
+    if t.low is None:
+        return PairedMean(t.value, None, None, None, None, t.n)
+    bootstrap = stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=samples,
+        batch=max(1, 2**22 // len(differences)),  # at most 32 MB at once, whatever the number of pairs
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return PairedMean(t.value, t.low, t.high, float(bootstrap.low), float(bootstrap.high), t.n)

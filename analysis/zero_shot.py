@@ -1,0 +1,96 @@
+"""Zero-shot classification with description ensembles: texts of a class become one vector, as in CLIP."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+import ex2
+
+PLAIN_TEMPLATE = "a photo of a {}"
+"""The text of a class that has no text of its own in a group of descriptions."""
+
+
+class ClassVectors(NamedTuple):
+    """A zero-shot classifier.
+
+    Attributes:
+        vectors: Unit-norm, float32, shape (C, D).
+        fallback: Indices of the classes that had no text and took the fallback vector, ascending.
+    """
+
+    vectors: torch.Tensor
+    fallback: tuple[int, ...]
+
+
+@cache
+def generic_templates() -> tuple[str, ...]:
+    """Return the 80 generic templates, each with one `{}` for the class name."""
+    data = json.loads((Path(ex2.__file__).parent / "data" / "generic.json").read_text(encoding="utf-8"))
+    return tuple(data["templates"])
+
+
+def class_vectors(
+    text_embeddings: torch.Tensor, class_index: torch.Tensor, n_classes: int, fallback: torch.Tensor
+) -> ClassVectors:
+    """Average each class's texts into one vector: normalise, mean, normalise.
+
+    Args:
+        text_embeddings: Shape (T, D); a text given twice counts twice.
+        class_index: Class of each text, in [0, C), shape (T,). Classes may have unequal numbers of texts.
+        n_classes: C.
+        fallback: Embedding of the plain template for each class, used where a class has no text, shape (C, D).
+
+    Returns:
+        The class vectors and which of them are fallbacks.
+
+    Raises:
+        ValueError: If the shapes do not fit, or a class index is out of range.
+
+    Source: arXiv 2103.00020, section 3.1.4.
+    """
+    if text_embeddings.shape[0] != class_index.shape[0] or fallback.shape != (n_classes, text_embeddings.shape[-1]):
+        raise ValueError(
+            f"text_embeddings {tuple(text_embeddings.shape)}, class_index {tuple(class_index.shape)} and "
+            f"fallback {tuple(fallback.shape)} do not fit {n_classes} classes"
+        )
+    if class_index.numel() and not 0 <= int(class_index.min()) <= int(class_index.max()) < n_classes:
+        raise ValueError(f"class_index must lie in [0, {n_classes}), got up to {int(class_index.max())}")
+    sums = torch.zeros(n_classes, text_embeddings.shape[-1], dtype=torch.float64)
+    # Summed in float64 and one class after the other, so that the result does not depend on the order of the texts.
+    sums.index_add_(0, class_index, normalize(text_embeddings.double(), dim=-1))
+    without = torch.bincount(class_index, minlength=n_classes) == 0
+    sums[without] = fallback.double()[without]
+    return ClassVectors(normalize(sums, dim=-1).float(), tuple(without.nonzero().flatten().tolist()))
+
+
+def predict(image_embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Return the nearest class vector of each image.
+
+    Args:
+        image_embeddings: Shape (N, D).
+        vectors: Shape (C, D).
+
+    Returns:
+        Class indices, int64, shape (N,); on a tie the lowest index.
+    """
+    return (image_embeddings @ vectors.T).argmax(dim=-1)
+
+
+def pack_correct(correct: Sequence[bool] | torch.Tensor) -> str:
+    """Keep one bit per image as base64, so that paired tests stay possible later."""
+    return base64.b64encode(np.packbits(np.asarray(correct, dtype=bool)).tobytes()).decode("ascii")
+
+
+def unpack_correct(packed: str, n: int) -> list[bool]:
+    """Reverse `pack_correct` for `n` images."""
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(packed), dtype=np.uint8), count=n)
+    return [bool(bit) for bit in bits]

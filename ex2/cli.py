@@ -1,0 +1,219 @@
+"""The `ex2` command: one verb per stage. Imports are lazy: `ex2 --help` loads no torch."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+EXIT_INTERRUPTED = 130
+
+STAGES = {
+    "train": "ex2.train:train",
+    "describe": "ex2.describe:describe",
+    "analyze": "analysis.analyze:analyze",
+}
+"""Stages of one seed, in order. `analysis` is named by string only: the arrow is analysis → ex2 → reward."""
+REPORT = "analysis.report:write_report"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after `ex2`; default: those of the process.
+
+    Returns:
+        0 done, 1 the environment's fault, 2 the user's, 130 interrupted.
+    """
+    options = parser().parse_args(arguments)
+    import logging
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on import it advises GPU kernels to CPU users
+    from reward.errors import EX2Error
+
+    try:
+        status: int = options.run(options)
+    except EX2Error as error:
+        if _is_main_process():
+            print(f"ex2: {error}".replace("\n", "\nex2: "), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nex2: interrupted; the same command continues.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except OSError as error:  # a library's own write, outside our writers
+        from ex2.run_dir import environment_fault
+
+        fault = environment_fault(error)
+        if fault is None:
+            raise
+        print(f"ex2: {fault}", file=sys.stderr)
+        return fault.exit_code
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; every help text ends with an example."""
+    top = argparse.ArgumentParser(
+        prog="ex2",
+        description="Which words does a vision-language model reward, and are they about what it sees?",
+        epilog="example: ex2 run recipes/demo/visual.yaml",
+    )
+    verbs = top.add_subparsers(title="stages", metavar="VERB", required=True)
+
+    def verb(name: str, text: str, run: Any, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}"
+        )
+        sub.add_argument("recipe", metavar="RECIPE", help="YAML file of one experiment")
+        sub.add_argument("overrides", metavar="section.key=value", nargs="*", help="settings that override the file's")
+        sub.set_defaults(run=run)
+        return sub
+
+    def with_seeds(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--seeds", type=_seeds, help="some of the recipe's seeds, such as 0,2; default: all")
+        return sub
+
+    sub = verb("validate", "check a recipe and what it names", _validate, "ex2 validate recipes/demo/visual.yaml")
+    sub.add_argument("--recipe-only", action="store_true", help="leave out folders and files outside the recipe")
+    sub = with_seeds(
+        verb(
+            "train",
+            "align the policy with the VLM (Extract)",
+            _train,
+            "ex2 train recipes/demo/visual.yaml ppo.batches=20",
+        )
+    )
+    sub.add_argument("--dry-run", action="store_true", help="show the plan and the memory it needs; load no weights")
+    with_seeds(
+        verb(
+            "describe",
+            "describe every class with the aligned and the base policy",
+            _stage("describe"),
+            "ex2 describe recipes/demo/visual.yaml",
+        )
+    )
+    with_seeds(
+        verb(
+            "analyze",
+            "judge the descriptions and measure what each kind is worth (Explore)",
+            _stage("analyze"),
+            "ex2 analyze recipes/demo/visual.yaml",
+        )
+    )
+    verb("report", "write report.html from what is there", _report, "ex2 report recipes/demo/visual.yaml")
+    sub = with_seeds(
+        verb("run", "do all stages that are not done, up to the report", _run, "ex2 run recipes/demo/visual.yaml")
+    )
+    sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
+    return top
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of seeds such as 0,1,2") from error
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _checked(options: argparse.Namespace, *, check_inputs: bool = True) -> Any:
+    from ex2.recipe_io import read_recipe
+    from ex2.validate import recipe_problems, report_problems
+    from reward.errors import UserError
+
+    recipe = read_recipe(options.recipe, options.overrides)
+    report_problems(recipe_problems(recipe, options.recipe, check_inputs=check_inputs))
+    wanted = getattr(options, "seeds", None)
+    if wanted and set(wanted) - set(recipe.seeds):
+        raise UserError(f"--seeds: {wanted} are not all among the recipe's seeds {recipe.seeds}.")
+    return recipe
+
+
+def _call(dotted: str, *arguments: Any) -> Any:
+    module, _, name = dotted.partition(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from ex2.recipe_io import to_yaml
+
+    recipe = _checked(options, check_inputs=not options.recipe_only)
+    print(to_yaml(recipe), end="")
+    print(f"# {options.recipe}: valid" + (" (recipe only)" if options.recipe_only else ""))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        recipe = _checked(options, check_inputs=False)
+        print(_call("ex2.plan:plan", recipe, options.recipe, options.overrides))
+        return 0
+    recipe = _checked(options)
+    _start(recipe)
+    for seed in options.seeds or recipe.seeds:
+        _call(STAGES["train"], recipe, seed)
+    return 0
+
+
+def _start(recipe: Any) -> None:
+    from ex2.recipe_io import to_yaml
+
+    if not _is_main_process():
+        return
+    directory = _call("ex2.provenance:start_run", recipe)
+    print(f"# resolved recipe, saved as {directory.recipe}\n{to_yaml(recipe)}", flush=True)
+
+
+def _stage(name: str) -> Any:
+    def run(options: argparse.Namespace) -> int:
+        recipe = _checked(options)
+        for seed in options.seeds or recipe.seeds:
+            _call(STAGES[name], recipe, seed)
+        return 0
+
+    return run
+
+
+def _report(options: argparse.Namespace) -> int:
+    print(f"report: {_call(REPORT, _checked(options, check_inputs=False))}")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    recipe = _checked(options)
+    _start(recipe)
+    for seed in options.seeds or recipe.seeds:
+        if options.accelerate_config:
+            _launch(options, seed)
+        else:
+            _call(STAGES["train"], recipe, seed)
+        _call(STAGES["describe"], recipe, seed)
+        _call(STAGES["analyze"], recipe, seed)
+    print(f"report: {_call(REPORT, recipe)}")
+    return 0
+
+
+def _launch(options: argparse.Namespace, seed: int) -> None:
+    import subprocess
+
+    from ex2.plan import launch_line
+    from reward.errors import EnvironmentFault, UserError
+
+    line = launch_line(options.recipe, [*options.overrides, f"--seeds={seed}"], options.accelerate_config)
+    status = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.accelerate_cli", *line[1:]], check=False
+    ).returncode
+    if status:
+        kind = UserError if status == UserError.exit_code else EnvironmentFault
+        raise kind(f"training ended with status {status}: {' '.join(line)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Datasets, questions and prompts."""

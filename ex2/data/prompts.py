@@ -1,0 +1,73 @@
+"""Class name × question → prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from reward.errors import UserError
+
+Style = Literal["plain", "chat"]
+QUESTIONS: tuple[str, ...] = tuple(json.loads((Path(__file__).parent / "questions.json").read_text())["questions"])
+"""The paper's 25 question templates, `{}` for the class name."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question about one class.
+
+    Attributes:
+        label: Index of the class.
+        class_name: Name of the class.
+        question_id: Index into `QUESTIONS`.
+        question: The question with the class name filled in.
+    """
+
+    label: int
+    class_name: str
+    question_id: int
+    question: str
+
+    def render(self, style: Style) -> str | list[dict[str, str]]:
+        """Return what the policy reads: plain text with two newlines, or a chat with one user message."""
+        if style == "chat":
+            return [{"role": "user", "content": self.question}]
+        return f"{self.question}\n\n"
+
+    def row(self, style: Style) -> dict[str, Any]:
+        """Return a row of the training dataset; its columns reach every reward function."""
+        return {
+            "prompt": self.render(style),
+            "class_name": self.class_name,
+            "label": self.label,
+            "question_id": self.question_id,
+        }
+
+
+def question_ids(selection: Sequence[int] | Literal["all"]) -> list[int]:
+    """Return the chosen questions' indices.
+
+    Raises:
+        UserError: For an index that does not exist, or an empty or repeating choice.
+    """
+    if selection == "all":
+        return list(range(len(QUESTIONS)))
+    outside = [index for index in selection if not 0 <= index < len(QUESTIONS)]
+    if outside or not selection or len(set(selection)) != len(selection):
+        raise UserError(
+            f"prompts.questions: {list(selection)} is not a choice of different questions; "
+            f"allowed: all, or indices from 0 to {len(QUESTIONS) - 1}."
+        )
+    return list(selection)
+
+
+def make_prompts(class_names: Sequence[str], selection: Sequence[int] | Literal["all"]) -> list[Prompt]:
+    """Return every class with every chosen question, ordered by class, then question."""
+    return [
+        Prompt(label, name, index, QUESTIONS[index].format(name))
+        for label, name in enumerate(class_names)
+        for index in question_ids(selection)
+    ]

@@ -1,0 +1,1 @@
+"""Proximal policy optimisation: maths as pure functions, and the trainer that wires them to TRL."""

@@ -1,0 +1,64 @@
+"""Arguments of the PPO trainer: TRL's `RLOOConfig` with what PPO adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trl import RLOOConfig
+
+from ex2.ppo.kl import Controller
+
+
+@dataclass
+class PPOConfig(RLOOConfig):  # type: ignore[misc]  # trl is untyped
+    """PPO on top of TRL's rollouts.
+
+    TRL's names for PPO's sizes: epochs are `num_iterations`; the rollout of one process is
+    `per_device_train_batch_size` × `steps_per_generation`; one optimizer step takes `gradient_accumulation_steps`
+    forwards. `num_generations` is always 1: PPO needs no group.
+
+    Attributes:
+        gamma: Discount per token.
+        lam: λ of generalized advantage estimation.
+        value_clip_range: Furthest a value may move in an update, in units of the reward.
+        value_coef: Weight of the value loss.
+        whiten_advantages: Shift and scale the advantages of each batch.
+        ratio_threshold: Mean ratio above which a minibatch gives no gradient.
+        score_centering: `first_batch` subtracts the first batch's mean score from every score, `none` nothing.
+        kl_controller: `adaptive` or `fixed`.
+        kl_coef: Initial β.
+        kl_target: Target of the mean sequence KL, in nats.
+        kl_horizon: Horizon of the adaptive controller, in samples of the global batch.
+    """
+
+    gamma: float = field(default=1.0)
+    lam: float = field(default=0.95)
+    value_clip_range: float = field(default=0.2)
+    value_coef: float = field(default=0.1)
+    whiten_advantages: bool = field(default=True)
+    ratio_threshold: float = field(default=10.0)
+    score_centering: Literal["first_batch", "none"] = field(default="first_batch")
+    kl_controller: Controller = field(default="adaptive")
+    kl_coef: float = field(default=0.2)
+    kl_target: float = field(default=10.0)
+    kl_horizon: int = field(default=10_000)
+
+    def __post_init__(self) -> None:
+        local_rollout = self.per_device_train_batch_size * (self.steps_per_generation or 1)
+        if local_rollout < 2:
+            raise ValueError(f"the rollout of one process has {local_rollout} sample; PPO needs at least 2")
+        # RLOOConfig refuses num_generations < 2. Let it check everything else with a divisor that passes.
+        self.num_generations = local_rollout
+        super().__post_init__()
+        self.num_generations = 1
+
+    @property
+    def forwards_per_batch(self) -> int:
+        """Forward-backward passes per rollout."""
+        return int(self.num_iterations * self.steps_per_generation)
+
+    @property
+    def updates_per_batch(self) -> int:
+        """Optimizer steps per rollout."""
+        return int(self.forwards_per_batch // self.gradient_accumulation_steps)

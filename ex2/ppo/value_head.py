@@ -1,0 +1,73 @@
+"""The value head, evaluated inside the policy's own forward.
+
+Sharded training (FSDP, ZeRO-3) gathers parameters only inside a module's forward, so the head is a submodule of the
+language model, and the model's forward returns the values beside TRL's fused log-probabilities.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from trl.trainer.utils import FusedCausalLMOutput
+
+
+class ValueHead(torch.nn.Module):
+    """Linear(hidden, 1) with bias and default initialisation, in float32.
+
+    The peer's head has a dropout before it that is never active in a PPO pass; it is left out.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.summary = torch.nn.Linear(hidden_size, 1, dtype=torch.float32)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Values of states: (B, T, hidden) → (B, T), float32 even under autocast."""
+        with torch.autocast(hidden_states.device.type, enabled=False):
+            values: torch.Tensor = self.summary(hidden_states.float()).squeeze(-1)
+        return values
+
+
+@dataclass
+class PolicyOutput(FusedCausalLMOutput):  # type: ignore[misc]  # trl is untyped
+    """TRL's fused output with values.
+
+    Attributes:
+        values: V before each next token, shape (B, T − 1), aligned with `log_probs`.
+    """
+
+    values: torch.Tensor | None = None
+
+
+def add_value_head(model: PreTrainedModel) -> ValueHead:
+    """Give a language model with TRL's fused LM head a value head on its last hidden state.
+
+    Args:
+        model: Causal language model after `trl.trainer.utils.add_fused_lm_head`.
+
+    Returns:
+        The head, trainable, also reachable as `model.value_head`.
+    """
+    head = ValueHead(model.config.get_text_config().hidden_size).to(model.device)
+    model.value_head = head
+    fused_forward = model.forward
+
+    @functools.wraps(fused_forward)  # keeps the signature: `generate` validates its arguments against it
+    def forward(*args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
+        if not fused_lm_head:
+            return fused_forward(*args, **kwargs)
+        hidden: list[torch.Tensor] = []
+        # the fused head does not return hidden states: take them where the backbone hands them over
+        hook = model.base_model.register_forward_hook(lambda _m, _a, output: hidden.append(output.last_hidden_state))
+        try:
+            output = fused_forward(*args, fused_lm_head=True, **kwargs)
+        finally:
+            hook.remove()
+        return PolicyOutput(**output, values=head(hidden[-1][:, :-1]))
+
+    model.forward = forward
+    return head

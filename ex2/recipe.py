@@ -1,0 +1,176 @@
+"""The recipe: one experiment as data.
+
+Hyperparameter defaults are those of the PPO that produced the paper's results (arXiv 2403.16442 and
+TRL 0.7's `PPOConfig`); what identifies an experiment (model, VLM, dataset) has no default. Reading and
+checking a file is in `ex2.recipe_io`. Recipe objects stop at the door: builders take plain arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe whose keys are fixed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(BaseModel):
+    """A part chosen by `name` (a table row or a dotted path); the other keys are its own settings.
+
+    `ex2 validate` checks those settings against the component's constructor.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every key but `name`."""
+        return dict(self.model_extra or {})
+
+
+class Policy(Section):
+    """The language model that is aligned."""
+
+    model: str = Field(description="Hub id, local directory, or package:NAME for a model that a package ships")
+    revision: str | None = None
+    gguf_file: str | None = Field(None, description="a GGUF file in `model`, converted once and cached")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    attn_implementation: str | None = None
+    gradient_checkpointing: bool = False
+    trust_remote_code: bool = False
+
+
+class Lora(Section):
+    """Low-rank adapter (arXiv 2106.09685)."""
+
+    r: Positive = 16
+    alpha: Positive = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    target_modules: list[str] | str = ["q_proj", "v_proj"]
+
+
+class Prompts(Section):
+    """Class name × question → prompt."""
+
+    questions: list[Annotated[int, Field(ge=0)]] | Literal["all"] = "all"
+    style: Literal["plain", "chat"] = Field("plain", description="plain: question, two newlines; chat: chat template")
+
+
+class Data(Component):
+    """Images: one split feeds the reward, another, disjoint one measures accuracy."""
+
+    reward_split: str
+    test_split: str
+    images_per_class: Positive = 256
+    selection: Literal["first", "random"] = Field("first", description="first: by file name, as in the paper")
+    selection_seed: int = 0
+
+
+class KL(Section):
+    """KL controller (Ziegler et al., arXiv 1909.08593, section 2.2)."""
+
+    controller: Literal["adaptive", "fixed"] = "adaptive"
+    init_coef: Annotated[float, Field(ge=0)] = 0.2
+    target: Annotated[float, Field(gt=0)] = 10.0
+    horizon: Positive = Field(10_000, description="samples of the global batch")
+
+
+class PPO(Section):
+    """Proximal policy optimisation with the semantics of TRL 0.7."""
+
+    batches: Positive = 1000
+    batch_size: Positive = Field(32, description="prompts per batch, over all processes")
+    minibatch_size: Positive = Field(8, description="samples per optimizer step, over all processes")
+    micro_batch_size: Positive | None = Field(None, description="samples per forward and process; default: all")
+    epochs: Positive = 4
+    learning_rate: Annotated[float, Field(gt=0)] = 1.41e-5
+    adam_beta1: Share = 0.9
+    adam_beta2: Share = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    max_grad_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="0: no clipping")
+    gamma: Share = 1.0
+    lam: Share = 0.95
+    clip_range: Annotated[float, Field(gt=0)] = 0.2
+    value_clip_range: Annotated[float, Field(gt=0)] = 0.2
+    value_coef: Annotated[float, Field(ge=0)] = 0.1
+    whiten_advantages: bool = True
+    ratio_threshold: Annotated[float, Field(gt=1)] = Field(10.0, description="minibatch skipped above this mean ratio")
+    score_centering: Literal["first_batch", "none"] = Field("first_batch", description="none: raw, as in the paper")
+    kl: KL = KL()
+
+
+class Training(Section):
+    """What is written while training, and how often."""
+
+    save_every: Positive = Field(100, description="batches between checkpoints")
+    save_total_limit: Positive | None = 2
+    show_samples_every: Positive = Field(10, description="batches between printed descriptions")
+    report_to: list[str] = Field([], description="any of transformers' loggers, such as tensorboard or wandb")
+
+
+class Generation(Section):
+    """Sampling, in training and in describing."""
+
+    max_new_tokens: Positive = 32
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = Field(0, description="0: off")
+
+
+class Describe(Section):
+    """Descriptions that are analysed: one per class and question for each policy."""
+
+    policies: list[Literal["base", "aligned"]] = ["base", "aligned"]
+    batch_size: Positive = 32
+    per_question: Positive = 1
+
+
+class Analysis(Section):
+    """What is asked of the descriptions."""
+
+    denominator: Literal["parsed", "all"] = Field("parsed", description="all: unparsed answers count, as in the paper")
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    bootstrap_samples: Positive = 2000
+
+
+class Recipe(Section):
+    """One experiment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    output_dir: str = "runs"
+    threads: Positive | None = Field(None, description="torch threads; small models are fastest on 1")
+    algorithm: Literal["ppo"] = "ppo"
+    policy: Policy
+    lora: Lora = Lora()
+    prompts: Prompts = Prompts()
+    vlm: Component
+    reward: Component = Component(name="cosine")
+    dataset: Data
+    ppo: PPO = PPO()
+    generation: Generation = Generation()
+    training: Training = Training()
+    describe: Describe = Describe()
+    judge: Component
+    analysis: Analysis = Analysis()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Recipe:
+        ppo = self.ppo
+        if ppo.batch_size % ppo.minibatch_size:
+            raise ValueError(
+                f"ppo.minibatch_size: {ppo.minibatch_size} does not divide ppo.batch_size {ppo.batch_size}"
+            )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} has duplicates")
+        return self

@@ -1,0 +1,231 @@
+"""The run directory: one experiment's results, readable after a kill at any instant.
+
+    runs/<name>/  recipe.yaml  provenance.json  report.html
+       seed-<n>/  checkpoints/  adapter/  train.jsonl  descriptions.jsonl  accuracy.json  verdicts.jsonl  breakdown.json
+
+Files are replaced atomically; logs (`*.jsonl`) are appended, and a torn last line is dropped on reading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from reward.errors import EnvironmentFault, EX2Error, UserError
+
+if TYPE_CHECKING:
+    from ex2.recipe import Recipe
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one recipe's run."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> RunDirectory:
+        """Return the directory that a recipe names."""
+        return cls(Path(recipe.output_dir) / recipe.name)
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, platform, commit and command."""
+        return self.root / "provenance.json"
+
+    @property
+    def report(self) -> Path:
+        """The page over all seeds."""
+        return self.root / "report.html"
+
+    def seed(self, seed: int) -> SeedDirectory:
+        """Return the directory of one seed."""
+        return SeedDirectory(self.root / f"seed-{seed}")
+
+
+@dataclass(frozen=True)
+class SeedDirectory:
+    """Paths of one seed's results, each written by one stage."""
+
+    root: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The trainer's checkpoints."""
+        return self.root / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """The aligned adapter with its value head."""
+        return self.root / "adapter"
+
+    @property
+    def train_log(self) -> Path:
+        """One row per batch."""
+        return self.root / "train.jsonl"
+
+    @property
+    def descriptions(self) -> Path:
+        """One row per description."""
+        return self.root / "descriptions.jsonl"
+
+    @property
+    def accuracy(self) -> Path:
+        """Zero-shot accuracy of each arm."""
+        return self.root / "accuracy.json"
+
+    @property
+    def verdicts(self) -> Path:
+        """One row per judge's answer."""
+        return self.root / "verdicts.jsonl"
+
+    @property
+    def breakdown(self) -> Path:
+        """Shares and counts of each kind."""
+        return self.root / "breakdown.json"
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space, then run the same command again",
+    errno.EDQUOT: "the disk quota is used up: free some space, then run the same command again",
+    errno.EROFS: "the file system is read-only: choose another output_dir",
+    errno.EACCES: "permission denied: choose another output_dir or change the permissions",
+    errno.ENOTDIR: "a part of the path is a file: choose another output_dir",
+}
+
+
+def environment_fault(error: BaseException, path: Path | None = None) -> EnvironmentFault | None:
+    """Return the file system's refusal to write as one line that says what to do; None for any other error.
+
+    Libraries wrap or reword it: the chain of causes and the system's own words are searched.
+    """
+    where = path or getattr(error, "filename", None) or "a file"
+    cause: BaseException | None = error
+    while cause is not None:
+        number = getattr(cause, "errno", None)
+        worded = [code for code in _REASONS if os.strerror(code) in str(cause)]
+        code = number if number in _REASONS else worded[0] if worded else None
+        if code is not None:
+            return EnvironmentFault(f"{where}: cannot be written: {_REASONS[code]}. Earlier results are untouched.")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the file system's refusals while writing `path` into an `EnvironmentFault`."""
+    try:
+        yield
+    except EX2Error:
+        raise
+    except (OSError, RuntimeError, SafetensorError) as error:
+        fault = environment_fault(error, path)
+        if fault is None:
+            raise
+        raise fault from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text`, or leave it as it was.
+
+    Raises:
+        EnvironmentFault: If the disk is full or the directory is not writable.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by the JSON of `value` (atomic). NaN is refused: write null for what is unknown."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run the stage that writes it first (ex2 run RECIPE does all).") from error
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: line {error.lineno}: not JSON ({error.msg}); delete it and run its stage again."
+        ) from error
+
+
+def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:
+    """Append rows to a log, after mending a torn last line. Flushed to disk before it returns."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_line(path)
+        with path.open("a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_jsonl(path: Path, rows: Iterable[JSON]) -> None:
+    """Replace a log by `rows` (atomic)."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[JSON]:
+    """Read a log; a torn last line is dropped, a missing file is empty.
+
+    Raises:
+        UserError: If a line other than the last is not JSON.
+    """
+    if not path.exists():
+        return []
+    rows: list[JSON] = []
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn or empty
+        try:
+            rows.append(json.loads(line))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: line {number}: not JSON; delete the file and run its stage again.") from error
+    return rows
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("rb+") as file:
+        content_end = file.seek(0, os.SEEK_END)
+        file.seek(content_end - 1)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)

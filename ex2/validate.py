@@ -1,0 +1,117 @@
+"""Check a recipe beyond its form: names, settings, folders, sizes. Reports every problem at once."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ex2.data.image_datasets import DATASETS
+from ex2.data.prompts import question_ids
+from ex2.policy import resolve_model
+from ex2.recipe import Component, Recipe
+from reward.components import resolve, settings_problems
+from reward.errors import EX2Error, UserError
+from reward.presets import vlm_problems
+from reward.table import REWARDS
+
+SUPPLIED_TO_REWARD = ("vlm", "class_means")
+JUDGE_TABLE = "analysis.judge.table:JUDGES"  # by name: ex2 does not import analysis
+
+
+def recipe_problems(recipe: Recipe, path: str, *, check_inputs: bool = True) -> list[str]:
+    """List everything that is wrong with a recipe, without loading weights.
+
+    Args:
+        recipe: A recipe of valid form.
+        path: Its file, for messages.
+        check_inputs: Also look at what lies outside the recipe: the dataset's folder, its classes and overlap, a
+            local model's folder.
+
+    Returns:
+        One message per problem; empty if all is well.
+    """
+    problems: list[str] = []
+
+    def collect(check: Callable[[], list[str]], prefix: str = f"{path}: ") -> None:
+        try:
+            found = check()
+        except EX2Error as error:
+            found = str(error).splitlines()
+        problems.extend(line if line.startswith(prefix) else prefix + line for line in found)
+
+    judges = _table(JUDGE_TABLE)
+    collect(lambda: vlm_problems(recipe.vlm.name, recipe.vlm.settings, "vlm"))
+    collect(lambda: _component(recipe.reward, REWARDS, "reward", SUPPLIED_TO_REWARD))
+    collect(lambda: _component(recipe.dataset, DATASETS, "dataset"))
+    collect(lambda: _component(recipe.judge, judges, "judge", ("name",)))
+    collect(lambda: _raises_only(question_ids, recipe.prompts.questions))
+    collect(lambda: _sizes(recipe))
+    if check_inputs:
+        collect(lambda: _raises_only(resolve_model, recipe.policy.model))
+        if not any(problem.startswith(f"{path}: dataset") for problem in problems):
+            collect(lambda: _images(recipe))
+    return problems
+
+
+def _component(section: Component, table: dict[str, str], where: str, supplied: tuple[str, ...] = ()) -> list[str]:
+    factory = resolve(section.name, table, f"{where}.name")
+    taken = [key for key in supplied if key in inspect.signature(factory).parameters]
+    return settings_problems(factory, section.settings, where, taken)
+
+
+def _sizes(recipe: Recipe) -> list[str]:
+    ppo = recipe.ppo
+    problems = []
+    if ppo.micro_batch_size and ppo.minibatch_size % ppo.micro_batch_size:
+        problems.append(
+            f"ppo.micro_batch_size: {ppo.micro_batch_size} does not divide ppo.minibatch_size {ppo.minibatch_size}; "
+            f"allowed: {', '.join(str(n) for n in range(1, ppo.minibatch_size + 1) if ppo.minibatch_size % n == 0)}."
+        )
+    return problems
+
+
+def _images(recipe: Recipe) -> list[str]:
+    from ex2.banks import check_overlap, load_dataset, reward_images
+    from reward.image_bank import check_classes
+
+    dataset = load_dataset(recipe.dataset)
+    rewarded = reward_images(recipe.dataset, dataset)
+    test = list(dataset.images(recipe.dataset.test_split))
+    problems: list[str] = []
+    for split, images in ((recipe.dataset.reward_split, rewarded), (recipe.dataset.test_split, test)):
+        try:
+            check_classes(images, dataset.class_names, f"dataset {recipe.dataset.name}, split '{split}'")
+        except UserError as error:
+            problems += str(error).splitlines()
+    prompts = len(dataset.class_names) * len(question_ids(recipe.prompts.questions))
+    if prompts < recipe.ppo.batch_size:
+        problems.append(too_few_prompts(prompts, recipe.ppo.batch_size))
+    check_overlap(rewarded, test, recipe.dataset)
+    return problems
+
+
+def too_few_prompts(prompts: int, batch_size: int) -> str:
+    """Message for a dataset that does not fill one batch: TRL would train 0 steps and end well."""
+    return (
+        f"ppo.batch_size: {batch_size} is more than the {prompts} prompts (classes × questions) there are; "
+        f"lower it to at most {prompts} or use more questions."
+    )
+
+
+def _raises_only(check: Callable[[Any], object], value: Any) -> list[str]:
+    check(value)
+    return []
+
+
+def _table(dotted: str) -> dict[str, str]:
+    module, _, name = dotted.partition(":")
+    table: dict[str, str] = getattr(importlib.import_module(module), name)
+    return table
+
+
+def report_problems(problems: list[str]) -> None:
+    """Raise all problems as one `UserError`, or do nothing if there are none."""
+    if problems:
+        raise UserError("\n".join(problems))

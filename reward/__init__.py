@@ -1,0 +1,1 @@
+"""Rewards from vision-language models: backends, image banks and reward functions."""

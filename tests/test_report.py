@@ -1,0 +1,334 @@
+"""The report page: self-contained, escaped, and true to the numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.breakdown import breakdown
+from analysis.figure_training import smooth, thin
+from analysis.judge.base import Unparsed, Verdict
+from analysis.judging import Verdicts
+from analysis.pooling import SeedResult, accuracy_difference, accuracy_of, share_change, share_of
+from analysis.reading import findings, headline
+from analysis.report import explanation, render, write_report
+from analysis.svg import ticks
+from ex2.recipe import Recipe
+from ex2.run_dir import RunDirectory, append_jsonl, write_json
+from reward.errors import UserError
+
+HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & <!-- \u2028 \"quoted\""
+CLASSES = ("pug", "oak")
+
+
+def recipe(tmp_path: Path, seeds: list[int]) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "output_dir": str(tmp_path),
+            "seeds": seeds,
+            "policy": {"model": "package:<b>tiny</b>"},
+            "vlm": {"name": "toy"},
+            "dataset": {"name": "shapes", "reward_split": "train", "test_split": "test"},
+            "judge": {"name": "scripted"},
+        }
+    )
+
+
+def arm(correct: int, n: int = 200, fallback: tuple[str, ...] = ()) -> dict[str, Any]:
+    share = correct / n
+    return {
+        "accuracy": share,
+        "low": share - 0.05,
+        "high": share + 0.05,
+        "n": n,
+        "correct": correct,
+        "texts": 10,
+        "unique_texts": 9,
+        "fallback_classes": list(fallback),
+        "correct_bits": "",
+    }
+
+
+def against(name: str, other: str, difference: float, p: float) -> dict[str, Any]:
+    return {
+        "arm": name,
+        "against": other,
+        "difference": difference,
+        "low": difference - 0.04,
+        "high": difference + 0.04,
+        "p": p,
+        "only_first": 1,
+        "only_second": 1,
+        "n": 200,
+    }
+
+
+def seed_result(seed: int, visual: int = 30, *, aligned: int = 160, p: float = 0.01, exact: bool = True) -> SeedResult:
+    """40 aligned descriptions, `visual` of them visual, 1 unparsed, the others spurious; of 40 base ones 10 visual."""
+    verdicts, rows = Verdicts(), []
+    for policy, count in (("base", 10), ("aligned", visual)):
+        for index in range(40):
+            name, text = CLASSES[index % 2], f"{policy} {seed} {index}"
+            kind = "visual" if index < count else "spurious"
+            if policy == "aligned" and index == 39:
+                kind, text = "unparsed", HOSTILE
+            informative = (
+                Unparsed("?") if kind == "unparsed" else Verdict(kind == "visual", '{"explanation": "<i>so</i>"}')
+            )
+            verdicts.add("informative", name, text, informative)
+            verdicts.add("visual", name, text, Verdict(True, "yes"))
+            rows.append(
+                {"class": name, "label": index % 2, "question": "Describe a {}.", "policy": policy, "text": text}
+                | {"reward": None if index == 38 else 20.0 + index / 10, "cut": False}
+            )
+    accuracy = {
+        "vlm": "toy-visual",
+        "dataset": "shapes",
+        "split": "test",
+        "images": 200,
+        "classes": 2,
+        "confidence": 0.95,
+        "arms": {
+            "templates": arm(140),
+            "base": arm(141),
+            "aligned": arm(aligned),
+            "spurious": arm(100, fallback=("oak",)),
+            "informative": arm(165),
+            "visual": arm(165),
+            "non_visual": None,
+        },
+        "differences": [
+            against("base", "templates", 0.005, 1.0),
+            against("aligned", "templates", aligned / 200 - 0.7, p),
+            against("aligned", "base", aligned / 200 - 0.705, 0.02),
+            against("spurious", "templates", -0.2, 1e-6),
+            against("informative", "templates", 0.125, 1e-4),
+            against("visual", "templates", 0.125, 1e-4),
+        ],
+        "covered_by_both": [],
+        "reward_gain": {"aligned": 22.0, "base": 21.0, "difference": 1.0, "low": 0.5, "high": 1.5, "n": 39},
+    }
+    shares = {
+        "judge": {"name": "grammar & co", "exact": exact, "rubric": "paper-1", "settings": "d"},
+        "denominator": "parsed",
+        "confidence": 0.95,
+        "policies": breakdown(rows, verdicts, "parsed"),
+    }
+    train = [{"batch": b, "reward_mean": 20 + b / 10, "kl": b / 2, "kl_target": 10.0} for b in range(1, 21)]
+    return SeedResult(seed, accuracy, shares, rows, verdicts, train)
+
+
+class Page(HTMLParser):
+    """Elements and texts of a page; checks that tags are closed in order."""
+
+    VOID = frozenset({"meta", "link", "input", "rect", "circle", "line", "polyline", "path", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "input", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif not (self.open and self.open[-1] == "style"):
+            self.text += data
+
+
+def page(tmp_path: Path, *results: SeedResult, provenance: dict[str, Any] | None = None) -> tuple[Page, str]:
+    html = render(recipe(tmp_path, [0]), results, missing_seeds=[], provenance=provenance or {})
+    return Page(html), html
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    parsed, html = page(tmp_path, seed_result(0), provenance={"command": HOSTILE, "git": {"commit": "0123abc"}})
+    assert HOSTILE in parsed.text, "the provenance shows it"
+    assert [tag for tag, _ in parsed.elements].count("script") == 2
+    assert "img" not in {tag for tag, _ in parsed.elements}
+    data = json.loads("".join(parsed.scripts[:-1]))
+    assert [row[4] for row in data["rows"] if row[5] == 4] == [HOSTILE]
+    assert "<i>so</i>" in data["notes"]
+    assert "<i>so" not in html
+    assert "package:<b>tiny</b>" in parsed.text
+    assert "grammar & co (exact)" in parsed.text
+
+
+def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    parsed, html = page(tmp_path, seed_result(0))
+    links = [value for _, attrs in parsed.elements for key, value in attrs.items() if key in ("src", "href", "action")]
+    assert set(links) == {"#descriptions", "data:,"}
+    assert set(re.findall(r"https?://[^\"'\s<]+", html)) == {"http://www.w3.org/2000/svg"}
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_drawings_are_labelled_and_ids_unique(tmp_path: Path) -> None:
+    parsed, _ = page(tmp_path, seed_result(0))
+    ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    drawings = [attrs for tag, attrs in parsed.elements if tag == "svg"]
+    assert len(drawings) == 8  # three figures, wide and narrow, and two curves
+    for attrs in drawings:
+        assert attrs["role"] == "img"
+        assert set(str(attrs["aria-labelledby"]).split()) <= set(ids)
+    assert "Of 40 descriptions: informative 30, visual 30, non-visual 0, spurious 9, unparsed 1." in parsed.text
+
+
+def test_numbers_carry_n_and_interval(tmp_path: Path) -> None:
+    parsed, _ = page(tmp_path, seed_result(0))
+    text = parsed.text.replace("\u00a0", " ")
+    # 30 of 39 parsed; Wilson: 61.66 to 87.35.
+    assert "77 % [62–87] of aligned descriptions are visual (n = 39); before, of the base model's, 25 % [14–40]" in text
+    assert "toy-visual rewards visual descriptions." in text
+    assert "80.0 % [75.0–85.0], +10.0 points [+6.0, +14.0] (n = 200 images)" in text
+    assert "score +1.00 [+0.50, +1.50] against the base model's, in units of the VLM's logits (n = 39 pairs)" in text
+    assert "no significant difference, p = 1.000" in text
+    assert "1 class by plain template" in text
+    assert "target 10" in text
+
+
+def test_reading_says_no_significant_difference() -> None:
+    said = {finding.topic: finding.text for finding in findings([seed_result(0, aligned=142, p=0.6)])}
+    assert said["Accuracy"].startswith(
+        "EX2's descriptions and the 80 generic templates show no significant difference in accuracy"
+    )
+    assert "One seed" in said
+    assert "The judge is uncalibrated" not in said
+    assert said["Unparsed answers"].startswith("1 of the judge's answers on 80 descriptions")
+    uncalibrated = {finding.topic: finding.text for finding in findings([seed_result(0, exact=False)])}
+    assert uncalibrated["The judge is uncalibrated"].startswith("grammar & co sorted the descriptions")
+
+
+def test_headline_without_a_clear_rise() -> None:
+    found = headline([seed_result(0, visual=11)])
+    assert found.answer == "toy-visual rewards no kind of description more than another"
+    assert found.kind is None
+    spurious = headline([seed_result(0, visual=0)])
+    assert spurious.answer == "toy-visual rewards spurious descriptions"
+
+
+def test_without_a_base_model(tmp_path: Path) -> None:
+    result = seed_result(0)
+    del result.breakdown["policies"]["base"]
+    result.accuracy["arms"]["base"] = None
+    result.accuracy["differences"] = [
+        d for d in result.accuracy["differences"] if "base" not in (d["arm"], d["against"])
+    ]
+    result.accuracy["reward_gain"] = None
+    result.train.clear()
+    parsed, _ = page(tmp_path, result)
+    assert "toy-visual: most aligned descriptions are visual." in parsed.text
+    assert "How it was learnt" not in parsed.text
+
+
+def test_seeds_are_pooled_by_t() -> None:
+    results = [seed_result(0, 28), seed_result(1, 30), seed_result(2, 32, aligned=166)]
+    share = share_of(results, "aligned", "visual")
+    assert share is not None
+    # Of 39 each: mean 30/39, standard deviation 2/39, t(0.975, 2) = 4.302653.
+    half = 4.302653 * 2 / 39 / 3**0.5
+    assert (share.value, share.low, share.high) == pytest.approx((30 / 39, 30 / 39 - half, 30 / 39 + half))
+    assert (share.n, share.count, share.seeds) == (117, 90, 3)
+    accuracy = accuracy_of(results, "aligned")
+    assert accuracy is not None
+    assert (accuracy.value, accuracy.n, accuracy.seeds) == (pytest.approx((0.8 + 0.8 + 0.83) / 3), 200, 3)
+    templates = accuracy_of(results, "templates")
+    assert templates is not None
+    assert (templates.low, templates.seeds) == (pytest.approx(0.65), 1), "no seed changes the templates"
+    change = accuracy_difference(results, "aligned", "templates")
+    assert change is not None
+    # 10, 10 and 13 points: 11 ± 4.302653 · √3/√3 points.
+    assert (change.value, change.low, change.p) == (pytest.approx(0.11), pytest.approx(0.11 - 0.04302653), None)
+    assert change.significant
+    rise = share_change(results, "visual")
+    assert rise is not None
+    assert rise.value == pytest.approx(30 / 39 - 0.25)
+
+
+def test_missing_seeds_are_named(tmp_path: Path) -> None:
+    made = recipe(tmp_path, [0, 7])
+    with pytest.raises(UserError, match=r"tiny: no seed has been analysed; run `ex2 analyze RECIPE` first"):
+        write_report(made)
+    result = seed_result(0)
+    where = RunDirectory(tmp_path / "tiny").seed(0)
+    write_json(where.accuracy, result.accuracy)
+    write_json(where.breakdown, result.breakdown)
+    append_jsonl(where.descriptions, result.descriptions)
+    with pytest.raises(
+        UserError, match=r"seed 0: a description of 'pug' has no verdict: descriptions or verdicts changed"
+    ):
+        write_report(made)
+    rows = [
+        {"question": question, "class": name, "description": text, "raw": "yes", "judge": "j"}
+        | {"verdict": "no" if text.startswith("base") else "yes", "rubric": "paper-1", "settings": "d"}
+        for question in ("informative", "visual")
+        for name in CLASSES
+        for text in {row["text"] for row in result.descriptions}
+    ]
+    append_jsonl(where.verdicts, rows)
+    path = write_report(made)
+    assert path == tmp_path / "tiny" / "report.html"
+    assert "Not analysed yet, and left out of every number: seed 7." in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 10, [0, 2, 4, 6, 8, 10]),
+        (-0.3, 0.4, [-0.4, -0.2, 0, 0.2, 0.4]),
+        (22.3, 26.1, [22, 23, 24, 25, 26, 27]),
+        (5, 5, [4, 5, 6]),
+        (0, 0, None),
+    ],
+)
+def test_ticks_are_round_and_cover(low: float, high: float, expected: list[float] | None) -> None:
+    found = ticks(low, high, 6)
+    assert found[0] <= low
+    assert found[-1] >= high
+    assert found[0] < found[-1]
+    if expected and low != high:
+        assert found == expected
+
+
+def test_smoothing_and_thinning() -> None:
+    curve = [(float(x), float(x % 2)) for x in range(30)]
+    assert smooth(curve)[15] == (15.0, pytest.approx(2 / 3))  # window of three: 0, 1 and 0 or 1, 0 and 1
+    assert thin(curve, 10)[0] == (1.0, pytest.approx(1 / 3))
+    assert len(thin([(float(x), 0.0) for x in range(1000)])) == 400
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('{"explanation": "It is red.", "increases_knowledge": "Yes"}', "It is red."),
+        ("Yes.", ""),
+        ("", ""),
+        ("I would say so", "I would say so"),
+        ("[1]", "[1]"),
+        ("x" * 400, "x" * 299 + "…"),
+    ],
+)
+def test_explanation(raw: str, expected: str) -> None:
+    assert explanation(raw) == expected

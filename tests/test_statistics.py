@@ -1,0 +1,107 @@
+"""Intervals and tests against published and hand-computed numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.statistics import mcnemar_p, mean_t, newcombe, paired_accuracy, paired_mean, wilson
+
+
+def test_wilson_published() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, 857–872, table I, method 3.
+    assert wilson(81, 263)[1:3] == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15, 148)[1:3] == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson(0, 20)[1:3] == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(1, 29)[1:3] == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_wilson_by_hand_at_another_confidence() -> None:
+    # z = 1.644854 at 90 %: centre (p + z²/2n) / (1 + z²/n), half z·√(p(1−p)/n + z²/4n²) / (1 + z²/n).
+    z, p, n = 1.6448536269514722, 0.3, 50
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    assert wilson(15, 50, 0.9) == pytest.approx((0.3, centre - half, centre + half, 50))
+
+
+def test_wilson_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="a share of nothing has no value"):
+        wilson(0, 0)
+
+
+def test_newcombe_published() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, 873–890, table II, method 10.
+    assert newcombe(wilson(56, 70), wilson(48, 80))[:3] == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert newcombe(wilson(9, 10), wilson(3, 10))[:3] == pytest.approx((0.6, 0.1705, 0.8090), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [
+        (0, 0, 1.0),
+        (3, 0, 2 / 8),
+        (10, 2, 2 * (1 + 12 + 66) / 4096),  # 2 · P(at most 2 of 12 heads)
+        (2, 10, 2 * (1 + 12 + 66) / 4096),
+        (4, 4, 1.0),
+    ],
+)
+def test_mcnemar_exact(only_first: int, only_second: int, p: float) -> None:
+    assert mcnemar_p(only_first, only_second) == pytest.approx(p)
+
+
+def test_paired_accuracy() -> None:
+    # 400 images: 60 only the first, 20 only the second, the others equal.
+    first = [True] * 60 + [False] * 20 + [True] * 200 + [False] * 120
+    second = [False] * 60 + [True] * 20 + [True] * 200 + [False] * 120
+    result = paired_accuracy(first, second, samples=20_000)
+    assert (result.difference, result.only_first, result.only_second, result.n) == (0.1, 60, 20, 400)
+    # Large-sample interval: variance of one image's difference is 80/400 − 0.1² = 0.19.
+    half = 1.959964 * math.sqrt(0.19 / 400)
+    assert (result.low, result.high) == pytest.approx((0.1 - half, 0.1 + half), abs=0.004)
+    assert result.p < 1e-5
+    mirrored = paired_accuracy(second, first, samples=20_000)
+    assert (mirrored.difference, mirrored.p) == (-0.1, result.p)
+
+
+def test_paired_accuracy_of_equals() -> None:
+    result = paired_accuracy([True, False, True], [True, False, True])
+    assert result == (0.0, 0.0, 0.0, 1.0, 0, 0, 3)
+
+
+def test_paired_accuracy_agrees_with_resampling_images() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.random(80) < 0.7, rng.random(80) < 0.6
+    draws = rng.integers(0, 80, size=(20_000, 80))
+    resampled = first[draws].mean(1) - second[draws].mean(1)
+    result = paired_accuracy(first.tolist(), second.tolist(), samples=20_000)
+    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.013)
+
+
+def test_mean_t_by_hand() -> None:
+    # Mean 2.5, standard deviation √(5/3), standard error √(5/12), t(0.975, 3) = 3.182446.
+    half = 3.182446 * math.sqrt(5 / 12)
+    assert mean_t([1, 2, 3, 4]) == pytest.approx((2.5, 2.5 - half, 2.5 + half, 4), abs=1e-5)
+    assert mean_t([7.0]) == (7.0, None, None, 1)
+    with pytest.raises(ValueError, match="a mean of nothing has no value"):
+        mean_t([])
+
+
+def test_paired_mean_bootstrap_is_near_the_t_interval() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(20, 3, 300)
+    aligned = base + rng.normal(1.0, 2.0, 300)
+    result = paired_mean(aligned.tolist(), base.tolist(), samples=4000)
+    assert result.low is not None
+    assert result.high is not None
+    assert result.low > 0.7
+    assert (result.bootstrap_low, result.bootstrap_high) == pytest.approx((result.low, result.high), abs=0.03)
+    assert paired_mean([3.0], [1.0]) == (2.0, None, None, None, None, 1)
+
+
+def test_unpaired_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="paired samples of 1 and 2 images"):
+        paired_accuracy([True], [True, False])
+    with pytest.raises(ValueError, match="paired samples of 2 and 1 values"):
+        paired_mean([1.0, 2.0], [1.0])

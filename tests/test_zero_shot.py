@@ -1,0 +1,192 @@
+"""Zero-shot classification: hand-computed vectors, open_clip's own classifier, and accuracies of arms."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from analysis.accuracy import Settings, accuracy, reward_gain, texts_by_arm
+from analysis.judge.base import Unparsed, Verdict
+from analysis.judging import Verdicts
+from analysis.zero_shot import class_vectors, generic_templates, pack_correct, predict, unpack_correct
+from reward.image_bank import ImageEmbeddings
+from reward.vlm import TextEmbeddings
+
+
+class TableVLM:
+    """Embeds the texts it is given a vector for; any other text is an error."""
+
+    name, dim, scale, bias, context_length = "table", 2, 100.0, 0.0, 77
+
+    def __init__(self, vectors: dict[str, tuple[float, float]]) -> None:
+        self.vectors = vectors
+        self.encoded: list[str] = []
+
+    def fingerprint(self) -> str:
+        return "table"
+
+    def encode_images(self, images: Sequence[object]) -> torch.Tensor:
+        raise NotImplementedError
+
+    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
+        self.encoded += texts
+        return TextEmbeddings(torch.tensor([self.vectors[text] for text in texts]), torch.zeros(len(texts)).bool())
+
+
+def test_generic_templates_are_open_clips() -> None:
+    open_clip = pytest.importorskip("open_clip")
+    assert [template.format("red fox") for template in generic_templates()] == [
+        template("red fox") for template in open_clip.OPENAI_IMAGENET_TEMPLATES
+    ]
+    assert len(generic_templates()) == 80
+
+
+def test_class_vectors_agree_with_open_clips_classifier() -> None:
+    open_clip = pytest.importorskip("open_clip")
+
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        generators = [torch.Generator().manual_seed(zlib.crc32(text.encode())) for text in texts]
+        return torch.stack([torch.randn(24, generator=generator) for generator in generators])
+
+    class Model:
+        def encode_text(self, codes: torch.Tensor, normalize: bool) -> torch.Tensor:
+            assert normalize
+            return torch.nn.functional.normalize(embed([bytes(row).decode() for row in codes.tolist()]), dim=-1)
+
+    def tokenizer(texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([list(text.ljust(64).encode()) for text in texts])
+
+    names = ["red fox", "pug", "oak"]
+    theirs = open_clip.build_zero_shot_classifier(Model(), tokenizer, names, open_clip.OPENAI_IMAGENET_TEMPLATES)
+    texts = [template.format(name).ljust(64) for name in names for template in generic_templates()]
+    index = torch.arange(3).repeat_interleave(80)
+    ours = class_vectors(embed(texts), index, 3, torch.ones(3, 24))
+    torch.testing.assert_close(ours.vectors, theirs.T, atol=1e-6, rtol=0)
+    assert ours.fallback == ()
+
+
+def test_unequal_counts_and_fallback_by_hand() -> None:
+    # Class 0: (3, 4) → (0.6, 0.8) and (0, 2) → (0, 1); their mean (0.3, 0.9) is (1, 3)/√10.
+    # Class 1: one text, (−5, 0) → (−1, 0). Class 2 has none and takes (0, −7) → (0, −1).
+    texts = torch.tensor([[3.0, 4.0], [-5.0, 0.0], [0.0, 2.0]])
+    fallback = torch.tensor([[9.0, 9.0], [9.0, 9.0], [0.0, -7.0]])
+    made = class_vectors(texts, torch.tensor([0, 1, 0]), 3, fallback)
+    expected = torch.tensor([[1 / math.sqrt(10), 3 / math.sqrt(10)], [-1.0, 0.0], [0.0, -1.0]])
+    torch.testing.assert_close(made.vectors, expected)
+    assert made.fallback == (2,)
+    assert predict(torch.tensor([[0.0, 1.0], [-1.0, 0.2], [0.1, -1.0]]), made.vectors).tolist() == [0, 1, 2]
+
+
+def test_no_text_at_all_is_the_fallback() -> None:
+    made = class_vectors(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), 2, torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+    assert made.vectors.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert made.fallback == (0, 1)
+
+
+def test_wrong_shapes_and_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"fallback \(3, 2\) do not fit 2 classes"):
+        class_vectors(torch.ones(1, 2), torch.tensor([0]), 2, torch.ones(3, 2))
+    with pytest.raises(ValueError, match=r"class_index must lie in \[0, 2\), got up to 2"):
+        class_vectors(torch.ones(1, 2), torch.tensor([2]), 2, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 640])
+def test_correctness_survives_packing(n: int) -> None:
+    correct = [(index * index) % 3 == 1 for index in range(n)]
+    assert unpack_correct(pack_correct(correct), n) == correct
+    assert len(pack_correct(correct)) <= 4 * math.ceil(math.ceil(n / 8) / 3)
+
+
+def description(label: int, text: str, policy: str = "aligned", reward: float | None = 1.0, question: int = 0) -> dict:
+    return {
+        "class": ("pug", "oak")[label],
+        "label": label,
+        "question_id": question,
+        "sample": 0,
+        "policy": policy,
+        "text": text,
+        "reward": reward,
+    }
+
+
+@pytest.fixture
+def measured() -> dict:
+    """Two classes; pug points right, oak up. Informative texts are right, the spurious one of pug is wrong."""
+    vlm = TableVLM({"a photo of a pug": (1.0, 0.0), "a photo of a oak": (0.0, 1.0)})
+    for name, vector in (("pug", (1.0, 0.0)), ("oak", (0.0, 1.0))):
+        vlm.vectors |= {template.format(name): vector for template in generic_templates()}
+    vlm.vectors |= {"barks": (1.0, 0.0), "green": (0.0, 1.0), "click here": (-1.0, 0.0), "no idea": (0.0, 1.0)}
+    rows = [
+        description(0, "barks"),
+        description(0, "click here"),
+        description(0, "  "),
+        description(1, "green"),
+        description(1, "no idea"),
+    ]
+    verdicts = Verdicts()
+    for name, text, informative, visual in (("pug", "barks", True, False), ("oak", "green", True, True)):
+        verdicts.add("informative", name, text, Verdict(informative, ""))
+        verdicts.add("visual", name, text, Verdict(visual, ""))
+    verdicts.add("informative", "pug", "click here", Verdict(False, ""))
+    verdicts.add("informative", "oak", "no idea", Unparsed(""))
+    # Four pugs, one of them above the diagonal, and one oak.
+    images = torch.tensor([[1.0, 0.1], [1.0, 0.2], [1.0, 0.3], [0.5, 1.0], [0.0, 1.0]])
+    bank = ImageEmbeddings(("pug", "oak"), torch.nn.functional.normalize(images), torch.tensor([0, 0, 0, 0, 1]))
+    result = accuracy(vlm, bank, texts_by_arm(rows, verdicts, bank.class_names), Settings())
+    assert len(vlm.encoded) == len(set(vlm.encoded)), "a text was encoded twice"
+    return result
+
+
+def test_arms_by_hand(measured: dict) -> None:
+    arms = measured["arms"]
+    # Templates: (1, 0) and (0, 1): all but the fourth pug.
+    assert (arms["templates"]["correct"], arms["templates"]["n"], arms["templates"]["texts"]) == (4, 5, 160)
+    assert arms["templates"]["accuracy"] == 0.8
+    assert arms["base"] is None
+    # All aligned texts that are not empty, the unparsed one included. Pug: barks + click here cancel out to 0.
+    assert arms["aligned"]["texts"] == 4
+    assert arms["aligned"]["fallback_classes"] == []
+    assert arms["informative"]["correct"] == 4
+    # Spurious: pug (−1, 0); oak has none and takes the plain template (0, 1). Every image is nearer to oak.
+    assert arms["spurious"]["correct"] == 1
+    assert arms["spurious"]["fallback_classes"] == ["oak"]
+    assert arms["visual"]["fallback_classes"] == ["pug"]
+    assert unpack_correct(arms["spurious"]["correct_bits"], 5) == [False, False, False, False, True]
+
+
+def test_differences_and_covered_classes(measured: dict) -> None:
+    differences = {(d["arm"], d["against"]): d for d in measured["differences"]}
+    spurious = differences["spurious", "templates"]
+    # Templates are right on three images that spurious has wrong, never the other way: p = 2 · (1/2)³.
+    assert (spurious["only_first"], spurious["only_second"], spurious["p"]) == (0, 3, 0.25)
+    assert spurious["difference"] == pytest.approx(-0.6)
+    assert ("aligned", "base") not in differences
+    # Pug alone has both spurious and informative texts: one class cannot be told from others.
+    assert measured["covered_by_both"][0] == {
+        "groups": ["informative", "spurious"],
+        "classes": 1,
+        "arms": {},
+        "difference": None,
+    }
+
+
+def test_reward_gain_pairs_class_and_question() -> None:
+    rows = [
+        description(0, "a", "aligned", 5.0, question=1),
+        description(0, "b", "base", 3.0, question=1),
+        description(0, "c", "aligned", 4.0, question=2),
+        description(0, "d", "base", 3.0, question=2),
+        description(1, "e", "aligned", 9.0, question=1),
+        description(1, "", "base", None, question=1),
+    ]
+    gain = reward_gain(rows, Settings())
+    assert gain is not None
+    # Differences 2 and 1: mean 1.5, standard error 0.5, t(0.975, 1) = 12.7062.
+    assert (gain["difference"], gain["n"], gain["unpaired"]) == (1.5, 2, 2)
+    assert gain["high"] == pytest.approx(1.5 + 0.5 * 12.7062, abs=1e-4)
+    assert (gain["aligned"], gain["base"]) == (4.5, 3.0)
+    assert reward_gain(rows[:1], Settings()) is None
