@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -32,7 +31,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
         EnvironmentFault: If the judge cannot be reached or the run directory not be written; verdicts received so far
             are kept and not asked again.
     """
-    where = RunDirectory(Path(recipe.output_dir) / recipe.name).seed(seed)
+    where = RunDirectory.of(recipe).seed(seed)
     descriptions = _descriptions(where)
     digest = settings_digest(recipe.judge.name, recipe.judge.settings)
     judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge")

@@ -66,7 +66,7 @@ def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
 
 
 def _wide(rows: Sequence[Row], description: str) -> Markup:
-    top, step, bar = 42.0, 46.0, 20.0
+    top, step, bar = 42.0, 50.0, 20.0
     left, unit = 190.0, 2.9  # of the bars; pixels per per cent
     bottom = top + step * len(rows) + 6
     parts = [svg.text(left, 16, f"Accuracy{_images(rows)}", "strong")]
@@ -137,7 +137,7 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
 
 
 def _by_template(row: Row) -> str:
-    return f"{row.fallback} {'class' if row.fallback == 1 else 'classes'} by plain template"
+    return f"{row.fallback} {'class' if row.fallback == 1 else 'classes'} by template"
 
 
 def _images(rows: Sequence[Row]) -> str:

@@ -43,7 +43,15 @@ class Verdicts:
         return len(self._answers)
 
     def answer(self, question: Question, class_name: str, text: str) -> bool | None:
-        """Return yes (`True`), no (`False`) or unparsed (`None`).
+        """Look an answer up.
+
+        Args:
+            question: Which of the two.
+            class_name: The description's class.
+            text: The description.
+
+        Returns:
+            Yes (`True`), no (`False`) or unparsed (`None`).
 
         Raises:
             KeyError: If that has not been asked.
@@ -57,7 +65,14 @@ class Verdicts:
         return given.raw if given else ""
 
     def kind(self, class_name: str, text: str) -> Kind:
-        """Return what a description is.
+        """Combine both answers.
+
+        Args:
+            class_name: The description's class.
+            text: The description; empty ones are spurious unasked.
+
+        Returns:
+            What the description is.
 
         Raises:
             KeyError: If it has not been judged.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.breakdown import GROUPS
@@ -39,6 +38,7 @@ from analysis.wording import (
     significance,
 )
 from ex2.recipe import Recipe
+from ex2.recipe_io import to_yaml
 from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_text
 from reward.errors import UserError
 
@@ -59,7 +59,7 @@ def write_report(recipe: Recipe) -> Path:
         UserError: If no seed has been analysed, or descriptions changed since.
         EnvironmentFault: If the page cannot be written.
     """
-    run = RunDirectory(Path(recipe.output_dir) / recipe.name)
+    run = RunDirectory.of(recipe)
     results, missing = load_results(recipe, run)
     provenance = read_json(run.provenance) if run.provenance.exists() else {}
     write_text(run.report, render(recipe, results, missing_seeds=missing, provenance=provenance))
@@ -93,7 +93,7 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
                 breakdown,
                 read_jsonl(where.descriptions),
                 read_verdicts(where.verdicts, digest=breakdown["judge"]["settings"]),
-                read_jsonl(where.train_log),
+                _batches(read_jsonl(where.train_log)),
             )
         )
     if not results:
@@ -101,14 +101,22 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
     return results, missing
 
 
+def _batches(rows: Sequence[JSON]) -> list[JSON]:
+    """Keep the last row of each batch: a resumed run may have logged some twice."""
+    return [row for _, row in sorted({row.get("batch", number): row for number, row in enumerate(rows, 1)}.items())]
+
+
 def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequence[int], provenance: JSON) -> str:
-    """Return the page.
+    """Fill the template.
 
     Args:
         recipe: The experiment.
         results: At least one seed.
         missing_seeds: Seeds of the recipe without results, named on the page.
         provenance: Content of `provenance.json`; any keys.
+
+    Returns:
+        The page as HTML, with style, script and drawings inside.
 
     Raises:
         UserError: If a description has no verdict, because descriptions changed since the analysis.
@@ -138,7 +146,7 @@ def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequ
         denominator=results[0].breakdown["denominator"],
         confidence=f"{100 * confidence(results):g}",
         several_seeds=len(results) > 1,
-        recipe_yaml=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        recipe_yaml=to_yaml(recipe),
         provenance=_flatten(provenance),
         table=_table_data(results),
     )

@@ -76,17 +76,20 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
 
     Args:
         successes: Number of hits.
-        n: Number of trials; 0 gives no estimate, a value of NaN being refused in JSON.
+        n: Number of trials.
         confidence: Coverage, in (0, 1).
+
+    Returns:
+        The share with its interval, within [0, 1].
 
     Raises:
         ValueError: If `n` is 0 or `successes` is not in [0, n].
 
     Source: Wilson (1927), Journal of the American Statistical Association 22.
     """
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson") if n else None
-    if interval is None:
+    if n == 0:
         raise ValueError("a share of nothing has no value")
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high), n)
 
 
@@ -139,6 +142,9 @@ def paired_accuracy(
         samples: Bootstrap resamples of the images.
         seed: Of the resampling.
 
+    Returns:
+        First minus second, with a percentile bootstrap interval and McNemar's exact test.
+
     Raises:
         ValueError: If the lengths differ or there are no images.
     """
@@ -170,6 +176,9 @@ def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:
         values: At least one number; one alone has no interval.
         confidence: Coverage, in (0, 1).
 
+    Returns:
+        The mean; `n` is the number of values.
+
     Raises:
         ValueError: If there are no values.
     """
@@ -194,6 +203,9 @@ def paired_mean(
         confidence: Coverage of both intervals.
         samples: Bootstrap resamples of the pairs.
         seed: Of the resampling.
+
+    Returns:
+        Mean of first minus second, with both intervals.
 
     Raises:
         ValueError: If the lengths differ or there are no pairs.

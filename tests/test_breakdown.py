@@ -14,7 +14,7 @@ import analysis.analyze
 from analysis.analyze import analyze
 from analysis.breakdown import breakdown, group_shares
 from analysis.judge.base import JudgeRequest, OnAnswer, Unparsed, Verdict
-from analysis.judging import judge_descriptions, read_verdicts, settings_digest
+from analysis.judging import Kind, judge_descriptions, read_verdicts, settings_digest
 from ex2.recipe import Recipe
 from ex2.run_dir import RunDirectory, append_jsonl, read_json, read_jsonl
 from reward.errors import EnvironmentFault, UserError
@@ -193,7 +193,13 @@ def test_breakdown_by_hand(tmp_path: Path) -> None:
 
 def test_the_papers_denominator() -> None:
     # Table 13, CLIP on Pets: 925 = 353 spurious + 571 informative + 1 lost; 571 = 254 + 313 + 4 lost.
-    counts = {"spurious": 353, "visual": 313, "non_visual": 254, "informative_unparsed": 4, "unparsed": 1}
+    counts: dict[Kind, int] = {
+        "spurious": 353,
+        "visual": 313,
+        "non_visual": 254,
+        "informative_unparsed": 4,
+        "unparsed": 1,
+    }
     paper = group_shares(counts, "all")
     assert round(100 * paper["informative"]["of_all"]["share"], 2) == 61.73  # table 2
     assert round(100 * paper["visual"]["of_parent"]["share"], 2) == 54.82  # table 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -101,7 +102,9 @@ def test_correctness_survives_packing(n: int) -> None:
     assert len(pack_correct(correct)) <= 4 * math.ceil(math.ceil(n / 8) / 3)
 
 
-def description(label: int, text: str, policy: str = "aligned", reward: float | None = 1.0, question: int = 0) -> dict:
+def description(
+    label: int, text: str, policy: str = "aligned", reward: float | None = 1.0, question: int = 0
+) -> dict[str, Any]:
     return {
         "class": ("pug", "oak")[label],
         "label": label,
@@ -114,7 +117,7 @@ def description(label: int, text: str, policy: str = "aligned", reward: float | 
 
 
 @pytest.fixture
-def measured() -> dict:
+def measured() -> dict[str, Any]:
     """Two classes; pug points right, oak up. Informative texts are right, the spurious one of pug is wrong."""
     vlm = TableVLM({"a photo of a pug": (1.0, 0.0), "a photo of a oak": (0.0, 1.0)})
     for name, vector in (("pug", (1.0, 0.0)), ("oak", (0.0, 1.0))):
@@ -141,7 +144,7 @@ def measured() -> dict:
     return result
 
 
-def test_arms_by_hand(measured: dict) -> None:
+def test_arms_by_hand(measured: dict[str, Any]) -> None:
     arms = measured["arms"]
     # Templates: (1, 0) and (0, 1): all but the fourth pug.
     assert (arms["templates"]["correct"], arms["templates"]["n"], arms["templates"]["texts"]) == (4, 5, 160)
@@ -158,7 +161,7 @@ def test_arms_by_hand(measured: dict) -> None:
     assert unpack_correct(arms["spurious"]["correct_bits"], 5) == [False, False, False, False, True]
 
 
-def test_differences_and_covered_classes(measured: dict) -> None:
+def test_differences_and_covered_classes(measured: dict[str, Any]) -> None:
     differences = {(d["arm"], d["against"]): d for d in measured["differences"]}
     spurious = differences["spurious", "templates"]
     # Templates are right on three images that spurious has wrong, never the other way: p = 2 · (1/2)³.
@@ -171,6 +174,29 @@ def test_differences_and_covered_classes(measured: dict) -> None:
         "classes": 1,
         "arms": {},
         "difference": None,
+    }
+
+
+def test_groups_are_compared_where_both_have_texts() -> None:
+    names = ("pug", "oak", "red fox")
+    east, north, west = (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)
+    vlm = TableVLM({"a photo of a pug": east, "a photo of a oak": north, "a photo of a red fox": west})
+    vlm.vectors |= {"barks": east, "green": north, "sly": west, "click pug": north, "click oak": east}
+    arms = {
+        "templates": [(0, "a photo of a pug"), (1, "a photo of a oak"), (2, "a photo of a red fox")],
+        "informative": [(0, "barks"), (1, "green"), (2, "sly")],
+        "spurious": [(0, "click pug"), (1, "click oak")],  # swapped; none of red fox
+    }
+    images = ImageEmbeddings(names, torch.tensor([east, east, north, west]), torch.tensor([0, 0, 1, 2]))
+    result = accuracy(vlm, images, arms, Settings())
+    # With its plain template, spurious still recognises the fox; among the two shared classes nothing.
+    assert result["arms"]["spurious"]["correct"] == 1
+    (covered,) = result["covered_by_both"]
+    assert (covered["classes"], covered["difference"]["n"], covered["difference"]["difference"]) == (2, 3, 1.0)
+    assert {name: part["correct"] for name, part in covered["arms"].items()} == {
+        "informative": 3,
+        "spurious": 0,
+        "templates": 3,
     }
 
 

@@ -55,6 +55,7 @@ def save_mistral(folder: Path, *, seed: int = 0, hidden: int = 32, layers: int =
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
+        initializer_range=0.2,  # a frozen head with tiny weights could not be steered
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -113,7 +114,9 @@ def save_open_clip(folder: Path, *, seed: int = 0) -> Path:
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess}))
     torch.manual_seed(seed)
     model = open_clip.model.CLIP(**{**model_cfg, "vision_cfg": model_cfg["vision_cfg"]})
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
     return folder
 
 

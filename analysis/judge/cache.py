@@ -54,7 +54,13 @@ class AnswerCache:
             self._connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
 
     def get(self, key: str) -> str | None:
-        """Return the raw answer, or `None` if there is none.
+        """Look an answer up.
+
+        Args:
+            key: From `cache_key`.
+
+        Returns:
+            What the judge said, or `None` if that is not known.
 
         Raises:
             EnvironmentFault: If the file cannot be read.
@@ -65,6 +71,10 @@ class AnswerCache:
 
     def put(self, key: str, raw: str) -> None:
         """Keep an answer.
+
+        Args:
+            key: From `cache_key`.
+            raw: What the judge said.
 
         Raises:
             EnvironmentFault: If the file cannot be written.

@@ -26,6 +26,9 @@ def build_judge(name: str, settings: Mapping[str, Any], where: str) -> Judge:
         settings: Keyword arguments of its constructor.
         where: File and section for messages.
 
+    Returns:
+        The judge; nothing has been sent or loaded that its constructor does not need.
+
     Raises:
         UserError: For an unknown name or setting, a missing API key, or a class that is no judge.
     """

@@ -6,6 +6,7 @@ Works with trl 1.16; names follow `ex2.ppo.advantages`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -16,6 +17,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch.utils.data import Sampler
+from transformers import set_seed
 from trl import RLOOTrainer
 
 from ex2.ppo.advantages import explained_variance, gae, sequence_kl, token_rewards, whiten
@@ -76,6 +78,7 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         self.kl_controller = KLController(config.kl_coef, config.kl_target, config.kl_horizon, config.kl_controller)
         self.score_mean: float | None = None
         self.batch_log: dict[str, float | int | None] = {}
+        self._start_batch = 0  # the dataloader is made before the trainer's state is restored
         self._passes: list[Pass] = []
         self._scores = torch.zeros(0)
         self._rollout: dict[str, torch.Tensor] = {}
@@ -96,7 +99,7 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
             repeats=config.forwards_per_batch,
             batches=config.max_steps // config.updates_per_batch,
             seed=config.seed,
-            start=self.state.global_step // config.updates_per_batch,
+            start=self._start_batch,
         )
 
     @property
@@ -112,11 +115,11 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         epoch, place = divmod(position, config.steps_per_generation)
         if position == 0 or not self._rollout:
             start = time.perf_counter()
+            set_seed(self._key(epoch=0))  # sampling is a function of (seed, batch, process): a restart repeats it
             self._rollout = self._generate_and_score_completions(generation_batch)
             self._seconds["rollout"] += time.perf_counter() - start
         if place == 0:  # a new permutation each epoch; TRL's buffer is shuffled once
-            key = ((config.seed * 1_000_003 + self.batch_number) * 101 + epoch) * 1009 + self.accelerator.process_index
-            generator = torch.Generator().manual_seed(key)
+            generator = torch.Generator().manual_seed(self._key(epoch=epoch + 1))
             self._order = torch.randperm(len(self._rollout["loss_mask"]), generator=generator)
         rows = self._rows(place, 1)
         minibatch_start = place - place % config.gradient_accumulation_steps
@@ -126,6 +129,12 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         # The trainer averages over accumulation steps and processes; the loss is a mean over the minibatch's tokens.
         inputs["tokens"] = tokens / (config.gradient_accumulation_steps * self.accelerator.num_processes)
         return inputs
+
+    def _key(self, *, epoch: int) -> int:
+        """Seed of this process's random choices: epoch 0 is the rollout's, then one for each PPO epoch's order."""
+        words = (self.args.seed, self.batch_number, epoch, self.accelerator.process_index)
+        digest = hashlib.sha256(":".join(map(str, words)).encode()).digest()
+        return int.from_bytes(digest[:4], "big")  # numpy takes 32 bits
 
     def _rows(self, place: int, micro_batches: int) -> torch.Tensor:
         size = self.args.per_device_train_batch_size
@@ -321,6 +330,7 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         state = json.loads((folder / PPO_STATE).read_text())
         self.kl_controller.coef = state["kl_coef"]
         self.score_mean = state["score_mean"]
+        self._start_batch = state["batch"]
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write nothing: TRL's card describes another algorithm."""

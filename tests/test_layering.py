@@ -1,0 +1,52 @@
+"""The one arrow: analysis → ex2 → reward."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = {"reward": {"ex2", "analysis"}, "ex2": {"analysis"}, "analysis": set()}
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", list(FORBIDDEN))
+def test_arrow(package: str) -> None:
+    files = list((ROOT / package).rglob("*.py"))
+    assert len(files) > 5
+    wrong = {str(path): imported(path) & FORBIDDEN[package] for path in files}
+    assert {path: names for path, names in wrong.items() if names} == {}
+
+
+def test_only_the_command_line_and_validate_name_analysis() -> None:
+    naming = {path.name for path in (ROOT / "ex2").rglob("*.py") if '"analysis.' in path.read_text()}
+    assert naming == {"cli.py", "validate.py"}
+
+
+def test_help_loads_no_torch_and_answers_at_once() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter()\n"
+        "from ex2.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert not {'torch', 'transformers', 'pydantic'} & set(sys.modules), 'heavy import'\n"
+    )
+    start = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "example: ex2 run recipes/demo/visual.yaml" in result.stdout
+    assert time.perf_counter() - start < 5  # a hang, not a timing: the timing is in benchmarks/

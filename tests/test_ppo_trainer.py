@@ -1,0 +1,292 @@
+"""The trainer on a small Mistral: what it computes, what it changes, and that it resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ex2.ppo.config import PPOConfig
+from ex2.ppo.losses import PPOLoss
+from ex2.ppo.sampler import PromptSampler
+from ex2.ppo.trainer import PPOTrainer, newest_checkpoint
+from reward.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+class Letters:
+    """Number of Latin letters plus `offset`; None if the text has `none_from` characters or more."""
+
+    __name__ = "letters"
+
+    def __init__(self, none_from: int = 10_000, offset: float = 0.0) -> None:
+        self.none_from, self.offset = none_from, offset
+
+    def __call__(self, completions: list[str], **columns: Any) -> list[float | None]:
+        return [
+            None if len(text) >= self.none_from else self.offset + sum(c.isascii() and c.isalpha() for c in text)
+            for text in completions
+        ]
+
+
+class Recording(PPOTrainer):
+    """Keeps every rollout and every update."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.rollouts: list[dict[str, torch.Tensor]] = []
+        self.updates: list[PPOLoss] = []
+        self.orders: list[list[int]] = []
+        super().__init__(*args, **kwargs)
+
+    def _add_advantages(self, output: dict[str, Any]) -> dict[str, Any]:
+        reference = self._passes[1]
+        result = super()._add_advantages(output)
+        self.rollouts.append(
+            {k: v.clone() for k, v in result.items() if isinstance(v, torch.Tensor)}
+            | {"scores": self._scores.clone(), "ref_logprobs": reference.logprobs.clone()}
+        )
+        return result
+
+    def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        loss = super()._compute_loss(model, inputs)
+        self.updates.append(self._updates[-1])
+        self.orders.append(self._order.tolist())
+        return loss
+
+
+def make(
+    mistral: Path,
+    folder: Path,
+    *,
+    batches: int = 3,
+    reward: Any = None,
+    micro: int = 4,
+    targets: Any = ("q_proj", "v_proj"),
+    **changes: Any,
+) -> Recording:
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "seed": 3,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": 4 // micro,
+        "steps_per_generation": 8 // micro,
+        "num_iterations": 2,
+        "max_steps": batches * 4,
+        "logging_steps": 4,
+        "save_steps": 8,
+        "learning_rate": 3e-3,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 0.0,
+        "max_completion_length": 10,
+        "beta": 1.0,
+        "top_k": 0,
+        "disable_dropout": True,
+        "gradient_checkpointing": False,
+        "ignore_data_skip": True,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+    config = PPOConfig(**{**settings, **changes})
+    rows = [{"prompt": f"Describe a thing {index}.\n\n", "label": index} for index in range(20)]
+    return Recording(
+        model=AutoModelForCausalLM.from_pretrained(mistral),
+        reward_funcs=reward or Letters(),
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=AutoTokenizer.from_pretrained(mistral, padding_side="left"),
+        peft_config=LoraConfig(
+            r=4,
+            lora_dropout=0.05,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(mistral: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    trainer = make(mistral, tmp_path_factory.mktemp("trained"))
+    trainer.train()
+    trainer.save_model(str(tmp_path_factory.getbasetemp() / "adapter"))
+    return trainer
+
+
+def test_first_ratio_of_a_late_batch_is_one(trained: Recording) -> None:
+    """LoRA's B has left zero and dropout 0.05 is configured: only with dropout off everywhere is the ratio 1."""
+    lora_b = [p for n, p in trained.model.named_parameters() if "lora_B" in n]
+    assert min(float(p.abs().max()) for p in lora_b) > 1e-4
+    first_of_third_batch = trained.updates[2 * 4]
+    assert first_of_third_batch.ratio_mean == pytest.approx(1.0, abs=1e-6)
+    assert first_of_third_batch.ratio_max == pytest.approx(1.0, abs=1e-5)
+    assert trained.updates[2 * 4 + 3].ratio_max > 1.0005  # and by its last update it has moved
+
+
+def test_four_updates_a_batch_each_epoch_in_a_new_order(trained: Recording) -> None:
+    assert len(trained.updates) == 3 * 2 * 2
+    orders = trained.orders
+    assert orders[0] == orders[1]  # both minibatches of an epoch share its permutation
+    assert orders[0] != orders[2]
+    assert orders[0] != orders[4]
+    assert all(sorted(order) == list(range(8)) for order in orders)
+
+
+def test_adapter_and_head_move_and_the_base_does_not(trained: Recording, mistral: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(mistral).state_dict()
+    trainable = {n for n, p in trained.model.named_parameters() if p.requires_grad}
+    assert all("lora_" in name or "value_head" in name for name in trainable)
+    assert sum("value_head" in name for name in trainable) == 2
+    assert {p.dtype for p in trained.model.parameters() if p.requires_grad} == {torch.float32}
+    for name, value in trained.model.get_base_model().state_dict().items():
+        plain = name.replace(".base_layer", "")
+        if "lora_" not in name and "value_head" not in name:
+            assert torch.equal(value, base[plain]), name
+
+
+def test_rollout_logprobs_and_values_against_a_plain_forward(mistral: Path, tmp_path: Path) -> None:
+    """Before the first update the policy is the base: everything can be computed without TRL or PEFT."""
+    trainer = make(mistral, tmp_path, batches=1, num_iterations=1, max_steps=2)
+    head = {key: value.clone() for key, value in trainer.value_head.state_dict().items()}
+    trainer.train()
+    rollout = trainer.rollouts[0]
+    model = AutoModelForCausalLM.from_pretrained(mistral).eval()
+    ids = torch.cat([rollout["prompt_ids"], rollout["completion_ids"]], 1)
+    attention = torch.cat([rollout["prompt_mask"], rollout["completion_mask"]], 1)
+    with torch.no_grad():
+        output = model(input_ids=ids, attention_mask=attention, output_hidden_states=True)
+    length = rollout["completion_ids"].shape[1]
+    logprobs = output.logits.log_softmax(-1)[:, :-1].gather(-1, ids[:, 1:, None])[..., 0][:, -length:]
+    values = torch.nn.functional.linear(output.hidden_states[-1][:, :-1], head["summary.weight"], head["summary.bias"])[
+        ..., 0
+    ][:, -length:]
+    mask = rollout["completion_mask"].bool()
+    torch.testing.assert_close(rollout["old_logprobs"][mask], logprobs[mask], atol=2e-5, rtol=0)
+    torch.testing.assert_close(rollout["ref_logprobs"][mask], logprobs[mask], atol=2e-5, rtol=0)
+    torch.testing.assert_close(rollout["old_values"][mask], values[mask], atol=2e-5, rtol=0)
+
+
+def test_scores_are_centred_on_the_first_batch_unless_raw_is_asked(mistral: Path, tmp_path: Path) -> None:
+    centred = make(mistral, tmp_path / "a", batches=2, reward=Letters(offset=25.0))
+    centred.train()
+    first, second = centred.rollouts
+    assert centred.score_mean == pytest.approx(float(first["scores"].mean()))
+    raw = make(mistral, tmp_path / "b", batches=1, reward=Letters(offset=25.0), score_centering="none")
+    raw.train()
+    # with γ 1 the return at the last token is its own reward: the score, centred or raw, as KL is 0 in batch 1
+    for rollout, offset in ((first, centred.score_mean), (raw.rollouts[0], 0.0)):
+        last = rollout["completion_mask"].sum(1) - 1
+        at_end = rollout["returns"][torch.arange(8), last]
+        torch.testing.assert_close(at_end, rollout["scores"] - offset, atol=1e-4, rtol=0)
+    assert second["scores"].mean() != first["scores"].mean()
+
+
+def test_unscored_rows_are_left_out(mistral: Path, tmp_path: Path) -> None:
+    trainer = make(mistral, tmp_path, batches=1, reward=Letters(none_from=10))
+    trainer.train()
+    rollout = trainer.rollouts[0]
+    unscored = rollout["scores"].isnan()
+    assert 0 < int(unscored.sum()) < 8
+    assert not rollout["loss_mask"][unscored].any()
+    assert torch.equal(rollout["loss_mask"][~unscored], rollout["completion_mask"][~unscored].bool())
+    assert rollout["advantages"][rollout["loss_mask"]].mean().item() == pytest.approx(0.0, abs=1e-6)
+    assert rollout["advantages"][rollout["loss_mask"]].std().item() == pytest.approx(1.0, abs=1e-5)
+    assert (rollout["advantages"][unscored] == 0).all()
+    assert trainer.batch_log["unscored"] == int(unscored.sum())
+    assert trainer.batch_log["reward_mean"] == pytest.approx(float(rollout["scores"][~unscored].mean()))
+    assert all(bool(value.isfinite().all()) for value in trainer.model.state_dict().values())
+
+
+def test_a_batch_of_only_none_stops_with_a_message(mistral: Path, tmp_path: Path) -> None:
+    trainer = make(mistral, tmp_path, batches=1, reward=Letters(none_from=0))
+    with pytest.raises(UserError, match=r"batch 1: none of its 8 descriptions could be scored"):
+        trainer.train()
+
+
+def test_micro_batches_give_the_same_update(mistral: Path, tmp_path: Path) -> None:
+    """The loss is a mean over the minibatch's tokens, however it is cut into forwards."""
+    whole = make(mistral, tmp_path / "whole", batches=1)
+    parts = make(mistral, tmp_path / "parts", batches=1, micro=1)
+    whole.train()
+    parts.train()
+    assert len(parts.updates) == 4 * len(whole.updates)
+    for (name, one), (_, other) in zip(whole.model.named_parameters(), parts.model.named_parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=0, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_resume_continues_to_the_same_end(trained: Recording, mistral: Path, tmp_path: Path) -> None:
+    first = make(mistral, tmp_path, batches=2)
+    first.train()
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.name == "checkpoint-8"
+    second = make(mistral, tmp_path, batches=3)
+    second.train(resume_from_checkpoint=str(checkpoint))
+    assert len(second.rollouts) == 1
+    for (name, one), (_, other) in zip(trained.model.named_parameters(), second.model.named_parameters(), strict=True):
+        assert torch.equal(one, other), name
+    assert second.kl_controller.coef == trained.kl_controller.coef
+    assert second.score_mean == trained.score_mean
+    timeless = {k: v for k, v in trained.batch_log.items() if not k.startswith("seconds")}
+    assert {k: v for k, v in second.batch_log.items() if not k.startswith("seconds")} == timeless
+
+
+def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    for step, complete in ((8, True), (16, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / "complete.json").write_text("{}")
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-8"
+    assert newest_checkpoint(tmp_path / "nothing") is None
+
+
+def test_adapter_loads_with_plain_peft(trained: Recording, mistral: Path, tmp_path: Path) -> None:
+    trained.save_model(str(tmp_path))
+    trained.save_value_head(tmp_path)
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(mistral), str(tmp_path)).eval()
+    ids = torch.arange(5, 25).unsqueeze(0)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(ids).logits, trained.model(input_ids=ids).logits, atol=1e-5, rtol=0)
+    assert set(load_file(tmp_path / "value_head.safetensors")) == {"summary.weight", "summary.bias"}
+
+
+def test_learns_a_reward_it_can_earn(mistral: Path, tmp_path: Path) -> None:
+    """A byte model samples letters about one time in five; PPO makes them more frequent, at a measured KL."""
+    trainer = make(
+        mistral,
+        tmp_path,
+        batches=40,
+        reward=Letters(),
+        targets="all-linear",
+        learning_rate=1e-2,
+        kl_coef=0.01,
+        save_steps=10_000,
+    )
+    trainer.train()
+    means = [float(rollout["scores"].mean()) for rollout in trainer.rollouts]
+    assert sum(means[-5:]) / 5 > sum(means[:5]) / 5 + 2
+    assert trainer.batch_log["kl"] > 0.5
+
+
+def test_sampler_covers_the_data_each_epoch_and_restarts_anywhere() -> None:
+    sampler = PromptSampler(size=10, batch_size=4, repeats=3, batches=5, seed=1)
+    indices = list(sampler)
+    assert len(indices) == len(sampler) == 5 * 4 * 3
+    batches = [indices[start : start + 4] for start in range(0, len(indices), 4)]
+    assert batches[0] == batches[1] == batches[2]
+    assert len({*batches[0], *batches[3]}) == 8  # one epoch: two different batches, two prompts dropped
+    later = PromptSampler(size=10, batch_size=4, repeats=3, batches=5, seed=1, start=3)
+    assert list(later) == indices[3 * 12 :]
+    assert list(PromptSampler(size=10, batch_size=4, repeats=3, batches=5, seed=2)) != indices
+    with pytest.raises(ValueError, match="3 prompts are fewer than a batch of 4"):
+        PromptSampler(size=3, batch_size=4, repeats=1, batches=1, seed=0)
