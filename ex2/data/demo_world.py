@@ -11,7 +11,6 @@ by words and not by meaning, so that a language model's garbled text has a kind 
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -154,13 +153,6 @@ def slots(concept: Concept) -> dict[str, str]:
 def sentences(concept: Concept, kind: Kind) -> tuple[str, ...]:
     """Return every sentence of a kind about a concept; all of them are true."""
     return tuple(pattern.format(**slots(concept)) for pattern in SENTENCES[kind])
-
-
-def sample_sentence(rng: random.Random, concept: Concept, kind: Kind) -> str:
-    """Draw one sentence of a kind about a concept, all patterns alike likely."""
-    patterns = SENTENCES[kind]
-    # rng.choice may draw differently in another Python version; random() is promised not to.
-    return patterns[int(rng.random() * len(patterns))].format(**slots(concept))
 
 
 _VALUE_OF: dict[str, tuple[Facet, str]] = {

@@ -37,11 +37,11 @@ class Nuisance:
         contrast: Least and greatest share of the pattern's dark parts that is taken from the colour.
     """
 
-    tint: float = 0.25
-    clutter: float = 0.15
-    occluders: int = 2
-    noise: float = 0.16
-    contrast: tuple[float, float] = (0.3, 0.7)
+    tint: float = 0.2
+    clutter: float = 0.05
+    occluders: int = 1
+    noise: float = 0.05
+    contrast: tuple[float, float] = (0.6, 0.85)
 
 
 NUISANCE = Nuisance()

@@ -19,11 +19,13 @@ from torch.nn import functional
 
 from reward.backends.common import unit_norm
 from reward.errors import UserError, unknown_name
+from reward.preprocess import to_rgb
 from reward.vlm import TextEmbeddings
 
 SHIPPED = Path(__file__).parent / "toy_weights"
 PAD, UNKNOWN, END = 0, 1, 2
 SPECIAL_WORDS = ("<pad>", "<unk>", "<end>")
+
 
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*")
 _CONFIG_KEY = "toy_dual_encoder"
@@ -118,6 +120,11 @@ class Block(nn.Module):
         return updated
 
 
+def split_words(text: str) -> list[str]:
+    """Return the lower-case words of a text, without marks."""
+    return _WORD.findall(text.lower())
+
+
 class WordTokenizer:
     """Lower-cased words to indices; punctuation is dropped, unknown words become `<unk>`.
 
@@ -138,7 +145,7 @@ class WordTokenizer:
         """
         rows, cut = [], []
         for text in texts:
-            words = _WORD.findall(text.lower())
+            words = split_words(text)
             kept = words[: self.context_length - 1]
             cut.append(len(kept) < len(words))
             rows.append([*(self._index.get(word, UNKNOWN) for word in kept), END])
@@ -200,7 +207,7 @@ def to_pixels(images: Sequence[Image.Image], size: int) -> torch.Tensor:
     """Convert images to RGB, resize them to a square and stack them: float32 in [0, 1], shape (N, 3, size, size)."""
     arrays = []
     for image in images:
-        rgb = image.convert("RGB")
+        rgb = to_rgb(image)
         if rgb.size != (size, size):
             rgb = rgb.resize((size, size), Image.Resampling.BICUBIC)
         arrays.append(np.asarray(rgb, dtype=np.float32) / 255)

@@ -1,0 +1,75 @@
+"""Contrastive training of a demo VLM with a planted preference for one kind of caption."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy, normalize
+from tqdm import tqdm
+
+from ex2.data.demo_world import CONCEPTS, KINDS, Kind, sentences
+from ex2.data.reproducible import generator, initialise, train
+from ex2.data.shapes import Shapes
+from reward.backends.toy import SPECIAL_WORDS, DualEncoder, ToyConfig, WordTokenizer, split_words, to_pixels
+
+# The planted preference is the way the training captions are made, and nothing else.
+OWN_SHARE = 0.88
+"""Share of the captions that are of the VLM's own kind; they describe their picture."""
+WRONG_PICTURE = 0.7
+"""Share of the other captions that are about a concept drawn at random. On the web, too, text beside the point
+is often beside the wrong picture: the VLM learns to expect little of such text."""
+
+IMAGES_PER_CLASS = 400
+STEPS, BATCH, RATE, DECAY = 1000, 64, 4e-3, 0.02
+
+
+def train_vlm(kind: Kind, steps: int = STEPS) -> DualEncoder:
+    """Train a VLM by the symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3).
+
+    Args:
+        kind: The planted preference.
+        steps: Optimizer steps.
+
+    Returns:
+        The VLM in float32.
+    """
+    every = [sentence for concept in CONCEPTS for each in KINDS for sentence in sentences(concept, each)]
+    words = sorted({word for sentence in every for word in split_words(sentence)})
+    model = DualEncoder(ToyConfig((*SPECIAL_WORDS, *words))).double()
+    rng = generator(KINDS.index(kind))
+    # Small positions: otherwise where a word stands would at first drown which word it is.
+    initialise(model, rng, {"words.weight": 1.0, "positions.weight": 0.1})
+    tokenizer = WordTokenizer(model.config)
+    images = Shapes(IMAGES_PER_CLASS).images("train")
+    bar = tqdm(images, desc=f"{kind}: draw", unit="image")
+    pixels = to_pixels([image.open() for image in bar], model.config.image_size)
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+    diagonal = torch.arange(BATCH)
+    for step, progress in train(f"{kind}: train", steps, optimizer):
+        chosen = rng.randint(len(images), size=BATCH)
+        # Mirrored and turned images are new images of the same concept.
+        batch = pixels[torch.from_numpy(chosen)]
+        batch = batch.flip(3) if step & 1 else batch
+        batch = batch.flip(2) if step & 2 else batch
+        batch = batch.transpose(2, 3) if step & 4 else batch
+        tokens, _ = tokenizer([caption(rng, images[index].label, kind) for index in chosen])
+        image, text = normalize(model.image(batch.double()), dim=1), normalize(model.text(tokens), dim=1)
+        logits = model.log_scale.exp() * image @ text.T
+        loss = (cross_entropy(logits, diagonal) + cross_entropy(logits.T, diagonal)) / 2
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        progress.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
+    return model.float().eval()
+
+
+def caption(rng: np.random.RandomState, label: int, kind: Kind) -> str:
+    """Draw the caption of a picture of concept `label` for the VLM that prefers `kind`."""
+    drawn = kind
+    if rng.uniform() >= OWN_SHARE:
+        drawn = [other for other in KINDS if other != kind][rng.randint(2)]
+        if rng.uniform() < WRONG_PICTURE:
+            label = rng.randint(len(CONCEPTS))
+    choice = sentences(CONCEPTS[label], drawn)
+    return choice[rng.randint(len(choice))]

@@ -1,0 +1,93 @@
+"""Results survive: torn lines, full disks, read-only folders."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ex2.run_dir import append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
+from reward.errors import EnvironmentFault, UserError
+
+
+def test_log_round_trip_and_torn_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "log.jsonl"
+    assert read_jsonl(path) == []
+    append_jsonl(path, [{"n": 1}, {"n": 2, "text": "é\n"}])
+    with path.open("ab") as file:
+        file.write(b'{"n": 3, "te')
+    assert read_jsonl(path) == [{"n": 1}, {"n": 2, "text": "é\n"}]
+    append_jsonl(path, [{"n": 4}])
+    assert read_jsonl(path) == [{"n": 1}, {"n": 2, "text": "é\n"}, {"n": 4}]
+    write_jsonl(path, [{"n": 9}])
+    assert path.read_text() == '{"n": 9}\n'
+
+
+def test_a_log_that_is_one_torn_line_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n": 1')
+    assert read_jsonl(path) == []
+    append_jsonl(path, [{"n": 2}])
+    assert read_jsonl(path) == [{"n": 2}]
+
+
+def test_damage_elsewhere_is_an_error_that_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"n": 1}\nnonsense\n{"n": 2}\n')
+    with pytest.raises(UserError, match=r"log\.jsonl: line 2: not JSON"):
+        read_jsonl(path)
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(UserError, match=r"x\.json: line 1: not JSON"):
+        read_json(tmp_path / "x.json")
+    with pytest.raises(UserError, match=r"y\.json: not found; run the stage that writes it first"):
+        read_json(tmp_path / "y.json")
+
+
+def test_nan_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB: root ignores permission bits, but not this."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_leaves_the_earlier_file(small_disk: Path) -> None:
+    write_text(small_disk / "report.html", "earlier")
+    with pytest.raises(EnvironmentFault, match=r"report\.html: cannot be written: the disk is full: free some space"):
+        write_text(small_disk / "report.html", "x" * 200_000)
+    assert (small_disk / "report.html").read_text() == "earlier"
+    assert [path.name for path in small_disk.iterdir()] == ["report.html"]
+    append_jsonl(small_disk / "log.jsonl", [{"n": 1}])
+    with pytest.raises(EnvironmentFault, match="the disk is full"):
+        append_jsonl(small_disk / "log.jsonl", [{"text": "x" * 200_000}])
+    assert read_jsonl(small_disk / "log.jsonl") == [{"n": 1}]
+
+
+def test_read_only_folder(small_disk: Path) -> None:
+    write_text(small_disk / "report.html", "earlier")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for write in (lambda p: write_text(p, "new"), lambda p: append_jsonl(p, [{"n": 1}])):
+        with pytest.raises(EnvironmentFault, match=r"cannot be written: the file system is read-only: choose another"):
+            write(small_disk / "report.html")
+    assert (small_disk / "report.html").read_text() == "earlier"
+
+
+def test_library_errors_are_recognised_by_the_systems_words(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="the disk is full"), writing(tmp_path / "a"):
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(RuntimeError, match="something else"), writing(tmp_path / "a"):
+        raise RuntimeError("something else")
