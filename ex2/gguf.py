@@ -73,17 +73,17 @@ def _load(folder: Path, gguf_file: str) -> tuple[PreTrainedModel, PreTrainedToke
         raise UserError(f"{folder / gguf_file}: transformers cannot read this GGUF file ({reason}).") from error
     # The weights are plain floats by now, but transformers 5 still holds the model for a quantised one and
     # refuses to save it. Remove when save_pretrained works right after a load with gguf_file.
-    model.hf_quantizer = None
-    model.is_quantized = False
+    for name, value in (("hf_quantizer", None), ("is_quantized", False)):
+        setattr(model, name, value)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    return model.eval(), tokenizer
+    return model.train(False), tokenizer
 
 
 @torch.inference_mode()
 def _check_equal(model: PreTrainedModel, saved: Path, source: Path) -> None:
     """Raise unless the saved model computes the same logits, bit for bit."""
-    reloaded = AutoModelForCausalLM.from_pretrained(saved, dtype=torch.float32).eval()
+    reloaded = AutoModelForCausalLM.from_pretrained(saved, dtype=torch.float32).train(False)
     probe = torch.arange(_PROBE_TOKENS).remainder(model.config.get_text_config().vocab_size).unsqueeze(0)
     if not torch.equal(model(input_ids=probe).logits, reloaded(input_ids=probe).logits):
         raise EnvironmentFault(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fnmatch
 import hashlib
 import io
 import json
@@ -26,90 +25,21 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ex2.data.debian_packages import Package, download, find_package, read_files
+from ex2.data.photo_nouns import Curation, Picture
 from ex2.data.qt_rcc import RccError, entries
 from ex2.run_dir import writing
 from reward.errors import EX2Error, UserError
 from reward.preprocess import to_rgb
 
-CURATION = Path(__file__).with_name("debian_photos.json")
 SPLITS = ("reward", "test")
 MAX_SIDE = 512
 """Pixels. Twice what the usual VLMs look at; the originals would take three times the disk."""
-
-_LEADING = re.compile(r"^(?:(?:an?|the|two|some|our|another) )?(?:(?:pair|bunch|head|cluster|string|quarter) of )?")
-_MOST_WORDS = 3
-"""A longer caption is a sentence; it is used only if the curation names it."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A photograph as a package ships it.
-
-    Attributes:
-        source: `package-folder:path`, such as `tuxpaint:animals/birds/owl.png`; patterns match it.
-        caption: What the package calls it.
-        content: The encoded image.
-    """
-
-    source: str
-    caption: str
-    content: bytes
-
-
-@dataclass(frozen=True)
-class Curation:
-    """What `debian_photos.json` says.
-
-    Attributes:
-        folders: Folders with photographs, as patterns of `Picture.source`.
-        nouns: Caption after cleaning → class.
-        excluded: Pattern of `Picture.source` → reason.
-        digest: Hash of the file, so that editing it makes the folder anew.
-    """
-
-    folders: tuple[str, ...]
-    nouns: dict[str, str]
-    excluded: dict[str, str]
-    digest: str
-
-    @classmethod
-    def read(cls, path: Path = CURATION) -> Curation:
-        """Read the list that the project ships."""
-        raw = path.read_bytes()
-        data = json.loads(raw)
-        excluded = {pattern: row["reason"] for row in data["excluded"] for pattern in row["patterns"]}
-        nouns = {caption: noun for noun, captions in data["nouns"].items() for caption in captions}
-        return cls(tuple(data["folders"]), nouns, excluded, hashlib.sha256(raw).hexdigest())
-
-    def noun(self, picture: Picture) -> str | None:
-        """Return the class of a picture, or None if it is left out."""
-
-        def among(patterns: Iterable[str]) -> str | None:
-            return next((pattern for pattern in patterns if fnmatch.fnmatchcase(picture.source, pattern)), None)
-
-        if among(self.folders) is None or among(self.excluded) is not None:
-            return None
-        caption = clean_caption(picture.caption)
-        named = self.nouns.get(among(self.nouns) or caption)
-        return named or (caption if 0 < len(caption.split()) <= _MOST_WORDS else None)
-
-
-def clean_caption(caption: str) -> str:
-    """Return a caption or file name in lower case, without article, digits, remarks and names in quotes.
-
-    >>> clean_caption('A “Granny Smith” apple.'), clean_caption("measuringTape4"), clean_caption("A pair of pliers.")
-    ('apple', 'measuring tape', 'pliers')
-    """
-    text = re.sub(r"\(.*?\)|[“\"].*?[”\"]", " ", caption)
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower().replace("’", "'")  # camel case
-    return _LEADING.sub("", " ".join(re.sub(r"[^a-z']+", " ", text).split()))
 
 
 def tuxpaint_pictures(files: Iterable[tuple[str, bytes]]) -> list[Picture]:
@@ -271,7 +201,12 @@ def replacing(out: Path) -> Iterator[Path]:
         yield fresh
         if out.exists():
             os.replace(out, old)
-        os.replace(fresh, out)
+        try:
+            os.replace(fresh, out)
+        except OSError:
+            if old.exists():
+                os.replace(old, out)
+            raise
 
 
 def make_folder(debs: Path, out: Path, *, seed: int = 0, min_pictures: int = 2, max_pictures: int = 8) -> bool:

@@ -32,7 +32,7 @@ class Nuisance:
     Attributes:
         tint: Standard deviation of the log gain of each colour channel.
         clutter: Amplitude of the background's texture, intensity in [0, 1].
-        occluders: Blocks laid over the image; each hides about a tenth of it.
+        occluders: Blocks laid over the image; each hides about a twentieth of it.
         noise: Standard deviation of the pixel noise, intensity in [0, 1].
         contrast: Least and greatest share of the pattern's dark parts that is taken from the colour.
     """
@@ -147,7 +147,7 @@ def draw(concept: Concept, rng: np.random.RandomState, size: int, nuisance: Nuis
 
     for _ in range(nuisance.occluders):
         left, top = rng.uniform(-1, 0.8, 2)
-        width, height = rng.uniform(0.2, 0.8, 2)
+        width, height = rng.uniform(0.2, 0.6, 2)
         hidden = (x > left) & (x < left + width) & (y > top) & (y < top + height)
         image[hidden] = rng.uniform(0.1, 0.9, 3)
     image += rng.normal(0, nuisance.noise, (size, size, 3))

@@ -1,0 +1,272 @@
+"""A language model on this machine as judge, by its log-probabilities of yes and no.
+
+It writes nothing: one forward per question gives the probability that the next word is "Yes" rather
+than "No". Its answers are a model's, unchecked against people's ("uncalibrated" in the report).
+
+Two wordings: `paper` asks the paper's question and wants one word instead of JSON, which takes a model
+of some billion parameters; `short` asks in one sentence after eight worked examples. SmolLM2-135M, for
+one, gives lower P(yes) to better descriptions when asked in the paper's words (AUC about 0.05), and
+orders them well when asked shortly (0.8 to 0.9), though always below one half: hence `threshold: examples`.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Unparsed, Verdict
+from analysis.judge.rubric import messages, one_line
+from ex2.policy import load_model, load_tokenizer
+from ex2.recipe import Policy
+from reward.backends.common import pick_device
+from reward.errors import EX2Error, UserError
+
+Wording = Literal["paper", "short"]
+Chat = list[dict[str, str]]
+
+_EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("local_examples.json").read_text(encoding="utf-8"))
+_WORDS = {True: ("Yes", "yes", "YES"), False: ("No", "no", "NO")}
+_MIN_PREFIX = 16
+"""Tokens; a shorter common beginning is not worth a cache."""
+
+
+class Scored(NamedTuple):
+    """What the model thinks of one question.
+
+    Attributes:
+        margin: log P(yes) - log P(no), summed over spellings.
+        mass: P(yes) + P(no) among all next tokens.
+    """
+
+    margin: float
+    mass: float
+
+
+class LocalJudge:
+    """Judges with a causal language model of transformers.
+
+    Args:
+        model: Hub id, local folder, or `package:NAME` for a model that a package ships.
+        gguf_file: A GGUF file in `model`, converted once and cached.
+        revision: Commit of the hub repository.
+        wording: `paper` or `short`, see above.
+        threshold: P(yes) / (P(yes) + P(no)) from which the answer is yes; `examples` fits it for each question
+            to the labelled sentences in `local_examples.json`.
+        min_mass: Below this P(yes) + P(no) the model means to say something else, and the answer is unparsed.
+        batch_size: Questions per forward.
+        dtype: Precision of the model.
+        device: `auto` or a torch device.
+        trust_remote_code: Run code from the model's repository.
+
+    Raises:
+        UserError: If the model is not there, or has no single token for yes or for no.
+        EnvironmentFault: If the hub cannot be reached.
+    """
+
+    exact = False
+
+    def __init__(
+        self,
+        model: str,
+        gguf_file: str | None = None,
+        revision: str | None = None,
+        wording: Wording = "paper",
+        threshold: float | Literal["examples"] = 0.5,
+        min_mass: float = 0.05,
+        batch_size: int = 16,
+        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        device: str = "auto",
+        trust_remote_code: bool = False,
+    ) -> None:
+        if wording not in ("paper", "short"):
+            raise UserError(f"judge.wording: unknown '{wording}'. Available: paper, short.")
+        if threshold != "examples" and not (isinstance(threshold, float) and 0 < threshold < 1):
+            raise UserError(f"judge.threshold: {threshold!r} is neither 'examples' nor between 0 and 1.")
+        policy = Policy(
+            model=model, gguf_file=gguf_file, revision=revision, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+        try:
+            self._tokenizer = load_tokenizer(policy)
+            self._model = load_model(policy, pick_device(device)).train(False)
+        except EX2Error as error:  # the same loader serves recipe keys of another section
+            raise type(error)(str(error).replace("policy.", "judge.")) from error
+        self._answers = answer_tokens(self._tokenizer)
+        self._wording, self._min_mass, self._batch_size = wording, min_mass, batch_size
+        self._threshold = threshold
+        self._margins: dict[Question, float] = {}
+        source = f", threshold from {len(_EXAMPLES['calibration'])} examples" if threshold == "examples" else ""
+        self.name = f"local {gguf_file or model}, {wording} wording{source}, uncalibrated"
+
+    def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
+        """Answer every request, calling `on_answer` once for each; questions are taken one after the other."""
+        for question in dict.fromkeys(request.question for request in requests):
+            batch = [request for request in requests if request.question == question]
+            smallest = self._smallest_margin(question)
+            for index, scored in self._scores(batch):
+                on_answer(batch[index], self._verdict(scored, smallest))
+
+    def _verdict(self, scored: Scored, smallest: float) -> Answer:
+        raw = f"P(yes)={_probability(scored.margin):.3f}, P(yes or no)={scored.mass:.3f}"
+        if scored.mass < self._min_mass:
+            return Unparsed(raw)
+        return Verdict(scored.margin >= smallest, f"{raw}, yes from {_probability(smallest):.3f}")
+
+    def _smallest_margin(self, question: Question) -> float:
+        """Return the margin from which the answer to this question is yes."""
+        if self._threshold != "examples":
+            return float(torch.logit(torch.tensor(self._threshold, dtype=torch.float64)))
+        if question not in self._margins:
+            rows = _EXAMPLES["calibration"]
+            scored = dict(self._scores([JudgeRequest(question, row[0], row[1]) for row in rows]))
+            labels = [_label(row, question) for row in rows]
+            self._margins[question] = best_threshold([scored[index].margin for index in range(len(rows))], labels)
+        return self._margins[question]
+
+    @torch.inference_mode()
+    def _scores(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Scored]]:
+        """Yield index and score of every request, the shortest first."""
+        prompts = [self._tokens(request) for request in requests]
+        shared = common_prefix(prompts)
+        cache = self._run([prompts[0][:shared]], None).past_key_values if shared >= _MIN_PREFIX else None
+        if cache is None:  # too short, or a model without a key-value cache
+            shared = 0
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        for start in range(0, len(order), self._batch_size):
+            chosen = order[start : start + self._batch_size]
+            rests = [prompts[index][shared:] for index in chosen]
+            logprobs = self._run(rests, cache).logits.float().log_softmax(dim=-1)
+            places = sorted({len(rest) - 1 for rest in rests})
+            for row, (index, rest) in enumerate(zip(chosen, rests, strict=True)):
+                last = logprobs[row, places.index(len(rest) - 1)]
+                yes, no = (torch.logsumexp(last[self._answers[word]], dim=0) for word in (True, False))
+                yield index, Scored(float(yes - no), float(yes.exp() + no.exp()))
+
+    def _run(self, rows: list[list[int]], cache: Any) -> Any:
+        """Run the model on rows of tokens that follow a cached beginning; logits only where a row ends."""
+        longest = max(map(len, rows))
+        done = cache.get_seq_length() if cache is not None else 0
+        # Padding on the right: no earlier token sees it, so that every row can follow the same cache.
+        tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * (done + len(row)) + [0] * (longest - len(row)) for row in rows])
+        places = torch.tensor(sorted({len(row) - 1 for row in rows}))
+        if cache is not None:
+            cache = copy.deepcopy(cache)  # a forward writes into it
+            cache.batch_repeat_interleave(len(rows))
+        device = self._model.device
+        return self._model(
+            input_ids=tokens.to(device),
+            attention_mask=mask.to(device),
+            position_ids=(done + torch.arange(longest)).expand(len(rows), -1).to(device),
+            past_key_values=cache,
+            logits_to_keep=places.to(device),
+            use_cache=True,
+        )
+
+    def _tokens(self, request: JudgeRequest) -> list[int]:
+        chat = WORDINGS[self._wording](
+            JudgeRequest(request.question, request.class_name, without_special(request.description, self._tokenizer))
+        )
+        if self._tokenizer.chat_template is None:
+            text = "\n\n".join(f"{turn['content']}" for turn in chat) + "\nAnswer:"
+            return list(self._tokenizer(text)["input_ids"])
+        text = str(self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def paper_wording(request: JudgeRequest) -> Chat:
+    """Ask the paper's question, but for one word: its JSON would begin with an explanation."""
+    question = messages(request)[-1]["content"]
+    return [
+        {"role": "system", "content": "You are a knowledgeable teacher."},
+        {"role": "user", "content": f"{question}\n\nAnswer with one word, Yes or No."},
+    ]
+
+
+def short_wording(request: JudgeRequest) -> Chat:
+    """Ask in one sentence, after eight worked examples."""
+    question: str = _EXAMPLES["questions"][request.question]
+
+    def ask(class_name: str, text: str) -> dict[str, str]:
+        return {"role": "user", "content": f"Text: {one_line(text)}\n{question.format(class_name=class_name)}"}
+
+    chat = []
+    for row in _EXAMPLES["shots"]:
+        chat += [
+            ask(row[0], row[1]),
+            {"role": "assistant", "content": "Yes" if _label(row, request.question) else "No"},
+        ]
+    return [*chat, ask(request.class_name, request.description)]
+
+
+WORDINGS: dict[Wording, Callable[[JudgeRequest], Chat]] = {"paper": paper_wording, "short": short_wording}
+
+
+def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[bool, torch.Tensor]:
+    """Return the tokens that spell a whole yes (True) or no (False), in any case, with or without a space.
+
+    Raises:
+        UserError: If no spelling of one of them is a single token.
+    """
+    found = {}
+    for meaning, words in _WORDS.items():
+        spellings = [tokenizer.encode(space + word, add_special_tokens=False) for word in words for space in ("", " ")]
+        tokens = sorted({ids[0] for ids in spellings if len(ids) == 1 and ids[0] != tokenizer.unk_token_id})
+        if not tokens:
+            raise UserError(f"judge.model: its tokenizer has no single token for '{words[0]}'; use another model.")
+        found[meaning] = torch.tensor(tokens)
+    return found
+
+
+def without_special(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return a description without the tokenizer's control tokens, with which it could end its own quotation."""
+    for token in sorted({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}, key=len, reverse=True):
+        text = text.replace(token, " ") if token.strip() else text
+    return text
+
+
+def common_prefix(prompts: Sequence[list[int]]) -> int:
+    """Return how many tokens all prompts begin with; every prompt keeps one of its own at least."""
+    first, last = min(prompts), max(prompts)  # of sorted sequences, the extremes differ first
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+        shared += 1
+    return min(shared, min(map(len, prompts)) - 1)
+
+
+def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
+    """Return the score from which "yes" agrees best with the labels.
+
+    Args:
+        scores: One per example.
+        labels: True for yes; both kinds occur.
+
+    Returns:
+        The middle of a gap between neighbouring scores with the highest mean of both classes' accuracies; of equal
+        ones the widest gap.
+    """
+    ordered = sorted(set(scores))
+    positives, negatives = sum(labels), len(labels) - sum(labels)
+
+    def quality(gap: tuple[float, float]) -> tuple[float, float]:
+        hits = sum(label for score, label in zip(scores, labels, strict=True) if score >= gap[1])
+        rejections = sum(not label for score, label in zip(scores, labels, strict=True) if score <= gap[0])
+        return hits / positives + rejections / negatives, gap[1] - gap[0]
+
+    gaps = list(itertools.pairwise(ordered)) or [(ordered[0], ordered[0])]
+    below, above = max(gaps, key=quality)
+    return (below + above) / 2
+
+
+def _label(row: Sequence[Any], question: Question) -> bool:
+    return bool(row[2 if question == "informative" else 3])
+
+
+def _probability(margin: float) -> float:
+    return float(torch.sigmoid(torch.tensor(margin)))

@@ -1,0 +1,36 @@
+"""The demo world's judge: it knows the grammar and the truth, so its answers are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
+from ex2.data.demo_world import BY_NAME, VISUAL_FACETS, true_facts
+from reward.errors import UserError, unknown_name
+
+
+class ScriptedJudge:
+    """Answers from the world's own parser, `ex2.data.demo_world.true_facts`.
+
+    informative: yes if the text states a true fact about the concept. visual: yes if it states a true one
+    about its colour, shape or pattern. A visual text is therefore always informative too.
+    """
+
+    name = "scripted"
+    exact = True
+
+    def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
+        """Answer every request at once.
+
+        Raises:
+            UserError: If a class is not a concept of the demo world; nothing is answered then.
+        """
+        for request in requests:
+            if request.class_name not in BY_NAME:
+                hint = "The scripted judge knows the demo world only; choose another judge for this dataset."
+                raise UserError(unknown_name("judge scripted: class", request.class_name, BY_NAME, hint=hint))
+        for request in requests:
+            facts = true_facts(request.description, request.class_name)
+            counted = facts & VISUAL_FACETS if request.question == "visual" else facts
+            raw = f"yes: {', '.join(sorted(counted))}" if counted else "no"
+            on_answer(request, Verdict(bool(counted), raw))
