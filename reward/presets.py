@@ -79,3 +79,8 @@ def load_vlm(name: str, settings: Mapping[str, Any], where: str = "vlm") -> VLM:
     """
     vlm: VLM = build(name, merged_settings(name, settings), _NAMES, where)
     return vlm
+
+
+def shown_name(name: str, vlm: VLM) -> str:
+    """Return what a reader calls the VLM: the preset's name, or the VLM's own if a backend was named."""
+    return name if name in PRESETS or name not in BACKENDS else vlm.name

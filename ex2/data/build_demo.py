@@ -37,13 +37,14 @@ def build(policy: Path, vlms: Path) -> None:
     """
     tokenizer = make_tokenizer()
     model = train_policy(tokenizer)
-    model.generation_config.update(pad_token_id=tokenizer.pad_token_id)
     model.save_pretrained(policy)
     tokenizer.save_pretrained(policy)
     vlms.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         vlm = train_vlm(kind)
         save_file(vlm.state_dict(), vlms / f"{kind}.safetensors", metadata=config_metadata(vlm.config))
+    for file in (*policy.glob("*.safetensors"), *vlms.glob("*.safetensors")):
+        file.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 @torch.inference_mode()
@@ -94,7 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Example: python -m ex2.data.build_demo --check",
     )
     parser.add_argument(
-        "--check", action="store_true", help=f"rebuild elsewhere and compare logits with the shipped ones to {TOLERANCE}"
+        "--check",
+        action="store_true",
+        help=f"rebuild elsewhere and compare logits with the shipped ones, to {TOLERANCE}",
     )
     check: bool = parser.parse_args(arguments).check
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -163,7 +163,9 @@ _CUES: dict[str, Facet] = {
     **dict.fromkeys(("live", "lives", "living", "found", "home", "habitat"), "habitat"),
     **dict.fromkeys(("eat", "eats", "eating", "feed", "feeds", "feeding", "food", "diet"), "diet"),
 }
-_PICTURES = frozenset(["photo", "photos", "picture", "pictures", "image", "images", "print", "prints", "photograph", "photographs"])
+_PICTURES = frozenset(
+    ["photo", "photos", "picture", "pictures", "image", "images", "print", "prints", "photograph", "photographs"]
+)
 _NEGATIONS = frozenset(["not", "no", "never", "nor", "neither", "without", "cannot", "non"])
 _TOKEN = re.compile(r"[a-z]+(?:['’][a-z]+)?|[.!?;,\n]")
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -29,6 +30,7 @@ PROMPTS = 8
 RESPONSES = 2
 """Responses of each kind per prompt."""
 RATE, DECAY = 3e-3, 0.01
+HEAD_DIM, ROPE_THETA = 32, 10_000.0
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -45,7 +47,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", vocabulary["<s>"])]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         bos_token="<s>",
@@ -116,7 +118,8 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
         num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=32,
+        head_dim=HEAD_DIM,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         max_position_embeddings=128,
         sliding_window=None,
         tie_word_embeddings=True,
@@ -155,7 +158,7 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         progress.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
-    trained = MistralForCausalLM(config).eval()
+    trained = MistralForCausalLM(config)
     trained.load_state_dict(model.state_dict())
     return trained
 
@@ -164,9 +167,9 @@ def _keep_float64(model: MistralForCausalLM) -> None:
     """Replace what transformers computes in float32 whatever the weights: norms and rotary angles."""
     for module in model.modules():
         if isinstance(module, MistralRMSNorm):
-            module.forward = partial(_norm, module)
+            cast(Any, module).forward = partial(_norm, module)
         elif isinstance(module, MistralRotaryEmbedding):
-            module.forward = partial(_rotary, model.config)
+            cast(Any, module).forward = _rotary
 
 
 def _norm(module: MistralRMSNorm, hidden: torch.Tensor) -> torch.Tensor:
@@ -174,8 +177,8 @@ def _norm(module: MistralRMSNorm, hidden: torch.Tensor) -> torch.Tensor:
     return scaled
 
 
-def _rotary(config: MistralConfig, hidden: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
-    angles = position_ids[..., None] * config.rope_parameters["rope_theta"] ** -exponent
+def _rotary(hidden: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    exponent = torch.arange(0, HEAD_DIM, 2, dtype=torch.float64) / HEAD_DIM
+    angles = position_ids[..., None] * ROPE_THETA**-exponent
     both = torch.cat([angles, angles], dim=-1)
     return both.cos(), both.sin()

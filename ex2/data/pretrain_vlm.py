@@ -15,7 +15,7 @@ from reward.backends.toy import SPECIAL_WORDS, DualEncoder, ToyConfig, WordToken
 # The planted preference is the way the training captions are made, and nothing else.
 OWN_SHARE = 0.88
 """Share of the captions that are of the VLM's own kind; they describe their picture."""
-WRONG_PICTURE = 0.7
+WRONG_PICTURE = 0.8
 """Share of the other captions that are about a concept drawn at random. On the web, too, text beside the point
 is often beside the wrong picture: the VLM learns to expect little of such text."""
 

@@ -38,10 +38,10 @@ class Nuisance:
     """
 
     tint: float = 0.2
-    clutter: float = 0.05
+    clutter: float = 0.08
     occluders: int = 1
-    noise: float = 0.05
-    contrast: tuple[float, float] = (0.6, 0.85)
+    noise: float = 0.06
+    contrast: tuple[float, float] = (0.55, 0.85)
 
 
 NUISANCE = Nuisance()
@@ -173,7 +173,7 @@ def _depth(shape: str, u: Array, v: Array) -> Array:
         return 0.82 - np.maximum(np.abs(u), np.abs(v))
     if shape == "triangle":
         sides = [u * np.cos(turn) + v * np.sin(turn) for turn in (np.pi / 2, np.pi * 7 / 6, np.pi * 11 / 6)]
-        return 0.58 - np.maximum.reduce(sides)
+        return np.asarray(0.58 - np.maximum.reduce(sides))
     # A star with five points: from the outer radius at a point to the inner one half way to the next.
     sector = np.abs((np.arctan2(v, u) / (2 * np.pi / 5)) % 1 - 0.5) * 2
     return (0.4 + 0.75 * sector**1.5 - radius) * 0.7

@@ -125,7 +125,9 @@ class ConSE:
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Embed images of any PIL mode: unit-norm float32, shape (N, D), on the CPU."""
         if self._class_embeddings is None:  # (C, D), made once, on first use
-            self._class_embeddings = self.encode_texts([f"a photo of a {n}" for n in self._parts.class_names]).embeddings
+            self._class_embeddings = self.encode_texts(
+                [f"a photo of a {n}" for n in self._parts.class_names]
+            ).embeddings
         parts = [torch.zeros(0, self.dim)]
         for batch in self._batches(images):
             pixels = torch.stack([self._transform(to_rgb(image)) for image in batch]).to(self._device)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +68,7 @@ class DualEncoder(nn.Module):
         last = len(sizes) - 2
         self.convolutions = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=1 if index == last else 2, padding=1)
-            for index, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
+            for index, (a, b) in enumerate(itertools.pairwise(sizes))
         )
         self.image_norms = nn.ModuleList(nn.GroupNorm(4, depth) for depth in config.channels)
         self.image_projection = nn.Linear(2 * sizes[-1], config.dim)
@@ -199,7 +201,7 @@ class ToyDualEncoder:
     def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
         """Embed texts; one of more than `context_length` − 1 words loses its tail and keeps the end token."""
         tokens, cut = self._tokenizer(texts)
-        parts = [self._model.text(chunk) for chunk in tokens.split(self.batch_size)] if len(texts) else []
+        parts = [self._model.text(chunk) for chunk in torch.split(tokens, self.batch_size)] if len(texts) else []
         return TextEmbeddings(unit_norm(torch.cat(parts)) if parts else torch.zeros(0, self.dim), cut)
 
 
@@ -219,6 +221,11 @@ def config_metadata(config: ToyConfig) -> dict[str, str]:
     return {_CONFIG_KEY: json.dumps(asdict(config))}
 
 
+def _config(stored: dict[str, Any]) -> ToyConfig:
+    lists = {key: tuple(stored[key]) for key in ("words", "channels")}
+    return ToyConfig(**{**stored, **lists})
+
+
 def load_dual_encoder(path: Path) -> DualEncoder:
     """Load towers and architecture from a weights file, in float32.
 
@@ -233,7 +240,7 @@ def load_dual_encoder(path: Path) -> DualEncoder:
         raise UserError(f"{path}: not a readable safetensors file ({error}).") from error
     if stored is None:
         raise UserError(f"{path}: its metadata lacks '{_CONFIG_KEY}'; give weights written by ex2.data.build_demo.")
-    model = DualEncoder(ToyConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}))
+    model = DualEncoder(_config(stored))
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     wrong = sorted(key for key, shape in expected.items() if key not in state or tuple(state[key].shape) != shape)
     if wrong:
