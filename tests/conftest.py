@@ -8,6 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# ruff: noqa: E402 - the environment is set before the libraries read it
 from pathlib import Path
 
 import pytest

@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
-
 import tiny
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).parent.parent
 

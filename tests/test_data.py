@@ -57,12 +57,12 @@ def test_image_folder_orders_by_class_then_name(image_folder: Path) -> None:
     ]
     assert counts_by_class(images, dataset.class_names) == dict.fromkeys(dataset.class_names, 3)
     assert ImageFolder(str(image_folder), class_names=list("abcd")).class_names == tuple("abcd")
-    with pytest.raises(UserError, match="dataset.class_names: 2 names for 4 class folders"):
+    with pytest.raises(UserError, match=r"dataset.class_names: 2 names for 4 class folders"):
         ImageFolder(str(image_folder), class_names=["a", "b"])
 
 
 def test_empty_folder_and_missing_split(tmp_path: Path, image_folder: Path) -> None:
-    with pytest.raises(UserError, match="dataset.root: no class folders in"):
+    with pytest.raises(UserError, match=r"dataset.root: no class folders in"):
         ImageFolder(str(tmp_path))
     section = Data(name="folder", root=str(image_folder), reward_split="rewards", test_split="test")
     with pytest.raises(UserError, match=r"dataset.reward_split: unknown 'rewards'. Did you mean 'reward'\?"):

@@ -162,7 +162,9 @@ def test_parts_of_a_minibatch_add_up_to_the_whole() -> None:
     mask = torch.arange(5) < T([[5], [1], [3], [2]])
     whole = ppo_loss(*tensors, mask, **LOSS)
     tokens = mask.sum().float()
-    parts = [ppo_loss(*(t[row : row + 1] for t in tensors), mask[row : row + 1], **LOSS, tokens=tokens) for row in range(4)]
+    parts = [
+        ppo_loss(*(t[row : row + 1] for t in tensors), mask[row : row + 1], **LOSS, tokens=tokens) for row in range(4)
+    ]
     assert sum(float(part.loss) for part in parts) == pytest.approx(float(whole.loss), rel=1e-5)
 
 

@@ -125,7 +125,8 @@ prompts: {questions: [0, 25]}
         "x.yaml: dataset: 'root' is missing; 'ImageFolder' cannot do without it.",
         "x.yaml: judge: unknown 'modl'. Did you mean 'model'? Available: " + problems[4].split("Available: ")[1],
         "x.yaml: judge: 'model' is missing; 'OpenAIJudge' cannot do without it.",
-        "x.yaml: prompts.questions: [0, 25] is not a choice of different questions; allowed: all, or indices from 0 to 24.",
+        "x.yaml: prompts.questions: [0, 25] is not a choice of different questions; "
+        "allowed: all, or indices from 0 to 24.",
         "x.yaml: ppo.micro_batch_size: 3 does not divide ppo.minibatch_size 8; allowed: 1, 2, 4, 8.",
     ]
 

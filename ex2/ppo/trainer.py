@@ -289,7 +289,7 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
                 "batch": self.batch_number,
                 "samples": self.batch_number * self.args.generation_batch_size,
                 **self.batch_log,
-                **{k: v for k, v in self._shares().items()},
+                **self._shares(),
                 **dict(zip(names, means.tolist(), strict=True)),
                 "ratio_max": max(u.ratio_max for u in updates),
                 "skipped_minibatches": sum(u.skipped for u in updates),

@@ -1,0 +1,80 @@
+"""The README keeps its word: every command in it runs, or shows its plan where it needs a GPU or the hub."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.strip().splitlines()
+    if not line.startswith("#")
+]
+STAGES = {"validate", "describe", "analyze", "report"}
+
+
+def run(words: list[str], cwd: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{cwd}", "EX2_CACHE": str(cache)},
+        timeout=280,
+        check=False,
+    )
+
+
+def test_every_command_is_of_a_kind_that_is_checked_here() -> None:
+    assert len(COMMANDS) == 9
+    kinds = {shlex.split(command)[0] for command in COMMANDS}
+    assert kinds == {"make", "accelerate", "ex2"}
+
+
+@pytest.mark.parametrize("target", re.findall(r"`?make ([a-z-]+)`?", README))
+def test_make_targets_exist(target: str) -> None:
+    """`make test` and `make demo` are run by `.ci/run`; `make real` needs downloads and a quarter of an hour."""
+    shown = subprocess.run(["make", "--dry-run", target], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_the_launch_line_is_the_one_the_plan_shows(tmp_path: Path) -> None:
+    (launch,) = (command for command in COMMANDS if command.startswith("accelerate"))
+    (dry,) = (command for command in COMMANDS if "--dry-run" in command)
+    result = run(["ex2.cli", *shlex.split(dry)[1:]], ROOT, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"launch:  {launch}\n" in result.stdout
+
+
+def test_the_vlm_of_the_readme_runs_through_every_stage(tmp_path: Path) -> None:
+    """The snippet and its command as printed, then the four stages on the same run directory."""
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "my_vlm.py").write_text(snippet)
+    (command,) = (c for c in COMMANDS if "my_vlm.ColourWords" in c)
+    _, verb, recipe, *overrides = shlex.split(command)
+    overrides.append(f"output_dir={tmp_path}/runs")
+    result = run(["ex2.cli", verb, str(ROOT / recipe), *overrides], tmp_path, tmp_path / "cache")
+    assert result.returncode == 0, result.stderr[-3000:]
+    page = (tmp_path / "runs/colours/report.html").read_text()
+    assert "my_vlm.ColourWords" in page
+    stages = [shlex.split(c)[1] for c in COMMANDS if c.startswith("ex2") and shlex.split(c)[1] in STAGES]
+    assert stages == ["validate", "describe", "analyze", "report"]
+    (tmp_path / "runs/colours/report.html").unlink()
+    for stage in ("validate", "report"):
+        again = run(["ex2.cli", stage, str(ROOT / recipe), *overrides], tmp_path, tmp_path / "cache")
+        assert again.returncode == 0, again.stderr[-3000:]
+    assert (tmp_path / "runs/colours/report.html").is_file()
+
+
+def test_pictures_are_there() -> None:
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
