@@ -42,10 +42,10 @@ real-assets: install
 		--debs $(DATA)/debs --out $(DATA)/photos
 
 test: install
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 test-slow: install
-	$(BIN)/python -m pytest -n 2 --run-slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --run-slow tests
 
 check: install
 	$(BIN)/ruff check .

@@ -74,27 +74,25 @@ class DrawnImage:
 
 
 class Shapes:
-    """The demo world's images as a labelled dataset.
+    """The demo world's images as a labelled dataset; each is drawn when it is opened.
+
+    Args:
+        images_per_class: Images of each concept in each split.
+        seed: Another seed gives other images of the same concepts; at least 0.
+        size: Width and height in pixels.
 
     Attributes:
         class_names: The concepts' names in label order.
         splits: "train" (the demo VLMs were trained on it), "reward" and "test".
+
+    Raises:
+        UserError: If a number is out of range.
     """
 
     class_names: tuple[str, ...] = tuple(concept.name for concept in CONCEPTS)
     splits: tuple[str, ...] = SPLITS
 
     def __init__(self, images_per_class: int = 60, seed: int = 0, size: int = 32) -> None:
-        """Set up the dataset; nothing is drawn yet.
-
-        Args:
-            images_per_class: Images of each concept in each split.
-            seed: Another seed gives other images of the same concepts, at least 0.
-            size: Width and height in pixels.
-
-        Raises:
-            UserError: If a number is out of range.
-        """
         for key, value, least in (("images_per_class", images_per_class, 1), ("seed", seed, 0), ("size", size, 8)):
             if value < least:
                 raise UserError(f"shapes: {key}: {value} is too small; give at least {least}.")

@@ -37,7 +37,7 @@ class PolicyOutput(FusedCausalLMOutput):  # type: ignore[misc]  # trl is untyped
     """TRL's fused output with values.
 
     Attributes:
-        values: V before each next token, shape (B, T − 1), aligned with `log_probs`.
+        values: V before each next token, aligned with `log_probs`; both start at the first label of any row.
     """
 
     values: torch.Tensor | None = None
@@ -57,14 +57,22 @@ def add_value_head(model: PreTrainedModel) -> ValueHead:
     fused_forward = model.forward
 
     @functools.wraps(fused_forward)  # keeps the signature: `generate` validates its arguments against it
-    def forward(*args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
-        if not fused_lm_head:
-            return fused_forward(*args, **kwargs)
+    def forward(*args: Any, fused_lm_head: bool = False, labels: torch.Tensor | None = None, **kwargs: Any) -> Any:
+        if not fused_lm_head or labels is None:
+            return fused_forward(*args, **({} if labels is None else {"labels": labels}), **kwargs)
+        # Without Triton the fused head scores every position; only those from the first label on are wanted.
+        start = int((labels != -100).any(0).int().argmax()) - 1
         hidden: list[torch.Tensor] = []
-        # the fused head does not return hidden states: take them where the backbone hands them over
-        hook = model.base_model.register_forward_hook(lambda _m, _a, output: hidden.append(output.last_hidden_state))
+
+        def keep_responses(_module: Any, _inputs: Any, output: Any) -> Any:
+            # the fused head does not return hidden states: take them where the backbone hands them over
+            output.last_hidden_state = output.last_hidden_state[:, max(start, 0) :]
+            hidden.append(output.last_hidden_state)
+            return output
+
+        hook = model.base_model.register_forward_hook(keep_responses)
         try:
-            output = fused_forward(*args, fused_lm_head=True, **kwargs)
+            output = fused_forward(*args, fused_lm_head=True, labels=labels[:, max(start, 0) :], **kwargs)
         finally:
             hook.remove()
         return PolicyOutput(**output, values=head(hidden[-1][:, :-1]))
