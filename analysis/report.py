@@ -64,7 +64,7 @@ def write_report(recipe: Recipe) -> Path:
     provenance = read_json(run.provenance) if run.provenance.exists() else {}
     write_text(run.report, render(recipe, results, missing_seeds=missing, provenance=provenance))
     said = headline(results)
-    print(f"{said.answer} {said.evidence}")
+    print(f"{said.answer.rstrip('.')}. {said.evidence}")
     return run.report
 
 
