@@ -53,6 +53,7 @@ TINY = (
     "training.save_every=1",
     "generation.max_new_tokens=8",
     "threads=1",
+    "training.report_to=[tensorboard]",
 )
 
 
@@ -71,6 +72,7 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
     assert "β starts at 0.2" in result.stdout
     assert "batch    1" in result.stderr or "batch    1" in result.stdout  # sample descriptions
     assert (work / "runs/clip-pets/recipe.yaml").is_file()
+    assert list(seed.rglob("events.out.tfevents.*")), "report_to reaches transformers' loggers"
     versions = json.loads((work / "runs/clip-pets/provenance.json").read_text())["packages"]
     assert versions["trl"].startswith("1.16")
 

@@ -100,7 +100,7 @@ def test_threshold_from_examples_separates_them(chat_mistral: Path) -> None:
     assert isinstance(first, Verdict)
     assert isinstance(second, Verdict)
     assert first.answer != second.answer
-    assert judge.name.endswith("short wording, threshold from 2 examples, uncalibrated")
+    assert judge.name.endswith("short wording, threshold from 2 examples")
 
 
 def test_a_model_that_means_to_say_something_else_is_unparsed(chat_mistral: Path) -> None:
@@ -113,8 +113,7 @@ def test_questions_may_be_mixed_and_absent(chat_mistral: Path) -> None:
     mixed = [request for pair in zip(requests(), requests("visual"), strict=True) for request in pair]
     assert answers(judge, mixed)[::2] == answers(judge, requests())
     judge.answer([], lambda request, answer: pytest.fail("nothing was asked"))
-    assert not judge.exact
-    assert "uncalibrated" in judge.name
+    assert not judge.exact  # the report calls such a judge uncalibrated
 
 
 def test_a_description_cannot_end_its_own_quotation(chat_mistral: Path) -> None:

@@ -12,6 +12,7 @@ from trl.trainer import rloo_trainer
 from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head
 
 from ex2.ppo.config import PPOConfig
+from ex2.ppo.trainer import PPOTrainer
 
 
 def parameters(function: object) -> list[str]:
@@ -47,6 +48,11 @@ def test_hooks_have_the_signatures_we_override() -> None:
     assert parameters(RLOOTrainer._save_checkpoint) == ["self", "model", "trial"]
     assert parameters(RLOOTrainer._load_from_checkpoint) == ["self", "resume_from_checkpoint", "model"]
     assert parameters(RLOOTrainer._send_telemetry) == ["self"]
+
+
+def test_telemetry_is_off() -> None:
+    assert PPOTrainer._send_telemetry is not RLOOTrainer._send_telemetry
+    assert "send_telemetry" not in PPOTrainer._send_telemetry.__code__.co_names
 
 
 def test_rollout_passes_policy_then_reference_and_returns_the_keys_we_read() -> None:

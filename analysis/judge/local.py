@@ -102,7 +102,7 @@ class LocalJudge:
         self._threshold = threshold
         self._margins: dict[Question, float] = {}
         source = f", threshold from {len(_EXAMPLES['calibration'])} examples" if threshold == "examples" else ""
-        self.name = f"local {gguf_file or model}, {wording} wording{source}, uncalibrated"
+        self.name = f"local {gguf_file or model}, {wording} wording{source}"
 
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
         """Answer every request, calling `on_answer` once for each; questions are taken one after the other."""
