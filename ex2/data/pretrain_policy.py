@@ -17,7 +17,7 @@ from transformers.models.mistral.modeling_mistral import MistralRMSNorm, Mistral
 
 from ex2.data.demo_world import CONCEPTS, KINDS, Kind, sentences
 from ex2.data.prompts import QUESTIONS
-from ex2.data.reproducible import generator, initialise, train
+from ex2.data.reproducible import RoundedAdamW, generator, initialise, train
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 PIECES = r"\n\n| ?[A-Za-z]+(?:-[A-Za-z]+)*| ?[^\sA-Za-z]|\s"
@@ -131,7 +131,7 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
     rng = generator(len(KINDS))
     initialise(model, rng, {"model.embed_tokens.weight": 0.05})
     _keep_float64(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY, betas=(0.9, 0.98))
+    optimizer = RoundedAdamW(model.parameters(), lr=RATE, weight_decay=DECAY, betas=(0.9, 0.98))
     pairs = [(concept, prompt) for prompt in prompts() for concept in CONCEPTS]
     decks: dict[tuple[int, Kind], list[str]] = {}
 
