@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
 
-from ex2.data.image_datasets import DATASETS, ImageDataset
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from ex2.data.image_datasets import ImageDataset, open_dataset
+from ex2.data.prompts import generic_templates
 from ex2.recipe import Component, Data, Recipe
 from reward import image_bank, presets
 from reward.cache import cache_dir
-from reward.components import build
+from reward.calibration import Calibration, stored_calibration
+from reward.embedding import Loading, Share
 from reward.errors import UserError, unknown_name
 from reward.image_bank import ClassMeans, ImageEmbeddings
 from reward.images import LabeledImage
 from reward.vlm import VLM
+
+SHOWN = 10
+"""Unreadable images that a message names; the rest is counted."""
+
+
+class Labeled(Protocol):
+    """What a choice by class looks at."""
+
+    @property
+    def label(self) -> int: ...
+
+
+L = TypeVar("L", bound=Labeled)
 
 
 def load_vlm(section: Component) -> VLM:
@@ -26,9 +48,9 @@ def load_dataset(section: Data) -> ImageDataset:
     """Open a recipe's dataset, and check that its splits exist.
 
     Raises:
-        UserError: For an unknown dataset, setting or split, or a missing folder.
+        UserError: For an unknown dataset, setting or split, a missing folder, or duplicate or empty class names.
     """
-    dataset: ImageDataset = build(section.name, section.settings, DATASETS, "dataset")
+    dataset = open_dataset(section.name, section.settings)
     problems = [
         unknown_name(f"dataset.{key}", split, dataset.splits)
         for key, split in (("reward_split", section.reward_split), ("test_split", section.test_split))
@@ -39,7 +61,7 @@ def load_dataset(section: Data) -> ImageDataset:
     return dataset
 
 
-def select(images: Sequence[LabeledImage], per_class: int, selection: str, seed: int) -> list[LabeledImage]:
+def select(images: Sequence[L], per_class: int, selection: str, seed: int) -> list[L]:
     """Choose at most `per_class` images of each class.
 
     Args:
@@ -49,15 +71,19 @@ def select(images: Sequence[LabeledImage], per_class: int, selection: str, seed:
         seed: Of the random choice.
 
     Returns:
-        The chosen images in their original order.
+        The chosen images in their original order. A class's choice depends on the seed and on that class's own
+        images alone: other classes may come, go or be renumbered.
     """
     by_label: dict[int, list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         by_label[image.label].append(index)
     chosen: list[int] = []
-    for label, indices in sorted(by_label.items()):
+    for indices in by_label.values():
         if selection == "random" and len(indices) > per_class:
-            chosen += random.Random(f"{seed}:{label}").sample(indices, per_class)
+            # `random()` alone gives the same numbers in every version of Python; `sample` promises nothing.
+            generator = random.Random(seed)
+            draws = {index: generator.random() for index in indices}
+            chosen += sorted(indices, key=draws.__getitem__)[:per_class]
         else:
             chosen += indices[:per_class]
     return [images[index] for index in sorted(chosen)]
@@ -73,10 +99,17 @@ def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], 
     """Refuse a test image that also feeds the reward (equal content, whatever its name).
 
     Raises:
-        UserError: Naming the first such pair.
+        UserError: Naming the first such pair, or the files that cannot be read.
     """
-    by_digest = {image.digest(): image.name for image in reward}
-    shared = [(by_digest[image.digest()], image.name) for image in test if image.digest() in by_digest]
+    rewarded, tested = _digests(reward), _digests(test)
+    unreadable = [problem for _, problem in (*rewarded, *tested) if problem]
+    if unreadable:
+        listed = unreadable[:SHOWN] + [f"and {len(unreadable) - SHOWN} more files"] * (len(unreadable) > SHOWN)
+        raise UserError("\n".join(listed))
+    by_digest = {digest: image.name for (digest, _), image in zip(rewarded, reward, strict=True)}
+    shared = [
+        (by_digest[digest], image.name) for (digest, _), image in zip(tested, test, strict=True) if digest in by_digest
+    ]
     if shared:
         first, second = shared[0]
         raise UserError(
@@ -86,13 +119,30 @@ def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], 
         )
 
 
+def _digests(images: Sequence[LabeledImage]) -> list[tuple[str, str]]:
+    """Return each image's digest and an empty string, or an empty string and why it cannot be read."""
+    found = []
+    for image in images:
+        try:
+            found.append((image.digest(), ""))
+        except UserError as error:
+            found.append(("", str(error)))
+    return found
+
+
 def class_means(recipe: Recipe, vlm: VLM) -> ClassMeans:
     """Return the reward's class means for a recipe, from the cache if they are there."""
     section = recipe.dataset
     dataset = load_dataset(section)
-    images = reward_images(section, dataset)
-    where = f"dataset {section.name}, split '{section.reward_split}'"
-    return image_bank.class_means(vlm, images, dataset.class_names, cache=cache_dir() / "banks", where=where)
+    return image_bank.class_means(
+        vlm,
+        reward_images(section, dataset),
+        dataset.class_names,
+        cache=bank_cache(),
+        where=f"dataset {section.name}, split '{section.reward_split}'",
+        loading=Loading(workers=section.workers),
+        share=own_share(),
+    )
 
 
 def test_embeddings(recipe: Recipe, vlm: VLM) -> ImageEmbeddings:
@@ -101,8 +151,33 @@ def test_embeddings(recipe: Recipe, vlm: VLM) -> ImageEmbeddings:
     dataset = load_dataset(section)
     test = list(dataset.images(section.test_split))
     check_overlap(reward_images(section, dataset), test, section)
-    where = f"dataset {section.name}, split '{section.test_split}'"
-    return image_bank.image_embeddings(vlm, test, dataset.class_names, cache=cache_dir() / "banks", where=where)
+    return image_bank.image_embeddings(
+        vlm,
+        test,
+        dataset.class_names,
+        cache=bank_cache(),
+        where=f"dataset {section.name}, split '{section.test_split}'",
+        loading=Loading(workers=section.workers),
+        share=own_share(),
+    )
+
+
+def calibration(vlm: VLM, class_means: ClassMeans) -> Calibration:
+    """Return the VLM's calibration on a dataset's classes with the generic templates, from the cache if it is there."""
+    return stored_calibration(vlm, class_means, generic_templates(), cache=bank_cache())
+
+
+def bank_cache() -> Path:
+    """Return the folder of image banks, shared by all runs."""
+    return cache_dir() / "banks"
+
+
+def own_share() -> Share:
+    """Return this process's share of an image bank: the processes of one machine build together."""
+    if not torch.distributed.is_initialized():
+        return Share()
+    state = PartialState()
+    return Share(state.local_process_index, int(os.environ.get("LOCAL_WORLD_SIZE", "1")), gather_object)
 
 
 def counts_by_class(images: Sequence[LabeledImage], class_names: Sequence[str]) -> dict[str, int]:

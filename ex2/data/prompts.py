@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,13 @@ from reward.errors import UserError
 Style = Literal["plain", "chat"]
 QUESTIONS: tuple[str, ...] = tuple(json.loads((Path(__file__).parent / "questions.json").read_text())["questions"])
 """The paper's 25 question templates, `{}` for the class name."""
+
+
+@cache
+def generic_templates() -> tuple[str, ...]:
+    """Return the 80 generic templates, each with one `{}` for the class name."""
+    data = json.loads((Path(__file__).parent / "generic.json").read_text(encoding="utf-8"))
+    return tuple(data["templates"])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""Class names of the published datasets, in label order, checked against the list that each dataset brings along."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reward.errors import UserError
+
+FOLDER = Path(__file__).parent / "class_names"
+SHOWN = 5
+"""Differences that a message spells out; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """A dataset's classes in label order.
+
+    Attributes:
+        file: Where they stand, for messages.
+        names: As they appear in prompts.
+        official: As the dataset's own list has them, up to case, hyphens, underscores and spaces.
+    """
+
+    file: str
+    names: tuple[str, ...]
+    official: tuple[str, ...]
+
+    def label_of(self) -> dict[str, int]:
+        """Return the label of each official name, by its `comparable` form."""
+        return {comparable(name): label for label, name in enumerate(self.official)}
+
+
+def read_class_list(dataset: str) -> ClassList:
+    """Read `class_names/<dataset>.json` and apply the dataset's rule for names in prompts."""
+    file = f"{dataset}.json"
+    data = json.loads((FOLDER / file).read_text(encoding="utf-8"))
+    names = tuple(prompt_name(dataset, name) for name in data["names"])
+    return ClassList(f"class_names/{file}", names, tuple(data.get("official", data["names"])))
+
+
+def prompt_name(dataset: str, name: str) -> str:
+    """Return a class name as it appears in prompts: what a bare variant or breed is a variant or breed of."""
+    spaced = name.replace("_", " ")
+    if dataset == "stanford_dogs":
+        return spaced if "dog" in spaced.lower() else f"{spaced} dog"
+    return spaced + {"fgvc_aircraft": " aircraft", "dtd": " texture"}.get(dataset, "")
+
+
+def comparable(name: str) -> str:
+    """Return a name without case, spaces and punctuation: spellings of one class agree, two classes never do."""
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
+
+
+def check_label_order(found: Sequence[str], expected: ClassList, where: str) -> None:
+    """Refuse a dataset whose own list of classes disagrees with ours, in number or in order.
+
+    Args:
+        found: The dataset's list, in label order.
+        expected: Our list.
+        where: The file or folder of the dataset's list.
+
+    Raises:
+        UserError: With the labels that differ; names would otherwise be attached to other classes' images.
+    """
+    problems = []
+    if len(found) != len(expected.official):
+        problems.append(f"{len(found)} classes, {expected.file} has {len(expected.official)}")
+    differing = [
+        f"label {label} is '{own}', {expected.file} says '{ours}'"
+        for label, (own, ours) in enumerate(zip(found, expected.official, strict=False))
+        if comparable(own) != comparable(ours)
+    ]
+    if differing:
+        more = f" ({len(differing)} labels differ)" if len(differing) > SHOWN else ""
+        problems.append("; ".join(differing[:SHOWN]) + more)
+    if problems:
+        raise UserError(
+            f"{where}: wrong label order: {'; '.join(problems)}. Names would go to other classes' images: use the "
+            "official files, unchanged."
+        )
+
+
+def class_name_problems(names: Sequence[str], where: str) -> list[str]:
+    """List duplicate and empty class names.
+
+    Args:
+        names: In label order.
+        where: Dataset, for messages.
+
+    Returns:
+        One message per kind of problem, with every label concerned; empty if all is well.
+    """
+    labels: dict[str, list[int]] = {}
+    for label, name in enumerate(names):
+        labels.setdefault(name.strip(), []).append(label)
+    problems = []
+    if "" in labels:
+        problems.append(f"{where}: empty class name for label {_listed(labels.pop(''))}; every class needs a name.")
+    twice = [f"'{name}' (labels {_listed(found)})" for name, found in labels.items() if len(found) > 1]
+    if twice:
+        problems.append(f"{where}: duplicate class names: {', '.join(twice)}; every class needs its own.")
+    return problems
+
+
+def _listed(labels: Iterable[int]) -> str:
+    return ", ".join(map(str, labels))
