@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from reward.errors import UserError, unknown_name
 
@@ -43,32 +45,74 @@ def resolve(name: str, table: Mapping[str, str], where: str) -> Any:
         raise UserError(f"{where}: module '{module_name}' has no '{attribute}'.") from error
 
 
-def settings_problems(factory: Any, settings: Iterable[str], where: str, supplied: Iterable[str] = ()) -> list[str]:
-    """List what is wrong with the names of a component's settings.
+def settings_problems(factory: Any, settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
+    """List what is wrong with a component's settings: names, missing ones, and values by the annotated types.
 
     Args:
-        factory: The class or function that takes the settings.
-        settings: Names the recipe gives.
+        factory: The class or function that takes the settings. Its own `setting_problems(settings, where, supplied)`,
+            if it has one, is asked too.
+        settings: What the recipe gives.
         where: File and section for messages, such as `x.yaml: vlm`.
         supplied: Parameters that the program fills in itself.
 
     Returns:
-        One message per unknown or missing setting; empty if all is well.
+        One message per problem; empty if all is well.
     """
     own = set(supplied)
+    everything = inspect.signature(factory).parameters
     parameters = {
         key: value
-        for key, value in inspect.signature(factory).parameters.items()
+        for key, value in everything.items()
         if key not in own and value.kind in (value.POSITIONAL_OR_KEYWORD, value.KEYWORD_ONLY)
     }
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(factory).parameters.values())
-    given = list(settings)
-    problems = [unknown_name(where, key, parameters) for key in given if key not in parameters and not takes_any]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in everything.values())
+    asks_itself = getattr(factory, "setting_problems", None)
+    problems = [
+        unknown_name(where, key, parameters)
+        for key in settings
+        if key not in parameters and (asks_itself is not None or not takes_any)
+    ]
     problems += [
         f"{where}: '{key}' is missing; '{getattr(factory, '__name__', factory)}' cannot do without it."
         for key, value in parameters.items()
-        if value.default is value.empty and key not in given
+        if value.default is value.empty and key not in settings
     ]
+    problems += _value_problems(factory, {key: settings[key] for key in settings if key in parameters}, where)
+    if asks_itself is not None and not problems:
+        problems += asks_itself(settings, where, own)
+    return problems
+
+
+def check_component(
+    name: str, settings: Mapping[str, Any], table: Mapping[str, str], where: str, supplied: Iterable[str] = ()
+) -> list[str]:
+    """List what is wrong with a component's settings; arguments as `build`.
+
+    Raises:
+        UserError: For an unknown name.
+    """
+    return settings_problems(resolve(name, table, f"{where}.name"), settings, where, supplied)
+
+
+def _value_problems(factory: Any, settings: Mapping[str, Any], where: str) -> list[str]:
+    try:
+        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    except (NameError, TypeError):  # annotations that only a type checker can read
+        return []
+    problems = []
+    for key, value in settings.items():
+        hint = hints.get(key, Any)
+        if get_origin(hint) is Literal and isinstance(value, str):
+            if value not in get_args(hint):
+                problems.append(unknown_name(f"{where}.{key}", value, map(str, get_args(hint))))
+            continue
+        try:
+            TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            problems.append(f"{where}.{key}: given {value!r}; {reason[0].lower()}{reason[1:]}.")
+        except PydanticUserError:
+            continue  # a type of the user's own, which pydantic cannot read
     return problems
 
 

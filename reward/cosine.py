@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from reward.completions import Completion, texts_of
-from reward.errors import UserError
+from reward.calibration import Calibration
+from reward.completions import Completion
 from reward.image_bank import ClassMeans
+from reward.scoring import LogMetric, Units, calibration_for, encode_scorable
 from reward.vlm import VLM
 
 
@@ -43,20 +44,32 @@ class CosineReward:
 
     An empty description gets `None` (it cannot be scored), never an ordinary reward. Logs the share of empty
     descriptions and of those cut at the VLM's context.
+
+    Args:
+        vlm: Encodes the descriptions.
+        class_means: The image bank.
+        units: `vlm`: of the VLM's own logits, as in the paper; `standardised`: see `reward.calibration`.
+        calibration: Makes the calibration when it is needed.
     """
 
     __name__ = "cosine"
 
-    def __init__(self, vlm: VLM, class_means: ClassMeans) -> None:
+    def __init__(
+        self,
+        vlm: VLM,
+        class_means: ClassMeans,
+        units: Units = "vlm",
+        calibration: Callable[[], Calibration] | None = None,
+    ) -> None:
         self.vlm = vlm
         self.class_means = class_means
-        self._row = {name: row for row, name in enumerate(class_means.class_names)}
+        self.calibration = calibration_for(units, calibration, "reward")
 
     def __call__(
         self,
         completions: Sequence[Completion],
         class_name: Sequence[str],
-        log_metric: Callable[[str, float], None] | None = None,
+        log_metric: LogMetric | None = None,
         **columns: Any,
     ) -> list[float | None]:
         """Score each completion against the images of its class.
@@ -68,37 +81,14 @@ class CosineReward:
             **columns: Other columns of the dataset, unused.
 
         Returns:
-            A score in units of the VLM's logits for each description, `None` for an empty one.
+            A score for each description, `None` for an empty one.
 
         Raises:
             UserError: If a class is not in the image bank.
         """
-        unknown = sorted(set(class_name) - set(self._row))
-        if unknown:
-            raise UserError(
-                f"reward cosine: no images of class {', '.join(map(repr, unknown))} in the image bank, which holds "
-                f"{len(self._row)} classes; add images of it to the dataset's reward split."
-            )
-        texts = texts_of(completions)
-        scored = [index for index, text in enumerate(texts) if text.strip()]
-        unique = list(dict.fromkeys(texts[index] for index in scored))
-        scores: list[float | None] = [None] * len(texts)
-        cut_share = 0.0
-        if scored:
-            encoded = self.vlm.encode_texts(unique)
-            position = {text: index for index, text in enumerate(unique)}
-            text_rows = torch.tensor([position[texts[index]] for index in scored])
-            class_rows = torch.tensor([self._row[class_name[index]] for index in scored])
-            values = mean_scaled_cosine(
-                encoded.embeddings[text_rows],
-                self.class_means.means[class_rows],
-                scale=self.vlm.scale,
-                bias=self.vlm.bias,
-            )
-            cut_share = encoded.cut[text_rows].float().mean().item()
-            for index, value in zip(scored, values.tolist(), strict=True):
-                scores[index] = value
-        if log_metric is not None:
-            log_metric("share_empty", 1 - len(scored) / len(texts))
-            log_metric("share_cut_by_vlm", cut_share)
-        return scores
+        found = encode_scorable(self.__name__, self.vlm, self.class_means, completions, class_name, log_metric)
+        if found is None:
+            return [None] * len(completions)
+        means = self.class_means.means[found.class_rows]
+        scores = mean_scaled_cosine(found.texts, means, scale=self.vlm.scale, bias=self.vlm.bias)
+        return found.fill(scores if self.calibration is None else self.calibration.standardise(scores))

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from tqdm import tqdm
 
+from reward.embedding import Loading, Share, content_digests, embed_in_parts, load_part, replacing
 from reward.errors import EnvironmentFault, UserError
 from reward.images import LabeledImage
 from reward.vlm import VLM
 
-BANK_FORMAT = "1"
+BANK_FORMAT = "2"
+
+ATTEMPTS = 5
+"""A process that builds the same bank may finish first and remove the parts; then its bank is taken."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def check_classes(images: Sequence[LabeledImage], class_names: Sequence[str], wh
         UserError: Naming every such class.
     """
     problems = []
-    duplicates = sorted({name for name in class_names if list(class_names).count(name) > 1})
+    duplicates = sorted(name for name, count in Counter(class_names).items() if count > 1)
     if duplicates:
         problems.append(
             f"{where}: duplicate class names {', '.join(map(repr, duplicates))}; every class needs its own."
@@ -93,54 +95,51 @@ def check_classes(images: Sequence[LabeledImage], class_names: Sequence[str], wh
 
 
 def mean_by_class(
-    embeddings: torch.Tensor, labels: torch.Tensor, class_count: int
+    parts: Iterable[torch.Tensor], labels: torch.Tensor, class_count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Average embeddings by label, in float64.
+    """Average embeddings by label, in float64, one part in memory at a time.
 
     Args:
-        embeddings: Shape (N, D).
+        parts: Consecutive rows, together shape (N, D).
         labels: Class of each row, shape (N,).
         class_count: C.
 
     Returns:
         Means, float32, shape (C, D), and counts, shape (C,). A class without rows has mean 0 and count 0.
     """
-    sums = torch.zeros(class_count, embeddings.shape[1], dtype=torch.float64)
-    sums.index_add_(0, labels, embeddings.double())
+    sums: torch.Tensor | None = None
+    start = 0
+    for part in parts:
+        if sums is None:
+            sums = torch.zeros(class_count, part.shape[1], dtype=torch.float64)
+        sums.index_add_(0, labels[start : start + len(part)], part.double())
+        start += len(part)
+    if sums is None or start != len(labels):
+        raise ValueError(f"{start} embeddings for {len(labels)} labels")
     counts = torch.bincount(labels, minlength=class_count)
     return (sums / counts.clamp(min=1).unsqueeze(1)).float(), counts
 
 
-def embed_images(vlm: VLM, images: Sequence[LabeledImage], *, batch_size: int = 64, title: str = "") -> torch.Tensor:
-    """Embed images in order, one batch in memory at a time, with a progress bar.
+def bank_key(
+    vlm: VLM,
+    images: Sequence[LabeledImage],
+    class_names: Sequence[str],
+    kind: str,
+    digests: Sequence[str] | None = None,
+) -> str:
+    """Return a hash of everything that determines a bank's numbers.
 
     Args:
         vlm: The encoder.
-        images: What to embed.
-        batch_size: Images decoded and embedded at once.
-        title: Label of the progress bar.
-
-    Returns:
-        Unit-norm float32, shape (N, D).
-
-    Raises:
-        UserError: If an image cannot be read; the message names it.
+        images: The selected images in order.
+        class_names: Names in label order.
+        kind: `class_means` or `images`.
+        digests: The images' content hashes, if they are known already.
     """
-    parts = []
-    with tqdm(total=len(images), desc=title or "images", unit="img", leave=False) as bar:
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            parts.append(vlm.encode_images([image.open() for image in batch]))
-            bar.update(len(batch))
-    return torch.cat(parts) if parts else torch.zeros(0, vlm.dim)
-
-
-def bank_key(vlm: VLM, images: Sequence[LabeledImage], class_names: Sequence[str], kind: str) -> str:
-    """Return a hash of everything that determines a bank's numbers."""
     state = hashlib.sha256()
     state.update(json.dumps([BANK_FORMAT, kind, vlm.fingerprint(), list(class_names)]).encode())
-    for image in images:
-        state.update(f"{image.label}:{image.digest()}\n".encode())
+    for image, digest in zip(images, content_digests(images) if digests is None else digests, strict=True):
+        state.update(f"{image.label}:{digest}\n".encode())
     return state.hexdigest()[:32]
 
 
@@ -151,7 +150,8 @@ def class_means(
     *,
     cache: Path,
     where: str,
-    batch_size: int = 64,
+    loading: Loading = Loading(),  # noqa: B008 - immutable
+    share: Share = Share(),  # noqa: B008 - immutable
 ) -> ClassMeans:
     """Return the reward's class means, from the cache if they are there.
 
@@ -161,21 +161,26 @@ def class_means(
         class_names: Names in label order.
         cache: Folder of banks.
         where: Dataset and split for messages.
-        batch_size: Images per forward.
+        loading: Workers and batch size.
+        share: This process's share, if several build together.
 
     Raises:
         UserError: For a class without images, a duplicate name or an unreadable image.
         EnvironmentFault: If the cache cannot be written.
     """
     check_classes(images, class_names, where)
-    path = cache / f"class-means-{bank_key(vlm, images, class_names, 'class_means')}.safetensors"
-    stored = _load(path, ("means", "counts"))
-    if stored is None:
-        embeddings = embed_images(vlm, images, batch_size=batch_size, title=f"{where}: images")
-        means, counts = mean_by_class(embeddings, torch.tensor([image.label for image in images]), len(class_names))
-        stored = {"means": means, "counts": counts}
-        _save(path, stored, vlm, class_names, "class_means")
-    return ClassMeans(tuple(class_names), stored["means"], stored["counts"])
+    labels = torch.tensor([image.label for image in images])
+    digests = content_digests(images, title=where)
+    path = cache / f"class-means-{bank_key(vlm, images, class_names, 'class_means', digests)}.safetensors"
+
+    def write(parts: Sequence[Path]) -> None:
+        means, counts = mean_by_class(_read(parts), labels, len(class_names))
+        with replacing(path) as temporary:
+            save_file({"means": means, "counts": counts}, temporary, bank_metadata(vlm, class_names, "class_means"))
+
+    embed = partial(embed_in_parts, vlm, images, digests, cache / "parts", title=where, loading=loading, share=share)
+    stored = _build(path, ("means", "counts"), embed, write, share)
+    return ClassMeans(tuple(class_names), stored["means"].clone(), stored["counts"].clone())
 
 
 def image_embeddings(
@@ -185,22 +190,26 @@ def image_embeddings(
     *,
     cache: Path,
     where: str,
-    batch_size: int = 64,
+    loading: Loading = Loading(),  # noqa: B008 - immutable
+    share: Share = Share(),  # noqa: B008 - immutable
 ) -> ImageEmbeddings:
     """Return a split's embeddings, from the cache if they are there. Arguments and errors as `class_means`."""
     check_classes(images, class_names, where)
-    path = cache / f"images-{bank_key(vlm, images, class_names, 'images')}.safetensors"
-    stored = _load(path, ("embeddings", "labels"))
-    if stored is None:
-        stored = {
-            "embeddings": embed_images(vlm, images, batch_size=batch_size, title=f"{where}: images"),
-            "labels": torch.tensor([image.label for image in images]),
-        }
-        _save(path, stored, vlm, class_names, "images")
+    labels = torch.tensor([image.label for image in images])
+    digests = content_digests(images, title=where)
+    path = cache / f"images-{bank_key(vlm, images, class_names, 'images', digests)}.safetensors"
+
+    def write(parts: Sequence[Path]) -> None:
+        with replacing(path) as temporary:
+            _write_rows(temporary, parts, labels, bank_metadata(vlm, class_names, "images"))
+
+    embed = partial(embed_in_parts, vlm, images, digests, cache / "parts", title=where, loading=loading, share=share)
+    stored = _build(path, ("embeddings", "labels"), embed, write, share)
     return ImageEmbeddings(tuple(class_names), stored["embeddings"], stored["labels"])
 
 
-def _load(path: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor] | None:
+def read_bank(path: Path, names: Sequence[str]) -> dict[str, torch.Tensor] | None:
+    """Return a bank's tensors, mapped from the file; `None` if it is missing or torn."""
     if not path.exists():
         return None
     try:
@@ -210,30 +219,70 @@ def _load(path: Path, names: tuple[str, ...]) -> dict[str, torch.Tensor] | None:
         return None  # a torn file of an interrupted copy: made anew and replaced
 
 
-def _save(
-    path: Path,
-    tensors: dict[str, torch.Tensor],
-    vlm: VLM,
-    class_names: Sequence[str],
-    kind: Literal["class_means", "images"],
-) -> None:
-    metadata = {
+def bank_metadata(vlm: VLM, class_names: Sequence[str], kind: str) -> dict[str, str]:
+    """Return what a bank's file says of itself."""
+    return {
         "kind": kind,
         "vlm": vlm.name,
         "fingerprint": vlm.fingerprint(),
         "class_names": json.dumps(list(class_names)),
     }
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, metadata=metadata)
-        os.replace(temporary, path)  # two processes building the same bank: the last complete one wins, both equal
-    except (OSError, SafetensorError) as error:
+
+
+class _PartGoneError(Exception):
+    """Another process has finished the same bank meanwhile, and removed its parts."""
+
+
+def _build(
+    path: Path,
+    names: Sequence[str],
+    embed: Callable[[], list[Path]],
+    write: Callable[[Sequence[Path]], None],
+    share: Share,
+) -> dict[str, torch.Tensor]:
+    """Return a bank's tensors, made first where they are not there. Every process gathers equally often."""
+    for _ in range(ATTEMPTS):
+        if not share.gather([] if read_bank(path, names) else [str(path)]):
+            break
+        parts = embed()
+        if share.rank == 0 and read_bank(path, names) is None:
+            try:
+                write(parts)
+            except _PartGoneError:
+                pass
+            else:
+                for part in parts:
+                    part.unlink(missing_ok=True)
+        share.gather([])
+    stored = read_bank(path, names)
+    if stored is None:
         raise EnvironmentFault(
-            f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."
-        ) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+            f"{path}: the image bank vanishes as soon as it is written; is the folder being cleaned?"
+        )
+    return stored
+
+
+def _read(parts: Iterable[Path]) -> Iterator[torch.Tensor]:
+    for path in parts:
+        part = load_part(path)
+        if part is None:
+            raise _PartGoneError
+        yield part
+
+
+def _write_rows(path: str, parts: Sequence[Path], labels: torch.Tensor, metadata: dict[str, str]) -> None:
+    """Write `embeddings` and `labels` as safetensors, one part in memory at a time: `save_file` wants all at once."""
+    rows, width = len(labels), next(_read(parts)).shape[1]
+    border = rows * width * 4
+    header = {
+        "__metadata__": metadata,
+        "embeddings": {"dtype": "F32", "shape": [rows, width], "data_offsets": [0, border]},
+        "labels": {"dtype": "I64", "shape": [rows], "data_offsets": [border, border + rows * 8]},
+    }
+    words = json.dumps(header).encode()
+    words += b" " * (-len(words) % 8)
+    with open(path, "wb") as file:
+        file.write(len(words).to_bytes(8, "little") + words)
+        for part in _read(parts):
+            file.write(part.contiguous().numpy().tobytes())
+        file.write(labels.to(torch.int64).numpy().tobytes())

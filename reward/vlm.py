@@ -50,3 +50,19 @@ class VLM(Protocol):
     def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
         """Embed texts; too long ones are cut at a token boundary with the end token kept."""
         ...
+
+
+@runtime_checkable
+class PixelVLM(VLM, Protocol):
+    """A VLM whose image preprocessing can run apart from its forward, in the image bank's worker processes.
+
+    `encode_images(images)` equals `encode_pixels(torch.stack([pixels(image) for image in images]))`.
+    """
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """Preprocess one image of any PIL mode: float32 on the CPU, shape (3, H, W), or another that is fixed."""
+        ...
+
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed N stacked preprocessed images: unit-norm float32, shape (N, D), on the CPU."""
+        ...

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+PIN_TOLERANCE = 1e-3
+"""A pinned scale, mean or deviation may differ by this much, relative to it: preset values are rounded."""
+
+
+class Normalisation(NamedTuple):
+    """Pixels given to the model are (x − mean) / std, with x in [0, 1], per channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 def pick_device(device: str) -> torch.device:
@@ -24,15 +35,91 @@ def unit_norm(vectors: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(vectors.detach().float(), dim=-1).cpu()
 
 
+def encode_in_batches(
+    pixels: Callable[[Image.Image], torch.Tensor],
+    encode_pixels: Callable[[torch.Tensor], torch.Tensor],
+    images: Sequence[Image.Image],
+    batch_size: int,
+    dim: int,
+) -> torch.Tensor:
+    """Preprocess and embed images, one batch of pixels in memory at a time: shape (N, D)."""
+    parts = [torch.zeros(0, dim)]
+    for start in range(0, len(images), batch_size):
+        parts.append(encode_pixels(torch.stack([pixels(image) for image in images[start : start + batch_size]])))
+    return torch.cat(parts)
+
+
+def in_chunks(pixels: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
+    """Yield at most `size` rows at a time; nothing of an empty tensor."""
+    for start in range(0, len(pixels), size):
+        yield pixels[start : start + size]
+
+
+def measured_normalisation(pixels: Callable[[Image.Image], torch.Tensor], side: int) -> Normalisation:
+    """Return what a preprocessing does to pixel values, seen on a black and a white image of `side` pixels.
+
+    Args:
+        pixels: Preprocessing to shape (3, H, W).
+        side: Side of the square images.
+    """
+    black, white = (
+        pixels(Image.new("RGB", (side, side), colour)).double().flatten(1).mean(1) for colour in ("black", "white")
+    )
+    std = 1 / (white - black)
+    return Normalisation(tuple((-black * std).tolist()), tuple(std.tolist()))
+
+
+def pin_problems(pinned: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """List the settings in which a checkpoint differs from what a preset or recipe pins.
+
+    Args:
+        pinned: Setting → pinned value, `None` if it is not pinned.
+        found: Setting → the checkpoint's value, `None` if it does not tell.
+
+    Returns:
+        One clause per difference. Numbers may differ by `PIN_TOLERANCE`.
+    """
+    problems = []
+    for name, value in pinned.items():
+        other = found.get(name)
+        if value is not None and other is not None and not _close(value, other):
+            problems.append(f"{name} is {_shown(value)}, but the checkpoint's is {_shown(other)}")
+    return problems
+
+
+def _close(first: Any, second: Any) -> bool:
+    if isinstance(first, str) or isinstance(second, str):
+        return bool(first == second)
+    a, b = (torch.as_tensor(value, dtype=torch.float64) for value in (first, second))
+    return a.shape == b.shape and bool(((a - b).abs() <= PIN_TOLERANCE * a.abs()).all())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.6g}" if isinstance(value, float) else f"({', '.join(f'{part:.4g}' for part in value)})"
+
+
 def weights_digest(module: torch.nn.Module) -> str:
     """Return a hash of every parameter and buffer, names and dtypes included."""
     state = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         state.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return state.hexdigest()[:32]
 
 
 def fingerprint(backend: str, module: torch.nn.Module, settings: Mapping[str, Any]) -> str:
     """Return what pins a backend's embeddings: the code path, the weights and the preprocessing."""
     return json.dumps({"backend": backend, "weights": weights_digest(module), **settings}, sort_keys=True, default=str)
+
+
+def in_training_mode(module: torch.nn.Module) -> bool:
+    """Return whether any part of the module would drop units or update statistics."""
+    return any(part.training for part in module.modules())
+
+
+def one_line(error: BaseException, limit: int = 400) -> str:
+    """Return an exception's text without line breaks, cut at `limit` characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else f"{text[:limit]}…"

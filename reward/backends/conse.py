@@ -19,7 +19,16 @@ from PIL import Image
 from torchvision.transforms import v2
 from transformers import AutoModel, AutoTokenizer
 
-from reward.backends.common import fingerprint, pick_device, unit_norm
+from reward.backends.common import (
+    Normalisation,
+    encode_in_batches,
+    fingerprint,
+    in_chunks,
+    in_training_mode,
+    measured_normalisation,
+    pick_device,
+    unit_norm,
+)
 from reward.errors import UserError
 from reward.preprocess import to_rgb
 from reward.vlm import TextEmbeddings
@@ -89,6 +98,8 @@ class ConSE:
 
     name = "conse"
     bias = 0.0
+    dtype = torch.float32
+    normalisation = Normalisation((0.498,) * 3, (0.502,) * 3)  # as published: pixels (x - 127) / 128
 
     def __init__(
         self,
@@ -104,14 +115,14 @@ class ConSE:
         self._networks = torch.nn.ModuleList([self._parts.classifier, self._parts.encoder])
         self._networks.eval().requires_grad_(False).to(self._device)
         self.dim = int(self._parts.encoder.config.hidden_size)
-        # Evaluation as published for EfficientNet-Lite: the middle 7/8 of the shorter side, pixels (x - 127) / 128.
+        # Evaluation as published for EfficientNet-Lite: the middle 7/8 of the shorter side.
         self._transform = v2.Compose(
             [
                 v2.Resize(256, v2.InterpolationMode.BICUBIC),
                 v2.CenterCrop(224),
                 v2.ToImage(),
                 v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize([0.498] * 3, [0.502] * 3),
+                v2.Normalize(list(self.normalisation.mean), list(self.normalisation.std)),
             ]
         )
         self._class_embeddings: torch.Tensor | None = None
@@ -121,19 +132,27 @@ class ConSE:
         settings = {"top_k": self.top_k, "context_length": self.context_length, "transform": repr(self._transform)}
         return fingerprint("conse", self._networks, {**settings, "class_names": self._parts.class_names})
 
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """Preprocess one image of any PIL mode: float32, shape (3, 224, 224), on the CPU."""
+        pixels: torch.Tensor = self._transform(to_rgb(image))
+        return pixels
+
     @torch.inference_mode()
-    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """Embed images of any PIL mode: unit-norm float32, shape (N, D), on the CPU."""
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed preprocessed images, shape (N, 3, 224, 224): unit-norm float32, shape (N, D), on the CPU."""
         if self._class_embeddings is None:  # (C, D), made once, on first use
             self._class_embeddings = self.encode_texts(
                 [f"a photo of a {n}" for n in self._parts.class_names]
             ).embeddings
         parts = [torch.zeros(0, self.dim)]
-        for batch in self._batches(images):
-            pixels = torch.stack([self._transform(to_rgb(image)) for image in batch]).to(self._device)
-            top = self._parts.classifier(pixels).softmax(dim=-1).cpu().topk(self.top_k)
+        for chunk in in_chunks(pixels, self.batch_size):
+            top = self._parts.classifier(chunk.to(self._device)).softmax(dim=-1).cpu().topk(self.top_k)
             parts.append(unit_norm((top.values[..., None] * self._class_embeddings[top.indices]).sum(dim=1)))
         return torch.cat(parts)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Embed images of any PIL mode: unit-norm float32, shape (N, D), on the CPU."""
+        return encode_in_batches(self.pixels, self.encode_pixels, images, self.batch_size, self.dim)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
@@ -149,6 +168,19 @@ class ConSE:
             hidden = self._parts.encoder(**inputs).last_hidden_state
             parts.append(unit_norm((hidden * mask).sum(dim=1) / mask.sum(dim=1)))
         return TextEmbeddings(torch.cat(parts), torch.tensor(cut, dtype=torch.bool))
+
+    def in_training_mode(self) -> bool:
+        """Return whether dropout or batch statistics are active."""
+        return in_training_mode(self._networks)
+
+    def end_token_kept(self, text: str) -> bool:
+        """Return whether the tokens given to the encoder hold the end token."""
+        ids = self._parts.tokenizer([text], truncation=True, max_length=self.context_length)["input_ids"][0]
+        return self._parts.tokenizer.sep_token_id in ids
+
+    def measured_normalisation(self) -> Normalisation:
+        """Return what `pixels` does to pixel values."""
+        return measured_normalisation(self.pixels, 224)
 
     def _batches(self, items: Sequence[Any]) -> Iterator[list[Any]]:
         for start in range(0, len(items), self.batch_size):

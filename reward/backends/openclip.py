@@ -4,37 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import open_clip
 import torch
-from open_clip.tokenizer import HFTokenizer, SigLipTokenizer, SimpleTokenizer
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from reward.backends.common import fingerprint, pick_device, unit_norm
-from reward.errors import EnvironmentFault, UserError, unknown_name
+from reward import revisions
+from reward.backends import openclip_source
+from reward.backends.common import (
+    DTYPES,
+    Normalisation,
+    encode_in_batches,
+    fingerprint,
+    in_chunks,
+    in_training_mode,
+    measured_normalisation,
+    one_line,
+    pick_device,
+    pin_problems,
+    unit_norm,
+)
+from reward.errors import EnvironmentFault, UserError
 from reward.preprocess import to_rgb
 from reward.vlm import TextEmbeddings
-
-_PRECISION = {"float32": "fp32", "bfloat16": "pure_bf16", "float16": "pure_fp16"}
 
 
 class OpenCLIP:
     """A model of the open_clip library.
+
+    Texts are always padded to the context length, as open_clip's towers expect.
 
     Args:
         model: Architecture such as `ViT-B-32`, `hf-hub:ORG/REPO`, or `local-dir:PATH`.
         context_length: Most tokens of a text, special tokens included; checked against the model.
         image_size: Side of the square the image tower expects, in pixels; checked against the model.
         pretrained: A tag of open_clip's table or a checkpoint file; not for `hf-hub:` and `local-dir:`.
+        revision: Commit, branch or tag of the weights' hub repository; default: the commit of the first load.
+        tokenizer: Expected tokenizer: `simple`, or the name of a Hugging Face one; checked if given.
+        cleaning: Expected cleaning of texts before the tokenizer; checked if given.
         scale: Expected logit scale; checked against the checkpoint if given.
+        mean: Mean of the image normalisation per channel; checked, or taken where the checkpoint does not say.
+        std: Deviation of the image normalisation per channel; likewise.
+        interpolation: Resampling of images; likewise.
+        resize_mode: `shortest` crops the middle square, `squash` distorts, `longest` pads; likewise.
         dtype: Precision of the towers; embeddings and scale are float32 in any case.
         device: `auto` or a torch device.
         batch_size: Texts or images per forward.
 
+    Attributes:
+        dtype: Precision of the towers.
+        normalisation: What the preprocessing declares.
+
     Raises:
         UserError: For an unknown architecture or tag, weights left untrained, or a difference from what is pinned.
+        EnvironmentFault: If files are neither cached nor to be had.
     """
 
     def __init__(
@@ -43,7 +69,14 @@ class OpenCLIP:
         context_length: int,
         image_size: int,
         pretrained: str | None = None,
+        revision: str | None = None,
+        tokenizer: str | None = None,
+        cleaning: Literal["lower", "whitespace", "canonicalize"] | None = None,
         scale: float | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        interpolation: Literal["bilinear", "bicubic"] | None = None,
+        resize_mode: Literal["shortest", "longest", "squash"] | None = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         device: str = "auto",
         batch_size: int = 64,
@@ -52,62 +85,73 @@ class OpenCLIP:
         self.context_length = context_length
         self.image_size = image_size
         self.batch_size = batch_size
+        self.dtype = DTYPES[dtype]
         self._device = pick_device(device)
-        _check_source(model, pretrained)
-        try:
-            # The image and text towers' own base weights are not wanted: the checkpoint must bring every weight.
-            loaded, _, self._preprocess = open_clip.create_model_and_transforms(
-                model,
-                pretrained=pretrained,
-                precision=_PRECISION[dtype],
-                device=self._device,
-                require_pretrained=True,
-                pretrained_text=False,
-                weights_only=True,
-            )
-            self._tokenizer: Any = open_clip.get_tokenizer(model, context_length=context_length)
-        except RuntimeError as error:
-            raise UserError(f"vlm.model: '{self.name}' cannot be loaded: {str(error).splitlines()[0]}") from error
-        except OSError as error:
-            raise EnvironmentFault(
-                f"vlm.model: '{self.name}' is neither in the local cache nor could it be downloaded "
-                f"({str(error).splitlines()[0]}); check the name and the network."
-            ) from error
-        self._model: Any = loaded.eval().requires_grad_(False)
-        self._dtype = next(loaded.visual.parameters()).dtype
-        self.scale = float(self._model.logit_scale.detach().float().exp())
-        bias = getattr(self._model, "logit_bias", None)
-        self.bias = 0.0 if bias is None else float(bias.detach().float())
-        self._check_pins(scale)
+        source = openclip_source.find(model, pretrained, revision)
+        given = {"mean": mean, "std": std, "interpolation": interpolation, "resize_mode": resize_mode}
+        loaded = self._create(source, {**given, **{k: v for k, v in source.preprocess.items() if k in given}})
+        self._text = source.text
+        named = openclip_source.load_tokenizer(source, context_length)
+        self._tokenizer: Any = named.call
+        # Read before the cast: bfloat16 rounds a scale by up to 0.4 %.
+        self.scale = float(loaded.logit_scale.detach().double().exp())
+        bias = getattr(loaded, "logit_bias", None)
+        self.bias = 0.0 if bias is None else float(bias.detach())
+        if bias is not None and self.bias == 0.0:  # what open_clip fills in, silently, where a checkpoint has none
+            raise UserError(f"vlm.model: '{self.name}' has a logit_bias, but its checkpoint brings none.")
+        self._model: Any = loaded.eval().requires_grad_(False).to(self._device, self.dtype)
+        self._transform_config = PreprocessCfg(**loaded.visual.preprocess_cfg)
+        self._transform = image_transform_v2(self._transform_config, is_train=False)
+        self.normalisation = Normalisation(tuple(self._transform_config.mean), tuple(self._transform_config.std))
+        self._check_pins(
+            {"scale": scale, "tokenizer": tokenizer, "cleaning": cleaning, **given},
+            {"tokenizer": named.name, "cleaning": named.cleaning},
+        )
+        if source.repository:
+            trained = {"scale": self.scale, "bias": self.bias}
+            revisions.confirm("vlm.model", source.repository, revision, source.commit, **trained)
+        if named.repository and named.repository != source.repository:
+            revisions.confirm("vlm.model", named.repository, None, named.commit)
+        self._settings = {
+            "open_clip": open_clip.__version__,
+            "architecture": self.name,
+            "commit": source.commit,
+            "preprocess": repr(self._transform),
+            "context_length": context_length,
+            "tokenizer": [named.name, named.cleaning, named.commit],
+            "text": dict(source.text),
+            "dtype": dtype,
+        }
 
     def fingerprint(self) -> str:
-        """Return weights digest, library version, preprocessing and text settings."""
+        """Return weights digest, revision, library version, preprocessing, text settings and precision."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
-        settings = {
-            "open_clip": open_clip.__version__,
-            "architecture": self.name,
-            "preprocess": repr(self._preprocess),
-            "context_length": self.context_length,
-            "tokenizer": type(self._tokenizer).__name__,
-        }
-        return fingerprint("open_clip", self._model, settings)
+        return fingerprint("open_clip", self._model, self._settings)
 
     @cached_property
     def dim(self) -> int:
         """Embedding dimension D."""
         return int(self.encode_texts(["a"]).embeddings.shape[1])
 
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """Preprocess one image of any PIL mode: float32, shape (3, H, W), on the CPU."""
+        pixels: torch.Tensor = self._transform(to_rgb(image))
+        return pixels
+
     @torch.inference_mode()
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed preprocessed images, shape (N, 3, H, W): unit-norm float32, shape (N, D), on the CPU."""
+        parts = [torch.zeros(0, self.dim)]
+        for chunk in in_chunks(pixels, self.batch_size):
+            parts.append(unit_norm(self._model.encode_image(chunk.to(self._device, self.dtype))))
+        return torch.cat(parts)
+
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Embed images of any PIL mode: unit-norm float32, shape (N, D), on the CPU."""
-        parts = []
-        for start in range(0, len(images), self.batch_size):
-            batch = torch.stack([self._preprocess(to_rgb(image)) for image in images[start : start + self.batch_size]])
-            parts.append(unit_norm(self._model.encode_image(batch.to(self._device, self._dtype))))
-        return torch.cat(parts) if parts else torch.zeros(0, self.dim)
+        return encode_in_batches(self.pixels, self.encode_pixels, images, self.batch_size, self.dim)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
@@ -120,16 +164,80 @@ class OpenCLIP:
         embeddings = torch.cat(parts) if parts else torch.zeros(0, self.dim)
         return TextEmbeddings(embeddings, torch.tensor(cut, dtype=torch.bool))
 
-    def _check_pins(self, scale: float | None) -> None:
+    @torch.inference_mode()
+    def own_logits(self, images: Sequence[Image.Image], texts: Sequence[str]) -> torch.Tensor:
+        """Return the logits that the model computes itself, float32, shape (N images, M texts)."""
+        transform = image_transform_v2(self._transform_config, is_train=False)
+        pixels = torch.stack([transform(to_rgb(image)) for image in images]).to(self._device, self.dtype)
+        tokens = self._tokenizer(list(texts)).to(self._device)
+        if hasattr(self._model, "get_logits"):
+            logits: torch.Tensor = self._model.get_logits(pixels, tokens)[0]
+        else:  # CoCa
+            image, text = self._model.encode_image(pixels), self._model.encode_text(tokens)
+            logits = self._model.logit_scale.exp() * image @ text.T
+        return logits.float().cpu()
+
+    def in_training_mode(self) -> bool:
+        """Return whether dropout or batch statistics are active."""
+        return in_training_mode(self._model)
+
+    def end_token_kept(self, text: str) -> bool | None:
+        """Return whether the tokens given to the model hold the end token; `None` if this model reads none."""
+        if isinstance(self._tokenizer, SimpleTokenizer):
+            ends = {self._tokenizer.eot_token_id}
+        elif self._tokenizer.strip_sep_token:
+            return None
+        else:
+            ends = {self._tokenizer.tokenizer.eos_token_id, self._tokenizer.tokenizer.sep_token_id} - {None}
+        return bool(ends & set(self._tokenizer([text])[0].tolist())) if ends else None
+
+    def vocabulary(self) -> tuple[int, int]:
+        """Return how many tokens the tokenizer knows and how many the text tower has embeddings for."""
+        simple = isinstance(self._tokenizer, SimpleTokenizer)
+        known = self._tokenizer.vocab_size if simple else len(self._tokenizer.tokenizer)
+        return known, int(self._text.get("vocab_size", self._model.vocab_size))
+
+    def measured_normalisation(self) -> Normalisation:
+        """Return what `pixels` does to pixel values."""
+        return measured_normalisation(self.pixels, self.image_size)
+
+    def _create(self, source: openclip_source.Source, preprocess: dict[str, Any]) -> Any:
+        try:
+            # The image and text towers' own base weights are not wanted: the checkpoint must bring every weight.
+            return open_clip.create_model(
+                source.model,
+                pretrained=source.pretrained,
+                force_preprocess_cfg=preprocess,
+                require_pretrained=True,
+                pretrained_text=False,
+                weights_only=True,
+            )
+        except RuntimeError as error:
+            raise UserError(f"vlm.model: '{self.name}' cannot be loaded: {one_line(error)}") from error
+        except OSError as error:
+            raise EnvironmentFault(
+                f"vlm.model: '{self.name}' is neither in the local cache nor could it be downloaded "
+                f"({one_line(error)}); check the name and the network."
+            ) from error
+
+    def _check_pins(self, pinned: dict[str, Any], found: dict[str, Any]) -> None:
         problems = []
         size = self._model.visual.image_size
-        if tuple(size if isinstance(size, tuple) else (size, size)) != (self.image_size, self.image_size):
-            problems.append(f"image_size is {self.image_size}, but the model's is {size}")
-        positions = getattr(self._model, "context_length", None)
-        if positions is not None and positions != self.context_length:
+        height, width = size if isinstance(size, tuple) else (size, size)
+        if (height, width) != (self.image_size, self.image_size):
+            problems.append(f"image_size is {self.image_size}, but the model's is {height}×{width}")
+        positions = self._text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
+        if positions != self.context_length:
             problems.append(f"context_length is {self.context_length}, but the model's is {positions}")
-        if scale is not None and abs(self.scale - scale) > 1e-3 * abs(scale):
-            problems.append(f"scale is {scale}, but the checkpoint's is {self.scale:.6g}")
+        config = self._transform_config
+        found = {
+            **found,
+            **self.normalisation._asdict(),
+            "scale": self.scale,
+            "interpolation": config.interpolation,
+            "resize_mode": config.resize_mode,
+        }
+        problems += pin_problems(pinned, found)
         if problems:
             raise UserError(f"vlm '{self.name}': {'; '.join(problems)}. Correct the recipe or the checkpoint.")
 
@@ -149,31 +257,15 @@ def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     """
     if isinstance(tokenizer, SimpleTokenizer):
         return [len(tokenizer.encode(text)) + 2 for text in texts]
-    if isinstance(tokenizer, HFTokenizer | SigLipTokenizer):
-        cleaned = [tokenizer.clean_fn(text) if isinstance(tokenizer, HFTokenizer) else text for text in texts]
-        reserved = 3 if getattr(tokenizer, "tokenizer_mode", None) == "clips" else 0
-        ids = tokenizer.tokenizer(cleaned, add_special_tokens=not reserved, truncation=False)["input_ids"]
+    if isinstance(tokenizer, HFTokenizer):
+        if not texts:
+            return []
+        cleaned = [tokenizer.clean_fn(text) for text in texts]
+        reserved = 3 if tokenizer.tokenizer_mode == "clips" else 0
+        ids = (
+            tokenizer.tokenizer(cleaned, add_special_tokens=not reserved, truncation=False)["input_ids"]
+            if cleaned
+            else []
+        )
         return [len(row) + reserved for row in ids]
     raise TypeError(f"cannot count the tokens of a {type(tokenizer).__name__}")
-
-
-def _check_source(model: str, pretrained: str | None) -> None:
-    if model.startswith("local-dir:"):
-        folder = Path(model.removeprefix("local-dir:"))
-        if not (folder / "open_clip_config.json").is_file():
-            raise UserError(f"vlm.model: no open_clip_config.json in '{folder}'.")
-        return
-    if model.startswith("hf-hub:"):
-        return
-    if model not in open_clip.list_models():
-        raise UserError(unknown_name("vlm.model", model, open_clip.list_models()))
-    if pretrained is None:
-        raise UserError(
-            f"vlm.pretrained: missing; tags of {model}: {', '.join(open_clip.list_pretrained_tags_by_model(model))}."
-        )
-    if not Path(pretrained).is_file() and pretrained not in open_clip.list_pretrained_tags_by_model(model):
-        raise UserError(
-            unknown_name(
-                "vlm.pretrained", pretrained, open_clip.list_pretrained_tags_by_model(model), hint="Or a file."
-            )
-        )

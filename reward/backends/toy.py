@@ -19,7 +19,14 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn import functional
 
-from reward.backends.common import unit_norm
+from reward.backends.common import (
+    Normalisation,
+    encode_in_batches,
+    in_chunks,
+    in_training_mode,
+    measured_normalisation,
+    unit_norm,
+)
 from reward.errors import UserError, unknown_name
 from reward.preprocess import to_rgb
 from reward.vlm import TextEmbeddings
@@ -178,6 +185,8 @@ class ToyDualEncoder:
         self.dim = config.dim
         self.scale = float(self._model.log_scale.exp())
         self.bias = 0.0
+        self.dtype = torch.float32
+        self.normalisation = Normalisation((0.0,) * 3, (1.0,) * 3)  # the tower's forward does the rest
         self.context_length = config.context_length
         self.batch_size = batch_size
         self._tokenizer = WordTokenizer(config)
@@ -187,15 +196,19 @@ class ToyDualEncoder:
         """Return a hash of the weights file, which holds vocabulary and architecture too."""
         return self._fingerprint
 
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """Preprocess one image of any mode and size: float32 in [0, 1], shape (3, S, S), on the CPU."""
+        return to_pixels([image], self._model.config.image_size)[0]
+
     @torch.inference_mode()
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed preprocessed images, shape (N, 3, S, S): unit-norm float32, shape (N, D), on the CPU."""
+        parts = [unit_norm(self._model.image(chunk)) for chunk in in_chunks(pixels, self.batch_size)]
+        return torch.cat([torch.zeros(0, self.dim), *parts])
+
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Embed images of any mode and size: unit-norm float32, shape (N, D), on the CPU."""
-        size = self._model.config.image_size
-        parts = [
-            self._model.image(to_pixels(images[start : start + self.batch_size], size))
-            for start in range(0, len(images), self.batch_size)
-        ]
-        return unit_norm(torch.cat(parts)) if parts else torch.zeros(0, self.dim)
+        return encode_in_batches(self.pixels, self.encode_pixels, images, self.batch_size, self.dim)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
@@ -203,6 +216,22 @@ class ToyDualEncoder:
         tokens, cut = self._tokenizer(texts)
         parts = [self._model.text(chunk) for chunk in torch.split(tokens, self.batch_size)] if len(texts) else []
         return TextEmbeddings(unit_norm(torch.cat(parts)) if parts else torch.zeros(0, self.dim), cut)
+
+    def in_training_mode(self) -> bool:
+        """Return whether dropout or batch statistics are active."""
+        return in_training_mode(self._model)
+
+    def end_token_kept(self, text: str) -> bool:
+        """Return whether the tokens given to the model hold the end token."""
+        return bool((self._tokenizer([text])[0] == END).any())
+
+    def vocabulary(self) -> tuple[int, int]:
+        """Return how many tokens the tokenizer knows and how many the text tower has embeddings for."""
+        return len(self._model.config.words), self._model.words.num_embeddings
+
+    def measured_normalisation(self) -> Normalisation:
+        """Return what `pixels` does to pixel values."""
+        return measured_normalisation(self.pixels, self._model.config.image_size)
 
 
 def to_pixels(images: Sequence[Image.Image], size: int) -> torch.Tensor:

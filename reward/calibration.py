@@ -1,0 +1,107 @@
+"""One scale for the rewards of different VLMs, measured on generic templates.
+
+A VLM's logits have a scale of their own, while the KL target and the learning rate are numbers of the recipe.
+Standardised scores are an affine map of the VLM's: 0 is what the generic templates of the right class get on average,
+1 is the spread of the templates of all other classes against the same images. The order of descriptions never changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import save_file
+
+from reward.embedding import replacing
+from reward.errors import UserError
+from reward.image_bank import ClassMeans, bank_metadata, read_bank
+from reward.vlm import VLM
+
+CALIBRATION_FORMAT = "1"
+
+
+class Calibration(NamedTuple):
+    """Scores of generic templates against the classes' images, in units of the VLM's logits.
+
+    Attributes:
+        own_mean: Mean score of the right class's templates, over classes and templates.
+        own_std: Their spread within a class (root of the mean variance).
+        other_mean: Mean score of all other classes' templates.
+        other_std: Their spread against one class's images (root of the mean variance).
+    """
+
+    own_mean: float
+    own_std: float
+    other_mean: float
+    other_std: float
+
+    def standardise(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores in the VLM's units to 0 for a generic template and 1 for one spread above it; any shape."""
+        return (scores - self.own_mean) / self.other_std
+
+
+def calibrate(texts: torch.Tensor, class_means: torch.Tensor, *, scale: float, bias: float = 0.0) -> Calibration:
+    """Score every class's templates against every class's images.
+
+    Args:
+        texts: Unit-norm embeddings of T templates filled with each of C class names, shape (C, T, D).
+        class_means: Mean unit image embedding of each class, shape (C, D).
+        scale: Factor on the cosine.
+        bias: Constant of the VLM's logits.
+
+    Returns:
+        Means and spreads; variances are taken within a class's images and averaged over classes.
+
+    Raises:
+        ValueError: For fewer than two classes, or shapes that do not fit.
+    """
+    classes = len(class_means)
+    if classes < 2 or texts.shape[0] != classes or texts.shape[-1] != class_means.shape[-1]:
+        raise ValueError(f"texts {tuple(texts.shape)} and class_means {tuple(class_means.shape)} do not fit")
+    own, other = [], []
+    for label in range(classes):  # one class at a time: all together would be C²·T scores
+        scores = scale * (texts.double() @ class_means[label].double()) + bias
+        others = torch.arange(classes) != label
+        own.append(_moments(scores[label]))
+        other.append(_moments(scores[others]))
+    own_mean, own_variance = torch.stack(own).mean(0).tolist()
+    other_mean, other_variance = torch.stack(other).mean(0).tolist()
+    return Calibration(own_mean, own_variance**0.5, other_mean, other_variance**0.5)
+
+
+def stored_calibration(vlm: VLM, class_means: ClassMeans, templates: Sequence[str], *, cache: Path) -> Calibration:
+    """Return the calibration of a VLM on a dataset, kept beside its image bank.
+
+    Args:
+        vlm: Encodes the templates.
+        class_means: The reward's image bank.
+        templates: Generic templates with one `{}` for the class name.
+        cache: Folder of banks.
+
+    Raises:
+        UserError: For fewer than two classes.
+        EnvironmentFault: If the cache cannot be written.
+    """
+    names = class_means.class_names
+    if len(names) < 2:
+        raise UserError("reward.units: standardised scores need two classes or more; use units: vlm.")
+    state = hashlib.sha256(json.dumps([CALIBRATION_FORMAT, vlm.fingerprint(), names, list(templates)]).encode())
+    state.update(class_means.means.numpy().tobytes())
+    path = cache / f"calibration-{state.hexdigest()[:32]}.safetensors"
+    stored = read_bank(path, ("moments",))
+    if stored is None:
+        texts = [template.format(name) for name in names for template in templates]
+        embedded = vlm.encode_texts(texts).embeddings.view(len(names), len(templates), -1)
+        made = calibrate(embedded, class_means.means, scale=vlm.scale, bias=vlm.bias)
+        stored = {"moments": torch.tensor(made, dtype=torch.float64)}
+        with replacing(path) as temporary:
+            save_file(stored, temporary, bank_metadata(vlm, names, "calibration"))
+    return Calibration(*stored["moments"].tolist())
+
+
+def _moments(scores: torch.Tensor) -> torch.Tensor:
+    return torch.stack([scores.mean(), scores.var(unbiased=False)])

@@ -1,0 +1,308 @@
+"""Embed any number of images in bounded memory: decoding in worker processes, results in parts on disk.
+
+A part holds the embeddings of `PART_SIZE` consecutive images and is named by a hash of the VLM's fingerprint and these
+images' content. So a killed build goes on with the first missing part, a replaced image costs one part, and processes
+that build at the same time write equal files in place of each other, or share the work (`Share`).
+
+Memory: one part of embeddings (4 · D · 1,024 bytes) and three batches of pixels per worker, whatever the number of
+images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from reward.errors import EnvironmentFault, UserError
+from reward.images import LabeledImage
+from reward.vlm import VLM, PixelVLM
+
+PART_SIZE = 1024
+"""Images in one part. Batches do not cross parts, so that a resumed build repeats the same forwards bit for bit."""
+
+FEW_IMAGES = 256
+"""Below this many images starting workers costs more than it saves."""
+
+NAMED_PROBLEMS = 10
+"""Unreadable images named in one message."""
+
+
+class Share(NamedTuple):
+    """One process's share of a build that several processes do together.
+
+    Attributes:
+        rank: This process, from 0.
+        world_size: Processes.
+        gather: Collects every process's lines, in all of them; a barrier.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    gather: Callable[[list[str]], list[str]] = list
+
+
+class Loading(NamedTuple):
+    """How images are fed to the VLM; none of it changes an embedding.
+
+    Attributes:
+        workers: Decoding processes; `None` chooses by the number of cores and images.
+        batch_size: Images per forward.
+    """
+
+    workers: int | None = None
+    batch_size: int = 64
+
+
+def content_digests(images: Sequence[LabeledImage], *, title: str = "images") -> list[str]:
+    """Return every image's content hash, in order, with a progress bar.
+
+    Raises:
+        UserError: If a file cannot be read.
+    """
+    if len(images) < FEW_IMAGES:
+        return [image.digest() for image in images]
+    digests: list[str] = []
+    threads = min(8, usable_cores())
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        tqdm(total=len(images), desc=f"{title}: fingerprint", unit="img", leave=False, dynamic_ncols=True) as bar,
+    ):
+        for start in range(0, len(images), PART_SIZE):  # a pool keeps what it was given until it is done with all
+            digests += pool.map(lambda image: image.digest(), images[start : start + PART_SIZE])
+            bar.update(len(digests) - start)
+    return digests
+
+
+def embed_in_parts(
+    vlm: VLM,
+    images: Sequence[LabeledImage],
+    digests: Sequence[str],
+    folder: Path,
+    *,
+    title: str,
+    loading: Loading = Loading(),  # noqa: B008 - immutable
+    share: Share = Share(),  # noqa: B008 - immutable
+) -> list[Path]:
+    """Embed images in order, leaving out the parts that are there already.
+
+    Args:
+        vlm: The encoder. A `PixelVLM`'s preprocessing runs in the workers, any other VLM's in this process.
+        images: What to embed, N images.
+        digests: Their content hashes.
+        folder: Where parts go.
+        title: Label of the progress bar.
+        loading: Workers and batch size.
+        share: This process's share; all processes return after the last part is written.
+
+    Returns:
+        The parts' files in the order of the images; `load_part` reads one.
+
+    Raises:
+        UserError: If images cannot be read: all are tried, the first ones named, and complete parts kept.
+        EnvironmentFault: If a part cannot be written, or a worker was killed.
+    """
+    parts = part_files(vlm, digests, folder)
+    own = [number for number in range(share.rank, len(parts), share.world_size) if load_part(parts[number]) is None]
+    problems: list[str] = []
+    if own:
+        problems = _embed(vlm, images, {number: parts[number] for number in own}, title, loading, len(parts))
+    everybodys = share.gather(problems)
+    if everybodys:
+        rest = len(everybodys) - NAMED_PROBLEMS
+        more = [f"… and {rest} more unreadable images."] if rest > 0 else []
+        raise UserError("\n".join([*everybodys[:NAMED_PROBLEMS], *more]))
+    return parts
+
+
+def part_files(vlm: VLM, digests: Sequence[str], folder: Path) -> list[Path]:
+    """Return the files of all parts, whether they are there or not."""
+    fingerprint = vlm.fingerprint()
+    files = []
+    for start in range(0, len(digests), PART_SIZE):
+        words = json.dumps([fingerprint, *digests[start : start + PART_SIZE]])
+        files.append(folder / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}.safetensors")
+    return files
+
+
+def load_part(path: Path) -> torch.Tensor | None:
+    """Return a part's embeddings, unit-norm float32, shape (at most `PART_SIZE`, D); `None` if missing or torn."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            part: torch.Tensor = file.get_tensor("embeddings")
+            return part
+    except (FileNotFoundError, SafetensorError):
+        return None
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers(image_count: int) -> int:
+    """Return decoding processes for a build: one core is left to the VLM's forward."""
+    if image_count < FEW_IMAGES or "fork" not in multiprocessing.get_all_start_methods():
+        return 0
+    return min(8, usable_cores() - 1)
+
+
+class _Decoded(NamedTuple):
+    """One batch: preprocessed pixels (or images, for a VLM without `pixels`), and what could not be read."""
+
+    pixels: NDArray[np.float32] | list[Image.Image]
+    problems: list[str]
+
+
+class _Decoder(Dataset[Any]):
+    """Opens and preprocesses one image; runs in a worker."""
+
+    def __init__(self, images: Sequence[LabeledImage], vlm: VLM) -> None:
+        self.images = images
+        self.pixels = vlm.pixels if isinstance(vlm, PixelVLM) else None
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            image = self.images[index].open()
+        except UserError as error:
+            return str(error)
+        return image if self.pixels is None else self.pixels(image).numpy()
+
+
+class _Batches(Sampler[list[int]]):
+    """Batches of consecutive images that do not cross a part's border."""
+
+    def __init__(self, numbers: Sequence[int], image_count: int, batch_size: int) -> None:
+        self.numbers, self.image_count, self.batch_size = numbers, image_count, batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for number in self.numbers:
+            end = min((number + 1) * PART_SIZE, self.image_count)
+            for start in range(number * PART_SIZE, end, self.batch_size):
+                yield list(range(start, min(start + self.batch_size, end)))
+
+
+def _collate(items: list[Any]) -> _Decoded:
+    problems = [item for item in items if isinstance(item, str)]
+    good = [item for item in items if not isinstance(item, str)]
+    if good and isinstance(good[0], np.ndarray):
+        return _Decoded(np.stack(good), problems)  # through a pipe: /dev/shm is 64 MB in many containers
+    return _Decoded(good, problems)
+
+
+def _start_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+
+
+def _embed(
+    vlm: VLM, images: Sequence[LabeledImage], missing: dict[int, Path], title: str, loading: Loading, part_count: int
+) -> list[str]:
+    """Embed the missing parts and save each when it is complete; return what could not be read."""
+    sizes = {number: min(PART_SIZE, len(images) - number * PART_SIZE) for number in missing}
+    total = sum(sizes.values())
+    workers = default_workers(total) if loading.workers is None else loading.workers
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are forked
+    loader = DataLoader(
+        _Decoder(images, vlm),
+        batch_sampler=_Batches(list(missing), len(images), loading.batch_size),
+        num_workers=workers,
+        collate_fn=_collate,
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_start_worker,
+    )
+    problems: list[str] = []
+    waiting = iter(missing.items())
+    number, path = next(waiting)
+    rows: list[torch.Tensor] = []
+    seen, broken = 0, False
+    done = len(images) - total if len(missing) < part_count else 0
+    with tqdm(total=total + done, initial=done, desc=title, unit="img", leave=False, dynamic_ncols=True) as bar:
+        try:
+            for batch in loader:
+                count = len(batch.pixels) + len(batch.problems)
+                problems += batch.problems
+                broken = broken or bool(batch.problems)
+                if len(batch.pixels) and not broken:
+                    rows.append(_encode(vlm, batch.pixels))
+                seen += count
+                bar.update(count)
+                if seen == sizes[number]:
+                    if not broken:
+                        _save(path, torch.cat(rows))
+                    rows, seen, broken = [], 0, False
+                    number, path = next(waiting, (number, path))
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise EnvironmentFault(
+                f"{title}: a decoding process was killed, mostly for lack of memory ({str(error).splitlines()[0]}); "
+                "run again to go on, with fewer dataset.workers."
+            ) from error
+    return problems
+
+
+def _encode(vlm: VLM, batch: NDArray[np.float32] | list[Image.Image]) -> torch.Tensor:
+    if isinstance(vlm, PixelVLM) and isinstance(batch, np.ndarray):
+        return vlm.encode_pixels(torch.from_numpy(batch))
+    assert isinstance(batch, list)
+    return vlm.encode_images(batch)
+
+
+def _save(path: Path, embeddings: torch.Tensor) -> None:
+    with replacing(path) as temporary:
+        save_file({"embeddings": embeddings.contiguous()}, temporary)
+
+
+class replacing:  # noqa: N801 - a context manager, used like a function
+    """Give a temporary file that takes the place of `path` when the block ends well, and vanishes otherwise.
+
+    Raises:
+        EnvironmentFault: If the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = ""
+
+    def __enter__(self) -> str:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+            os.close(handle)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return self.temporary
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            if error is None:
+                os.replace(self.temporary, self.path)
+        except OSError as failure:
+            raise _unwritable(self.path, failure) from failure
+        finally:
+            if os.path.exists(self.temporary):
+                os.unlink(self.temporary)
+        if isinstance(error, (OSError, SafetensorError)):
+            raise _unwritable(self.path, error) from error
+
+
+def _unwritable(path: Path, error: BaseException) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."
+    )

@@ -1,0 +1,101 @@
+"""What the rewards by similarity share: which completions can be scored, and their embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+
+from reward.calibration import Calibration
+from reward.completions import Completion, texts_of
+from reward.errors import UserError
+from reward.image_bank import ClassMeans
+from reward.vlm import VLM
+
+LogMetric = Callable[[str, float], None]
+Units = Literal["vlm", "standardised"]
+
+
+class Scorable(NamedTuple):
+    """The completions of a batch that have a text.
+
+    Attributes:
+        positions: Where in the batch they stand, S of them.
+        texts: Unit-norm embeddings, shape (S, D).
+        class_rows: Row of each one's class in the image bank, shape (S,).
+        batch_size: B.
+    """
+
+    positions: list[int]
+    texts: torch.Tensor
+    class_rows: torch.Tensor
+    batch_size: int
+
+    def fill(self, scores: torch.Tensor) -> list[float | None]:
+        """Spread scores of shape (S,) over the batch; `None` where there was nothing to score."""
+        filled: list[float | None] = [None] * self.batch_size
+        for position, score in zip(self.positions, scores.tolist(), strict=True):
+            filled[position] = score
+        return filled
+
+
+def encode_scorable(
+    name: str,
+    vlm: VLM,
+    class_means: ClassMeans,
+    completions: Sequence[Completion],
+    class_name: Sequence[str],
+    log_metric: LogMetric | None,
+) -> Scorable | None:
+    """Encode each different text once; log the shares of empty and of cut descriptions.
+
+    Args:
+        name: Of the reward, for messages.
+        vlm: The encoder.
+        class_means: The image bank.
+        completions: Descriptions, plain or as chat messages.
+        class_name: Class of each description.
+        log_metric: TRL's logger, if called by a trainer.
+
+    Returns:
+        The completions that can be scored; `None` if there are none.
+
+    Raises:
+        UserError: If a class is not in the image bank.
+    """
+    row = {known: index for index, known in enumerate(class_means.class_names)}
+    unknown = sorted(set(class_name) - set(row))
+    if unknown:
+        raise UserError(
+            f"reward {name}: no images of class {', '.join(map(repr, unknown))} in the image bank, which holds "
+            f"{len(row)} classes; add images of it to the dataset's reward split."
+        )
+    texts = texts_of(completions)
+    positions = [index for index, text in enumerate(texts) if text.strip()]
+    cut_share = 0.0
+    found = None
+    if positions:
+        place = {text: index for index, text in enumerate(dict.fromkeys(texts[index] for index in positions))}
+        encoded = vlm.encode_texts(list(place))
+        rows = torch.tensor([place[texts[index]] for index in positions])
+        cut_share = encoded.cut[rows].float().mean().item()
+        class_rows = torch.tensor([row[class_name[index]] for index in positions])
+        found = Scorable(positions, encoded.embeddings[rows], class_rows, len(texts))
+    if log_metric is not None:
+        log_metric("share_empty", 1 - len(positions) / len(texts))
+        log_metric("share_cut_by_vlm", cut_share)
+    return found
+
+
+def calibration_for(units: Units, calibration: Callable[[], Calibration] | None, where: str) -> Calibration | None:
+    """Return what standardised units need, or `None` for the VLM's own units.
+
+    Raises:
+        UserError: If standardised units are asked for where no calibration can be made.
+    """
+    if units == "vlm":
+        return None
+    if calibration is None:
+        raise UserError(f"{where}.units: standardised scores need a calibration, which only a recipe's dataset gives.")
+    return calibration()
