@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets test test-slow \
-        check format benchmarks clean
+.PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes test \
+        test-slow test-ray peers check format benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -41,11 +41,22 @@ real-assets: install
 	$(BIN)/python -m ex2.data.debian_photos --download --min-pictures 3 \
 		--debs $(DATA)/debs --out $(DATA)/photos
 
+paper-recipes: install   ## write the paper's recipes and the table in recipes/README.md
+	$(BIN)/python recipes/make_paper.py
+
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 test-slow: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --run-slow tests
+
+test-ray: install        ## a cluster of two nodes, one of which dies
+	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,ray]'
+	$(BIN)/python -m pytest --run-slow tests/test_sweep_ray.py
+
+peers: install           ## zero-shot predictions against CLIP_benchmark's
+	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,peers]'
+	$(BIN)/python -m pytest tests/peers
 
 check: install
 	$(BIN)/ruff check .
@@ -59,6 +70,7 @@ format: install
 benchmarks: install
 	$(BIN)/python benchmarks/reward_throughput.py
 	$(BIN)/python benchmarks/ppo_step.py
+	$(BIN)/python benchmarks/image_bank.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

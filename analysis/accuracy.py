@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from analysis.breakdown import GROUPS, MEMBERS
 from analysis.judging import Verdicts, is_empty
-from analysis.statistics import mean_t, paired_accuracy, paired_mean, wilson
-from analysis.zero_shot import PLAIN_TEMPLATE, class_vectors, generic_templates, pack_correct, predict
+from analysis.statistics import mean_share, mean_t, paired_accuracy, paired_mean, wilson
+from analysis.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
+from ex2.data.prompts import generic_templates
 from ex2.run_dir import JSON
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
@@ -27,6 +28,9 @@ COMPARISONS = (
 )
 
 LabeledText = tuple[int, str]
+
+MOST_CONFUSIONS = 20
+"""Pairs of classes kept for each arm."""
 
 
 class Settings(NamedTuple):
@@ -102,9 +106,10 @@ def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[Labe
         settings: How intervals are made.
 
     Returns:
-        `arms`, with `None` for those without texts; `differences` between pairs of arms on the same images; and
-        `covered_by_both`: groups compared on the classes for which both have texts, all others left out as images
-        and as possible answers, so that no fallback template takes part.
+        `arms`, with `None` for those without texts, each with top-1 (`accuracy`), `top5` where there are more than 5
+        classes, `mean_per_class` and its most frequent `confusions`; `differences` between pairs of arms on the same
+        images; and `covered_by_both`: groups compared on the classes for which both have texts, all others left out
+        as images and as possible answers, so that no fallback template takes part.
     """
     plain = [PLAIN_TEMPLATE.format(name) for name in images.class_names]
     texts = Texts(vlm, [*plain, *(text for pairs in arms.values() for _, text in pairs)])
@@ -119,7 +124,8 @@ def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[Labe
         for arm, pairs in arms.items()
         if pairs
     }
-    right = {arm: (predict(images.embeddings, made.vectors) == images.labels).tolist() for arm, made in vectors.items()}
+    rankings = {arm: rank_classes(images.embeddings, made.vectors, images.labels) for arm, made in vectors.items()}
+    right = {arm: ranking.hits(1) for arm, ranking in rankings.items()}
     measured: JSON = {}
     for arm, pairs in arms.items():
         if arm not in right:
@@ -127,6 +133,7 @@ def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[Labe
             continue
         measured[arm] = {
             **_accuracy(right[arm], settings.confidence),
+            **_beyond_top1(rankings[arm], images, settings.confidence),
             "texts": len(pairs),
             "unique_texts": len(set(pairs)),
             "fallback_classes": [images.class_names[label] for label in vectors[arm].fallback],
@@ -191,6 +198,22 @@ def _accuracy(right: Sequence[bool], confidence: float) -> JSON:
     }
 
 
+def _beyond_top1(ranking: Ranking, images: ImageEmbeddings, confidence: float) -> JSON:
+    names = images.class_names
+    counts = torch.bincount(images.labels, minlength=len(names))
+    hits = torch.bincount(images.labels[ranking.rank == 0], minlength=len(names))
+    present = counts > 0
+    mean = mean_share(hits[present].tolist(), counts[present].tolist(), confidence)
+    return {
+        "top5": _accuracy(ranking.hits(5), confidence) if len(names) > 5 else None,
+        "mean_per_class": {"accuracy": mean.value, "low": mean.low, "high": mean.high, "n": mean.n},
+        "confusions": [
+            {"class": names[pair.label], "predicted": names[pair.predicted], "images": pair.images, "of": pair.of}
+            for pair in confusions(ranking.predicted, images.labels, MOST_CONFUSIONS)
+        ],
+    }
+
+
 def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, settings: Settings) -> JSON:
     paired = paired_accuracy(
         right[first], right[second], confidence=settings.confidence, samples=settings.samples, seed=settings.seed
@@ -208,10 +231,8 @@ def _covered_by_both(
     if len(classes) < 2 or not bool(keep.any()):  # one class alone cannot be told from others
         return result
     kept = torch.tensor(classes, dtype=torch.long)
-    right = {
-        arm: (kept[predict(images.embeddings[keep], made[kept])] == images.labels[keep]).tolist()
-        for arm, made in vectors.items()
-    }
+    labels = torch.searchsorted(kept, images.labels[keep])  # positions among the kept classes, which ascend
+    right = {arm: rank_classes(images.embeddings[keep], made[kept], labels).hits(1) for arm, made in vectors.items()}
     result["arms"] = {arm: _accuracy(values, settings.confidence) for arm, values in right.items()}
     result["difference"] = _difference(right, names[0], names[1], settings)
     return result

@@ -101,6 +101,18 @@ def accuracy_of(results: Sequence[SeedResult], arm: str) -> Pooled | None:
     return pooled and replace(pooled, n=parts[0]["n"], shared=True)
 
 
+def further_accuracy(
+    results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]
+) -> Pooled | None:
+    """Return an arm's top-5 accuracy (n images) or mean over classes (n classes), or `None` if no seed has it."""
+    parts = [part for result in results if (part := (result.accuracy["arms"].get(arm) or {}).get(measure))]
+    if arm == "templates":
+        parts = parts[:1]
+    estimates = [Estimate(part["accuracy"], part["low"], part["high"], part["n"]) for part in parts]
+    pooled = _pool(estimates, confidence(results), 0)
+    return pooled and replace(pooled, n=parts[0]["n"], shared=True)
+
+
 def accuracy_difference(results: Sequence[SeedResult], arm: str, against: str) -> Difference | None:
     """Return how much more accurate `arm` is, on the same images, or `None` if it was not compared."""
     found = [

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from analysis.accuracy_tables import accuracy_table, confusion_table
 from analysis.breakdown import GROUPS
 from analysis.figure_accuracy import accuracy_figure, accuracy_rows
 from analysis.figure_breakdown import breakdown_figure
@@ -28,7 +29,6 @@ from analysis.reading import LEAVES, findings, headline
 from analysis.wording import (
     ARM_NAMES,
     KIND_NAMES,
-    NBSP,
     count,
     percent,
     percent_value,
@@ -139,7 +139,8 @@ def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequ
         findings=findings(results),
         flows={policy: breakdown_figure(results, policy) for policy in ("aligned", "base")},
         accuracy_figure=accuracy_figure(rows),
-        accuracy_table=_accuracy_table(results),
+        accuracy_table=accuracy_table(results),
+        confusion_table=confusion_table(results),
         training=training_figures(results),
         seed_names=[f"seed {result.seed}" for result in results] + (["all seeds"] if len(results) > 1 else []),
         seed_table=_seed_table(results),
@@ -202,31 +203,6 @@ def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dic
 
 def _last_values(results: Sequence[SeedResult], key: str) -> list[float]:
     return [float(row[key]) for result in results for row in result.train[-1:] if row.get(key) is not None]
-
-
-def _accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
-    rows = []
-    for row in accuracy_rows(results):
-        parts = [part for result in results if (part := result.accuracy["arms"].get(row.arm))]
-        difference = row.difference
-        verdict = significance(difference) if difference else ""
-        if difference and not verdict:
-            verdict = f"interval over {difference.seeds} seeds excludes 0"
-        fallback = sorted({name for part in parts for name in part["fallback_classes"]})
-        rows.append(
-            {
-                "css": row.arm,
-                "name": ARM_NAMES[row.arm],
-                "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",
-                "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
-                "texts": f"{sum(part['texts'] for part in parts):,}",
-                "difference": points(difference) if difference else "",
-                "verdict": verdict,
-                "fallback": len(fallback),
-                "fallback_names": ", ".join(fallback[:12]) + (", …" if len(fallback) > 12 else ""),
-            }
-        )
-    return rows
 
 
 def _seed_table(results: Sequence[SeedResult]) -> list[tuple[str, list[str]]]:

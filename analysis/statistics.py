@@ -93,6 +93,30 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(successes / n, float(interval.low), float(interval.high), n)
 
 
+def mean_share(successes: Sequence[int], counts: Sequence[int], confidence: float = 0.95) -> Estimate:
+    """Mean of independent shares, each class counting equally, with a normal interval.
+
+    Args:
+        successes: Hits of each class.
+        counts: Trials of each class, all at least 1.
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        The mean with its interval, within [0, 1]; `n` counts classes. The variance takes each share with one success
+        and one failure added, so that classes with no or only hits do not pretend to be certain.
+
+    Raises:
+        ValueError: If a class has no trials, or there is no class.
+    """
+    if not counts or min(counts) < 1:
+        raise ValueError("every class needs a trial")
+    value = sum(k / n for k, n in zip(successes, counts, strict=True)) / len(counts)
+    smoothed = [((k + 1) / (n + 2), n) for k, n in zip(successes, counts, strict=True)]
+    deviation = math.sqrt(sum(share * (1 - share) / n for share, n in smoothed)) / len(counts)
+    reach = float(stats.norm.ppf(0.5 + confidence / 2)) * deviation
+    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), len(counts))
+
+
 def newcombe(first: Estimate, second: Estimate) -> Estimate:
     """Interval of the difference of two independent shares, from their Wilson intervals.
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
+from collections import Counter
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-import ex2
+CHUNK = 4096
+"""Images whose scores are in memory at once."""
 
 PLAIN_TEMPLATE = "a photo of a {}"
 """The text of a class that has no text of its own in a group of descriptions."""
@@ -29,13 +28,6 @@ class ClassVectors(NamedTuple):
 
     vectors: torch.Tensor
     fallback: tuple[int, ...]
-
-
-@cache
-def generic_templates() -> tuple[str, ...]:
-    """Return the 80 generic templates, each with one `{}` for the class name."""
-    data = json.loads((Path(ex2.__file__).parent / "data" / "generic.json").read_text(encoding="utf-8"))
-    return tuple(data["templates"])
 
 
 def class_vectors(
@@ -72,17 +64,74 @@ def class_vectors(
     return ClassVectors(normalize(sums, dim=-1).float(), tuple(without.nonzero().flatten().tolist()))
 
 
-def predict(image_embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Return the nearest class vector of each image.
+class Ranking(NamedTuple):
+    """How a classifier orders the classes for each image.
+
+    Attributes:
+        predicted: Nearest class, int64, shape (N,); on a tie the lowest index.
+        rank: Classes before the true one, 0 where it is predicted, int64, shape (N,).
+    """
+
+    predicted: torch.Tensor
+    rank: torch.Tensor
+
+    def hits(self, k: int) -> list[bool]:
+        """Return for each image whether the true class is among the first k."""
+        return [bool(hit) for hit in self.rank < k]
+
+
+def rank_classes(image_embeddings: torch.Tensor, vectors: torch.Tensor, labels: torch.Tensor) -> Ranking:
+    """Order the classes by cosine for each image, some thousand images at a time.
 
     Args:
-        image_embeddings: Shape (N, D).
-        vectors: Shape (C, D).
+        image_embeddings: Unit-norm, shape (N, D).
+        vectors: Unit-norm class vectors, shape (C, D).
+        labels: True class of each image, shape (N,).
 
     Returns:
-        Class indices, int64, shape (N,); on a tie the lowest index.
+        The prediction and the true class's rank; of two equal scores the lower index comes first.
     """
-    return (image_embeddings @ vectors.T).argmax(dim=-1)
+    predicted, ranks = [], []
+    for start in range(0, len(labels), CHUNK):
+        scores = image_embeddings[start : start + CHUNK] @ vectors.T
+        own = labels[start : start + CHUNK].unsqueeze(1)
+        score = scores.gather(1, own)
+        earlier = torch.arange(len(vectors)) < own
+        ranks.append(((scores > score) | ((scores == score) & earlier)).sum(1))
+        predicted.append(scores.argmax(1))
+    empty = torch.zeros(0, dtype=torch.long)
+    return Ranking(torch.cat([empty, *predicted]), torch.cat([empty, *ranks]))
+
+
+class Confusion(NamedTuple):
+    """Images of one class that are taken for another.
+
+    Attributes:
+        label: True class.
+        predicted: Class they are taken for.
+        images: How many.
+        of: Images of the true class.
+    """
+
+    label: int
+    predicted: int
+    images: int
+    of: int
+
+
+def confusions(predicted: torch.Tensor, labels: torch.Tensor, most: int) -> list[Confusion]:
+    """Return the most frequent confusions, by number of images, then by class.
+
+    Args:
+        predicted: Shape (N,).
+        labels: Shape (N,).
+        most: How many to return.
+    """
+    wrong = predicted != labels
+    pairs = Counter(zip(labels[wrong].tolist(), predicted[wrong].tolist(), strict=True))
+    sizes = Counter(labels.tolist())
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return [Confusion(label, taken, count, sizes[label]) for (label, taken), count in ordered[:most]]
 
 
 def pack_correct(correct: Sequence[bool] | torch.Tensor) -> str:

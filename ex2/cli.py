@@ -18,6 +18,12 @@ STAGES = {
 }
 """Stages of one seed, in order. `analysis` is named by string only: the arrow is analysis → ex2 → reward."""
 REPORT = "analysis.report:write_report"
+TOOLS = {
+    "vlms": "ex2.vlms:main",
+    "data": "ex2.data.inspect:main",
+    "sweep": "ex2.sweep:main",
+}
+"""Verbs that are no stage of one recipe; each takes the parsed options and returns the exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 the environment's fault, 2 the user's, 130 interrupted.
     """
-    options = parser().parse_args(arguments)
+    options = parse(arguments)
     import logging
 
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on import it advises GPU kernels to CPU users
@@ -55,6 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; `key=value` may also stand after options, which argparse alone refuses."""
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    place = next((name for name in ("overrides", "settings") if isinstance(getattr(options, name, None), list)), None)
+    if rest and (place is None or not all("=" in word and not word.startswith("-") for word in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if place is not None and rest:
+        setattr(options, place, [*getattr(options, place), *rest])
+    return options
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser; every help text ends with an example."""
     top = argparse.ArgumentParser(
@@ -62,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         description="Which words does a vision-language model reward, and are they about what it sees?",
         epilog="example: ex2 run recipes/demo/visual.yaml",
     )
-    verbs = top.add_subparsers(title="stages", metavar="VERB", required=True)
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def verb(name: str, text: str, run: Any, example: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(
@@ -107,6 +125,44 @@ def parser() -> argparse.ArgumentParser:
     verb("report", "write report.html from what is there", _report, "ex2 report recipes/demo/visual.yaml")
     sub = with_seeds(
         verb("run", "do all stages that are not done, up to the report", _run, "ex2 run recipes/demo/visual.yaml")
+    )
+    sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
+    sub.add_argument("--no-report", action="store_true", help="leave the report out, such as until all seeds are done")
+
+    def tool(name: str, text: str, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}"
+        )
+        sub.set_defaults(run=lambda options: _call(TOOLS[name], options))
+        return sub
+
+    sub = tool("vlms", "list the VLMs that a recipe can name, or check one", "ex2 vlms clip-vit-b32 --check")
+    sub.add_argument("name", metavar="NAME", nargs="?", help="preset, backend or dotted path; default: list all")
+    sub.add_argument("settings", metavar="key=value", nargs="*", help="the VLM's settings, such as device=cpu")
+    sub.add_argument("--check", action="store_true", help="load it and run the contract suite on it")
+
+    sub = tool("data", "show what a dataset holds, before anything is trained on it", "ex2 data pets --root data/pets")
+    sub.add_argument("name", metavar="NAME", help="row of the dataset table, or a dotted path")
+    sub.add_argument("settings", metavar="key=value", nargs="*", help="other settings of the dataset")
+    sub.add_argument("--root", help="the dataset's folder")
+    sub.add_argument("--sheet", metavar="FILE", help="where the contact sheet goes; default: NAME.png in this folder")
+    sub.add_argument("--download", action="store_true", help="fetch the official archives into the folder and unpack")
+
+    sub = tool(
+        "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set ppo.batches=50"
+    )
+    sub.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files")
+    sub.add_argument("--seeds", type=_seeds, help="instead of each recipe's own, such as 0,1,2")
+    sub.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        help="setting that overrides every file's; may be given more than once",
+    )
+    sub.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="one run after the other, or a cluster"
     )
     sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
     return top
@@ -196,7 +252,8 @@ def _run(options: argparse.Namespace) -> int:
             _call(STAGES["train"], recipe, seed)
         _call(STAGES["describe"], recipe, seed)
         _call(STAGES["analyze"], recipe, seed)
-    print(f"report: {_call(REPORT, recipe)}")
+    if not options.no_report:
+        print(f"report: {_call(REPORT, recipe)}")
     return 0
 
 

@@ -51,7 +51,7 @@ def resolve_model(model: str) -> str:
     return model
 
 
-def _source(policy: Policy) -> str:
+def model_source(policy: Policy) -> str:
     source = resolve_model(policy.model)
     if policy.gguf_file is None:
         return source
@@ -69,7 +69,7 @@ def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
         UserError: If the folder holds no tokenizer, or the tokenizer has no end token.
         EnvironmentFault: If the hub cannot be reached.
     """
-    source = _source(policy)
+    source = model_source(policy)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, revision=policy.revision, trust_remote_code=policy.trust_remote_code, padding_side="left"
@@ -92,7 +92,7 @@ def load_model(policy: Policy, device: torch.device) -> PreTrainedModel:
         UserError: If the folder holds no model.
         EnvironmentFault: If the hub cannot be reached.
     """
-    source = _source(policy)
+    source = model_source(policy)
     settings: dict[str, Any] = {
         "revision": policy.revision,
         "dtype": DTYPES[policy.dtype],

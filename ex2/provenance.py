@@ -49,7 +49,7 @@ def start_run(recipe: Recipe) -> RunDirectory:
     return directory
 
 
-REPEATABLE = {"seeds", "output_dir", "threads", "describe", "judge", "analysis", "training"}
+REPEATABLE = {"seeds", "output_dir", "threads", "describe", "judge", "analysis", "training", "resources"}
 """Sections that may change between two calls on one run directory."""
 
 

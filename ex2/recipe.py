@@ -74,6 +74,9 @@ class Data(Component):
     images_per_class: Positive = 256
     selection: Literal["first", "random"] = Field("first", description="first: by file name, as in the paper")
     selection_seed: int = 0
+    workers: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="image decoding processes; default: by the number of cores and images"
+    )
 
 
 class KL(Section):
@@ -133,6 +136,16 @@ class Describe(Section):
     policies: list[Literal["base", "aligned"]] = ["base", "aligned"]
     batch_size: Positive = 32
     per_question: Positive = 1
+    engine: Literal["transformers", "vllm"] = "transformers"
+    vllm_adapter: Literal["lora", "merged"] = Field("lora", description="merged: into a copy of the base model")
+    vllm_memory: Annotated[float, Field(gt=0, lt=1)] = Field(0.8, description="vLLM's share of the GPU's memory")
+
+
+class Resources(Section):
+    """What one run takes on a cluster (`ex2 sweep --engine ray`); the local engine does not read it."""
+
+    gpus: Annotated[float, Field(ge=0)] = Field(0.0, description="fractions share a GPU")
+    cpus: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Analysis(Section):
@@ -161,6 +174,7 @@ class Recipe(Section):
     generation: Generation = Generation()
     training: Training = Training()
     describe: Describe = Describe()
+    resources: Resources = Resources()
     judge: Component
     analysis: Analysis = Analysis()
 

@@ -16,6 +16,7 @@ import logging
 import shutil
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ from ex2.run_dir import RunDirectory, SeedDirectory, read_jsonl, write_json, wri
 from ex2.validate import too_few_prompts
 from reward.components import build
 from reward.errors import UserError
+from reward.image_bank import ClassMeans
 from reward.table import REWARDS
 from reward.vlm import VLM
 
@@ -63,8 +65,7 @@ def train(recipe: Recipe, seed: int) -> None:
     set_threads(recipe.threads)
     state = PartialState(cpu=not torch.cuda.is_available())
     vlm = banks.load_vlm(recipe.vlm)
-    with state.main_process_first():  # one process makes the image bank, the others read it
-        class_means = banks.class_means(recipe, vlm)
+    class_means = banks.class_means(recipe, vlm)  # all processes make the image bank together
     prompts = make_prompts(class_means.class_names, recipe.prompts.questions)
     if len(prompts) < recipe.ppo.batch_size:
         raise UserError(too_few_prompts(len(prompts), recipe.ppo.batch_size))
@@ -104,10 +105,14 @@ def is_trained(directory: SeedDirectory) -> bool:
     return (directory.adapter / ADAPTER_DONE).is_file()
 
 
-def build_reward(recipe: Recipe, vlm: VLM, class_means: Any) -> Any:
+def build_reward(recipe: Recipe, vlm: VLM, class_means: ClassMeans) -> Any:
     """Build the recipe's reward function."""
-    section = recipe.reward
-    return build(section.name, section.settings, REWARDS, "reward", vlm=vlm, class_means=class_means)
+    supplied = {
+        "vlm": vlm,
+        "class_means": class_means,
+        "calibration": partial(banks.calibration, vlm, class_means),
+    }
+    return build(recipe.reward.name, recipe.reward.settings, REWARDS, "reward", **supplied)
 
 
 def lora_config(lora: Lora) -> LoraConfig:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from ex2.data.image_datasets import DATASETS
 from ex2.data.prompts import question_ids
 from ex2.policy import resolve_model
-from ex2.recipe import Component, Recipe
-from reward.components import resolve, settings_problems
+from ex2.recipe import Recipe
+from reward.components import check_component
 from reward.errors import EX2Error, UserError
 from reward.presets import vlm_problems
-from reward.table import REWARDS
+from reward.table import REWARDS, SUPPLIED
 
-SUPPLIED_TO_REWARD = ("vlm", "class_means")
 JUDGE_TABLE = "analysis.judge.table:JUDGES"  # by name: ex2 does not import analysis
 
 
@@ -43,9 +41,9 @@ def recipe_problems(recipe: Recipe, path: str, *, check_inputs: bool = True) -> 
 
     judges = _table(JUDGE_TABLE)
     collect(lambda: vlm_problems(recipe.vlm.name, recipe.vlm.settings, "vlm"))
-    collect(lambda: _component(recipe.reward, REWARDS, "reward", SUPPLIED_TO_REWARD))
-    collect(lambda: _component(recipe.dataset, DATASETS, "dataset"))
-    collect(lambda: _component(recipe.judge, judges, "judge", ("name",)))
+    collect(lambda: check_component(recipe.reward.name, recipe.reward.settings, REWARDS, "reward", SUPPLIED))
+    collect(lambda: check_component(recipe.dataset.name, recipe.dataset.settings, DATASETS, "dataset"))
+    collect(lambda: check_component(recipe.judge.name, recipe.judge.settings, judges, "judge", ("name",)))
     collect(lambda: _raises_only(question_ids, recipe.prompts.questions))
     collect(lambda: _sizes(recipe))
     if check_inputs:
@@ -53,12 +51,6 @@ def recipe_problems(recipe: Recipe, path: str, *, check_inputs: bool = True) -> 
         if not any(problem.startswith(f"{path}: dataset") for problem in problems):
             collect(lambda: _images(recipe))
     return problems
-
-
-def _component(section: Component, table: dict[str, str], where: str, supplied: tuple[str, ...] = ()) -> list[str]:
-    factory = resolve(section.name, table, f"{where}.name")
-    taken = [key for key in supplied if key in inspect.signature(factory).parameters]
-    return settings_problems(factory, section.settings, where, taken)
 
 
 def _sizes(recipe: Recipe) -> list[str]:

@@ -14,13 +14,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralForCausalLM, PreTrainedTokenizerBase
 
-from analysis.zero_shot import generic_templates
 from ex2.data.build_demo import POLICY
 from ex2.data.demo_world import BY_NAME, CONCEPTS, KINDS, Kind, kind_of, sentences, stated_facts, true_facts
 from ex2.data.pretrain_policy import PackedPrompts, make_tokenizer
 from ex2.data.pretrain_vlm import caption
-from ex2.data.prompts import QUESTIONS
-from ex2.data.reproducible import generator
+from ex2.data.prompts import QUESTIONS, generic_templates
+from ex2.data.reproducible import RoundedAdamW, generator
 from ex2.data.shapes import Shapes
 from reward.backends.toy import END, SHIPPED, DualEncoder, ToyConfig, ToyDualEncoder, WordTokenizer, config_metadata
 from reward.errors import UserError
@@ -119,6 +118,22 @@ def test_padding_does_not_reach_a_text() -> None:
     model = DualEncoder(ToyConfig(words=tuple("abcdef"))).eval()
     short, padded = torch.tensor([[4, 5, END]]), torch.tensor([[4, 5, END, 0, 0]])
     torch.testing.assert_close(model.text(short), model.text(padded), atol=1e-6, rtol=0)
+
+
+def test_rounded_adamw_by_hand_and_blind_to_the_last_bits() -> None:
+    """Adam's first step is lr · sign(g): 1 · (1 − 0.1 · 0.5) − 0.1 = 0.85, and 0 moves by decay alone."""
+
+    def after(gradients: list[float]) -> torch.Tensor:
+        weight = torch.nn.Parameter(torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64))
+        optimizer = RoundedAdamW([weight], lr=0.1, weight_decay=0.5, betas=(0.9, 0.98))
+        for gradient in gradients:
+            weight.grad = torch.tensor([gradient, -gradient, 1e-9], dtype=torch.float64)
+            optimizer.step()
+        return weight.detach()
+
+    torch.testing.assert_close(after([0.3]), torch.tensor([0.85, -0.85, 0.95], dtype=torch.float64), atol=1e-6, rtol=0)
+    assert torch.equal(after([0.3, -0.2, 0.1]), after([0.3 + 1e-15, -0.2 - 1e-15, 0.1 + 1e-15]))
+    assert not torch.equal(after([0.3, -0.2, 0.1]), after([0.3, -0.2, 0.1 + 2e-6]))
 
 
 def test_captions_are_drawn_from_the_planted_preference() -> None:

@@ -13,9 +13,8 @@ import pytest
 
 from analysis.judge.base import Answer, JudgeRequest, Verdict
 from analysis.judge.scripted import ScriptedJudge
-from analysis.zero_shot import generic_templates
 from ex2.data.demo_world import BY_NAME, CONCEPTS, FACETS, KINDS, kind_of, sentences, stated_facts, true_facts
-from ex2.data.prompts import QUESTIONS
+from ex2.data.prompts import QUESTIONS, generic_templates
 from ex2.data.shapes import Shapes
 from reward.errors import UserError
 

@@ -174,6 +174,27 @@ def test_rollout_logprobs_and_values_against_a_plain_forward(mistral: Path, tmp_
     torch.testing.assert_close(rollout["old_values"][mask], values[mask], atol=2e-5, rtol=0)
 
 
+def test_rewards_get_the_reference_models_log_probabilities(mistral: Path, tmp_path: Path) -> None:
+    """In the second batch too, when the policy has moved: those of the base model alone, one per token."""
+    seen: list[dict[str, Any]] = []
+
+    class Watching(Letters):
+        def __call__(self, completions: list[str], **columns: Any) -> list[float | None]:
+            seen.append(columns)
+            return super().__call__(completions, **columns)
+
+    make(mistral, tmp_path, batches=2, reward=Watching()).train()
+    tokenizer = AutoTokenizer.from_pretrained(mistral)
+    model = AutoModelForCausalLM.from_pretrained(mistral).eval()
+    for row in range(8):
+        prompt = tokenizer(seen[1]["prompts"][row])["input_ids"]
+        response = list(seen[1]["completion_ids"][row])
+        with torch.no_grad():
+            logprobs = model(torch.tensor([prompt + response])).logits[0].log_softmax(-1)
+        expected = [float(logprobs[len(prompt) - 1 + place, token]) for place, token in enumerate(response)]
+        assert seen[1]["reference_logprobs"][row] == pytest.approx(expected, abs=2e-5)
+
+
 def test_scores_are_centred_on_the_first_batch_unless_raw_is_asked(mistral: Path, tmp_path: Path) -> None:
     centred = make(mistral, tmp_path / "a", batches=2, reward=Letters(offset=25.0))
     centred.train()

@@ -13,7 +13,9 @@ import torch
 from analysis.accuracy import Settings, accuracy, reward_gain, texts_by_arm
 from analysis.judge.base import Unparsed, Verdict
 from analysis.judging import Verdicts
-from analysis.zero_shot import class_vectors, generic_templates, pack_correct, predict, unpack_correct
+from analysis.statistics import mean_share
+from analysis.zero_shot import class_vectors, confusions, pack_correct, rank_classes, unpack_correct
+from ex2.data.prompts import generic_templates
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import TextEmbeddings
 
@@ -79,7 +81,9 @@ def test_unequal_counts_and_fallback_by_hand() -> None:
     expected = torch.tensor([[1 / math.sqrt(10), 3 / math.sqrt(10)], [-1.0, 0.0], [0.0, -1.0]])
     torch.testing.assert_close(made.vectors, expected)
     assert made.fallback == (2,)
-    assert predict(torch.tensor([[0.0, 1.0], [-1.0, 0.2], [0.1, -1.0]]), made.vectors).tolist() == [0, 1, 2]
+    images = torch.tensor([[0.0, 1.0], [-1.0, 0.2], [0.1, -1.0]])
+    ranking = rank_classes(images, made.vectors, torch.tensor([0, 1, 0]))
+    assert ranking.predicted.tolist() == [0, 1, 2]
 
 
 def test_no_text_at_all_is_the_fallback() -> None:
@@ -93,6 +97,45 @@ def test_wrong_shapes_and_classes_are_refused() -> None:
         class_vectors(torch.ones(1, 2), torch.tensor([0]), 2, torch.ones(3, 2))
     with pytest.raises(ValueError, match=r"class_index must lie in \[0, 2\), got up to 2"):
         class_vectors(torch.ones(1, 2), torch.tensor([2]), 2, torch.ones(2, 2))
+
+
+def test_ranks_by_hand_and_on_ties_the_lower_index_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.zero_shot.CHUNK", 2)  # three images: two chunks
+    vectors = torch.tensor([[0.1, 0.0], [0.5, 0.0], [0.5, 0.0], [0.9, 0.0]])
+    ranking = rank_classes(torch.tensor([[1.0, 0.0]] * 4), vectors, torch.tensor([0, 1, 2, 3]))
+    assert ranking.predicted.tolist() == [3, 3, 3, 3]
+    assert ranking.rank.tolist() == [3, 1, 2, 0]
+    assert ranking.hits(1) == [False, False, False, True]
+    assert ranking.hits(2) == [False, True, False, True]
+    assert rank_classes(torch.zeros(0, 2), vectors, torch.zeros(0, dtype=torch.long)).hits(1) == []
+
+
+def test_ranks_agree_with_scikit_style_top_k_by_brute_force() -> None:
+    generator = torch.Generator().manual_seed(1)
+    images, vectors = torch.randn(50, 6, generator=generator), torch.randn(9, 6, generator=generator)
+    labels = torch.randint(9, (50,), generator=generator)
+    ranking = rank_classes(images, vectors, labels)
+    for k in (1, 3, 5):
+        best = (images @ vectors.T).topk(k).indices
+        assert ranking.hits(k) == [label in row for label, row in zip(labels.tolist(), best.tolist(), strict=True)]
+
+
+def test_confusions_by_hand() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    predicted = torch.tensor([1, 1, 2, 0, 1, 2])
+    assert confusions(predicted, labels, 2) == [(0, 1, 2, 3), (0, 2, 1, 3)]
+    assert len(confusions(predicted, labels, 9)) == 3
+
+
+def test_mean_share_by_hand() -> None:
+    """3 of 4 and 0 of 2: mean 0.375. Smoothed shares 4/6 and 1/4: √(2/9/4 + 3/16/2)/2 = 0.19320; z = 1.95996."""
+    estimate = mean_share([3, 0], [4, 2])
+    assert estimate.value == pytest.approx(0.375)
+    assert estimate.n == 2
+    assert estimate.high == pytest.approx(0.375 + 1.959964 * 0.193199, abs=1e-4)
+    assert estimate.low == pytest.approx(max(0.0, 0.375 - 1.959964 * 0.193199), abs=1e-4)
+    with pytest.raises(ValueError, match="every class needs a trial"):
+        mean_share([0], [0])
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 640])
@@ -159,6 +202,10 @@ def test_arms_by_hand(measured: dict[str, Any]) -> None:
     assert arms["spurious"]["fallback_classes"] == ["oak"]
     assert arms["visual"]["fallback_classes"] == ["pug"]
     assert unpack_correct(arms["spurious"]["correct_bits"], 5) == [False, False, False, False, True]
+    # Two classes: no top-5. Pug 3 of 4 and oak 1 of 1.
+    assert arms["templates"]["top5"] is None
+    assert arms["templates"]["mean_per_class"]["accuracy"] == pytest.approx(0.875)
+    assert arms["templates"]["confusions"] == [{"class": "pug", "predicted": "oak", "images": 1, "of": 4}]
 
 
 def test_differences_and_covered_classes(measured: dict[str, Any]) -> None:

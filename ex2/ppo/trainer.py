@@ -148,9 +148,14 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         self._passes.append(Pass(logprobs, torch.cat(recorder.values)[:, -logprobs.shape[1] :]))
         return logprobs, entropies, aux_loss
 
-    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         start = time.perf_counter()
-        rewards_per_func: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+        if len(self._passes) == 2:  # training: TRL has run the policy, then the reference
+            inputs = [
+                {**row, "reference_logprobs": logprobs[: len(ids)].tolist()}
+                for row, logprobs, ids in zip(inputs, self._passes[1].logprobs, completion_ids_list, strict=True)
+            ]
+        rewards_per_func: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._seconds["reward"] += time.perf_counter() - start
         weights = self.reward_weights.to(rewards_per_func.device)
         scores = (rewards_per_func * weights).nansum(-1)
@@ -303,9 +308,9 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         super().log(logs, start_time)
 
     def _shares(self) -> dict[str, float]:
-        """What the reward logged through TRL's `log_metric`, such as the share of texts cut by the VLM."""
+        """What the reward logged through TRL's `log_metric`: shares of texts cut by the VLM, terms of a sum."""
         metrics = self._metrics["train"]
-        return {key: metrics[key][-1] for key in list(metrics) if key.startswith("share_") and metrics[key]}
+        return {key: metrics[key][-1] for key in list(metrics) if key.startswith(("share_", "term_")) and metrics[key]}
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"

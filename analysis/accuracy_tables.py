@@ -1,0 +1,66 @@
+"""The report's tables of accuracy: every arm, and which classes are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from analysis.figure_accuracy import accuracy_rows
+from analysis.pooling import SeedResult, further_accuracy
+from analysis.wording import ARM_NAMES, NBSP, count, percent, points, significance
+
+
+def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    """Return a row of cells for each arm: its accuracies, and the difference to the templates."""
+    rows = []
+    for row in accuracy_rows(results):
+        parts = [part for result in results if (part := result.accuracy["arms"].get(row.arm))]
+        difference = row.difference
+        verdict = significance(difference) if difference else ""
+        if difference and not verdict:
+            verdict = f"interval over {difference.seeds} seeds excludes 0"
+        fallback = sorted({name for part in parts for name in part["fallback_classes"]})
+        rows.append(
+            {
+                "css": row.arm,
+                "name": ARM_NAMES[row.arm],
+                "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",
+                "top5": _further(results, row.arm, "top5"),
+                "mean_per_class": _further(results, row.arm, "mean_per_class"),
+                "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
+                "texts": f"{sum(part['texts'] for part in parts):,}",
+                "difference": points(difference) if difference else "",
+                "verdict": verdict,
+                "fallback": len(fallback),
+                "fallback_names": ", ".join(fallback[:12]) + (", …" if len(fallback) > 12 else ""),
+            }
+        )
+    return rows
+
+
+def _further(results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]) -> str:
+    value = further_accuracy(results, arm, measure)
+    return percent(value) if value else "–"
+
+
+def confusion_table(results: Sequence[SeedResult], most: int = 12) -> list[dict[str, Any]]:
+    """The pairs of classes that the templates or EX2 confuse most, seeds averaged, the greatest change first."""
+    images: dict[tuple[str, str], dict[str, float]] = {}
+    sizes: dict[str, int] = {}
+    for arm in ("templates", "aligned"):
+        parts = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+        for part in parts:
+            for pair in part.get("confusions", []):
+                of_arm = images.setdefault((pair["class"], pair["predicted"]), {})
+                of_arm[arm] = of_arm.get(arm, 0.0) + pair["images"] / len(parts)
+                sizes[pair["class"]] = pair["of"]
+    ordered = sorted(images.items(), key=lambda item: (-max(item[1].values()), item[0]))[:most]
+    return [
+        {
+            "class": name,
+            "predicted": predicted,
+            "of": sizes[name],
+            **{arm: f"{of_arm[arm]:g}" if arm in of_arm else "fewer" for arm in ("templates", "aligned")},
+        }
+        for (name, predicted), of_arm in ordered
+    ]
