@@ -258,6 +258,7 @@ def test_transformers_repeats_what_a_seed_gave(mistral: Path) -> None:
     assert all(len(made.ids) <= 6 for made in first)
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
 def test_reference_log_probabilities_are_the_base_models(mistral: Path, tmp_path: Path) -> None:
     """With an adapter whose B is away from zero, batched, of unequal lengths: each as if it stood alone."""
     tokenizer = AutoTokenizer.from_pretrained(mistral, padding_side="left")
