@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ex2.cli import parse
+from ex2.sweep import read_grid
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -35,7 +38,7 @@ def run(words: list[str], cwd: Path, cache: Path) -> subprocess.CompletedProcess
 
 
 def test_every_command_is_of_a_kind_that_is_checked_here() -> None:
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 13
     kinds = {shlex.split(command)[0] for command in COMMANDS}
     assert kinds == {"make", "accelerate", "ex2"}
 
@@ -73,6 +76,24 @@ def test_the_vlm_of_the_readme_runs_through_every_stage(tmp_path: Path) -> None:
         again = run(["ex2.cli", stage, str(ROOT / recipe), *overrides], tmp_path, tmp_path / "cache")
         assert again.returncode == 0, again.stderr[-3000:]
     assert (tmp_path / "runs/colours/report.html").is_file()
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if shlex.split(c)[1] in ("vlms", "data")])
+def test_commands_that_look_at_parts_run(command: str, tmp_path: Path) -> None:
+    result = run(["ex2.cli", *shlex.split(command)[1:]], tmp_path, tmp_path / "cache")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / "shapes.png").is_file() == ("--sheet" in command)
+
+
+def test_the_sweep_is_a_grid_of_its_recipes_and_seeds() -> None:
+    """Its running is tested in test_sweep.py: this one would take minutes."""
+    (command,) = (shlex.split(c) for c in COMMANDS if "sweep" in c)
+    options = parse(command[1:])
+    grid = read_grid([str(ROOT / path) for path in options.recipes], [f"seeds={list(options.seeds)}"])
+    assert [(recipe.name, recipe.seeds) for _, recipe in grid] == [
+        ("demo-visual", [0, 1, 2]),
+        ("demo-spurious", [0, 1, 2]),
+    ]
 
 
 def test_pictures_are_there() -> None:
