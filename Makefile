@@ -6,7 +6,7 @@ DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes test \
-        test-slow test-ray peers check format benchmarks clean
+        test-slow test-ray peers check format calibrate benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -66,6 +66,9 @@ check: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+calibrate: install       ## what EX2 finds in worlds whose truth is known: some 30 minutes
+	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration.md
 
 benchmarks: install
 	$(BIN)/python benchmarks/reward_throughput.py

@@ -1,0 +1,262 @@
+"""Does EX2 find what was planted? Demo worlds with known preferences, three seeds each, against the method's theory.
+
+python benchmarks/calibrate.py [--out benchmarks/results/calibration.md] [--processes 2]
+
+Worlds: VLMs whose training captions were mostly visual, non-visual, spurious, or visual and non-visual in equal parts
+(mixed), and one whose captions were shuffled over the pictures (none). Rules, fixed beforehand:
+
+* recovered: the planted kinds together make up at least 75 % of EX2's descriptions, and each of them at least half of
+  its equal part of that (75 % for one kind, 37.5 % would be equal for each of two, so 18.75 %);
+* near the theory: each kind's share lies within 15 points of the share among samples of the base model reweighted by
+  exp(score / β), at the KL that training reached in its last 10 batches;
+* no preference, no gain: the 99 % interval of EX2's accuracy minus the templates', seeds pooled image by image,
+  contains 0 and ends below 5 points.
+
+A run that is done is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from common import device
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from analysis.statistics import Estimate, mean_t
+from analysis.theory import Prediction, predict_shares
+from analysis.zero_shot import unpack_correct
+from ex2 import banks
+from ex2.data.demo_world import CONCEPTS, KINDS, kind_of
+from ex2.data.pretrain_vlm import PLANTED, Preference, train_vlm
+from ex2.data.prompts import make_prompts
+from ex2.generation import TransformersGenerator, derived_seed
+from ex2.policy import load_model, load_tokenizer
+from ex2.recipe import Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run_dir import RunDirectory, read_json, read_jsonl, write_json
+from reward.backends.toy import SHIPPED, config_metadata
+from reward.cache import cache_dir
+from reward.cosine import CosineReward
+
+RECIPE = "recipes/demo/visual.yaml"
+SEEDS = (0, 1, 2)
+SAMPLES_PER_PROMPT = 64
+LAST_BATCHES = 10
+ENOUGH, NEAR, MOST_GAIN, CONFIDENCE = 0.75, 0.15, 0.05, 0.99
+
+BaseSamples = list[tuple[int, str]]
+"""Label and text of each sample of the base model."""
+
+
+class World(NamedTuple):
+    """One planted preference and where its VLM's weights are."""
+
+    preference: Preference
+    weights: Path
+
+    @property
+    def overrides(self) -> list[str]:
+        return [
+            f"name=calibrate-{self.preference.replace('_', '-')}",
+            f"vlm={{name: toy, weights: {self.weights}}}",
+            f"seeds={list(SEEDS)}",
+        ]
+
+    def recipe(self) -> Recipe:
+        return read_recipe(RECIPE, self.overrides)
+
+
+class Outcome(NamedTuple):
+    """One run: measured and predicted shares in the order of `KINDS`, and accuracies."""
+
+    world: World
+    seed: int
+    shares: dict[str, float]
+    predicted: Prediction
+    kl: float
+    templates: float
+    aligned: float
+    gains: list[float]
+
+    @property
+    def recovered(self) -> bool:
+        own = [self.shares[kind] for kind in PLANTED[self.world.preference]]
+        return sum(own) >= ENOUGH and min(own) >= ENOUGH / len(own) / 2
+
+    @property
+    def distance(self) -> float:
+        return max(abs(self.shares[kind] - self.predicted.shares.get(kind, 0.0)) for kind in KINDS)
+
+
+def make_worlds(folder: Path) -> list[World]:
+    """Return the five worlds; train the VLMs that are not shipped."""
+    worlds = []
+    for preference in PLANTED:
+        path = SHIPPED / f"{preference}.safetensors"
+        if not path.is_file():
+            path = folder / f"{preference}.safetensors"
+            if not path.is_file():
+                model = train_vlm(preference)
+                folder.mkdir(parents=True, exist_ok=True)
+                save_file(model.state_dict(), path, metadata=config_metadata(model.config))
+        worlds.append(World(preference, path))
+    return worlds
+
+
+def run(world: World, seed: int) -> None:
+    """Train, describe and analyze one seed in a process of its own.
+
+    Raises:
+        SystemExit: With the end of what it printed, if it fails.
+    """
+    words = [sys.executable, "-m", "ex2.cli", "run", RECIPE, *world.overrides, f"--seeds={seed}", "--no-report"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(words)}\n{ended.stderr[-3000:]}")
+
+
+def base_samples(recipe: Recipe, path: Path) -> BaseSamples:
+    """Sample the base model for every prompt, once."""
+    if not path.is_file():
+        generator = TransformersGenerator(
+            load_model(recipe.policy, torch.device("cpu")),
+            load_tokenizer(recipe.policy),
+            adapter=None,
+            style=recipe.prompts.style,
+            sampling=recipe.generation,
+        )
+        prompts = make_prompts([concept.name for concept in CONCEPTS], recipe.prompts.questions)
+        rows = []
+        for sample in tqdm(range(SAMPLES_PER_PROMPT), desc="base model", unit="round"):
+            for start in range(0, len(prompts), 200):
+                batch = prompts[start : start + 200]
+                made = generator.generate(batch, "base", derived_seed("calibrate", sample, start))
+                rows += [(prompt.label, text.text) for prompt, text in zip(batch, made, strict=True)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(rows))
+    return [(label, text) for label, text in json.loads(path.read_text())]
+
+
+def predict(world: World, samples: BaseSamples, kl: float) -> Prediction:
+    """Reweight the base model's samples by this world's reward; empty ones have no score and are left out."""
+    recipe = world.recipe()
+    vlm = banks.load_vlm(recipe.vlm)
+    reward = CosineReward(vlm, banks.class_means(recipe, vlm))
+    unique = sorted({pair for pair in samples if pair[1].strip()})
+    scores = reward([text for _, text in unique], [CONCEPTS[label].name for label, _ in unique])
+    known = {
+        pair: (score, kind_of(pair[1], CONCEPTS[pair[0]].name)) for pair, score in zip(unique, scores, strict=True)
+    }
+    groups: dict[Hashable, tuple[list[float], list[Hashable]]] = defaultdict(lambda: ([], []))
+    for pair in samples:
+        score, kind = known.get(pair, (None, None))
+        if score is not None:
+            groups[pair[0]][0].append(score)
+            groups[pair[0]][1].append(kind)
+    return predict_shares(groups, kl)
+
+
+def outcome(world: World, seed: int, samples: BaseSamples) -> Outcome:
+    """Read what one run left, and predict it."""
+    where = RunDirectory.of(world.recipe()).seed(seed)
+    arms = read_json(where.accuracy)["arms"]
+    groups = read_json(where.breakdown)["policies"]["aligned"]["groups"]
+    tail = read_jsonl(where.train_log)[-LAST_BATCHES:]
+    kl = sum(row["kl"] for row in tail) / len(tail)
+    n = arms["templates"]["n"]
+    right = {arm: unpack_correct(arms[arm]["correct_bits"], n) for arm in ("templates", "aligned")}
+    return Outcome(
+        world,
+        seed,
+        {kind: groups[kind]["of_all"]["share"] for kind in KINDS},
+        predict(world, samples, max(kl, 0.0)),
+        kl,
+        arms["templates"]["accuracy"],
+        arms["aligned"]["accuracy"],
+        [float(a) - float(t) for a, t in zip(right["aligned"], right["templates"], strict=True)],
+    )
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return the outcomes and the three verdicts as Markdown."""
+    lines = [
+        "| planted | seed | KL | visual | non-visual | spurious | farthest | recovered | accuracy |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in outcomes:
+        shares = [
+            f"{100 * one.shares[kind]:.0f} ({100 * one.predicted.shares.get(kind, 0.0):.0f})"
+            for kind in ("visual", "non_visual", "spurious")
+        ]
+        recovered = "" if one.world.preference == "none" else "yes" if one.recovered else "no"
+        accuracy = f"{100 * one.templates:.1f} → {100 * one.aligned:.1f}"
+        lines.append(
+            f"| {one.world.preference.replace('_', '-')} | {one.seed} | {one.kl:.1f} | {' | '.join(shares)} | "
+            f"{100 * one.distance:.0f} | {recovered} | {accuracy} |"
+        )
+    planted = [one for one in outcomes if one.world.preference != "none"]
+    gain = gain_without_preference(outcomes)
+    verdicts = [
+        ("planted kind recovered", f"{sum(one.recovered for one in planted)} of {len(planted)}"),
+        ("farthest from the theory", f"{100 * max(one.distance for one in outcomes):.1f} points"),
+        (
+            "accuracy gained without a preference",
+            f"{100 * gain.value:+.2f} points, {CONFIDENCE:.0%} interval "
+            f"[{100 * (gain.low or 0):+.2f}, {100 * (gain.high or 0):+.2f}], n = {gain.n} images, {len(SEEDS)} seeds",
+        ),
+    ]
+    return "\n".join([*lines, "", *(f"* {name}: {value}" for name, value in verdicts)])
+
+
+def gain_without_preference(outcomes: Sequence[Outcome]) -> Estimate:
+    """Return EX2's accuracy minus the templates' in the world without preference: image by image, seeds averaged."""
+    without = [one.gains for one in outcomes if one.world.preference == "none"]
+    return mean_t([sum(gains) / len(gains) for gains in zip(*without, strict=True)], CONFIDENCE)
+
+
+def passed(outcomes: Sequence[Outcome]) -> bool:
+    """Whether all three rules hold: at least 11 of 12 recovered, all near the theory, no gain from nothing."""
+    planted = [one for one in outcomes if one.world.preference != "none"]
+    gain = gain_without_preference(outcomes)
+    bounded = gain.low is not None and gain.high is not None and gain.low <= 0 <= gain.high < MOST_GAIN
+    recovered = sum(one.recovered for one in planted) >= len(planted) - 1
+    return recovered and bounded and all(one.distance <= NEAR for one in outcomes)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="also write the table there")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    folder = cache_dir() / "calibration"
+    worlds = make_worlds(folder)
+    jobs = [(world, seed) for seed in SEEDS for world in worlds]
+    with ThreadPoolExecutor(options.processes) as pool, tqdm(total=len(jobs), desc="runs", unit="run") as bar:
+        for _ in pool.map(lambda job: run(*job), jobs):
+            bar.update()
+    samples = base_samples(worlds[0].recipe(), folder / "base.json")
+    outcomes = [outcome(world, seed, samples) for world in worlds for seed in SEEDS]
+    head = f"{device()}; {(time.perf_counter() - start) / 60:.0f} minutes. Shares in percent, the theory's in brackets."
+    text = f"{head}\n\n{table(outcomes)}\n"
+    print(text)
+    if options.out:
+        options.out.write_text(f"# What EX2 finds where the truth is known\n\n`make calibrate`. {text}")
+    write_json(folder / "passed.json", {"passed": passed(outcomes)})
+    return 0 if passed(outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
