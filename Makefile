@@ -6,7 +6,7 @@ DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes test \
-        test-slow test-ray peers check format calibrate benchmarks clean
+        test-slow test-learning test-kills test-ray peers check format calibrate benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -50,6 +50,12 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --run-slow tests
 
+test-learning: install   ## ten seeds of PPO against a known optimum, and broken trainers that must miss it
+	$(BIN)/python -m pytest --run-slow -s tests/test_learning.py
+
+test-kills: install      ## 20 kills, 20 identical endings
+	$(BIN)/python -m pytest --run-slow tests/test_resume.py
+
 test-ray: install        ## a cluster of two nodes, one of which dies
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,ray]'
 	$(BIN)/python -m pytest --run-slow tests/test_sweep_ray.py
@@ -74,6 +80,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/reward_throughput.py
 	$(BIN)/python benchmarks/ppo_step.py
 	$(BIN)/python benchmarks/image_bank.py
+	$(BIN)/python benchmarks/judge_throughput.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

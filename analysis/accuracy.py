@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of each arm: generic templates, the base model's descriptions, EX2's, and each kind of EX2's."""
+"""Zero-shot accuracy of each arm: generic templates, base and EX2's descriptions, each kind of EX2's, controls."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ COMPARISONS = (
     ("informative", "spurious"),
     ("visual", "non_visual"),
 )
+
+CONTROLS_AGAINST = ("templates", "aligned")
+"""What every arm that is not among `ARMS` is compared with."""
 
 LabeledText = tuple[int, str]
 
@@ -102,7 +105,8 @@ def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[Labe
     Args:
         vlm: Encodes the texts.
         images: Test images of C classes.
-        arms: Class index and text of each arm's texts; an arm without texts is not measured.
+        arms: Class index and text of each arm's texts; an arm without texts is not measured. Beside `ARMS` any
+            others, which are compared with the templates and with all of EX2's.
         settings: How intervals are made.
 
     Returns:
@@ -149,7 +153,7 @@ def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[Labe
         "arms": measured,
         "differences": [
             _difference(right, first, second, settings)
-            for first, second in COMPARISONS
+            for first, second in (*COMPARISONS, *_control_comparisons(arms))
             if first in right and second in right
         ],
         "covered_by_both": covered,
@@ -185,6 +189,10 @@ def reward_gain(descriptions: Iterable[JSON], settings: Settings) -> JSON | None
         **paired._asdict(),
         "unpaired": total - 2 * len(shared),
     }
+
+
+def _control_comparisons(arms: Iterable[str]) -> list[tuple[str, str]]:
+    return [(arm, against) for arm in arms if arm not in ARMS for against in CONTROLS_AGAINST]
 
 
 def _accuracy(right: Sequence[bool], confidence: float) -> JSON:

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from analysis.accuracy import ARMS, Settings, accuracy, reward_gain, texts_by_arm
 from analysis.breakdown import GROUPS, breakdown
-from analysis.judge.rubric import RUBRIC_VERSION
+from analysis.control_arms import ControlArm, build_controls
+from analysis.description_files import read_arms
+from analysis.judge.base import Estimates, Judge, Spent
+from analysis.judge.panel import panel_summary, write_disagreements
 from analysis.judge.table import build_judge
-from analysis.judging import judge_descriptions, settings_digest
-from ex2.banks import load_vlm, test_embeddings
+from analysis.judging import judge_descriptions, judge_digest, open_questions, read_verdicts, rubric_version
+from ex2.banks import load_dataset, load_vlm, test_embeddings
+from ex2.export import refresh_card
 from ex2.recipe import Recipe
 from ex2.run_dir import JSON, RunDirectory, SeedDirectory, read_jsonl, write_json
 from reward.errors import UserError
@@ -34,15 +39,19 @@ def analyze(recipe: Recipe, seed: int) -> None:
     """
     where = RunDirectory.of(recipe).seed(seed)
     descriptions = _descriptions(where)
-    digest = settings_digest(recipe.judge.name, recipe.judge.settings)
-    judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge")
+    files = _files(recipe)  # before the judge is asked: a wrong name must cost nothing
+    digest = judge_digest(recipe.judge.name, recipe.judge.settings)
+    judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
     verdicts = judge_descriptions(judge, descriptions, where.verdicts, digest=digest)
+    write_disagreements(verdicts.items(), where.root)
 
     vlm = load_vlm(recipe.vlm)
     images = test_embeddings(recipe, vlm)
     _check_labels(descriptions, images.class_names, where)
     settings = Settings(recipe.analysis.confidence, recipe.analysis.bootstrap_samples)
+    controls = build_controls(recipe.analysis.controls, descriptions, images.class_names, seed) | files
     arms = texts_by_arm(descriptions, verdicts, images.class_names)
+    arms |= {arm: control.texts for arm, control in controls.items()}
     measured: JSON = {
         "vlm": shown_name(recipe.vlm.name, vlm),
         "vlm_fingerprint": vlm.fingerprint(),
@@ -52,17 +61,71 @@ def analyze(recipe: Recipe, seed: int) -> None:
         "classes": len(images.class_names),
         **settings._asdict(),
         **accuracy(vlm, images, arms, settings),
+        "controls": {arm: {"name": control.name, "note": control.note} for arm, control in controls.items()},
         "reward_gain": reward_gain(descriptions, settings),
     }
     shares: JSON = {
-        "judge": {"name": judge.name, "exact": judge.exact, "rubric": RUBRIC_VERSION, "settings": digest},
+        "judge": {"name": judge.name, "exact": judge.exact, "rubric": rubric_version(judge), "settings": digest},
+        "usage": usage(judge, verdicts.spent),
+        "panel": panel_summary(verdicts.items()),
         "denominator": recipe.analysis.denominator,
         "confidence": settings.confidence,
         "policies": breakdown(descriptions, verdicts, recipe.analysis.denominator, settings.confidence),
     }
     write_json(where.accuracy, measured)
+    refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
     write_json(where.breakdown, shares)
     print_summary(recipe.name, seed, measured, shares, Console())
+
+
+def usage(judge: Judge, spent: Spent | None) -> JSON | None:
+    """Return what all verdicts took: `requests`, `input_tokens`, `output_tokens` and `cost`, None without prices.
+
+    Args:
+        judge: Knows the prices.
+        spent: None if the judge does not count; the result is then None too.
+    """
+    if spent is None:
+        return None
+    return {**spent._asdict(), "cost": judge.cost(spent) if isinstance(judge, Estimates) else None}
+
+
+def plan(recipe: Recipe, seed: int) -> str:
+    """Return what judging one seed would take, in words; nothing is sent or loaded but what the judge needs.
+
+    Args:
+        recipe: The experiment, whose descriptions have been made.
+        seed: One of its seeds.
+
+    Raises:
+        UserError: If there are no descriptions, or the judge's settings are wrong.
+    """
+    where = RunDirectory.of(recipe).seed(seed)
+    descriptions = _descriptions(where)
+    digest = judge_digest(recipe.judge.name, recipe.judge.settings)
+    judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
+    known = read_verdicts(where.verdicts, digest=digest)
+    questions = open_questions(descriptions, known)
+    lines = [
+        f"{recipe.name}, seed {seed}, judge {judge.name}, rubric {rubric_version(judge)}: {len(descriptions)} "
+        f"descriptions, {len(known)} verdicts in the log"
+    ]
+    parts = [("to ask", questions.certain)]
+    if questions.possible:
+        parts.append(("then, if all are informative, at most", questions.possible))
+    for words, asked in parts:
+        line = f"  {words}: {len(asked)} questions"
+        if isinstance(judge, Estimates):
+            cached, spent, cost = judge.estimate(asked)
+            line += (
+                f", {cached} of them in the cache; {spent.requests} requests, about {spent.input_tokens:,} input and "
+                f"at most {spent.output_tokens:,} output tokens, "
+            )
+            line += "no price_per_million given" if cost is None else f"at most {cost:,.4f} by the given prices"
+        else:
+            line += "; this judge counts no tokens"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def print_summary(name: str, seed: int, measured: JSON, shares: JSON, console: Console) -> None:
@@ -76,33 +139,41 @@ def print_summary(name: str, seed: int, measured: JSON, shares: JSON, console: C
         console: Where to print.
     """
     percent = f"{measured['confidence']:.0%} intervals"
-    against = {d["arm"]: d for d in measured["differences"] if d["against"] == "templates"}
+    differences = {(d["arm"], d["against"]): d for d in measured["differences"]}
+    controls: dict[str, JSON] = measured.get("controls", {})
     table = Table(
         "accuracy with",
-        f"n = {measured['images']} images",
-        "against the templates",
+        Column(f"n = {measured['images']} images", no_wrap=True),
+        Column("against the templates", no_wrap=True),
         title=f"{name}, seed {seed}, {percent}",
         box=box.SIMPLE_HEAD,
     )
-    for arm in ARMS:
-        result, difference = measured["arms"].get(arm), against.get(arm)
-        compared = ""
-        if difference:
-            significant = difference["p"] < 1 - measured["confidence"]
-            compared = f"{100 * difference['difference']:+.1f} points, p = {difference['p']:.2g}"
-            compared += "" if significant else " (n.s.)"
+    for arm in (*ARMS, *controls):
+        result = measured["arms"].get(arm)
         label = ("  of these, " if arm in GROUPS else "") + arm.replace("_", "-")
+        label = escape(controls[arm]["name"]) if arm in controls else label
+        compared = _compared(differences.get((arm, "templates")), measured["confidence"])
         table.add_row(label, _interval(result, "accuracy") if result else "no descriptions", compared)
     console.print(table)
+    for arm, control in controls.items():
+        compared = _compared(differences.get((arm, "aligned")), measured["confidence"])
+        against = f"; against EX2 {compared}" if compared else ""
+        console.print(f"{control['name']}: {control['note']}{against}", highlight=False, markup=False)
     policies = shares["policies"]
+    any_unparsed = any(any(part["unparsed"].values()) for part in policies.values())
     table = Table(
         "share of descriptions",
         *(f"{policy}, n = {policies[policy]['descriptions']}" for policy in policies),
         box=box.SIMPLE_HEAD,
     )
     for group in GROUPS:
-        cells = [_interval(part["groups"][group]["of_all"], "share") for part in policies.values()]
-        table.add_row(group.replace("_", "-"), *cells)
+        label = group.replace("_", "-")
+        if not any_unparsed:
+            table.add_row(label, *(_interval(part["groups"][group]["of_all"], "share") for part in policies.values()))
+            continue
+        for way, words in (("parsed", "of readable answers"), ("all", "of all")):  # the paper's is of all
+            cells = [_interval(part["by_denominator"][way][group]["of_all"], "share") for part in policies.values()]
+            table.add_row(f"{label}, {words}", *cells)
     console.print(table)
     gain = measured["reward_gain"]
     if gain:
@@ -120,6 +191,20 @@ def print_summary(name: str, seed: int, measured: JSON, shares: JSON, console: C
             f"answers: {unparsed['informative']} informative, {unparsed['visual']} visual",
             highlight=False,
         )
+
+
+def _compared(difference: JSON | None, confidence: float) -> str:
+    if difference is None:
+        return ""
+    words = f"{100 * difference['difference']:+.1f} points, p = {difference['p']:.2g}"
+    return words if difference["p"] < 1 - confidence else f"{words} (n.s.)"
+
+
+def _files(recipe: Recipe) -> dict[str, ControlArm]:
+    files = recipe.analysis.description_files
+    if not files:
+        return {}
+    return read_arms(files, load_dataset(recipe.dataset).class_names, partial=recipe.analysis.partial_files)
 
 
 def _descriptions(where: SeedDirectory) -> list[JSON]:

@@ -13,6 +13,8 @@ from ex2.run_dir import JSON
 Group = Literal["spurious", "informative", "visual", "non_visual"]
 Denominator = Literal["parsed", "all"]
 
+DENOMINATORS: tuple[Denominator, ...] = ("parsed", "all")
+
 GROUPS: tuple[Group, ...] = ("spurious", "informative", "visual", "non_visual")
 
 MEMBERS: dict[Group, frozenset[Kind]] = {
@@ -74,8 +76,9 @@ def breakdown(
         confidence: Of the intervals.
 
     Returns:
-        Per policy: `descriptions`, `unique`, `empty` (among the spurious), `unparsed` by question, `kinds` and
-        `groups`.
+        Per policy: `descriptions`, `unique`, `empty` (among the spurious), `unparsed` by question, `kinds`, `groups`
+        by the chosen denominator, and `by_denominator`, the groups by each; these differ only if some answer is
+        unparsed.
 
     Raises:
         KeyError: If a description has not been judged.
@@ -85,13 +88,15 @@ def breakdown(
         rows = [row for row in descriptions if row["policy"] == policy]
         counted = Counter(verdicts.kind(row["class"], row["text"]) for row in rows)
         kinds: dict[Kind, int] = {kind: counted[kind] for kind in KINDS}
+        by_denominator = {way: group_shares(kinds, way, confidence) for way in DENOMINATORS}
         result[policy] = {
             "descriptions": len(rows),
             "unique": len({(row["class"], row["text"]) for row in rows}),
             "empty": sum(is_empty(row["text"]) for row in rows),
             "unparsed": {"informative": kinds["unparsed"], "visual": kinds["informative_unparsed"]},
             "kinds": kinds,
-            "groups": group_shares(kinds, denominator, confidence),
+            "groups": by_denominator[denominator],
+            "by_denominator": by_denominator,
         }
     return result
 

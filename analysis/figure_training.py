@@ -31,7 +31,7 @@ def training_figures(results: Sequence[SeedResult]) -> list[Markup]:
         ("reward_mean", "Mean reward of a batch", None),
         ("kl", "KL to the base model, nats per description", "kl_target"),
     ):
-        curves = {result.seed: curve for result in results if (curve := _curve(result, key))}
+        curves = {result.seed: curve for result in results if (curve := curve_of(result, key))}
         if curves:
             target = _last(results, target_key) if target_key else None
             figures.append(_figure(curves, key, title, target))
@@ -65,7 +65,8 @@ def thin(curve: Curve, most: int = MOST_POINTS) -> Curve:
     return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in stretches]
 
 
-def _curve(result: SeedResult, key: str) -> Curve:
+def curve_of(result: SeedResult, key: str) -> Curve:
+    """Return a metric of the log by batch; rows without it are left out."""
     rows = [row for row in result.train if isinstance(row.get(key), int | float)]
     return [(float(row.get("batch", index)), float(row[key])) for index, row in enumerate(rows, start=1)]
 

@@ -7,17 +7,20 @@ visual. An empty description is not sent: it tells nothing, so it counts as spur
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tqdm import tqdm
 
-from analysis.judge.base import Answer, Judge, JudgeRequest, Question, Unparsed, Verdict
-from analysis.judge.rubric import RUBRIC_VERSION
+from analysis.judge.base import Answer, Judge, JudgeRequest, Question, Spent, Unparsed, Verdict, answer_word
+from analysis.judge.rubric import PAPER, load_rubric
+from analysis.judge.table import JUDGES
 from ex2.run_dir import JSON, append_jsonl, read_jsonl
+from reward.components import resolve
 from reward.errors import UserError
 
 Kind = Literal["spurious", "visual", "non_visual", "informative_unparsed", "unparsed"]
@@ -31,10 +34,19 @@ class Verdicts:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Question, str, str], Answer] = {}
+        self.spent: Spent | None = None
+        """On all answers, replaced ones too; None if no judge counted."""
 
     def add(self, question: Question, class_name: str, text: str, answer: Answer) -> None:
         """Record an answer; a later one on the same question replaces it."""
         self._answers[question, class_name, text] = answer
+        if answer.spent is not None:
+            self.spent = (self.spent or Spent()).plus(answer.spent)
+
+    def items(self) -> Iterator[tuple[JudgeRequest, Answer]]:
+        """Go through all questions and answers, in the order of their first asking."""
+        for key, answer in self._answers.items():
+            yield JudgeRequest(*key), answer
 
     def __contains__(self, request: JudgeRequest) -> bool:
         return (request.question, request.class_name, request.description) in self._answers
@@ -96,15 +108,46 @@ def settings_digest(name: str, settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([name, dict(settings)], sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
+def judge_digest(name: str, settings: Mapping[str, Any]) -> str:
+    """Return the `settings_digest` of all that determines a judge's answers.
+
+    Settings that the judge declares `immaterial` (limits, prices, places) are left out; its rubric's version is in.
+
+    Args:
+        name: A key of `JUDGES` or a dotted path.
+        settings: As for `build_judge`.
+
+    Raises:
+        UserError: If there is no such judge or rubric.
+    """
+    return settings_digest(name, _material(name, settings))
+
+
+def _material(name: str, settings: Mapping[str, Any]) -> JSON:
+    factory = resolve(name, JUDGES, "judge.name")
+    kept = {key: value for key, value in settings.items() if key not in getattr(factory, "immaterial", ())}
+    rubric = inspect.signature(factory).parameters.get("rubric")
+    if rubric is not None:
+        kept["rubric"] = load_rubric(str(kept.get("rubric", rubric.default))).version
+    if name == "panel":
+        kept["judges"] = [{"name": part["name"], **_material(part["name"], part)} for part in kept["judges"]]
+    return kept
+
+
+def rubric_version(judge: Judge) -> str:
+    """Return the version of a judge's rubric; judges of one's own that name none have the paper's questions."""
+    return str(getattr(judge, "rubric_version", PAPER.version))
+
+
 def read_verdicts(path: Path, *, digest: str) -> Verdicts:
     """Read the log of verdicts.
 
     Args:
         path: `verdicts.jsonl`; a missing file holds no verdicts.
-        digest: `settings_digest` of the judge; the log may hold verdicts of others.
+        digest: `judge_digest`; the log may hold verdicts of other judges, settings or rubrics.
 
     Returns:
-        The verdicts of that judge with the current rubric; of several on one question the last.
+        The verdicts of that judge; of several on one question the last.
 
     Raises:
         UserError: If a line is not a verdict.
@@ -113,9 +156,10 @@ def read_verdicts(path: Path, *, digest: str) -> Verdicts:
     answers = {"yes": True, "no": False, "unparsed": None}  # what follows raises KeyError for any other word
     for number, row in enumerate(read_jsonl(path), start=1):
         try:
-            if row["settings"] == digest and row["rubric"] == RUBRIC_VERSION:
+            if row["settings"] == digest:
                 value, raw = answers[row["verdict"]], row["raw"]
-                answer = Unparsed(raw) if value is None else Verdict(value, raw)
+                spent = Spent(**row["spent"]) if "spent" in row else None
+                answer = Unparsed(raw, spent) if value is None else Verdict(value, raw, spent)
                 verdicts.add(row["question"], row["class"], row["description"], answer)
         except KeyError as error:
             raise UserError(
@@ -131,22 +175,53 @@ def judge_descriptions(judge: Judge, descriptions: Iterable[JSON], path: Path, *
         judge: Answers both questions.
         descriptions: Rows with `class` and `text`, of any policies.
         path: `verdicts.jsonl`, appended.
-        digest: `settings_digest` of the judge.
+        digest: `judge_digest`.
 
     Returns:
         A verdict or an unparsed answer for every description.
 
     Raises:
         EnvironmentFault: If the judge cannot be reached or the log not be written; answers so far are in the log.
+        NotYet: If the judge answers later.
         UserError: If the judge refuses the requests, or leaves some unanswered.
     """
+    rows = list(descriptions)
     verdicts = read_verdicts(path, digest=digest)
-    unique = dict.fromkeys((row["class"], row["text"]) for row in descriptions if not is_empty(row["text"]))
-    asked = [JudgeRequest("informative", *pair) for pair in unique]
-    _ask(judge, [request for request in asked if request not in verdicts], verdicts, path, digest)
-    asked = [JudgeRequest("visual", *pair) for pair in unique if verdicts.answer("informative", *pair)]
-    _ask(judge, [request for request in asked if request not in verdicts], verdicts, path, digest)
+    for _ in ("informative", "visual"):  # the second is known once the first is answered
+        _ask(judge, open_questions(rows, verdicts).certain, verdicts, path, digest)
     return verdicts
+
+
+class OpenQuestions(NamedTuple):
+    """What is still to be asked.
+
+    Attributes:
+        certain: All first questions without an answer, or, if there are none, the second ones.
+        possible: Second questions that depend on answers to come.
+    """
+
+    certain: list[JudgeRequest]
+    possible: list[JudgeRequest]
+
+
+def open_questions(descriptions: Iterable[JSON], verdicts: Verdicts) -> OpenQuestions:
+    """List the questions that the verdicts leave open.
+
+    Args:
+        descriptions: Rows with `class` and `text`, of any policies; each distinct pair counts once, empty texts never.
+        verdicts: Known so far.
+    """
+    unique = dict.fromkeys((row["class"], row["text"]) for row in descriptions if not is_empty(row["text"]))
+    first = [JudgeRequest("informative", *pair) for pair in unique]
+    known = {request for request in first if request in verdicts}
+    second = [
+        JudgeRequest("visual", request.class_name, request.description)
+        for request in first
+        if request not in known or verdicts.answer("informative", request.class_name, request.description)
+    ]
+    second = [request for request in second if request not in verdicts]
+    first = [request for request in first if request not in known]
+    return OpenQuestions(first, second) if first else OpenQuestions(second, [])
 
 
 def _ask(judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, path: Path, digest: str) -> None:
@@ -158,16 +233,18 @@ def _ask(judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, pat
         def on_answer(request: JudgeRequest, answer: Answer) -> None:
             waiting.remove(request)  # KeyError: the judge answered twice, or what was not asked: a bug in it
             verdicts.add(request.question, request.class_name, request.description, answer)
+            spent = {} if answer.spent is None else {"spent": answer.spent._asdict()}
             log.append(
                 {
                     "question": request.question,
                     "class": request.class_name,
                     "description": request.description,
-                    "verdict": ("yes" if answer.answer else "no") if isinstance(answer, Verdict) else "unparsed",
+                    "verdict": answer_word(answer),
                     "raw": answer.raw,
                     "judge": judge.name,
-                    "rubric": RUBRIC_VERSION,
+                    "rubric": rubric_version(judge),
                     "settings": digest,
+                    **spent,
                 }
             )
             bar.update()

@@ -26,6 +26,7 @@ from analysis.pooling import (
     share_of,
 )
 from analysis.reading import LEAVES, findings, headline
+from analysis.signs import fired_rules, sign_panel
 from analysis.wording import (
     ARM_NAMES,
     KIND_NAMES,
@@ -142,6 +143,9 @@ def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequ
         accuracy_table=accuracy_table(results),
         confusion_table=confusion_table(results),
         training=training_figures(results),
+        signs=sign_panel(results),
+        rules=recipe.watch.as_rules(),
+        fired=fired_rules(recipe.watch.as_rules(), results),
         seed_names=[f"seed {result.seed}" for result in results] + (["all seeds"] if len(results) > 1 else []),
         seed_table=_seed_table(results),
         missing_seeds=list(missing_seeds),
@@ -227,8 +231,9 @@ def _seed_table(results: Sequence[SeedResult]) -> list[tuple[str, list[str]]]:
     table.append(("accuracy, EX2 minus templates", cells))
     gains = [reward_gain(column) for column in columns]
     table.append(("reward gained", [f"{signed(gain)}, {count(gain, 'pairs')}" if gain else "–" for gain in gains]))
-    reached = [end_of_training(column, "kl") for column in columns]
-    table.append(("KL at the end, nats", [f"{plain(kl)}, {count(kl, 'batches')}" if kl else "–" for kl in reached]))
+    for name, key in (("reward at the end", "reward_mean"), ("KL at the end, nats", "kl")):
+        reached = [end_of_training(column, key) for column in columns]
+        table.append((name, [f"{plain(end)}, {count(end, 'batches')}" if end else "–" for end in reached]))
     return table
 
 

@@ -9,7 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ex2.label_verbs import add_label_verbs
+from ex2.table_verbs import add_table_verbs
+
 EXIT_INTERRUPTED = 130
+EXIT_LATER = 75
+"""Of `analysis.judge.base.NotYet`: answers were asked for and come later."""
 
 STAGES = {
     "train": "ex2.train:train",
@@ -18,10 +23,20 @@ STAGES = {
 }
 """Stages of one seed, in order. `analysis` is named by string only: the arrow is analysis → ex2 → reward."""
 REPORT = "analysis.report:write_report"
+SUMMARY = "analysis.seeds:print_summary"
+JUDGE_PLAN = "analysis.analyze:plan"
 TOOLS = {
     "vlms": "ex2.vlms:main",
     "data": "ex2.data.inspect:main",
     "sweep": "ex2.sweep:main",
+    "attributes": "analysis.attributes:main",
+    "probe": "analysis.probe.command:main",
+    "tables": "analysis.tables.command:main",
+    "cross": "analysis.cross:main",
+    "index": "analysis.index_page:main",
+    "export": "ex2.export:main",
+    "label": "analysis.labelling.server:main",
+    "agreement": "analysis.agreement:main",
 }
 """Verbs that are no stage of one recipe; each takes the parsed options and returns the exit status."""
 
@@ -33,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after `ex2`; default: those of the process.
 
     Returns:
-        0 done, 1 the environment's fault, 2 the user's, 130 interrupted.
+        0 done, 1 the environment's fault, 2 the user's, 75 waiting for a judge's batch, 130 interrupted.
     """
     options = parse(arguments)
     import logging
@@ -114,20 +129,32 @@ def parser() -> argparse.ArgumentParser:
             "ex2 describe recipes/demo/visual.yaml",
         )
     )
-    with_seeds(
+    sub = with_seeds(
         verb(
             "analyze",
             "judge the descriptions and measure what each kind is worth (Explore)",
-            _stage("analyze"),
+            _analyze,
             "ex2 analyze recipes/demo/visual.yaml",
         )
     )
+    sub.add_argument("--dry-run", action="store_true", help="show what the judge would cost; ask nothing")
     verb("report", "write report.html from what is there", _report, "ex2 report recipes/demo/visual.yaml")
     sub = with_seeds(
         verb("run", "do all stages that are not done, up to the report", _run, "ex2 run recipes/demo/visual.yaml")
     )
     sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
     sub.add_argument("--no-report", action="store_true", help="leave the report out, such as until all seeds are done")
+
+    sub = with_seeds(
+        verb(
+            "export",
+            "hand an aligned policy on: its adapter, or one model with the adapter merged in",
+            lambda options: _call(TOOLS["export"], options),
+            "ex2 export recipes/demo/visual.yaml --merge --out aligned",
+        )
+    )
+    sub.add_argument("--out", metavar="DIR", required=True, help="new folder; with several seeds, one in it for each")
+    sub.add_argument("--merge", action="store_true", help="write one model, as transformers and vLLM load it")
 
     def tool(name: str, text: str, example: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(
@@ -149,6 +176,28 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--download", action="store_true", help="fetch the official archives into the folder and unpack")
 
     sub = tool(
+        "attributes",
+        "let the judge name the attributes of informative descriptions, and compare VLMs (Figure 4)",
+        "ex2 attributes runs/demo-visual runs/demo-non-visual",
+    )
+    sub.add_argument("runs", metavar="RUN", nargs="+", help="folder of an analysed run, or a folder of such")
+    sub.add_argument("--out", metavar="DIR", help="default: the run's folder, or attributes/ for several runs")
+    sub.add_argument("--sample", type=int, default=50, metavar="N", help="descriptions of the sample (paper: 50)")
+    sub.add_argument("--seed", type=int, default=0, help="of the sample and the tests")
+
+    sub = tool(
+        "probe",
+        "test phrases that alignment made frequent as templates, on classes they were not mined on",
+        "ex2 probe runs/demo-visual --vlms demo-spurious",
+    )
+    sub.add_argument("runs", metavar="RUN", nargs="+", help="folder of a described run, or a folder of such")
+    sub.add_argument("--templates", metavar="FILE", help="JSON of your own templates, tested beside the mined ones")
+    sub.add_argument("--vlms", metavar="VLM", nargs="+", default=[], help="further VLMs than the runs' own")
+    sub.add_argument("--top", type=int, default=10, metavar="N", help="phrases to mine from each run; 0: none")
+    sub.add_argument("--seed", type=int, default=0, help="of the split of classes and the intervals")
+    sub.add_argument("--out", metavar="DIR", help="default: the run's folder, or probe/ for several runs")
+
+    sub = tool(
         "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set ppo.batches=50"
     )
     sub.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files")
@@ -165,6 +214,8 @@ def parser() -> argparse.ArgumentParser:
         "--engine", choices=("local", "ray"), default="local", help="one run after the other, or a cluster"
     )
     sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
+    add_table_verbs(tool)
+    add_label_verbs(tool)
     return top
 
 
@@ -212,10 +263,24 @@ def _train(options: argparse.Namespace) -> int:
         print(_call("ex2.plan:plan", recipe, options.recipe, options.overrides))
         return 0
     recipe = _checked(options)
+    _check_launch(recipe)
     _start(recipe)
     for seed in options.seeds or recipe.seeds:
         _call(STAGES["train"], recipe, seed)
+    _summarise(options, recipe)
     return 0
+
+
+def _check_launch(recipe: Any, accelerate_config: str | None = None) -> None:
+    from ex2.launch import check_launch, config_of_environment, read_accelerate_config
+
+    given = read_accelerate_config(accelerate_config) if accelerate_config else config_of_environment(os.environ)
+    check_launch(recipe, given)
+
+
+def _summarise(options: argparse.Namespace, recipe: Any) -> None:
+    if _is_main_process():
+        _call(SUMMARY, recipe, options.seeds or recipe.seeds)
 
 
 def _start(recipe: Any) -> None:
@@ -237,6 +302,36 @@ def _stage(name: str) -> Any:
     return run
 
 
+def _analyze(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        recipe = _checked(options, check_inputs=False)
+        for seed in options.seeds or recipe.seeds:
+            print(_call(JUDGE_PLAN, recipe, seed))
+        return 0
+    recipe = _checked(options)
+    _raise_all([error for seed in options.seeds or recipe.seeds for error in _analyze_seed(recipe, seed)])
+    return 0
+
+
+def _analyze_seed(recipe: Any, seed: int) -> list[Exception]:
+    """Analyze one seed; a judge that answers later holds up no other seed, so its error is returned."""
+    from reward.errors import EX2Error
+
+    try:
+        _call(STAGES["analyze"], recipe, seed)
+    except EX2Error as error:
+        if error.exit_code != EXIT_LATER:
+            raise
+        return [error]
+    return []
+
+
+def _raise_all(errors: list[Exception]) -> None:
+    """Raise errors of one class as one, or do nothing if there are none."""
+    if errors:
+        raise type(errors[0])("\n".join(map(str, errors)))
+
+
 def _report(options: argparse.Namespace) -> int:
     print(f"report: {_call(REPORT, _checked(options, check_inputs=False))}")
     return 0
@@ -244,14 +339,18 @@ def _report(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     recipe = _checked(options)
+    _check_launch(recipe, options.accelerate_config)
     _start(recipe)
+    waiting: list[Exception] = []
     for seed in options.seeds or recipe.seeds:
         if options.accelerate_config:
             _launch(options, seed)
         else:
             _call(STAGES["train"], recipe, seed)
         _call(STAGES["describe"], recipe, seed)
-        _call(STAGES["analyze"], recipe, seed)
+        waiting += _analyze_seed(recipe, seed)
+    _raise_all(waiting)
+    _summarise(options, recipe)
     if not options.no_report:
         print(f"report: {_call(REPORT, recipe)}")
     return 0

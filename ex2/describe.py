@@ -16,9 +16,11 @@ from ex2 import banks
 from ex2.data.prompts import Prompt, make_prompts
 from ex2.generation import Generated, Generator, PolicyName, TransformersGenerator, derived_seed, prompt_ids
 from ex2.policy import load_model, load_tokenizer
+from ex2.ppo.endings import shown_text
 from ex2.recipe import Recipe
 from ex2.run_dir import JSON, RunDirectory, SeedDirectory, append_jsonl, read_jsonl
 from ex2.train import build_reward, is_trained, quiet_libraries, set_threads
+from ex2.whole_models import WholeModelGenerator
 from reward.errors import UserError
 from reward.vlm import VLM
 
@@ -127,7 +129,12 @@ def build_generator(recipe: Recipe, directory: SeedDirectory, prompts: Sequence[
             attach=recipe.describe.vllm_adapter,
             memory=recipe.describe.vllm_memory,
         )
-    model = load_model(recipe.policy, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if recipe.lora is None:
+        return WholeModelGenerator(
+            recipe.policy, tokenizer, aligned=directory.adapter, device=device, style=style, sampling=sampling
+        )
+    model = load_model(recipe.policy, device)
     return TransformersGenerator(model, tokenizer, adapter=adapter, style=style, sampling=sampling)
 
 
@@ -140,7 +147,8 @@ def _rows(
     vlm: VLM,
     columns: dict[str, Any],
 ) -> list[JSON]:
-    texts = [made.text for made in generated]
+    cut = recipe.generation.cut_to_sentence
+    texts = [shown_text(made.text, ended=not made.cut, cut=cut) for made in generated]
     scores = reward(
         prompts=[prompt.render(recipe.prompts.style) for prompt in item.prompts],
         completions=texts,
@@ -160,13 +168,13 @@ def _rows(
             "policy": item.policy,
             "seed": seed,
             "sample": item.sample,
-            "text": made.text,
+            "text": text,
             "tokens": len(made.ids),
             "cut": made.cut,
             "reward": score,
             "vlm_cut": by_vlm,
         }
-        for prompt, made, score, by_vlm in zip(item.prompts, generated, scores, vlm_cut, strict=True)
+        for prompt, made, text, score, by_vlm in zip(item.prompts, generated, texts, scores, vlm_cut, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import torch
 from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig
 
+from ex2.launch import config_of_environment, full_training_problems, launch_problems
 from ex2.policy import resolve_model
-from ex2.ppo.kl import reach
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from reward.errors import EX2Error
@@ -40,19 +41,19 @@ def plan(recipe: Recipe, path: str, overrides: Sequence[str] = ()) -> str:
         Text of several lines.
     """
     from ex2.banks import load_dataset
+    from ex2.trainer_arguments import batches_line, kl_lines
 
-    ppo = recipe.ppo
-    low, high = reach(ppo.kl.init_coef, ppo.kl.horizon, ppo.batch_size, ppo.batches, ppo.kl.controller)
-    updates = ppo.epochs * (ppo.batch_size // ppo.minibatch_size)
     config = "single_gpu" if recipe.policy.quantization != "none" or recipe.policy.dtype != "float32" else "cpu"
     lines = [
         to_yaml(recipe),
         f"launch:  {' '.join(launch_line(path, overrides, f'accelerate_configs/{config}.yaml'))}",
         f"run:     {Path(recipe.output_dir) / recipe.name}, seeds {', '.join(map(str, recipe.seeds))}",
-        f"steps:   {ppo.batches} batches of {ppo.batch_size} prompts, {updates} optimizer steps each",
-        f"KL:      target {ppo.kl.target:g}, β starts at {ppo.kl.init_coef:g} and can reach {low:.3g} to {high:.3g}",
+        f"steps:   {batches_line(recipe)}",
     ]
+    lines += [f"KL:      {line}" for line in kl_lines(recipe)]
     lines += [f"memory:  {line}" for line in memory_lines(recipe)]
+    problems = [*launch_problems(recipe, config_of_environment(os.environ)), *full_training_problems(recipe)]
+    lines += [f"problem: {problem}" for problem in problems]
     for check in (lambda: resolve_model(recipe.policy.model), lambda: load_dataset(recipe.dataset)):
         try:
             check()
@@ -73,13 +74,14 @@ def memory_lines(recipe: Recipe) -> list[str]:
     wide = BYTES[recipe.policy.dtype]
     narrow = QUANTISED_BYTES.get(recipe.policy.quantization, wide)
     base = linear * narrow + (total - linear) * wide
-    adapter = _adapter_size(model, recipe)
-    training = adapter * 4 * 4  # fp32: weight, gradient and Adam's two moments
+    trained = total if recipe.lora is None else _adapter_size(model, recipe)
+    training = trained * 4 * 4  # fp32: weight, gradient and Adam's two moments
     activations = _activation_bytes(model.config, recipe)
     return [
-        f"base model {total / 1e9:.2f} B parameters, {recipe.policy.quantization} "
-        f"({recipe.policy.dtype}): {base / GIB:.1f} GiB",
-        f"adapter {adapter / 1e6:.1f} M parameters with Adam, float32: {training / GIB:.2f} GiB",
+        f"{'base model' if recipe.lora else 'reference model'} {total / 1e9:.2f} B parameters, "
+        f"{recipe.policy.quantization} ({recipe.policy.dtype}): {base / GIB:.1f} GiB",
+        f"{'adapter' if recipe.lora else 'trained model'} {trained / 1e6:.1f} M parameters with Adam, float32: "
+        f"{training / GIB:.2f} GiB",
         f"activations of a minibatch, about: {activations / GIB:.1f} GiB",
         f"together about {(base + training + activations) / GIB:.0f} GiB a process, the VLM and CUDA's own not counted",
     ]

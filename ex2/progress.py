@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class TrainingProgress(TrainerCallback):
         append_jsonl(self.log, [{key: _finite(value) for key, value in row.items()}])
         self._bar.set_postfix_str(
             f"reward {row['reward_mean']:.2f}, KL {row['kl']:.2f}, β {row['kl_coef']:.3g}, "
-            f"length {row['response_length']:.1f}",
+            f"length {row['response_length']:.1f}{signs_in_short(row)}",
             refresh=False,
         )
         self._bar.update(row["batch"] - self._bar.n)
@@ -59,6 +60,17 @@ class TrainingProgress(TrainerCallback):
         for completion, score in list(zip(texts_of(logs["completion"]), scores, strict=True))[:2]:
             shown = " ".join(completion.split()) or "(empty)"
             tqdm.write(f"  batch {batch:>4}  {score:7.2f}  {shown[:100]}")
+
+
+def signs_in_short(row: Mapping[str, Any]) -> str:
+    """Return the signs of reward hacking in a batch's row as the progress bar shows them, or nothing."""
+    shown = (
+        ("sign_name_repetitions", "name {:.1f}×"),
+        ("sign_repetition", "repeated {:.0%}"),
+        ("sign_copied", "copied {:.0%}"),
+        ("sign_perplexity", "perplexity {:.3g}"),
+    )
+    return "".join(f", {form.format(row[key])}" for key, form in shown if row.get(key) is not None)
 
 
 def _finite(value: Any) -> Any:

@@ -11,8 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ex2.ppo.watch import DEFAULT_RULES, FIRST, METRICS, Rule
+from reward.errors import unknown_name
+
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Control = Literal["class_name", "waffle", "shuffled", "other_class", "other_class_kept", "base_best"]
 
 
 class Section(BaseModel):
@@ -80,19 +84,28 @@ class Data(Component):
 
 
 class KL(Section):
-    """KL controller (Ziegler et al., arXiv 1909.08593, section 2.2)."""
+    """KL controller, of every algorithm (Ziegler et al., arXiv 1909.08593, section 2.2)."""
 
-    controller: Literal["adaptive", "fixed"] = "adaptive"
-    init_coef: Annotated[float, Field(ge=0)] = 0.2
-    target: Annotated[float, Field(gt=0)] = 10.0
-    horizon: Positive = Field(10_000, description="samples of the global batch")
+    controller: Literal["adaptive", "log", "fixed"] = Field(
+        "adaptive", description="adaptive: as in the paper; log: proportional in log β, reaches its target sooner"
+    )
+    init_coef: Annotated[float, Field(ge=0)] = Field(
+        0.2, description="β, in units of score per nat (under grpo, of the scores after group.scale_scores)"
+    )
+    target: Annotated[float, Field(gt=0)] = Field(10.0, description="nats per unit")
+    unit: Literal["sequence", "token"] = Field(
+        "sequence", description="sequence: sum over a description's tokens; token: mean over tokens"
+    )
+    horizon: Positive = Field(10_000, description="in horizon_unit; shorter: β moves faster")
+    horizon_unit: Literal["samples", "batches"] = Field("samples", description="samples: of the global batch")
+    damping: Annotated[float, Field(ge=0, le=2)] = Field(1.0, description="of log: against swinging")
 
 
 class PPO(Section):
     """Proximal policy optimisation with the semantics of TRL 0.7."""
 
     batches: Positive = 1000
-    batch_size: Positive = Field(32, description="prompts per batch, over all processes")
+    batch_size: Positive = Field(32, description="descriptions per batch, over all processes")
     minibatch_size: Positive = Field(8, description="samples per optimizer step, over all processes")
     micro_batch_size: Positive | None = Field(None, description="samples per forward and process; default: all")
     epochs: Positive = 4
@@ -107,9 +120,26 @@ class PPO(Section):
     value_clip_range: Annotated[float, Field(gt=0)] = 0.2
     value_coef: Annotated[float, Field(ge=0)] = 0.1
     whiten_advantages: bool = True
-    ratio_threshold: Annotated[float, Field(gt=1)] = Field(10.0, description="minibatch skipped above this mean ratio")
+    loss_mean: Literal["tokens", "responses"] = Field(
+        "tokens", description="what weighs the same in a minibatch; responses: as in the paper"
+    )
+    ratio_threshold: Annotated[float, Field(gt=1)] = Field(
+        10.0, description="minibatch (or response, if those are averaged) skipped above this mean ratio"
+    )
     score_centering: Literal["first_batch", "none"] = Field("first_batch", description="none: raw, as in the paper")
     kl: KL = KL()
+
+
+class Group(Section):
+    """Algorithms that compare several descriptions of one prompt: RLOO (arXiv 2402.14740), GRPO (arXiv 2402.03300).
+
+    They take sizes, optimizer, `clip_range` and `kl` from `ppo`; a batch has `ppo.batch_size` descriptions.
+    """
+
+    generations: Annotated[int, Field(ge=2)] = Field(4, description="descriptions per prompt")
+    scale_scores: Literal["none", "group", "batch"] = Field(
+        "none", description="of grpo: divide scores by their standard deviation; none keeps β in units of the score"
+    )
 
 
 class Training(Section):
@@ -128,6 +158,52 @@ class Generation(Section):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0)] = Field(0, description="0: off")
+    missing_end: Literal["keep", "penalty", "none"] = Field(
+        "keep",
+        description="training's score of a description without an end token; keep: as the paper; none: not scored",
+    )
+    missing_end_penalty: Annotated[float, Field(ge=0)] = Field(1.0, description="of `penalty`, in units of the score")
+    cut_to_sentence: bool = Field(
+        False, description="cut a description without an end token back to its last full sentence"
+    )
+
+
+class WatchRule(Section):
+    """A metric of the log that stays beyond a limit; see `ex2.ppo.watch.Rule`."""
+
+    metric: str
+    above: float | None = None
+    below: float | None = None
+    times: str | None = Field(None, description="the limit is a multiple of this metric; first: of its own first value")
+    batches: Positive = Field(1, description="in a row, after which the rule fires")
+    action: Literal["warn", "stop"] | None = Field(None, description="default: watch.on_trouble")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> WatchRule:
+        if (self.above is None) == (self.below is None):
+            raise ValueError(f"{self.metric}: give one of above and below")
+        for name, known in ((self.metric, METRICS), (self.times, [FIRST, *METRICS])):
+            if name is not None and name not in known and not name.startswith(("share_", "term_")):
+                raise ValueError(unknown_name("watch.rules", name, known).removesuffix("."))
+        return self
+
+
+class Watch(Section):
+    """Signs that a run goes bad, and what follows from them."""
+
+    on_trouble: Literal["warn", "stop"] = Field("warn", description="stop: and keep the best checkpoint from before")
+    rules: list[WatchRule] = [
+        WatchRule(metric=r.metric, above=r.above, below=r.below, times=r.times, batches=r.batches)
+        for r in DEFAULT_RULES
+    ]
+    without_name_every: Annotated[int, Field(ge=0)] = Field(
+        10, description="batches between measurements of the reward without the class name; 0: never"
+    )
+    without_name_sample: Positive = Field(16, description="descriptions per process that such a measurement encodes")
+
+    def as_rules(self) -> list[Rule]:
+        """Return the rules with their actions."""
+        return [Rule(**{**rule.model_dump(), "action": rule.action or self.on_trouble}) for rule in self.rules]
 
 
 class Describe(Section):
@@ -154,6 +230,13 @@ class Analysis(Section):
     denominator: Literal["parsed", "all"] = Field("parsed", description="all: unparsed answers count, as in the paper")
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     bootstrap_samples: Positive = 2000
+    controls: list[Control] = Field(
+        ["class_name", "waffle", "shuffled", "other_class"], description="control arms, beside EX2's descriptions"
+    )
+    description_files: dict[str, Literal["cupl", "dclip"]] = Field(
+        {}, description="further arms: JSON file → format; cupl: class → sentences, dclip: class → descriptors"
+    )
+    partial_files: bool = Field(False, description="description_files may lack classes, or have others besides")
 
 
 class Recipe(Section):
@@ -163,15 +246,17 @@ class Recipe(Section):
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     output_dir: str = "runs"
     threads: Positive | None = Field(None, description="torch threads; small models are fastest on 1")
-    algorithm: Literal["ppo"] = "ppo"
+    algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
     policy: Policy
-    lora: Lora = Lora()
+    lora: Lora | None = Field(Lora(), description="null: train every weight, with a second model as the reference")
     prompts: Prompts = Prompts()
     vlm: Component
     reward: Component = Component(name="cosine")
     dataset: Data
     ppo: PPO = PPO()
+    group: Group = Group()
     generation: Generation = Generation()
+    watch: Watch = Watch()
     training: Training = Training()
     describe: Describe = Describe()
     resources: Resources = Resources()
@@ -185,6 +270,15 @@ class Recipe(Section):
             raise ValueError(
                 f"ppo.minibatch_size: {ppo.minibatch_size} does not divide ppo.batch_size {ppo.batch_size}"
             )
+        if self.algorithm != "ppo" and ppo.batch_size % self.group.generations:
+            raise ValueError(
+                f"group.generations: {self.group.generations} does not divide ppo.batch_size {ppo.batch_size}"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} has duplicates")
         return self
+
+    @property
+    def prompts_per_batch(self) -> int:
+        """Different prompts in a batch: RLOO and GRPO draw several descriptions of each."""
+        return self.ppo.batch_size // (1 if self.algorithm == "ppo" else self.group.generations)

@@ -112,6 +112,8 @@ def _expected(problem: Any) -> str:
 def _section(location: Sequence[str]) -> type[BaseModel]:
     model: type[BaseModel] = Recipe
     for part in location:
+        if part.isdigit():  # place in a list of sections
+            continue
         annotation = model.model_fields[part].annotation
         options = [annotation, *get_args(annotation)]
         model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))

@@ -1,4 +1,4 @@
-"""Stage 1, Extract: align the policy with the VLM by PPO.
+"""Stage 1, Extract: align the policy with the VLM, by PPO, RLOO or GRPO.
 
     accelerate launch --config_file accelerate_configs/cpu.yaml -m ex2.train RECIPE [section.key=value …]
 
@@ -29,22 +29,22 @@ from transformers.utils import logging as transformers_logging
 
 from ex2 import banks
 from ex2.data.prompts import make_prompts
+from ex2.export import ADAPTER_DONE, MODEL_CARD, model_card
+from ex2.generation import end_tokens
 from ex2.policy import load_model, load_tokenizer
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.kl import reach
-from ex2.ppo.trainer import PPOTrainer, newest_checkpoint
+from ex2.ppo.checkpoints import newest_checkpoint
+from ex2.ppo.kl_watch import KLWatch
 from ex2.progress import TrainingProgress
-from ex2.recipe import Lora, Recipe
-from ex2.run_dir import RunDirectory, SeedDirectory, read_jsonl, write_json, write_jsonl, writing
+from ex2.recipe import Lora, Policy, Recipe
+from ex2.run_dir import JSON, RunDirectory, SeedDirectory, read_jsonl, write_json, write_jsonl, write_text, writing
+from ex2.trainer_arguments import TRAINERS, batches_line, kl_lines, trainer_arguments
 from ex2.validate import too_few_prompts
+from ex2.watching import make_guard, watched_reward
 from reward.components import build
 from reward.errors import UserError
 from reward.image_bank import ClassMeans
 from reward.table import REWARDS
 from reward.vlm import VLM
-
-ADAPTER_DONE = "training.json"
-"""Written last into the adapter's folder: without it, training is not done."""
 
 
 def train(recipe: Recipe, seed: int) -> None:
@@ -55,7 +55,8 @@ def train(recipe: Recipe, seed: int) -> None:
         seed: One of `recipe.seeds`.
 
     Raises:
-        UserError: If there are fewer prompts than a batch, or no description of a batch can be scored.
+        UserError: If there are fewer prompts than a batch, no description of a batch can be scored, a loss, score or
+            gradient is no number, or a rule stops the run before its first checkpoint.
         EnvironmentFault: If the run directory cannot be written or a model cannot be fetched.
     """
     directory = RunDirectory.of(recipe).seed(seed)
@@ -67,10 +68,10 @@ def train(recipe: Recipe, seed: int) -> None:
     vlm = banks.load_vlm(recipe.vlm)
     class_means = banks.class_means(recipe, vlm)  # all processes make the image bank together
     prompts = make_prompts(class_means.class_names, recipe.prompts.questions)
-    if len(prompts) < recipe.ppo.batch_size:
-        raise UserError(too_few_prompts(len(prompts), recipe.ppo.batch_size))
+    if len(prompts) < recipe.prompts_per_batch:
+        raise UserError(too_few_prompts(len(prompts), recipe.prompts_per_batch))
     if state.is_main_process:
-        print(kl_reach_line(recipe, len(prompts)))
+        print(f"{len(prompts)} prompts; {batches_line(recipe)}", *kl_lines(recipe), sep="\n")
 
     checkpoint = newest_checkpoint(directory.checkpoints)
     progress = TrainingProgress(
@@ -79,25 +80,38 @@ def train(recipe: Recipe, seed: int) -> None:
         samples_every=recipe.training.show_samples_every,
         enabled=state.is_main_process,
     )
+    kl_watch = KLWatch(total=recipe.ppo.batches, enabled=state.is_main_process)
     with writing(directory.checkpoints):
         directory.checkpoints.mkdir(parents=True, exist_ok=True)
-        trainer = PPOTrainer(
-            model=load_model(recipe.policy, state.device),
-            reward_funcs=build_reward(recipe, vlm, class_means),
-            args=trainer_arguments(recipe, seed, directory, state.num_processes),
+        model, tokenizer = load_model(trained_policy(recipe), state.device), load_tokenizer(recipe.policy)
+        arguments = trainer_arguments(recipe, seed, directory, state.num_processes)
+        done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) // arguments.updates_per_batch
+        earlier = [row for row in read_jsonl(directory.train_log) if row["batch"] <= done]
+        guard = make_guard(
+            recipe, checkpoints=directory.checkpoints, earlier=earlier, enabled=state.is_main_process
+        )
+        trainer = TRAINERS[recipe.algorithm](
+            model=model,
+            reward_funcs=watched_reward(
+                recipe,
+                build_reward(recipe, vlm, class_means),
+                ends=end_tokens(model.generation_config, tokenizer),
+                checkpoints=directory.checkpoints,
+                updates_per_batch=arguments.updates_per_batch,
+            ),
+            args=arguments,
             train_dataset=Dataset.from_list([prompt.row(recipe.prompts.style) for prompt in prompts]),
-            processing_class=load_tokenizer(recipe.policy),
+            processing_class=tokenizer,
             peft_config=lora_config(recipe.lora),
-            callbacks=[progress],
+            callbacks=[kl_watch, progress, guard],
         )
         for noisy in (ProgressCallback, PrinterCallback):
             trainer.remove_callback(noisy)
-        progress.trainer = trainer
-        done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) // trainer.args.updates_per_batch
+        progress.trainer = kl_watch.trainer = guard.trainer = trainer
         if state.is_main_process:  # rows after the checkpoint will be written again
-            write_jsonl(directory.train_log, [row for row in read_jsonl(directory.train_log) if row["batch"] <= done])
+            write_jsonl(directory.train_log, earlier)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        save_adapter(trainer, directory, recipe)
+        save_policy(trainer, directory, recipe, seed, guard.settle())
 
 
 def is_trained(directory: SeedDirectory) -> bool:
@@ -115,8 +129,18 @@ def build_reward(recipe: Recipe, vlm: VLM, class_means: ClassMeans) -> Any:
     return build(recipe.reward.name, recipe.reward.settings, REWARDS, "reward", **supplied)
 
 
-def lora_config(lora: Lora) -> LoraConfig:
-    """Turn a recipe's section into PEFT's configuration."""
+def trained_policy(recipe: Recipe) -> Policy:
+    """Return the policy as training loads it: where every weight is trained, in float32, computed with in its dtype.
+
+    At the paper's learning rate a step is smaller than the spacing of 16-bit weights, which would never move.
+    """
+    return recipe.policy if recipe.lora else recipe.policy.model_copy(update={"dtype": "float32"})
+
+
+def lora_config(lora: Lora | None) -> LoraConfig | None:
+    """Turn a recipe's section into PEFT's configuration; None trains every weight."""
+    if lora is None:
+        return None
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -127,94 +151,24 @@ def lora_config(lora: Lora) -> LoraConfig:
     )
 
 
-def trainer_arguments(recipe: Recipe, seed: int, directory: SeedDirectory, processes: int) -> PPOConfig:
-    """Turn a recipe into the trainer's arguments.
+def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:
+    """Write adapter (or model), value head, tokenizer and card into a new folder; put it in place when complete.
 
     Args:
-        recipe: The recipe; its sizes are global.
-        seed: Of sampling, data order and initialisation.
-        directory: Where checkpoints go.
-        processes: Over which the batch is split.
-
-    Raises:
-        UserError: If the sizes do not divide over the processes.
+        trainer: After training.
+        directory: Of the seed.
+        recipe: The experiment.
+        seed: The seed.
+        stopped: What a rule did to the run, for `training.json`; empty if it ran to its end.
     """
-    ppo, generation, training = recipe.ppo, recipe.generation, recipe.training
-    if ppo.minibatch_size % processes:
-        raise UserError(
-            f"ppo.minibatch_size: {ppo.minibatch_size} does not divide over {processes} processes; "
-            f"use a multiple of {processes}, or another number of processes."
-        )
-    local_minibatch = ppo.minibatch_size // processes
-    micro = ppo.micro_batch_size or local_minibatch
-    if local_minibatch % micro:
-        raise UserError(
-            f"ppo.micro_batch_size: {micro} does not divide the {local_minibatch} samples of a minibatch on each of "
-            f"{processes} processes."
-        )
-    updates = ppo.epochs * (ppo.batch_size // ppo.minibatch_size)
-    return PPOConfig(
-        output_dir=str(directory.checkpoints),
-        seed=seed,
-        data_seed=seed,
-        # sizes
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=local_minibatch // micro,
-        steps_per_generation=ppo.batch_size // processes // micro,
-        num_iterations=ppo.epochs,
-        max_steps=ppo.batches * updates,
-        # optimizer: AdamW without decay is Adam
-        learning_rate=ppo.learning_rate,
-        lr_scheduler_type="constant",
-        optim="adamw_torch",
-        weight_decay=0.0,
-        adam_beta1=ppo.adam_beta1,
-        adam_beta2=ppo.adam_beta2,
-        adam_epsilon=ppo.adam_epsilon,
-        max_grad_norm=ppo.max_grad_norm,
-        # PPO
-        beta=1.0,  # not our β: TRL computes reference log-probabilities only if it is not 0
-        epsilon=ppo.clip_range,
-        gamma=ppo.gamma,
-        lam=ppo.lam,
-        value_clip_range=ppo.value_clip_range,
-        value_coef=ppo.value_coef,
-        whiten_advantages=ppo.whiten_advantages,
-        ratio_threshold=ppo.ratio_threshold,
-        score_centering=ppo.score_centering,
-        kl_controller=ppo.kl.controller,
-        kl_coef=ppo.kl.init_coef,
-        kl_target=ppo.kl.target,
-        kl_horizon=ppo.kl.horizon,
-        disable_dropout=True,  # rollouts and updates see the same policy: the first ratio is 1
-        # sampling
-        max_completion_length=generation.max_new_tokens,
-        temperature=generation.temperature,
-        top_p=generation.top_p,
-        top_k=generation.top_k,
-        # precision and memory
-        bf16=recipe.policy.dtype == "bfloat16" and torch.cuda.is_available(),
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=recipe.policy.gradient_checkpointing,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        # logs and checkpoints: both only between batches
-        logging_steps=updates,
-        save_steps=training.save_every * updates,
-        save_total_limit=training.save_total_limit,
-        ignore_data_skip=True,  # the sampler starts at the right place itself
-        report_to=training.report_to,
-        run_name=f"{recipe.name}-seed-{seed}",
-        disable_tqdm=True,
-    )
-
-
-def save_adapter(trainer: PPOTrainer, directory: SeedDirectory, recipe: Recipe) -> None:
-    """Write adapter, value head and tokenizer into a new folder and put it in place when it is complete."""
-    trainer.accelerator.wait_for_everyone()
     unfinished = directory.adapter.with_name("adapter.unfinished")
-    trainer.save_model(str(unfinished))  # collective under FSDP and DeepSpeed
     if trainer.accelerator.is_main_process:
-        trainer.save_value_head(unfinished)
+        shutil.rmtree(unfinished, ignore_errors=True)  # torn by a kill
+        unfinished.mkdir(parents=True)
+    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(unfinished))  # collective under FSDP and DeepSpeed
+    trainer.save_value_head(unfinished)
+    if trainer.accelerator.is_main_process:
         # written by the trainer and readable only with pickle; everything in it is in recipe.yaml
         (unfinished / "training_args.bin").unlink(missing_ok=True)
         summary = {
@@ -223,21 +177,13 @@ def save_adapter(trainer: PPOTrainer, directory: SeedDirectory, recipe: Recipe) 
             "kl_coef": trainer.kl_controller.coef,
             "score_mean": trainer.score_mean,
             "recipe": recipe.name,
+            **stopped,
         }
+        write_text(unfinished / MODEL_CARD, model_card(recipe, seed, summary))
         write_json(unfinished / ADAPTER_DONE, summary)
         shutil.rmtree(directory.adapter, ignore_errors=True)
         unfinished.rename(directory.adapter)
     trainer.accelerator.wait_for_everyone()
-
-
-def kl_reach_line(recipe: Recipe, prompts: int) -> str:
-    """One line before a run: how far β can move."""
-    ppo = recipe.ppo
-    low, high = reach(ppo.kl.init_coef, ppo.kl.horizon, ppo.batch_size, ppo.batches, ppo.kl.controller)
-    return (
-        f"{prompts} prompts, {ppo.batches} batches of {ppo.batch_size}; KL target {ppo.kl.target:g}: "
-        f"β starts at {ppo.kl.init_coef:g} and can reach {low:.3g} to {high:.3g}"
-    )
 
 
 def set_threads(threads: int | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ex2.data.image_datasets import DATASETS
 from ex2.data.prompts import question_ids
+from ex2.launch import full_training_problems
 from ex2.policy import resolve_model
 from ex2.recipe import Recipe
 from reward.components import check_component
@@ -55,7 +56,7 @@ def recipe_problems(recipe: Recipe, path: str, *, check_inputs: bool = True) -> 
 
 def _sizes(recipe: Recipe) -> list[str]:
     ppo = recipe.ppo
-    problems = []
+    problems = full_training_problems(recipe)
     if ppo.micro_batch_size and ppo.minibatch_size % ppo.micro_batch_size:
         problems.append(
             f"ppo.micro_batch_size: {ppo.micro_batch_size} does not divide ppo.minibatch_size {ppo.minibatch_size}; "
@@ -78,8 +79,8 @@ def _images(recipe: Recipe) -> list[str]:
         except UserError as error:
             problems += str(error).splitlines()
     prompts = len(dataset.class_names) * len(question_ids(recipe.prompts.questions))
-    if prompts < recipe.ppo.batch_size:
-        problems.append(too_few_prompts(prompts, recipe.ppo.batch_size))
+    if prompts < recipe.prompts_per_batch:
+        problems.append(too_few_prompts(prompts, recipe.prompts_per_batch))
     check_overlap(rewarded, test, recipe.dataset)
     return problems
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig
 from transformers import GenerationConfig
 
 from ex2.data.prompts import Prompt, Style
+from ex2.export import merge_adapter
 from ex2.generation import Generated, PolicyName, as_generated, derived_seed, end_tokens, prompt_ids
-from ex2.policy import load_model, load_tokenizer, model_source
+from ex2.policy import load_tokenizer, model_source
 from ex2.recipe import Generation, Policy
-from ex2.run_dir import writing
 from reward.errors import UserError
 
 INSTALL = "pip install 'ex2[vllm]'"
@@ -142,11 +142,7 @@ class VLLMGenerator:
         if self._merged is None:
             folder = self._adapter.with_name("merged.temporary")
             shutil.rmtree(folder, ignore_errors=True)
-            base = load_model(self._policy.model_copy(update={"quantization": "none"}), torch.device("cpu"))
-            model: Any = PeftModel.from_pretrained(base, str(self._adapter))
-            with writing(folder):
-                model.merge_and_unload().save_pretrained(folder)
-                self._tokenizer.save_pretrained(folder)
+            merge_adapter(self._policy, self._adapter, folder)
             self._merged = folder
         return self._merged
 

@@ -84,6 +84,7 @@ ppo:
   minibatch_size: 8
   epochs: 4
   learning_rate: 1.41e-5
+  loss_mean: responses
   score_centering: none
   kl: {{controller: adaptive, init_coef: 0.2, target: {target}, horizon: 10000}}
 generation: {{max_new_tokens: 32, temperature: 1.0, top_p: 1.0, top_k: 0}}

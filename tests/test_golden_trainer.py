@@ -96,13 +96,6 @@ class Replay(PPOTrainer):
         return loss
 
 
-class MeanOfResponses(Replay):
-    """TRL 0.7's denominator under accumulation: a mean of the forwards' means, where ours is over all their tokens."""
-
-    def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        return super()._compute_loss(model, {**inputs, "tokens": inputs["loss_mask"].sum()})
-
-
 def recorded_score(row: list[int], completion_ids: list[list[int]], **columns: Any) -> list[float]:
     """The score recorded for the response to query number `row`."""
     found = [
@@ -124,7 +117,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def replay(case: str, folder: Path, kind: type[Replay] = Replay, own_order: bool = False, **changes: Any) -> Replay:
+def replay(case: str, folder: Path, own_order: bool = False, **changes: Any) -> Replay:
     """Train ours on a case."""
     sizes = RECORD["cases"][case]
     settings: dict[str, Any] = {
@@ -164,7 +157,7 @@ def replay(case: str, folder: Path, kind: type[Replay] = Replay, own_order: bool
     queries = [" ".join(WORDS[token] for token in query) for query in RECORD["batches"][0]["queries"]]
     model = MistralForCausalLM(MistralConfig(**RECORD["model"], pad_token_id=RECORD["model"]["eos_token_id"]))
     model.load_state_dict({k.removeprefix("base."): v for k, v in TENSORS.items() if k.startswith("base.")})
-    trainer = kind(
+    trainer = Replay(
         case,
         own_order=own_order,
         model=model,
@@ -187,7 +180,7 @@ def replay(case: str, folder: Path, kind: type[Replay] = Replay, own_order: bool
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Replay]:
     return {
         "whole": replay("whole", tmp_path_factory.mktemp("whole")),
-        "accumulated": replay("accumulated", tmp_path_factory.mktemp("accumulated"), MeanOfResponses),
+        "accumulated": replay("accumulated", tmp_path_factory.mktemp("accumulated"), loss_mean="responses"),
     }
 
 
@@ -274,11 +267,21 @@ def test_rollouts_have_no_dropout(runs: dict[str, Replay], tmp_path: Path) -> No
     assert rollout_distances(faulty, 0)["logprobs"] > 1e-3
 
 
-def test_accumulated_forwards_are_a_mean_over_tokens(tmp_path: Path) -> None:
-    """Ours by intent: TRL 0.7 gave a token of a short response more weight, and the update hung on the forward's size.
+def test_the_mean_over_responses_does_not_hang_on_the_forwards_size(tmp_path: Path) -> None:
+    """TRL 0.7's update with one response per forward comes out of one forward over the whole minibatch too."""
+    assert RECORD["cases"]["accumulated"]["gradient_accumulation_steps"] > 1
+    sizes = {
+        "per_device_train_batch_size": RECORD["cases"]["accumulated"]["mini_batch_size"]
+        * RECORD["cases"]["accumulated"]["gradient_accumulation_steps"],
+        "gradient_accumulation_steps": 1,
+    }
+    sizes["steps_per_generation"] = PPO["batch_size"] // sizes["per_device_train_batch_size"]
+    run = replay("accumulated", tmp_path, loss_mean="responses", **sizes)
+    assert change_distance(run, 0) < 1e-3
 
-    So without the test's own denominator the accumulated case must differ, in its updates only.
-    """
+
+def test_by_default_accumulated_forwards_are_a_mean_over_tokens(tmp_path: Path) -> None:
+    """TRL 0.7 gave a token of a short response more weight; without `loss_mean: responses` the updates differ."""
     run = replay("accumulated", tmp_path)
     assert max(rollout_distances(run, 0).values()) < 1e-5
     assert change_distance(run, 0) > 0.1

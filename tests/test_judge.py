@@ -6,22 +6,28 @@ import json
 import socket
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from judge_stub import NO, YES, Reply, ask, completion, failure, failure_with_code, requests_for, starting
 
-from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
+from analysis.judge import chat
+from analysis.judge.base import Answer, JudgeRequest, Unparsed, Verdict
 from analysis.judge.cache import AnswerCache, cache_key
 from analysis.judge.client import OpenAIJudge
-from analysis.judge.rubric import messages, parse, schema
-from analysis.judge.table import build_judge
+from analysis.judge.rubric import PAPER
+from analysis.judge.table import JUDGES, build_judge
+from reward.components import check_component
 from reward.errors import EnvironmentFault, UserError
 
-YES = '{"explanation": "It names the colour.", "increases_knowledge": "Yes"}'
-NO = '{"explanation": "Nothing.", "increases_knowledge": "No"}'
+messages, parse, schema = PAPER.messages, PAPER.parse, PAPER.schema
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "FIRST_DELAY", 0.002)
+
 
 # ---------------------------------------------------------------- rubric and parser
 
@@ -137,82 +143,8 @@ def test_cache_that_is_no_database_says_what_to_do(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- client
 
-Reply = tuple[int, dict[str, str], str]
-Handler = Callable[[dict[str, Any], int], Reply]
 
-
-def completion(content: str | None, **extra: Any) -> Reply:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content, **extra}}
-    return 200, {}, json.dumps({"id": "1", "object": "chat.completion", "model": "m", "choices": [choice]})
-
-
-def failure(status: int, message: str, **headers: str) -> Reply:
-    return status, headers, json.dumps({"error": {"message": message, "type": "x", "code": None}})
-
-
-class Server:
-    """Answers by a function of the request's JSON and its number; keeps what was asked."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.asked: list[dict[str, Any]] = []
-        lock = threading.Lock()
-        outer = self
-
-        class Requests(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    outer.asked.append(body)
-                    number = len(outer.asked)
-                status, headers, content = handler(body, number)
-                self.send_response(status)
-                for key, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(key, value)
-                self.send_header("Content-Length", str(len(content.encode())))
-                self.end_headers()
-                self.wfile.write(content.encode())
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Handler], Server]]:
-    servers: list[Server] = []
-
-    def start(handler: Handler) -> Server:
-        servers.append(Server(handler))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-def requests_for(count: int, question: Question = "informative") -> list[JudgeRequest]:
-    return [JudgeRequest(question, "oak", f"text {index}") for index in range(count)]
-
-
-def ask(judge: OpenAIJudge, requests: list[JudgeRequest]) -> dict[str, Answer]:
-    answers: dict[str, Answer] = {}
-
-    def on_answer(request: JudgeRequest, answer: Answer) -> None:
-        assert request.description not in answers, "answered twice"
-        answers[request.description] = answer
-
-    judge.answer(requests, on_answer)
-    return answers
+serve = pytest.fixture(starting)
 
 
 def test_paper_sampling_and_schema_are_sent_and_answers_cached(serve: Any, tmp_path: Path) -> None:
@@ -288,7 +220,7 @@ def test_a_bad_request_is_the_users_and_no_format_is_forgotten(serve: Any) -> No
     ):
         ask(judge, requests_for(3))
     assert len(server.asked) == 3, "one request in three formats; the others were not sent"
-    assert judge._format == 0
+    assert judge.server.format == 0
 
 
 def test_refusals_and_garbage_are_unparsed_and_not_cached(serve: Any, tmp_path: Path) -> None:
@@ -308,11 +240,7 @@ def test_refusals_and_garbage_are_unparsed_and_not_cached(serve: Any, tmp_path: 
     assert answers["text 1"].raw.startswith("content filter: ")
     assert answers["text 2"] == Unparsed("I would say yes")
     ask(judge, requests_for(3))
-    assert len(server.asked) == 6
-
-
-def failure_with_code(status: int, code: str) -> Reply:
-    return status, {}, json.dumps({"error": {"message": "filtered", "type": "x", "code": code}})
+    assert len(server.asked) == 12, "each is asked again once, and none is kept"
 
 
 def test_unreachable_server_is_one_line(tmp_path: Path) -> None:
@@ -382,24 +310,43 @@ def test_refusals_that_retrying_cannot_mend(serve: Any, status: int, text: str) 
 
 def test_missing_key_and_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    judge = OpenAIJudge("gpt-3.5-turbo-1106", cache=":memory:")
+    assert judge.estimate(requests_for(1)).spent.requests == 1, "an estimate needs no key"
     with pytest.raises(
         UserError, match=r"environment variable OPENAI_API_KEY is not set; https://api.openai.com/v1 needs"
     ):
-        OpenAIJudge("gpt-3.5-turbo-1106")
+        ask(judge, requests_for(1))
     with pytest.raises(UserError, match=r"judge.base_url: 'localhost:8000' is no http\(s\) URL"):
         OpenAIJudge("m", "localhost:8000")
-    with pytest.raises(
-        UserError, match=r"concurrency 0, max_retries 5, timeout 60.0: allowed are concurrency of at least 1"
-    ):
-        OpenAIJudge("m", "http://localhost:1/v1", concurrency=0)
+    with pytest.raises(UserError) as caught:
+        OpenAIJudge(
+            "m",
+            "http://localhost:1/v1",
+            concurrency=0,
+            top_p=0.0,
+            tokens_per_minute=-1,
+            price_per_million={"input": 1.0, "outptu": 2.0},
+        )
+    assert str(caught.value).splitlines() == [
+        "judge.top_p: given 0.0; allowed is above 0, up to 1.",
+        "judge.concurrency: given 0; allowed is at least 1.",
+        "judge.tokens_per_minute: given -1; allowed is above 0, or null for no limit.",
+        "judge.price_per_million: given {'input': 1.0, 'outptu': 2.0}; allowed is one price of at least 0 for 'input' "
+        "and one for 'output'.",
+    ]
 
 
-def test_the_openai_key_stays_with_openai(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_knows_the_ranges() -> None:
+    problems = check_component("openai", {"model": "m", "timeout": 0}, JUDGES, "x.yaml: judge", ("name",))
+    assert problems == ["x.yaml: judge.timeout: given 0; allowed is above 0 seconds."]
+
+
+def test_the_openai_key_stays_with_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-private")
     monkeypatch.setenv("MY_KEY", "mine")
-    assert OpenAIJudge("m", "http://localhost:1/v1")._api_key == "none"
-    assert OpenAIJudge("m", "http://localhost:1/v1", api_key_env="MY_KEY")._api_key == "mine"
-    assert OpenAIJudge("m")._api_key == "sk-private"
+    assert OpenAIJudge("m", "http://localhost:1/v1").server.api_key == "none"
+    assert OpenAIJudge("m", "http://localhost:1/v1", api_key_env="MY_KEY").server.api_key == "mine"
+    assert OpenAIJudge("m").server.api_key == "sk-private"
     assert OpenAIJudge("m").name == "m"
 
 

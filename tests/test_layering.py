@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,19 @@ def test_help_loads_no_torch_and_answers_at_once() -> None:
     assert result.returncode == 0, result.stderr
     assert "example: ex2 run recipes/demo/visual.yaml" in result.stdout
     assert time.perf_counter() - start < 5  # a hang, not a timing: the timing is in benchmarks/
+
+
+def test_every_data_file_is_installed_with_its_package() -> None:
+    """An editable install finds them in any case; a wheel holds only what pyproject.toml names."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    tracked = subprocess.run(["git", "ls-files", *FORBIDDEN], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    packed = {
+        str(path.relative_to(ROOT))
+        for package, patterns in settings.items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    left_out = [name for name in tracked.stdout.split() if not name.endswith(".py") and name not in packed]
+    assert left_out == []

@@ -61,7 +61,8 @@ def test_check_finds_a_changed_file_and_writing_mends_it(
 def test_the_grid_is_complete_and_every_setting_is_the_papers() -> None:
     vlms = ("clip", "align", "eva", "siglip", "metaclip", "clipa", "dfn")
     datasets = ("flowers", "pets", "cub", "stanford_dogs", "fgvc_aircraft", "stanford_cars", "dtd")
-    defaults = Recipe.model_fields["ppo"].annotation().model_copy(update={"score_centering": "none"})  # type: ignore[misc, union-attr]
+    papers = {"score_centering": "none", "loss_mean": "responses"}
+    defaults = Recipe.model_fields["ppo"].annotation().model_copy(update=papers)  # type: ignore[misc, union-attr]
     names = set()
     for vlm, (dataset, target) in itertools.product(
         vlms, [*((name, 10) for name in datasets), ("flowers", 20), ("cub", 20)]

@@ -10,7 +10,7 @@ import torch
 
 from ex2.ppo.advantages import explained_variance, gae, last_token, sequence_kl, token_rewards, whiten
 from ex2.ppo.kl import KLController, reach
-from ex2.ppo.losses import ppo_loss
+from ex2.ppo.losses import LossMean, ppo_loss, token_weights
 
 T = torch.tensor
 
@@ -156,16 +156,44 @@ def test_ppo_loss_gradient_by_hand() -> None:
     assert value.grad.item() == pytest.approx(-0.09)
 
 
-def test_parts_of_a_minibatch_add_up_to_the_whole() -> None:
+@pytest.mark.parametrize("mean", ["tokens", "responses"])
+def test_parts_of_a_minibatch_add_up_to_the_whole(mean: LossMean) -> None:
     generator = torch.Generator().manual_seed(4)
     tensors = [torch.randn(4, 5, generator=generator) * 0.3 for _ in range(6)]
     mask = torch.arange(5) < T([[5], [1], [3], [2]])
-    whole = ppo_loss(*tensors, mask, **LOSS)
-    tokens = mask.sum().float()
+    whole = ppo_loss(*tensors, mask, **LOSS, weights=token_weights(mask, mask, mean))
     parts = [
-        ppo_loss(*(t[row : row + 1] for t in tensors), mask[row : row + 1], **LOSS, tokens=tokens) for row in range(4)
+        ppo_loss(*(t[part] for t in tensors), mask[part], **LOSS, weights=token_weights(mask[part], mask, mean))
+        for part in (slice(0, 1), slice(1, 2), slice(2, 4))
     ]
-    assert sum(float(part.loss) for part in parts) == pytest.approx(float(whole.loss), rel=1e-5)
+    assert sum(float(part.loss.detach()) for part in parts) == pytest.approx(float(whole.loss), rel=1e-5)
+    default = ppo_loss(*tensors, mask, **LOSS)
+    assert (float(default.loss) == pytest.approx(float(whole.loss), rel=1e-6)) == (mean == "tokens")
+
+
+def test_token_weights_by_hand() -> None:
+    # lengths 3, 1 and, unscored, 0: 4 tokens; two responses count
+    minibatch = T([[True, True, True], [True, False, False], [False, False, False]])
+    by_tokens = token_weights(minibatch[:2], minibatch, "tokens")
+    torch.testing.assert_close(by_tokens, T([[0.25, 0.25, 0.25], [0.25, 0.0, 0.0]]))
+    by_responses = token_weights(minibatch[1:], minibatch, "responses")
+    torch.testing.assert_close(by_responses, T([[0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    torch.testing.assert_close(token_weights(minibatch[:1], minibatch, "responses"), T([[1 / 6, 1 / 6, 1 / 6]]))
+    assert token_weights(minibatch[2:], minibatch[2:], "responses").tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_guard_on_responses_leaves_out_the_one_above_the_threshold() -> None:
+    # mean ratios 11 and 1: their mean, 6, is below the threshold of 10, which would keep both
+    logprob = T([[math.log(11.0), math.log(11.0)], [0.0, 0.0]]).requires_grad_()
+    zero, mask = torch.zeros(2, 2), torch.ones(2, 2, dtype=torch.bool)
+    settings = {**LOSS, "weights": token_weights(mask, mask, "responses")}
+    result = ppo_loss(logprob, zero, zero, zero, zero - 1, zero, mask, **settings, guard_responses=True)
+    result.loss.backward()
+    assert logprob.grad is not None
+    assert logprob.grad.tolist() == [[0.0, 0.0], [0.25, 0.25]]  # of −A·ratio = ratio, weight 1 / (2 tokens · 2)
+    assert result.skipped
+    assert result.policy_loss == pytest.approx((11 + 1) / 2)
+    assert not ppo_loss(logprob, zero, zero, zero, zero - 1, zero, mask, **settings).skipped
 
 
 def test_guard_gives_no_gradient_above_the_threshold() -> None:

@@ -69,7 +69,7 @@ def test_defaults_are_the_papers(recipe_file: Path) -> None:
     assert (ppo.value_coef, ppo.ratio_threshold, ppo.max_grad_norm) == (0.1, 10.0, 0.0)
     assert (ppo.kl.init_coef, ppo.kl.target, ppo.kl.horizon) == (0.2, 10.0, 10_000)
     paper = read_recipe(ROOT / "recipes/paper/clip/pets.yaml")
-    assert paper.ppo == ppo.model_copy(update={"score_centering": "none"})
+    assert paper.ppo == ppo.model_copy(update={"score_centering": "none", "loss_mean": "responses"})
 
 
 def test_command_line_wins_over_the_file_and_the_file_over_defaults(recipe_file: Path) -> None:

@@ -14,7 +14,9 @@ from reward.cache import cache_dir
 from reward.errors import EnvironmentFault
 
 
-def cache_key(base_url: str, model: str, messages: Sequence[Mapping[str, str]], sampling: Mapping[str, Any]) -> str:
+def cache_key(
+    base_url: str, model: str, messages: Sequence[Mapping[str, str]], sampling: Mapping[str, Any], rubric: str = ""
+) -> str:
     """Return the hash of all that determines an answer.
 
     Args:
@@ -22,11 +24,12 @@ def cache_key(base_url: str, model: str, messages: Sequence[Mapping[str, str]], 
         model: Model name.
         messages: The whole conversation, so a changed rubric or description asks anew.
         sampling: Temperature and the like.
+        rubric: Its version; a new one asks anew even if the words are the same.
 
     Returns:
         SHA-256 in hexadecimal; independent of the order of mapping keys.
     """
-    request = [base_url.rstrip("/"), model, [dict(message) for message in messages], dict(sampling)]
+    request = [base_url.rstrip("/"), model, [dict(message) for message in messages], dict(sampling), rubric]
     return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -52,6 +55,9 @@ class AnswerCache:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")  # a power cut loses answers, never the file
             self._connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS formats (server TEXT PRIMARY KEY, format TEXT NOT NULL)"
+            )
 
     def get(self, key: str) -> str | None:
         """Look an answer up.
@@ -83,6 +89,23 @@ class AnswerCache:
             self._connection.execute(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps({"raw": raw}, ensure_ascii=False))
             )
+
+    def format_of(self, server: str) -> str | None:
+        """Return the answer format that a server was found to take; `None` if that is not known."""
+        with self._faults():
+            row = self._connection.execute("SELECT format FROM formats WHERE server = ?", (server,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def remember_format(self, server: str, name: str) -> None:
+        """Keep the answer format that a server takes."""
+        with self._faults():
+            self._connection.execute("INSERT OR REPLACE INTO formats VALUES (?, ?)", (server, name))
+
+    def __enter__(self) -> AnswerCache:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""

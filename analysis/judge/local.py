@@ -16,13 +16,13 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Unparsed, Verdict
-from analysis.judge.rubric import messages, one_line
+from analysis.judge.rubric import PAPER, one_line
 from ex2.policy import load_model, load_tokenizer
 from ex2.recipe import Policy
 from reward.backends.common import pick_device
@@ -71,6 +71,8 @@ class LocalJudge:
     """
 
     exact = False
+    immaterial: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})
+    """Settings that change no answer."""
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class LocalJudge:
         self._wording, self._min_mass, self._batch_size = wording, min_mass, batch_size
         self._threshold = threshold
         self._margins: dict[Question, float] = {}
+        self.rubric_version = PAPER.version if wording == "paper" else str(_EXAMPLES["version"])
         source = f", threshold from {len(_EXAMPLES['calibration'])} examples" if threshold == "examples" else ""
         self.name = f"local {gguf_file or model}, {wording} wording{source}"
 
@@ -182,7 +185,7 @@ class LocalJudge:
 
 def paper_wording(request: JudgeRequest) -> Chat:
     """Ask the paper's question, but for one word: its JSON would begin with an explanation."""
-    question = messages(request)[-1]["content"]
+    question = PAPER.messages(request)[-1]["content"]
     return [
         {"role": "system", "content": "You are a knowledgeable teacher."},
         {"role": "user", "content": f"{question}\n\nAnswer with one word, Yes or No."},

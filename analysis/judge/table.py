@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from analysis.judge.base import Judge
@@ -11,6 +12,7 @@ JUDGES = {
     "scripted": "analysis.judge.scripted:ScriptedJudge",
     "local": "analysis.judge.local:LocalJudge",
     "openai": "analysis.judge.client:OpenAIJudge",
+    "panel": "analysis.judge.panel:PanelJudge",
 }
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path.
 
@@ -18,24 +20,25 @@ A judge satisfies `analysis.judge.base.Judge`; the parameters of its constructor
 """
 
 
-def build_judge(name: str, settings: Mapping[str, Any], where: str) -> Judge:
+def build_judge(name: str, settings: Mapping[str, Any], where: str, folder: Path | None = None) -> Judge:
     """Build a judge from its name and settings.
 
     Args:
         name: A key of `JUDGES` or a dotted path.
         settings: Keyword arguments of its constructor.
         where: File and section for messages.
+        folder: Of the seed's results, for judges that remember there what they handed in.
 
     Returns:
         The judge; nothing has been sent or loaded that its constructor does not need.
 
     Raises:
-        UserError: For an unknown name or setting, a missing API key, or a class that is no judge.
+        UserError: For an unknown name or setting, or a class that is no judge.
     """
     from reward.components import build
     from reward.errors import UserError
 
-    judge = build(name, settings, JUDGES, where)
+    judge = build(name, settings, JUDGES, where, folder=folder)
     missing = [attribute for attribute in ("name", "exact", "answer") if not hasattr(judge, attribute)]
     if missing:
         raise UserError(f"{where}: '{name}' is no judge: it lacks {', '.join(missing)}; see analysis.judge.base.Judge.")

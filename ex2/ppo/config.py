@@ -7,11 +7,47 @@ from typing import Literal
 
 from trl import RLOOConfig
 
-from ex2.ppo.kl import Controller
+from ex2.ppo.kl import Controller, HorizonUnit, KLController, Unit
+from ex2.ppo.losses import LossMean
 
 
 @dataclass
-class PPOConfig(RLOOConfig):  # type: ignore[misc]  # trl is untyped
+class KLArguments:
+    """The KL controller's settings, the same for every algorithm; see `ex2.ppo.kl.KLController`.
+
+    Attributes:
+        kl_controller: `adaptive`, `log` or `fixed`.
+        kl_coef: Initial β.
+        kl_target: Target of the mean KL, in nats per `kl_unit`.
+        kl_horizon: Horizon of the controller, in `kl_horizon_unit`.
+        kl_unit: `sequence` or `token`.
+        kl_horizon_unit: `samples` of the global batch, or `batches`.
+        kl_damping: Of `log`: the power of the KL's change by which β follows at once.
+    """
+
+    kl_controller: Controller = field(default="adaptive")
+    kl_coef: float = field(default=0.2)
+    kl_target: float = field(default=10.0)
+    kl_horizon: int = field(default=10_000)
+    kl_unit: Unit = field(default="sequence")
+    kl_horizon_unit: HorizonUnit = field(default="samples")
+    kl_damping: float = field(default=1.0)
+
+    def make_kl_controller(self) -> KLController:
+        """Return the controller at the start of a run."""
+        return KLController(
+            self.kl_coef,
+            self.kl_target,
+            self.kl_horizon,
+            self.kl_controller,
+            self.kl_unit,
+            self.kl_horizon_unit,
+            self.kl_damping,
+        )
+
+
+@dataclass
+class PPOConfig(KLArguments, RLOOConfig):  # type: ignore[misc]  # trl is untyped
     """PPO on top of TRL's rollouts.
 
     TRL's names for PPO's sizes: epochs are `num_iterations`; the rollout of one process is
@@ -24,12 +60,10 @@ class PPOConfig(RLOOConfig):  # type: ignore[misc]  # trl is untyped
         value_clip_range: Furthest a value may move in an update, in units of the reward.
         value_coef: Weight of the value loss.
         whiten_advantages: Shift and scale the advantages of each batch.
-        ratio_threshold: Mean ratio above which a minibatch gives no gradient.
+        ratio_threshold: Mean ratio above which a minibatch (or, with `loss_mean` responses, a response) gives no
+            gradient.
+        loss_mean: `tokens` weights every token of a minibatch alike, `responses` every response.
         score_centering: `first_batch` subtracts the first batch's mean score from every score, `none` nothing.
-        kl_controller: `adaptive` or `fixed`.
-        kl_coef: Initial β.
-        kl_target: Target of the mean sequence KL, in nats.
-        kl_horizon: Horizon of the adaptive controller, in samples of the global batch.
     """
 
     gamma: float = field(default=1.0)
@@ -38,11 +72,8 @@ class PPOConfig(RLOOConfig):  # type: ignore[misc]  # trl is untyped
     value_coef: float = field(default=0.1)
     whiten_advantages: bool = field(default=True)
     ratio_threshold: float = field(default=10.0)
+    loss_mean: LossMean = field(default="tokens")
     score_centering: Literal["first_batch", "none"] = field(default="first_batch")
-    kl_controller: Controller = field(default="adaptive")
-    kl_coef: float = field(default=0.2)
-    kl_target: float = field(default=10.0)
-    kl_horizon: int = field(default=10_000)
 
     def __post_init__(self) -> None:
         local_rollout = self.per_device_train_batch_size * (self.steps_per_generation or 1)

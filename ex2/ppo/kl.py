@@ -1,11 +1,31 @@
-"""KL controllers: how the coefficient β of the KL penalty follows the measured KL."""
+"""KL controllers: how the coefficient β of the KL penalty follows the measured KL.
+
+All three controllers serve every algorithm. What they measure is the same everywhere: log π − log π_ref of the
+sampled tokens, under the policy that sampled them, before the batch's first update.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-Controller = Literal["adaptive", "fixed"]
+Controller = Literal["adaptive", "log", "fixed"]
+Unit = Literal["sequence", "token"]
+HorizonUnit = Literal["samples", "batches"]
+
+ADAPTIVE_CLIP = 0.2
+"""Largest relative error that the adaptive controller answers to (arXiv 1909.08593, section 2.2)."""
+LOG_CLIP = 1.0
+"""Largest error of log KL, in nats, that the log controller answers to: a KL off by a factor of e."""
+LOG_SMOOTHING = 0.3
+"""Weight of the newest batch in the average of the KL that the log controller answers to. The KL of 32 descriptions is
+off by a third; taken raw, the damping would pass that on to β."""
+SHORT_REACH = 2.0
+"""A β that cannot move by this factor either way is nearly fixed: KL moves by at most its square (`needed_factor`)."""
+FAR = 2.0
+"""A KL off its target by more than this factor is far from it."""
 
 
 class Reach(NamedTuple):
@@ -19,33 +39,181 @@ class Reach(NamedTuple):
 class KLController:
     """β, and its update after each batch.
 
+    `adaptive` (arXiv 1909.08593, section 2.2, the paper's): β ← β (1 + clip(KL/target − 1, ±0.2) · n/horizon).
+
+    `log`: log β ← log β + n/horizon · e + damping · (e − e′), with e = clip(log ρ, ±1), e′ that of the batch before,
+    and ρ the running average of KL/target: ρ ← ρ + 0.3 (KL/target − ρ). The first term moves β until the KL is on its
+    target; in logarithms a KL of half the target counts as much as one of twice, and the step does not depend on β's
+    size. Alone it swings: the policy follows β some batches late, and in the meantime β goes on. The second term
+    answers to the KL's movement: β stops falling while the KL is still on its way up. With a policy that follows as a
+    first-order lag of τ batches, damping = τ · n/horizon cancels the lag (pole cancellation of a
+    proportional-integral controller). Where ρ is zero or less, as an estimate of KL can be, e is −1.
+
     Attributes:
-        coef: β, in units of score per nat.
-        target: Mean over responses of the summed KL, in nats.
-        horizon: Samples of the global batch over which β may change by a factor of about e^0.2.
-        controller: `adaptive` (arXiv 1909.08593, section 2.2) or `fixed`.
+        coef: β, in units of score per nat; 0 stays 0 under every controller.
+        target: Of the mean over responses of the summed KL (`unit` sequence), or of the mean over tokens (`token`),
+            in nats.
+        horizon: Samples or batches (`horizon_unit`) in which β can change by a factor of e^0.2 (`adaptive`) or e
+            (`log`). Samples are those of the global batch.
+        controller: `adaptive`, `log` or `fixed`.
+        unit: Of the target.
+        horizon_unit: `batches` makes β's path independent of the batch size.
+        damping: Of `log`: the power of the KL's change from batch to batch by which β follows at once.
+        ratio: ρ of `log`, None at the start of a run.
     """
 
     coef: float
     target: float
     horizon: int
     controller: Controller = "adaptive"
+    unit: Unit = "sequence"
+    horizon_unit: HorizonUnit = "samples"
+    damping: float = 1.0
+    ratio: float | None = None
 
-    def update(self, kl: float, samples: int) -> None:
-        """Move β: β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · samples / horizon).
+    def sequence_target(self, length: float) -> float:
+        """Return the target as a sum over a response of `length` tokens, whatever its unit."""
+        return self.target if self.unit == "sequence" else self.target * length
+
+    def update(self, kl: float, samples: int, *, length: float = math.nan) -> None:
+        """Move β after a batch.
 
         Args:
-            kl: Measured mean sequence KL of the batch, in nats.
+            kl: Mean over the batch's responses of the summed KL, in nats.
             samples: Samples in the global batch.
+            length: Mean tokens of a response; needed if the target is per token.
+
+        Raises:
+            ValueError: If the KL is not a number, or the target is per token and `length` is missing.
         """
+        target = self.sequence_target(length)
+        if math.isnan(kl) or math.isnan(target):
+            raise ValueError(f"KL {kl} against target {target}: not numbers (unit {self.unit}, length {length})")
+        step = self.step(samples)
         if self.controller == "adaptive":
-            error = min(max(kl / self.target - 1, -0.2), 0.2)
-            self.coef *= 1 + error * samples / self.horizon
+            self.coef *= 1 + _clip(kl / target - 1, ADAPTIVE_CLIP) * step
+        elif self.controller == "log":
+            before, ratio = self.ratio, kl / target
+            self.ratio = ratio if before is None else before + LOG_SMOOTHING * (ratio - before)
+            error = _log_error(self.ratio)
+            change = 0.0 if before is None else error - _log_error(before)
+            self.coef *= math.exp(step * error + self.damping * change)
+
+    def step(self, samples: int) -> float:
+        """Return the share of the horizon that a batch of `samples` takes."""
+        return (samples if self.horizon_unit == "samples" else 1) / self.horizon
+
+    def reach(self, samples: int, batches: int) -> Reach:
+        """Return how far β can move in `batches` batches of `samples`, were the error clipped in each.
+
+        The first KL of a run is 0, and a resumed one has its last: `log` starts from there.
+        """
+        if self.controller == "fixed" or batches < 1:
+            return Reach(self.coef, self.coef)
+        step = self.step(samples)
+        if self.controller == "adaptive":
+            lowest = max(0.0, 1 - ADAPTIVE_CLIP * step) ** batches
+            return Reach(self.coef * lowest, self.coef * (1 + ADAPTIVE_CLIP * step) ** batches)
+        # the damping's terms add up to damping · (last error − first error)
+        reached = LOG_CLIP * batches * step
+        if self.ratio is None:
+            up = reached - 2 * LOG_CLIP * step + 2 * LOG_CLIP * self.damping
+            return Reach(self.coef * math.exp(-reached), self.coef * math.exp(max(up, 0.0) if batches > 1 else 0.0))
+        error = _log_error(self.ratio)
+        down, up = -reached - self.damping * (LOG_CLIP + error), reached + self.damping * (LOG_CLIP - error)
+        return Reach(self.coef * math.exp(down), self.coef * math.exp(up))
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"kl_coef": self.coef, "kl_ratio": self.ratio}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint's `state()`."""
+        self.coef, self.ratio = state["kl_coef"], state.get("kl_ratio")
 
 
 def reach(coef: float, horizon: int, samples: int, batches: int, controller: Controller = "adaptive") -> Reach:
-    """Return how far β can move in `batches` batches of `samples` samples, if the error is clipped in each."""
-    if controller == "fixed":
-        return Reach(coef, coef)
-    step = 0.2 * samples / horizon
-    return Reach(coef * max(0.0, 1 - step) ** batches, coef * (1 + step) ** batches)
+    """Return the reach of a controller that counts its horizon in samples."""
+    return KLController(coef, 1.0, horizon, controller).reach(samples, batches)
+
+
+def needed_factor(kl: float, target: float) -> float:
+    """Return by which factor β has to change, at least, to bring a KL to its target.
+
+    For small changes of a policy the optimum of score − β KL has KL = Var(score) / (2 β²), so KL follows 1/β² (the
+    second cumulant of log E_ref[exp(score/β)]); scores with an upper bound follow more slowly and need more.
+    """
+    return math.sqrt(max(kl, target * 1e-12) / target)
+
+
+def reach_lines(controller: KLController, samples: int, batches: int) -> list[str]:
+    """Say before a run how far β can move, and warn if that is not far.
+
+    Nobody knows before a run which β brings the KL to its target, but a β that can hardly move leaves it to luck.
+    """
+    nats = "nats a description" if controller.unit == "sequence" else "nats a token"
+    target = f"target KL {controller.target:g} {nats}"
+    if controller.controller == "fixed":
+        return [f"β stays at {controller.coef:g} in {batches:,} batches; {target} is not aimed at"]
+    low, high = controller.reach(samples, batches)
+    lines = [
+        f"β starts at {controller.coef:g} and can reach {low:.3g} to {high:.3g} in {batches:,} batches; {target}",
+    ]
+    if controller.coef == 0:
+        lines.append("warning: a β of 0 stays 0, so nothing holds the KL; set ppo.kl.init_coef above 0.")
+    elif min(controller.coef / low if low else math.inf, high / controller.coef) < SHORT_REACH:
+        per_batch = samples if controller.horizon_unit == "samples" else 1
+        tenfold = batches * per_batch / math.log(10)
+        tenfold *= ADAPTIVE_CLIP if controller.controller == "adaptive" else LOG_CLIP
+        lines.append(
+            f"warning: β can fall to {low / controller.coef:.2f} and rise to {high / controller.coef:.2f} times its "
+            "start, so the KL reached will depend on ppo.kl.init_coef more than on ppo.kl.target; for a tenfold "
+            f"reach set ppo.kl.horizon to at most {max(1, math.floor(tenfold)):,} (now {controller.horizon:,} "
+            f"{controller.horizon_unit})."
+        )
+    return lines
+
+
+def out_of_reach(
+    controller: KLController, kls: Sequence[float], *, target: float, samples: int, batches_left: int
+) -> str | None:
+    """Say that a run will miss its target, if even the most favourable law does not bring it there.
+
+    Silent while the KL is within a factor of `FAR` of the target, or approaches it by itself: a KL far under its
+    target may only be young.
+
+    Args:
+        controller: As it is now.
+        kls: Mean sequence KL of the last batches, in nats, oldest first: their second half is compared with the first.
+        target: As a sequence sum, in nats.
+        samples: Samples in the global batch.
+        batches_left: In the run.
+
+    Returns:
+        One line, or None. With the controller fixed there is no target to miss.
+    """
+    half = len(kls) // 2
+    kl, before = sum(kls[half:]) / (len(kls) - half), sum(kls[:half]) / max(half, 1)
+    if controller.controller == "fixed" or target / FAR <= kl <= target * FAR:
+        return None
+    if (kl - before) * (target - kl) > 0 and abs(kl - before) * batches_left / (len(kls) - half) > abs(target - kl):
+        return None  # at its present pace it arrives
+    needed = controller.coef * needed_factor(kl, target)
+    low, high = controller.reach(samples, batches_left)
+    if low <= needed <= high:
+        return None
+    end, bound = (f"at most {high:.3g}", "at least") if kl > target else (f"at least {low:.3g}", "at most")
+    return (
+        f"KL {kl:.3g} is far from its target {target:.3g}, and the target is out of reach: β is {controller.coef:.3g} "
+        f"and will be {end} after the {batches_left} batches left, but {bound} {needed:.2g} is needed. Start again "
+        f"with ppo.kl.init_coef near {needed:.2g}, or with a shorter ppo.kl.horizon (now {controller.horizon:,} "
+        f"{controller.horizon_unit})."
+    )
+
+
+def _log_error(ratio: float) -> float:
+    return _clip(math.log(ratio), LOG_CLIP) if ratio > 0 else -LOG_CLIP
+
+
+def _clip(value: float, bound: float) -> float:
+    return min(max(value, -bound), bound)

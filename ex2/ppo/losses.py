@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+
+LossMean = Literal["tokens", "responses"]
 
 
 class PPOLoss(NamedTuple):
@@ -12,13 +14,13 @@ class PPOLoss(NamedTuple):
 
     Attributes:
         loss: policy_loss + value_coef · value_loss, or 0 if the guard struck; has a gradient.
-        policy_loss: Masked token mean of max(−A·ρ, −A·clip(ρ)).
-        value_loss: Half the masked token mean of the larger squared error.
+        policy_loss: Mean of max(−A·ρ, −A·clip(ρ)).
+        value_loss: Half the mean of the larger squared error.
         ratio_mean: Masked mean of ρ = π/π_old.
         ratio_max: Largest ρ on the mask.
         clip_fraction: Share of tokens where the clipped policy term is the larger one.
         value_clip_fraction: The same of the value term.
-        skipped: True if ratio_mean exceeded the threshold.
+        skipped: True if the guard struck, on the whole or on a response.
     """
 
     loss: torch.Tensor
@@ -44,7 +46,8 @@ def ppo_loss(
     value_clip_range: float,
     value_coef: float,
     ratio_threshold: float,
-    tokens: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
+    guard_responses: bool = False,
 ) -> PPOLoss:
     """Clipped policy and value loss; all tensors have shape (B, T).
 
@@ -60,7 +63,8 @@ def ppo_loss(
         value_clip_range: Furthest a value may move from its old one, in units of the reward.
         value_coef: Weight of the value loss.
         ratio_threshold: A minibatch with a larger mean ratio gives no gradient.
-        tokens: Denominator of the token means, if this is a part of a minibatch; default: tokens on the mask.
+        weights: Of each token in the means, 0 off the mask; default: 1 / tokens on the mask. See `token_weights`.
+        guard_responses: The ratio threshold is on each response's mean ratio, and only that response is left out.
 
     Returns:
         The loss and its parts. A minibatch without a token that counts has loss 0.
@@ -72,29 +76,51 @@ def ppo_loss(
     if len(shapes) != 1:
         raise ValueError(f"shapes differ: {sorted(shapes)}")
     weight = mask.to(logprobs.dtype)
-    count = (weight.sum() if tokens is None else tokens.to(logprobs.dtype)).clamp(min=1)
     own_count = weight.sum().clamp(min=1)
+    weights = weight / own_count if weights is None else weights.to(logprobs.dtype)
 
     # off the mask the ratio is exp(0): padding must not overflow into NaN · 0
     ratio = torch.exp((logprobs - old_logprobs) * weight)
     unclipped = -advantages * ratio
     clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
-    policy_loss = (torch.max(unclipped, clipped) * weight).sum() / count
+    policy_losses = torch.max(unclipped, clipped) * weights
 
     near_values = torch.clamp(values, old_values - value_clip_range, old_values + value_clip_range)
     error, near_error = (values - returns) ** 2, (near_values - returns) ** 2
-    value_loss = 0.5 * (torch.max(error, near_error) * weight).sum() / count
+    value_losses = 0.5 * torch.max(error, near_error) * weights
 
-    ratio_mean = float((ratio.detach() * weight).sum() / own_count)
-    skipped = ratio_mean > ratio_threshold
-    loss = policy_loss + value_coef * value_loss
+    ratios = ratio.detach() * weight
+    ratio_mean = ratios.sum() / own_count
+    if guard_responses:
+        kept = (ratios.sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp(min=1)) <= ratio_threshold
+    else:
+        kept = (ratio_mean <= ratio_threshold).reshape(1, 1)
     return PPOLoss(
-        loss=loss * 0.0 if skipped else loss,
-        policy_loss=float(policy_loss.detach()),
-        value_loss=float(value_loss.detach()),
-        ratio_mean=ratio_mean,
+        loss=((policy_losses + value_coef * value_losses) * kept).sum(),
+        policy_loss=float(policy_losses.detach().sum()),
+        value_loss=float(value_losses.detach().sum()),
+        ratio_mean=float(ratio_mean),
         ratio_max=float(ratio.detach().masked_fill(~mask.bool(), 0).max()),
         clip_fraction=float(((clipped > unclipped) * weight).sum() / own_count),
         value_clip_fraction=float(((near_error > error) * weight).sum() / own_count),
-        skipped=skipped,
+        skipped=not bool(kept.all()),
     )
+
+
+def token_weights(mask: torch.Tensor, minibatch_mask: torch.Tensor, mean: LossMean) -> torch.Tensor:
+    """Weight of each token of some rows of a minibatch; over all its rows they sum to 1.
+
+    Args:
+        mask: True on tokens that count, of the rows, shape (B, T).
+        minibatch_mask: The same of the whole minibatch, over all forwards and processes, shape (N, T).
+        mean: `tokens`: a mean over the minibatch's tokens. `responses`: over responses of each one's own token mean,
+            which is what one response per forward gives when gradients are accumulated over forwards.
+
+    Returns:
+        Shape (B, T), 0 off the mask. A response without a token that counts has no share in the mean.
+    """
+    weight = mask.float()
+    if mean == "tokens":
+        return weight / minibatch_mask.sum().clamp(min=1)
+    responses = minibatch_mask.any(-1).sum().clamp(min=1)
+    return weight / (weight.sum(-1, keepdim=True).clamp(min=1) * responses)

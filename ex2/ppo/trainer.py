@@ -7,57 +7,46 @@ Works with trl 1.16; names follow `ex2.ppo.advantages`.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
+import math
+import shutil
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
 from torch.utils.data import Sampler
 from transformers import set_seed
 from trl import RLOOTrainer
 
 from ex2.ppo.advantages import explained_variance, gae, sequence_kl, token_rewards, whiten
+from ex2.ppo.checkpoints import delete_old_checkpoints, load_parameters, mark_complete, save_parameters
 from ex2.ppo.config import PPOConfig
-from ex2.ppo.kl import KLController
-from ex2.ppo.losses import PPOLoss, ppo_loss
+from ex2.ppo.diagnostics import batch_cost, logged_by_rewards
+from ex2.ppo.losses import PPOLoss, ppo_loss, token_weights
+from ex2.ppo.not_finite import stop_not_finite
+from ex2.ppo.rollout import MinibatchSizes, Pass, WithValues, gather_rollout, local_rows, minibatch_rows
 from ex2.ppo.sampler import PromptSampler
+from ex2.ppo.sampling import SeededSampler, row_key, seeded_generation
 from ex2.ppo.value_head import add_value_head
 from reward.errors import UserError
 
-VALUE_HEAD = "value_head.safetensors"
 PPO_STATE = "ppo_state.json"
-COMPLETE = "complete.json"
-
-
-class Pass(NamedTuple):
-    """One no-gradient pass over the rollout: log-probabilities and values of response tokens, each (B, T)."""
-
-    logprobs: torch.Tensor
-    values: torch.Tensor
-
-
-class _WithValues:
-    """Stands in for the model in TRL's log-probability pass, and keeps the values that TRL drops."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.values: list[torch.Tensor] = []
-
-    def __call__(self, **inputs: Any) -> Any:
-        output = self.model(**inputs)
-        self.values.append(output.values)
-        return output
+VALUE_HEAD = "value_head.safetensors"
 
 
 class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
     """Proximal policy optimisation with a value head and a KL-controlled per-token reward.
 
-    Takes the arguments of `trl.RLOOTrainer`; `args` is a `PPOConfig` and `peft_config` is required. After `train()`,
-    `kl_controller.coef` is the final β and `score_mean` what was subtracted from the scores.
+    Takes the arguments of `trl.RLOOTrainer`; `args` is a `PPOConfig`. With `peft_config` the reference is the policy
+    without its adapter, else a second model. After `train()`, `kl_controller.coef` is the final β and `score_mean`
+    what was subtracted from the scores.
+
+    Every process holds the whole rollout: minibatches are cut from one permutation of the global batch, so that their
+    contents do not depend on the number of processes.
     """
 
     _tag_names = ("ex2", "ppo")
@@ -65,17 +54,17 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
     args: PPOConfig
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        logging.getLogger("trl.trainer.rloo_trainer").addFilter(_wanted)
         super().__init__(*args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
-        if not isinstance(model, PeftModel):
-            raise TypeError(f"PPOTrainer trains a PEFT adapter; got a {type(model).__name__} without peft_config")
-        self.value_head = add_value_head(model.get_base_model())
+        self._language_model = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._takes_positions = "position_ids" in inspect.signature(self._language_model.forward).parameters
+        self.value_head = add_value_head(self._language_model)
         # TRL casts trainable parameters of 8-bit and 4-bit bases to bf16, where a step of 1e-5 is lost.
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-        config = self.args
-        self.kl_controller = KLController(config.kl_coef, config.kl_target, config.kl_horizon, config.kl_controller)
+        self.kl_controller = self.args.make_kl_controller()
         self.score_mean: float | None = None
         self.batch_log: dict[str, float | int | None] = {}
         self._start_batch = 0  # the dataloader is made before the trainer's state is restored
@@ -84,10 +73,9 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         self._rollout: dict[str, torch.Tensor] = {}
         self._order = torch.zeros(0, dtype=torch.long)
         self._updates: list[PPOLoss] = []
+        self._minibatch: dict[str, torch.Tensor] = {}  # of the newest forward
         self._entropies: list[float] = []
         self._seconds = dict.fromkeys(("rollout", "reward", "update"), 0.0)
-        # A description without a score is counted by the reward and left out below; TRL would log each at length.
-        logging.getLogger("trl.trainer.rloo_trainer").addFilter(_not_unscored)
 
     # --- data -------------------------------------------------------------------------------------------------------
 
@@ -116,34 +104,42 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         if position == 0 or not self._rollout:
             start = time.perf_counter()
             set_seed(self._key(epoch=0))  # sampling is a function of (seed, batch, process): a restart repeats it
-            self._rollout = self._generate_and_score_completions(generation_batch)
+            local = self._generate_and_score_completions(generation_batch)
+            self._rollout = gather_rollout(local, self.accelerator, self._tokenizer.pad_token_id)
             self._seconds["rollout"] += time.perf_counter() - start
         if place == 0:  # a new permutation each epoch; TRL's buffer is shuffled once
             generator = torch.Generator().manual_seed(self._key(epoch=epoch + 1))
             self._order = torch.randperm(len(self._rollout["loss_mask"]), generator=generator)
         rows = self._rows(place, 1)
-        minibatch_start = place - place % config.gradient_accumulation_steps
-        minibatch = self._rows(minibatch_start, config.gradient_accumulation_steps)
         inputs = {key: value[rows] for key, value in self._rollout.items()}
-        tokens = self._sum(self._rollout["loss_mask"][minibatch].sum().float())
-        # The trainer averages over accumulation steps and processes; the loss is a mean over the minibatch's tokens.
-        inputs["tokens"] = tokens / (config.gradient_accumulation_steps * self.accelerator.num_processes)
+        minibatch = self._rollout["loss_mask"][minibatch_rows(self._order, place, self._sizes).to(rows.device)]
+        # The trainer averages over accumulation steps and processes; the loss is a mean over the minibatch.
+        forwards = config.gradient_accumulation_steps * self.accelerator.num_processes
+        inputs["weights"] = forwards * token_weights(inputs["loss_mask"], minibatch, config.loss_mean)
         return inputs
 
     def _key(self, *, epoch: int) -> int:
-        """Seed of this process's random choices: epoch 0 is the rollout's, then one for each PPO epoch's order."""
-        words = (self.args.seed, self.batch_number, epoch, self.accelerator.process_index)
+        """Seed of a batch's random choices: epoch 0 is the rollout's, then one for each PPO epoch's order."""
+        words = (self.args.seed, self.batch_number, epoch)
         digest = hashlib.sha256(":".join(map(str, words)).encode()).digest()
         return int.from_bytes(digest[:4], "big")  # numpy takes 32 bits
 
+    @property
+    def _sizes(self) -> MinibatchSizes:
+        config = self.args
+        return MinibatchSizes(
+            config.per_device_train_batch_size, config.gradient_accumulation_steps, self.accelerator.num_processes
+        )
+
     def _rows(self, place: int, micro_batches: int) -> torch.Tensor:
-        size = self.args.per_device_train_batch_size
-        return self._order[place * size : (place + micro_batches) * size].to(self.accelerator.device)
+        process = self.accelerator.process_index
+        rows = local_rows(self._order, place, self._sizes, process=process, forwards=micro_batches)
+        return rows.to(self.accelerator.device)
 
     # --- rollout ----------------------------------------------------------------------------------------------------
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder = _WithValues(model)
+        recorder = WithValues(model, takes_positions=self._takes_positions)
         logprobs, entropies, aux_loss = super()._get_per_token_logps_and_entropies(recorder, *args, **kwargs)
         self._passes.append(Pass(logprobs, torch.cat(recorder.values)[:, -logprobs.shape[1] :]))
         return logprobs, entropies, aux_loss
@@ -162,6 +158,14 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         # what no function could score stays NaN until it is masked
         self._scores = scores.masked_fill(rewards_per_func.isnan().all(-1), torch.nan)
         return rewards_per_func
+
+    def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any) -> Any:
+        config = self.args
+        first = self.accelerator.process_index * len(prompt_ids)
+        keys = [row_key(config.seed, self.batch_number, first + row) for row in range(len(prompt_ids))]
+        sampler = SeededSampler(keys, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        with seeded_generation(self._language_model, sampler):
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields)
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         self._passes = []
@@ -215,12 +219,12 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
             "kl": mean_kl,
             "kl_per_token": totals[0] / totals[1],
             "kl_coef": kl_coef,
-            "kl_target": config.kl_target,
+            "kl_target": self.kl_controller.sequence_target(totals[1] / samples),
             "response_length": totals[1] / samples,
             "share_without_eos": 1 - totals[2] / samples,
             "explained_variance": variance,
         }
-        self.kl_controller.update(mean_kl, samples)  # takes effect in the next batch
+        self.kl_controller.update(mean_kl, samples, length=totals[1] / samples)  # takes effect in the next batch
         return output | {
             "old_logprobs": policy.logprobs,
             "old_values": policy.values,
@@ -265,77 +269,113 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
             value_clip_range=config.value_clip_range,
             value_coef=config.value_coef,
             ratio_threshold=config.ratio_threshold,
-            tokens=inputs["tokens"],
+            weights=inputs["weights"],
+            guard_responses=config.loss_mean == "responses",
         )
+        for what, value in (("the policy's loss", result.policy_loss), ("the value loss", result.value_loss)):
+            if not math.isfinite(value):
+                self._stop(what, value, {**inputs, "new_logprobs": new.logprobs, "new_values": new.values})
+        self._minibatch = inputs
         self._updates.append(result)
         self._entropies.append(float((entropies.detach() * mask).sum() / mask.sum().clamp(min=1)))
         return result.loss
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        norm = super()._get_grad_norm(*args, **kwargs)
+        if norm is not None and not math.isfinite(norm):  # before the optimizer's step: the weights are still good
+            self._stop("the gradient's norm", float(norm), self._minibatch)
+        return norm
+
+    def _stop(self, what: str, value: float, tensors: dict[str, torch.Tensor]) -> NoReturn:
+        said = zip(self._logs["prompt"], self._logs["completion"], *self._logs["rewards"].values(), strict=True)
+        stop_not_finite(
+            what,
+            value,
+            checkpoints=Path(self.args.output_dir),
+            batch=self.batch_number + 1,
+            rows=[{"prompt": prompt, "text": text, "score": score} for prompt, text, score, *_ in said],
+            tensors=tensors,
+            process=self.accelerator.process_index,
+        )
 
     # --- logging and checkpoints ------------------------------------------------------------------------------------
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete the batch's row (`batch_log`) at its last update, and pass it to every logger."""
         if self._updates:
-            updates, count = self._updates, len(self._updates)
-            means = torch.tensor(
-                [
-                    sum(u.policy_loss for u in updates) / count,
-                    sum(u.value_loss for u in updates) / count,
-                    sum(u.ratio_mean for u in updates) / count,
-                    sum(u.clip_fraction for u in updates) / count,
-                    sum(u.value_clip_fraction for u in updates) / count,
-                    sum(self._entropies) / count,
-                ],
-                device=self.accelerator.device,
-            )
-            names = ("policy_loss", "value_loss", "ratio_mean", "clip_fraction", "value_clip_fraction", "entropy")
+            tokens = self.batch_log["response_length"] * self.args.generation_batch_size
+            updates, device = self._updates, self.accelerator.device
+            names = ("policy_loss", "value_loss", "ratio_mean", "clip_fraction", "value_clip_fraction")
+            lists = {name: [getattr(update, name) for update in updates] for name in names}
+            lists["entropy"] = self._entropies
+            means = torch.tensor([sum(values) / len(values) for values in lists.values()], device=device)
             means = self.accelerator.reduce(means, reduction="mean")
+            largest = self.accelerator.gather(torch.tensor([max(u.ratio_max for u in updates)], device=device))
+            skipped = self._sum(torch.tensor([sum(u.skipped for u in updates)], device=device))
             self.batch_log = {
                 "batch": self.batch_number,
                 "samples": self.batch_number * self.args.generation_batch_size,
                 **self.batch_log,
-                **self._shares(),
-                **dict(zip(names, means.tolist(), strict=True)),
-                "ratio_max": max(u.ratio_max for u in updates),
-                "skipped_minibatches": sum(u.skipped for u in updates),
+                **logged_by_rewards(self._metrics["train"]),
+                **dict(zip(lists, means.tolist(), strict=True)),
+                "ratio_max": float(largest.max()),
+                "skipped_minibatches": int(skipped),
                 "grad_norm": logs.get("grad_norm"),
                 "learning_rate": logs.get("learning_rate"),
                 **{f"seconds_{phase}": seconds for phase, seconds in self._seconds.items()},
+                **batch_cost(tokens, self._seconds),
             }
             logs = {**logs, **{f"ppo/{key}": value for key, value in self.batch_log.items() if value is not None}}
             self._updates, self._entropies = [], []
             self._seconds = dict.fromkeys(self._seconds, 0.0)
         super().log(logs, start_time)
 
-    def _shares(self) -> dict[str, float]:
-        """What the reward logged through TRL's `log_metric`: shares of texts cut by the VLM, terms of a sum."""
-        metrics = self._metrics["train"]
-        return {key: metrics[key][-1] for key in list(metrics) if key.startswith(("share_", "term_")) and metrics[key]}
-
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        """Write a checkpoint; `complete.json` comes last, and only then are older ones deleted."""
+        root = Path(self._get_output_dir(trial=trial))
+        folder = root / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.save_value_head(folder)
-            state = {"kl_coef": self.kl_controller.coef, "score_mean": self.score_mean, "batch": self.batch_number}
+            shutil.rmtree(folder, ignore_errors=True)  # torn by a kill
+            folder.mkdir(parents=True)
+            state = {
+                **self.kl_controller.state(),
+                "score_mean": self.score_mean,
+                "batch": self.batch_number,
+                "kl": self.batch_log.get("kl"),
+            }
             (folder / PPO_STATE).write_text(json.dumps(state))
-        super()._save_checkpoint(model, trial)
-        if self.args.should_save:  # last: a checkpoint without it is torn
-            (folder / COMPLETE).write_text(json.dumps({"global_step": self.state.global_step}))
+        self.accelerator.wait_for_everyone()
+        self.save_value_head(folder)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # TRL's parent would delete too early
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(folder, {"global_step": self.state.global_step})
+            delete_old_checkpoints(root, keep=limit)
 
     def save_value_head(self, folder: Path) -> None:
-        """Write the value head as safetensors beside an adapter."""
-        tensors = {key: value.detach().cpu().contiguous() for key, value in self.value_head.state_dict().items()}
-        save_file(tensors, folder / VALUE_HEAD)
+        """Write the value head as safetensors beside an adapter; all processes take part, the main one writes."""
+        save_parameters(self.value_head, folder / VALUE_HEAD, gathering=self._dist, write=self.args.should_save)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if not isinstance(self.accelerator.unwrap_model(self.model), PeftModel):
+            # a whole model is saved as its class defines it; the value head lies beside it
+            weights = self.model.state_dict() if state_dict is None else state_dict
+            state_dict = {name: value for name, value in weights.items() if not name.startswith("value_head.")}
+        super()._save(output_dir, state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         folder = Path(resume_from_checkpoint)
-        self.value_head.load_state_dict(load_file(folder / VALUE_HEAD))
+        load_parameters(self.value_head, folder / VALUE_HEAD, gathering=self._dist)
         state = json.loads((folder / PPO_STATE).read_text())
-        self.kl_controller.coef = state["kl_coef"]
+        self.kl_controller.restore(state)
         self.score_mean = state["score_mean"]
         self._start_batch = state["batch"]
+        self.batch_log = {"kl": state["kl"]}
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write nothing: TRL's card describes another algorithm."""
@@ -344,11 +384,11 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         """Send nothing."""
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint of a run; torn ones are passed over."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / COMPLETE).is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+def _wanted(record: logging.LogRecord) -> bool:
+    """Whether a message of TRL's is news.
 
-
-def _not_unscored(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("All reward functions returned None")
+    A description without a score is counted by the reward and left out of the loss. `model_init_kwargs` are meant for
+    the reference model alone.
+    """
+    noise = ("All reward functions returned None", "You passed `model_init_kwargs`")
+    return not any(words in str(record.msg) for words in noise)

@@ -28,8 +28,9 @@ class ValueHead(torch.nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Values of states: (B, T, hidden) → (B, T), float32 even under autocast."""
         with torch.autocast(hidden_states.device.type, enabled=False):
-            values: torch.Tensor = self.summary(hidden_states.float()).squeeze(-1)
-        return values
+            # sharded training may lend the head its weights in 16 bit for the time of a forward
+            values: torch.Tensor = self.summary(hidden_states.to(self.summary.weight.dtype)).squeeze(-1)
+        return values.float()
 
 
 @dataclass

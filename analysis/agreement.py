@@ -1,0 +1,231 @@
+"""`ex2 agreement`: how far the judge agrees with people, and what its errors do to the shares.
+
+People's answers are taken as the truth. The judge's error rates among the labelled descriptions, of all runs given or
+of each run alone, correct the shares of every policy. Runs are pooled by adding counts: error rates, being given what
+people say, do not depend on how many descriptions of a run were labelled; agreement and κ then are those of the pool.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+
+from analysis.agreement_tables import print_agreement, to_csv
+from analysis.calibration_data import QUESTIONS, RunLabels, read_run
+from analysis.corrected_shares import LEAVES, Leaf, calibration_table, correct
+from analysis.judge.base import Question
+from analysis.rater_agreement import Confusion, cohen_kappa, krippendorff_alpha
+from analysis.statistics import Estimate, wilson
+from analysis.tables.runs import find_runs
+from ex2.run_dir import JSON, write_json, write_text
+from reward.errors import UserError
+
+RULE = "majority of the raters; where they are even, the first rater to label"
+
+PAPER: dict[Question, float] = {"informative": 0.858, "visual": 0.866}
+"""Agreement of the paper's judge with people on `PAPER_N` descriptions. Source: arXiv 2403.16442."""
+PAPER_N = 500
+
+
+def main(options: Namespace) -> int:
+    """Write `agreement.json` and `agreement.csv` of each run, and print them.
+
+    Args:
+        options: `runs`, `per_run`, `rater` and `confidence`.
+
+    Raises:
+        UserError: If a run has not been labelled and judged, or runs of different judges are pooled.
+        EnvironmentFault: If a run's folder cannot be written.
+    """
+    runs = read_runs(options)
+    results = agreement(runs, pooled=not options.per_run, confidence=options.confidence)
+    for run, result in zip(runs, results, strict=True):
+        write_json(run.run / "agreement.json", result)
+        write_text(run.run / "agreement.csv", to_csv(result))
+    print_agreement(results, Console())
+    return 0
+
+
+def read_runs(options: Namespace) -> list[RunLabels]:
+    """Read all runs.
+
+    Args:
+        options: As of `main`.
+
+    Raises:
+        UserError: Every run's problem at once.
+    """
+    problems, runs = [], []
+    if not 0 < options.confidence < 1:
+        problems.append(f"--confidence: {options.confidence} is no coverage; give a number between 0 and 1.")
+    try:
+        folders = find_runs(options.runs)
+    except UserError as error:
+        folders = []
+        problems.append(str(error))
+    for folder in folders:
+        try:
+            runs.append(read_run(folder, options.rater))
+        except UserError as error:
+            problems.append(str(error))
+    judges = {run.judge: run.run for run in runs}
+    if len(judges) > 1 and not options.per_run:
+        named = ", ".join(f"{judge.name} with rubric {judge.rubric} ({run})" for judge, run in judges.items())
+        problems.append(f"different judges cannot be pooled: {named}; add --per-run, or name runs of one judge.")
+    if problems:
+        raise UserError("\n".join(problems))
+    return runs
+
+
+def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: float = 0.95) -> list[JSON]:
+    """Compute what `agreement.json` holds, for each run.
+
+    Args:
+        runs: At least one.
+        pooled: Correct with the labels of all runs; else each run with its own.
+        confidence: Coverage of all intervals.
+    """
+    together = calibration(runs, confidence) if pooled and len(runs) > 1 else None
+    results = []
+    for run in runs:
+        own = calibration([run], confidence)
+        table = calibration_table(_pairs(runs if together else [run]))
+        results.append(
+            {
+                "run": run.run.resolve().name,
+                "confidence": confidence,
+                "judge": run.judge._asdict(),
+                "rubrics": list(run.rubrics),
+                "truth": RULE,
+                "sample": {
+                    "n": len(run.sample.items),
+                    "population": run.sample.population,
+                    "inclusion_probability": run.sample.inclusion_probability,
+                    "seed": run.sample.seed,
+                },
+                "raters": {rater: _effort(run, rater) for rater in run.raters},
+                "own": own,
+                "pooled": together,
+                "corrected_with": "pooled" if together else "own",
+                "policies": _policies(run, table, confidence),
+                "disagreements": _disagreements(run),
+            }
+        )
+    return results
+
+
+def calibration(runs: Sequence[RunLabels], confidence: float = 0.95) -> JSON:
+    """Compare the judge with people on the labelled descriptions of some runs.
+
+    Args:
+        runs: At least one.
+        confidence: Coverage of all intervals.
+
+    Returns:
+        `runs`, `labelled` (descriptions with all answers that they need, drawn twice counted twice), `unparsed` (those
+        among the labelled that lack a verdict, and do not count), `questions`, the 3 × 3 `table` of people's kinds ×
+        the judge's, and `kind_kappa` of it.
+    """
+    rows = [row for run in runs for row in run.labelled]
+    truths = [row for row in rows if row.truth is not None]
+    table = calibration_table(_pairs(runs))
+    return {
+        "runs": [run.run.resolve().name for run in runs],
+        "labelled": len(truths),
+        "unparsed": sum(row.judged is None for row in truths),
+        "kinds": list(LEAVES),
+        "table": table.tolist(),
+        "kind_agreement": _json(wilson(int(table.trace()), int(table.sum()), confidence) if table.any() else None),
+        "kind_kappa": _json(cohen_kappa(table, confidence)),
+        "questions": {question: _question(runs, question, confidence) for question in QUESTIONS},
+    }
+
+
+def _question(runs: Sequence[RunLabels], question: Question, confidence: float) -> JSON:
+    """Compare the answers where both people and judge gave one: to the second, where both said that it informs."""
+    pairs = [
+        (people, judge)
+        for run in runs
+        for row in run.labelled
+        if (people := row.people[question]) is not None and (judge := row.judge[question]) is not None
+    ]
+    confusion = Confusion.of(pairs)
+    units = [votes for run in runs for votes in run.votes(question)]
+    return {
+        "n": len(pairs),
+        **confusion._asdict(),
+        "agreement": _json(confusion.agreement(confidence)),
+        "kappa": _json(confusion.kappa(confidence)),
+        "sensitivity": _json(confusion.sensitivity(confidence)),
+        "specificity": _json(confusion.specificity(confidence)),
+        "alpha": _json(krippendorff_alpha(units, confidence=confidence)),
+        "paper": {"agreement": PAPER[question], "n": PAPER_N},
+    }
+
+
+def _policies(run: RunLabels, table: np.ndarray, confidence: float) -> JSON:
+    result: JSON = {}
+    for policy, judged in run.policies.items():
+        leaves = judged.leaves
+        parsed = sum(leaves.values()) + judged.empty
+        raw = {
+            "spurious": (leaves["spurious"] + judged.empty, parsed),
+            "visual": (leaves["visual"], parsed),
+            "visual_of_informative": (leaves["visual"], leaves["visual"] + leaves["non_visual"]),
+        }
+        corrected = correct(
+            judged.unlabelled, table, known=judged.known, empty=judged.empty, confidence=confidence
+        )._asdict()
+        result[policy] = {
+            "descriptions": parsed + judged.unparsed,
+            "empty": judged.empty,
+            "unparsed": judged.unparsed,
+            "shares": {
+                name: {
+                    "judged": _json(wilson(hits, n, confidence) if n else None),
+                    "corrected": _json(corrected[name]),
+                }
+                for name, (hits, n) in raw.items()
+            },
+        }
+    return result
+
+
+def _pairs(runs: Sequence[RunLabels]) -> list[tuple[Leaf, Leaf]]:
+    return [(row.truth, row.judged) for run in runs for row in run.labelled if row.truth and row.judged]
+
+
+def _effort(run: RunLabels, rater: str) -> JSON:
+    """Count a rater's distinct descriptions by the answer to the first question; `skipped` counts both questions."""
+    texts = {(row.class_name, row.text) for row in run.labelled}
+    given = Counter(
+        (asked.question, label.answer)
+        for asked, label in run.answers[rater].items()
+        if (asked.class_name, asked.text) in texts
+    )
+    return {
+        "yes": given["informative", "yes"],
+        "no": given["informative", "no"],
+        "skipped": given["informative", "skip"] + given["visual", "skip"],
+    }
+
+
+def _disagreements(run: RunLabels) -> list[JSON]:
+    """List the distinct descriptions that people and judge see differently."""
+    differing = {
+        (row.class_name, row.text): (row.truth, row.judged)
+        for row in run.labelled
+        if row.truth and row.judged and row.truth != row.judged
+    }
+    return [
+        {"class": class_name, "description": text, "people": truth, "judge": judged}
+        for (class_name, text), (truth, judged) in differing.items()
+    ]
+
+
+def _json(estimate: Estimate | None) -> JSON | None:
+    return None if estimate is None else estimate._asdict()

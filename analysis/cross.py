@@ -1,0 +1,219 @@
+"""`ex2 cross`: how well each VLM classifies with descriptions that were aligned to another (the paper's Table 6).
+
+What is computed stays beside the descriptions, in `seed-<n>/cross.json`; asking again loads no VLM.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from analysis.accuracy import LabeledText, Settings, accuracy
+from analysis.pooling import SeedResult
+from analysis.statistics import paired_accuracy
+from analysis.tables.comparisons import cross_tables
+from analysis.tables.grids import Rules
+from analysis.tables.runs import (
+    CROSS,
+    Run,
+    aligned_texts,
+    experiment_of,
+    find_runs,
+    read_runs,
+    stored_cross,
+    texts_digest,
+)
+from analysis.tables.terminal import print_table
+from analysis.zero_shot import unpack_correct
+from ex2.banks import load_vlm, test_embeddings
+from ex2.run_dir import JSON, write_json
+from reward.errors import UserError
+from reward.image_bank import ImageEmbeddings
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A VLM on a dataset's test images, as some run measured it.
+
+    Attributes:
+        run: The run whose recipe loads it.
+        runs: All runs on the same dataset that were measured with it; their descriptions are its own.
+    """
+
+    run: Run
+    runs: tuple[Run, ...]
+
+    @property
+    def accuracy(self) -> JSON:
+        """What the analysis recorded of it."""
+        return self.run.results[0].accuracy
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the VLM."""
+        return str(self.accuracy["vlm_fingerprint"])
+
+    @property
+    def images(self) -> str:
+        """Hash of which test images the templates get right: other images show here once analysed again."""
+        templates = self.accuracy["arms"]["templates"]
+        return texts_digest([(templates["n"], templates["correct_bits"])])
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Args:
+        options: `runs`.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: If no two runs share a dataset and differ in the VLM, or a VLM or dataset changed since its
+            analysis.
+    """
+    folders = find_runs(options.runs)
+    runs = read_runs(folders)
+    groups = [group for group in by_dataset(runs) if len({_fingerprint(run) for run in group}) > 1]
+    if not groups:
+        given = "; ".join(f"{run.recipe.name}: {_described(run)}" for run in runs)
+        raise UserError(
+            f"ex2 cross: needs two runs of different VLMs on the same dataset and split, given {given}. Analyse "
+            "another VLM on one of these datasets."
+        )
+    for group in groups:
+        for classifier in classifiers_of(group):
+            fill(classifier, group)
+    console = Console(highlight=False)
+    experiments = [experiment_of(run) for group in groups for run in group]
+    for table in cross_tables(experiments, Rules()):
+        print_table(table, console)
+    return 0
+
+
+def by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
+    """Group runs whose accuracies are of the same dataset, split and number of classes and images."""
+    groups: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        first = run.results[0].accuracy
+        groups.setdefault(tuple(first[key] for key in ("dataset", "split", "classes", "images")), []).append(run)
+    return list(groups.values())
+
+
+def classifiers_of(group: Sequence[Run]) -> list[Classifier]:
+    """Return each VLM of a group once."""
+    found: dict[str, list[Run]] = {}
+    for run in group:
+        found.setdefault(_fingerprint(run), []).append(run)
+    return [Classifier(runs[0], tuple(runs)) for runs in found.values()]
+
+
+def fill(classifier: Classifier, group: Sequence[Run]) -> None:
+    """Write a classifier's accuracy with the descriptions of every run and seed, computing only what is missing.
+
+    Args:
+        classifier: One VLM.
+        group: Runs on its dataset, its own included.
+
+    Raises:
+        UserError: If the VLM or the test images are not those of the analysis, or a class is not in the dataset.
+    """
+    images: ImageEmbeddings | None = None
+    settings = Settings(classifier.accuracy["confidence"], classifier.accuracy["samples"], classifier.accuracy["seed"])
+    vlm = None
+    for run in group:
+        for result in run.results:
+            texts = aligned_texts(result)
+            if not texts:
+                continue
+            path = run.directory.seed(result.seed).root / CROSS
+            row = own_row(classifier, result) if run in classifier.runs else stored_row(path, classifier, texts)
+            if row is None:
+                if vlm is None or images is None:
+                    vlm = load_vlm(classifier.run.recipe.vlm)
+                    images = _images(classifier, vlm.fingerprint(), test_embeddings(classifier.run.recipe, vlm))
+                _check_classes(result, run, images.class_names, classifier)
+                row = accuracy(vlm, images, {"aligned": texts}, settings)["arms"]["aligned"]
+            _store(path, texts, classifier, row, _against_own(classifier, run, result, row, settings))
+
+
+def own_row(classifier: Classifier, result: SeedResult) -> JSON | None:
+    """Return what the analysis measured of a VLM with descriptions aligned to it."""
+    row: JSON | None = result.accuracy["arms"].get("aligned")
+    return row if result.accuracy["vlm_fingerprint"] == classifier.fingerprint else None
+
+
+def stored_row(path: Path, classifier: Classifier, texts: Sequence[LabeledText]) -> JSON | None:
+    """Return a kept row of these descriptions, VLM and test images, or `None`."""
+    wanted = (classifier.fingerprint, classifier.images)
+    return next((row for row in stored_cross(path, texts) if (row["fingerprint"], row["images"]) == wanted), None)
+
+
+def _store(path: Path, texts: Sequence[LabeledText], classifier: Classifier, row: JSON, against: JSON | None) -> None:
+    content: JSON = {"descriptions": texts_digest(texts), "classifiers": stored_cross(path, texts)}
+    others = [kept for kept in content["classifiers"] if kept["fingerprint"] != classifier.fingerprint]
+    made = {
+        "vlm": classifier.accuracy["vlm"],
+        "fingerprint": classifier.fingerprint,
+        "images": classifier.images,
+        **{key: row[key] for key in ("accuracy", "low", "high", "n", "correct", "correct_bits", "fallback_classes")},
+        "against_own": against,
+    }
+    content["classifiers"] = [*others, made]
+    write_json(path, content)
+
+
+def _against_own(classifier: Classifier, run: Run, result: SeedResult, row: JSON, settings: Settings) -> JSON | None:
+    """Compare with the classifier's own descriptions of the same seed, on the same images; `None` for themselves."""
+    if run in classifier.runs:
+        return None
+    target = run.recipe.ppo.kl.target
+    ordered = sorted(classifier.runs, key=lambda own: own.recipe.ppo.kl.target != target)  # an equal target first
+    for own in ordered:
+        for other in own.results:
+            kept = other.accuracy["arms"].get("aligned")
+            if other.seed == result.seed and kept and kept["n"] == row["n"]:
+                first, second = (unpack_correct(part["correct_bits"], part["n"]) for part in (row, kept))
+                paired = paired_accuracy(
+                    first, second, confidence=settings.confidence, samples=settings.samples, seed=settings.seed
+                )
+                return {"run": own.recipe.name, "run_seed": other.seed, **paired._asdict()}
+    return None
+
+
+def _images(classifier: Classifier, fingerprint: str, images: ImageEmbeddings) -> ImageEmbeddings:
+    where = classifier.run.directory.root
+    problems = []
+    if fingerprint != classifier.fingerprint:
+        problems.append(f"{where}: VLM '{classifier.accuracy['vlm']}' is not the one that was analysed.")
+    if len(images.labels) != classifier.accuracy["images"]:
+        problems.append(
+            f"{where}: the test split has {len(images.labels)} images, {classifier.accuracy['images']} were analysed."
+        )
+    if problems:
+        raise UserError("\n".join([*problems, "Run `ex2 analyze RECIPE` again, then ex2 cross."]))
+    return images
+
+
+def _check_classes(result: SeedResult, run: Run, names: Sequence[str], classifier: Classifier) -> None:
+    for row in result.descriptions:
+        if not 0 <= row["label"] < len(names) or names[row["label"]] != row["class"]:
+            raise UserError(
+                f"{run.directory.root}: seed {result.seed}: class '{row['class']}' with label {row['label']} is not in "
+                f"the dataset of {classifier.run.directory.root}, whose classes are {', '.join(names[:5])}, …; give "
+                "runs on the same dataset."
+            )
+
+
+def _fingerprint(run: Run) -> str:
+    return str(run.results[0].accuracy["vlm_fingerprint"])
+
+
+def _described(run: Run) -> str:
+    first = run.results[0].accuracy
+    return f"{first['vlm']} on {first['dataset']}, split {first['split']}, {first['images']} images"

@@ -1,0 +1,171 @@
+"""`ex2 index`: one self-contained page over a folder of runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from analysis.tables.command import rules_of
+from analysis.tables.experiment import Experiment, by_row, datasets_of, improves, kl_off
+from analysis.tables.figures import LEGEND, kinds_of
+from analysis.tables.grids import NOT_ABOVE, Rules
+from analysis.tables.runs import Run, experiment_of, find_runs, read_run
+from analysis.tables.verdicts import Verdict, interval_note, verdicts
+from analysis.wording import count, listing, percent, percent_value, points, significance
+from ex2.run_dir import write_text
+from reward.errors import UserError
+
+PAGE = "index.html"
+
+MAIN = ("improvement", "spurious-responsible", "non_visual-responsible", "visual-responsible")
+"""Verdicts shown first; the others are one click away."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Args:
+        options: `folder` and the thresholds of `Rules`.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: If the folder holds no run that has been analysed.
+        EnvironmentFault: If the page cannot be written.
+    """
+    rules = rules_of(options)
+    runs, problems = [], []
+    for folder in find_runs([options.folder]):
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            problems.append(str(error))
+    if not runs:
+        raise UserError("\n".join([f"{options.folder}: no run to show.", *problems]))
+    path: Path = options.folder / PAGE
+    write_text(path, render_index(runs, rules, where=options.folder, problems=problems))
+    print(f"index: {len(runs)} runs in {path}" + (f"; left out: {len(problems)}" if problems else ""))
+    return 0
+
+
+def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Sequence[str]) -> str:
+    """Fill the template.
+
+    Args:
+        runs: At least one.
+        rules: Thresholds.
+        where: Folder of the page; links are relative to it.
+        problems: Why other runs are not on the page; shown there.
+
+    Returns:
+        The page as HTML, with its style inside.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # for every template, whatever its name: names of runs and datasets are on the page
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    experiments = [experiment_of(run) for run in runs]
+    links = {run.directory.root: _link(run.directory.report, where) for run in runs}
+    found = verdicts(experiments, rules)
+    first = [verdict for key in MAIN for verdict in found if verdict.key == key]
+    datasets = datasets_of(experiments)
+    return environment.get_template("index_template.html").render(
+        title=f"{len(runs)} experiments" if len(runs) > 1 else "1 experiment",
+        lead=_lead(experiments),
+        main_verdicts=[_sentence(verdict) for verdict in first],
+        more_verdicts=[_sentence(verdict) for verdict in found if verdict not in first],
+        datasets=datasets,
+        rows=[
+            (label, [_cell(placed.get(dataset), rules, links) for dataset in datasets])
+            for label, placed in by_row(experiments).items()
+        ],
+        legend=LEGEND,
+        runs=[_run(run, experiment, links) for run, experiment in zip(runs, experiments, strict=True)],
+        rules=rules,
+        confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
+        denominators=sorted({experiment.denominator for experiment in experiments}),
+        problems=problems,
+    )
+
+
+def _lead(experiments: Sequence[Experiment]) -> str:
+    vlms = list(dict.fromkeys(experiment.vlm for experiment in experiments))
+    datasets = list(datasets_of(experiments))
+    return (
+        f"{len(vlms)} {'VLM' if len(vlms) == 1 else 'VLMs'} ({listing(vlms)}) on {len(datasets)} "
+        f"{'dataset' if len(datasets) == 1 else 'datasets'} ({listing(datasets)}): which words does each one reward?"
+    )
+
+
+def _sentence(verdict: Verdict) -> dict[str, str]:
+    return {
+        "text": verdict.text,
+        "rule": verdict.rule,
+        "interval": interval_note(verdict),
+        "members": "; ".join(verdict.members),
+    }
+
+
+def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -> dict[str, Any] | None:
+    """Collect what a place of the grid shows; `None` where there is no run."""
+    if experiment is None:
+        return None
+    own, change = experiment.accuracies.get("aligned"), experiment.difference("aligned", "templates")
+    informative = experiment.share("informative")
+    total = experiment.total("all")
+    shown = rules.every_cell or improves(experiment)
+    parts = []
+    if total and shown and experiment.total("spurious") is not None:
+        parts = [(kind, size, round(100 * size / total, 3)) for kind, size in kinds_of(experiment).items()]
+    return {
+        "link": links.get(experiment.folder) if experiment.folder else "",
+        "name": experiment.name,
+        "accuracy": percent_value(own) if own else "no accuracy",
+        "interval": percent(own).partition("\u00a0[")[2].rstrip("]") if own else "",
+        "n": count(own, "images") if own else "",
+        "gain": points(change) if change else "",
+        "test": significance(change) if change else "",
+        "better": bool(improves(experiment) and change and change.significant),
+        "parts": parts,
+        "informative": f"{percent(informative)} informative, {count(informative)}" if informative and shown else "",
+        "empty": "" if shown else NOT_ABOVE,
+        "kl": _kl(experiment),
+        "kl_off": bool(kl_off(experiment, rules.kl_tolerance / 100)),
+    }
+
+
+def _kl(experiment: Experiment) -> str:
+    if experiment.kl is None:
+        return ""
+    target = f" of {experiment.kl_target:g}" if experiment.kl_target else ", no target"
+    return f"KL {experiment.kl.value:.1f}{target}"
+
+
+def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, Any]:
+    judge = run.results[0].breakdown["judge"]
+    return {
+        "name": experiment.name,
+        "link": links[run.directory.root],
+        "vlm": experiment.vlm,
+        "dataset": experiment.dataset,
+        "seeds": ", ".join(str(result.seed) for result in run.results),
+        "missing": ", ".join(map(str, run.missing)),
+        "judge": judge["name"],
+        "images": f"{run.results[0].accuracy['images']:,}",
+        "descriptions": f"{experiment.total('all') or 0:,}",
+    }
+
+
+def _link(report: Path, where: Path) -> str:
+    """Return a relative address of a report, or "" if it has not been written."""
+    return quote(Path(os.path.relpath(report, where)).as_posix()) if report.exists() else ""

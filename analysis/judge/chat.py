@@ -1,0 +1,286 @@
+"""Many conversations with one OpenAI-compatible server: limits, retries, the strictest JSON that the server has."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import openai
+
+from analysis.judge.base import Spent
+from analysis.judge.cost import estimate_tokens
+from analysis.judge.pace import Limits
+from analysis.judge.replies import Chat, Reply, read_reply, retry_after, server_words, short
+from reward.errors import EnvironmentFault, EX2Error, UserError
+
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_KEY = "OPENAI_API_KEY"
+
+FORMATS = ("json_schema", "json_object", "text")
+"""Ways to ask for JSON, the strictest first; a server that refuses one is asked in the next."""
+
+FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
+"""Seconds before the first further try, doubled for each one after it up to the longest."""
+LONGEST_RETRY_AFTER = 120.0
+"""Seconds; a server that asks for a longer pause is left alone until the user comes back."""
+
+_RETRIED = (408, 409, 429)
+
+
+OnReply = Callable[[Chat, Reply], Chat | None]
+"""Takes a reply; what it returns is asked next, before anything new."""
+
+
+class _Setback(NamedTuple):
+    """A try that may be repeated: what to tell if no further one is left, and the pause the server wants."""
+
+    fault: EX2Error
+    retry_after: float | None
+
+
+class _Exhausted(Exception):
+    def __init__(self, chat: Chat, fault: EX2Error) -> None:
+        super().__init__(str(fault))
+        self.chat, self.fault = chat, fault
+
+
+class ChatServer:
+    """A model behind a server; `OpenAIJudge` documents the settings.
+
+    Attributes:
+        shown_url: Without user name and password.
+        format: Index into `FORMATS`: nothing stricter is tried. It grows as the server refuses.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key_env: str | None = None,
+        *,
+        sampling: Mapping[str, Any],
+        extra_body: Mapping[str, Any] | None = None,
+        concurrency: int = 16,
+        max_retries: int = 5,
+        timeout: float = 60.0,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+    ) -> None:
+        self.base_url = (base_url or OPENAI_URL).rstrip("/")
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(
+                f"judge.base_url: '{base_url}' is no http(s) URL; give one such as http://localhost:8000/v1."
+            )
+        host = parts.netloc.rpartition("@")[2]  # a user name and password in the URL are never shown
+        self.shown_url = f"{parts.scheme}://{host}{parts.path}"
+        self.name = model if self.base_url == OPENAI_URL else f"{model} at {host}"
+        if api_key_env is None and self.base_url == OPENAI_URL:
+            api_key_env = OPENAI_KEY
+        self.model, self._key_name = model, api_key_env
+        self.sampling, self.extra_body = dict(sampling), dict(extra_body or {})
+        self.concurrency, self.max_retries, self.timeout = concurrency, max_retries, timeout
+        self._limits = Limits(requests_per_minute, tokens_per_minute)
+        self.format = 0
+        self.format_works = False  # a reply has come in it: from then on a refusal is about the conversation
+        self._replies = 0
+
+    @property
+    def api_key(self) -> str:
+        """The key; `none` for a server that needs none.
+
+        Raises:
+            UserError: If the key's environment variable is not set.
+        """
+        if self._key_name is None:
+            return "none"
+        key = os.environ.get(self._key_name)
+        if not key:
+            raise UserError(
+                f"judge: the environment variable {self._key_name} is not set; {self.shown_url} needs an API key: "
+                f"export {self._key_name}=…, or give judge.base_url of a server of your own."
+            )
+        return key
+
+    def body(self, chat: Chat, format_index: int | None = None) -> dict[str, Any]:
+        """Return the JSON of a request."""
+        name = FORMATS[self.format if format_index is None else format_index]
+        wanted: dict[str, Any] = {}
+        if name == "json_schema":
+            described = {"name": chat.schema_name, "strict": True, "schema": chat.schema}
+            wanted = {"response_format": {"type": name, "json_schema": described}}
+        elif name == "json_object":
+            wanted = {"response_format": {"type": name}}
+        sampling = {**self.sampling, **chat.sampling}
+        return {"model": self.model, "messages": chat.messages, **sampling, **wanted, **self.extra_body}
+
+    def estimate(self, chat: Chat) -> Spent:
+        """Estimate what one request takes: input as a guess, output as its upper bound (0 if there is none)."""
+        longest = {**self.sampling, **self.extra_body, **chat.sampling}
+        output = longest.get("max_tokens") or longest.get("max_completion_tokens") or 0
+        return Spent(1, estimate_tokens(chat.messages), int(output))
+
+    def ask_all(self, chats: Sequence[Chat], on_reply: OnReply) -> None:
+        """Hold all conversations, `concurrency` of them at once.
+
+        The first goes alone: it learns the format, and meets a dead server once. One that fails in all its tries while
+        others succeed is put at the end of the line.
+
+        Args:
+            chats: Any number.
+            on_reply: Called once for each conversation and each one it returned.
+
+        Raises:
+            UserError: If the server refuses the key, the model or the first request.
+            EnvironmentFault: If it cannot be reached or keeps failing; replies so far have been passed on.
+        """
+        if chats:
+            asyncio.run(self._ask_all(chats, on_reply))
+
+    async def _ask_all(self, chats: Sequence[Chat], on_reply: OnReply) -> None:
+        waiting = deque(chats)
+
+        async def work(client: openai.AsyncOpenAI, *, first: bool = False) -> None:
+            while waiting:
+                replies = self._replies
+                try:
+                    chat, reply = await self._ask(client, waiting.popleft())
+                except _Exhausted as exhausted:
+                    if self._replies == replies:  # nobody got an answer meanwhile
+                        raise exhausted.fault from exhausted
+                    waiting.append(exhausted.chat)
+                    continue
+                self._replies += 1
+                further = on_reply(chat, reply)
+                if further is not None:
+                    waiting.appendleft(further)
+                if first:
+                    return
+
+        # Retries are ours: each has to wait for its turn under the limits.
+        async with openai.AsyncOpenAI(
+            api_key=self.api_key, base_url=self.base_url, timeout=self.timeout, max_retries=0
+        ) as client:
+            await work(client, first=True)
+            workers = [asyncio.create_task(work(client)) for _ in range(min(self.concurrency, len(waiting)))]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _ask(self, client: openai.AsyncOpenAI, chat: Chat) -> tuple[Chat, Reply]:
+        """Ask until the server gives a readable reply."""
+        setback: _Setback | None = None
+        for attempt in range(self.max_retries + 1):
+            if setback is not None:
+                await asyncio.sleep(_delay(attempt, setback.retry_after))
+            estimated = self.estimate(chat)
+            await self._limits.wait(estimated.input_tokens + estimated.output_tokens)
+            chat = replace(chat, spent=chat.spent.plus(Spent(requests=1)))
+            got = await self._send(client, chat)
+            if isinstance(got, _Setback):
+                setback = got
+                if got.retry_after is not None and got.retry_after > LONGEST_RETRY_AFTER:
+                    break
+                continue
+            self._limits.correct(
+                estimated.input_tokens + estimated.output_tokens, got.spent.input_tokens + got.spent.output_tokens
+            )
+            return chat, got._replace(spent=chat.spent.plus(got.spent))
+        assert setback is not None
+        raise _Exhausted(chat, setback.fault)
+
+    async def _send(self, client: openai.AsyncOpenAI, chat: Chat) -> Reply | _Setback:
+        """Send one request in the strictest format that the server takes."""
+        refusal: openai.APIStatusError | None = None
+        for position in range(self.format, len(FORMATS)):
+            try:
+                async with asyncio.timeout(self.timeout):  # the client's own limit is per read: a trickle never ends
+                    response = await client.chat.completions.with_raw_response.create(
+                        model=self.model, messages=[], extra_body=self.body(chat, position)
+                    )
+                    body = response.text
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if error.code == "content_filter":
+                    return Reply(f"content filter: {server_words(error)}", refused=True, spent=Spent())
+                refusal = refusal or error
+                if self.format_works:
+                    return Reply(f"{error.status_code}: {server_words(error)}", refused=True, spent=Spent())
+            except (openai.APIError, TimeoutError) as error:
+                return self._setback(error)
+            else:
+                # Remembered only now: had every format been refused, the format would not be the reason.
+                self.format, self.format_works = max(self.format, position), True
+                reply = read_reply(body)
+                return reply or _Setback(
+                    EnvironmentFault(
+                        f"judge {self.shown_url}: the reply is no chat completion, after {self.max_retries + 1} tries: "
+                        f"'{short(body)}'; check judge.base_url, then run the same command again: answers so far are "
+                        "kept."
+                    ),
+                    None,
+                )
+        assert refusal is not None
+        raise self.refused(refusal.status_code, server_words(refusal)) from refusal
+
+    def refused(self, status: int, message: str) -> UserError:
+        """Return what a refusal of the request itself is told as."""
+        return UserError(
+            f"judge {self.shown_url}: refused the request for model '{self.model}' ({status}: {short(message)}); "
+            "check judge.model and the sampling settings."
+        )
+
+    def _setback(self, error: openai.APIError | TimeoutError) -> _Setback:
+        """Return a failure that may pass; raise one that will not."""
+        fault = self.fault(error)
+        if isinstance(error, openai.APIStatusError):
+            passes = error.status_code in _RETRIED or error.status_code >= 500
+            if not passes or error.code == "insufficient_quota":
+                raise fault from error
+            return _Setback(fault, retry_after(error.response.headers))
+        return _Setback(fault, None)
+
+    def fault(self, error: openai.APIError | TimeoutError) -> EX2Error:
+        """Return an error of the client as one line that says what to do."""
+        where = f"judge {self.shown_url}"
+        again = "then run the same command again: answers so far are kept."
+        if isinstance(error, openai.APITimeoutError | TimeoutError):
+            return EnvironmentFault(
+                f"{where}: no answer within {self.timeout:g} s, {self.max_retries + 1} tries; raise judge.timeout or "
+                f"lower judge.concurrency, {again}"
+            )
+        if isinstance(error, openai.APIConnectionError):
+            cause = short(str(error.__cause__ or error.message))
+            return EnvironmentFault(
+                f"{where}: cannot be reached ({cause}), {self.max_retries + 1} tries; start the server or correct "
+                f"judge.base_url, {again}"
+            )
+        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            return UserError(
+                f"{where}: the API key was refused ({short(server_words(error))}); check judge.api_key_env."
+            )
+        if isinstance(error, openai.NotFoundError):
+            return UserError(
+                f"{where}: not found: model '{self.model}' or the path ({short(server_words(error))}); check "
+                "judge.model, and that judge.base_url ends in /v1."
+            )
+        if error.code == "insufficient_quota":
+            return EnvironmentFault(f"{where}: the quota is used up ({short(server_words(error))}); top it up, {again}")
+        return EnvironmentFault(
+            f"{where}: keeps failing ({short(server_words(error))}), up to {self.max_retries + 1} tries; wait or lower "
+            f"judge.concurrency, {again}"
+        )
+
+
+def _delay(attempt: int, wanted: float | None) -> float:
+    """Return the seconds to wait before a further try; the random part keeps many from returning at once."""
+    backoff = min(FIRST_DELAY * 2.0 ** (attempt - 1), LONGEST_DELAY)
+    return backoff * random.uniform(0.5, 1.0) if wanted is None else wanted + min(wanted, backoff) * random.random() / 4

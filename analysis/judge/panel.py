@@ -1,0 +1,204 @@
+"""Several judges at once: every judge is asked everything, and the majority decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.judge.base import (
+    Answer,
+    Estimate,
+    Estimates,
+    Judge,
+    JudgeRequest,
+    OnAnswer,
+    Spent,
+    Unparsed,
+    Verdict,
+    answer_word,
+)
+from analysis.judge.table import JUDGES, build_judge
+from ex2.run_dir import write_jsonl
+from reward.components import check_component
+from reward.errors import EX2Error, UserError
+
+DISAGREEMENTS = "disagreements.jsonl"
+CHUNK = 512
+"""Questions that all judges answer before the next ones are asked: so many are lost at most by a kill."""
+
+
+class PanelJudge:
+    """Asks several judges; the answer is yes (no) if more than half of all judges say yes (no), else unparsed.
+
+    `raw` of an answer is JSON: one object per judge, in order, with `judge`, `verdict` and `raw`.
+
+    Args:
+        judges: Two or more, each with `name` and its settings as under `judge` of a recipe.
+
+    Raises:
+        UserError: If one of them cannot be built; every problem at once.
+    """
+
+    def __init__(self, judges: list[dict[str, Any]]) -> None:
+        problems = self.setting_problems({"judges": judges}, "judge")
+        if problems:
+            raise UserError("\n".join(problems))
+        self.judges: list[Judge] = [
+            build_judge(given["name"], _settings(given), f"judge.judges[{place}]") for place, given in enumerate(judges)
+        ]
+        self.names = distinct([judge.name for judge in self.judges])
+        self.name = f"majority of {', '.join(self.names)}"
+        self.exact = all(judge.exact for judge in self.judges)
+        versions = dict.fromkeys(str(getattr(judge, "rubric_version", "")) for judge in self.judges)
+        self.rubric_version = " and ".join(version for version in versions if version)
+
+    @staticmethod
+    def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
+        """List what is wrong with the judges' settings; arguments as `reward.components.settings_problems`."""
+        judges = settings.get("judges", [])
+        problems = [] if len(judges) > 1 else [f"{where}.judges: given {len(judges)}; a panel needs at least 2."]
+        for place, given in enumerate(judges):
+            here = f"{where}.judges[{place}]"
+            if not isinstance(given.get("name"), str):
+                problems.append(f"{here}: 'name' is missing; available: {', '.join(sorted(JUDGES))}.")
+                continue
+            if given["name"] == "panel" or given.get("mode") == "batch":
+                problems.append(f"{here}: a panel takes no panel and no mode: batch; give these runs of their own.")
+                continue
+            try:
+                problems += check_component(given["name"], _settings(given), JUDGES, here)
+            except EX2Error as error:
+                problems += str(error).splitlines()
+        return problems
+
+    def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
+        """Answer every request once all judges have; errors as of the judges."""
+        for start in range(0, len(requests), CHUNK):
+            chunk = requests[start : start + CHUNK]
+            given: dict[JudgeRequest, list[Answer]] = {request: [] for request in chunk}
+            for judge in self.judges:
+                judge.answer(chunk, lambda request, answer, given=given: given[request].append(answer))  # type: ignore[misc]
+            for request, answers in given.items():
+                on_answer(request, majority(self.names, answers))
+
+    def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
+        """Add up the judges' estimates; those that cost nothing are left out."""
+        parts = [judge.estimate(requests) for judge in self.judges if isinstance(judge, Estimates)]
+        spent = Spent()
+        for part in parts:
+            spent = spent.plus(part.spent)
+        costs = [part.cost for part in parts]
+        total = sum(cost for cost in costs if cost is not None) if None not in costs else None
+        return Estimate(sum(part.cached for part in parts), spent, total)
+
+    def cost(self, spent: Spent) -> float | None:
+        """Return the price of what was spent, if all judges that cost something have the same prices; else None."""
+        prices = {judge.cost(spent) for judge in self.judges if isinstance(judge, Estimates)}
+        return prices.pop() if len(prices) == 1 else None
+
+
+def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
+    """Combine the answers of all judges to one question.
+
+    Args:
+        names: Of the judges.
+        answers: One of each, in the same order.
+
+    Returns:
+        The answer of more than half of them, unparsed ones included in the count; otherwise `Unparsed`.
+    """
+    votes = [
+        {"judge": name, "verdict": answer_word(answer), "raw": answer.raw}
+        for name, answer in zip(names, answers, strict=True)
+    ]
+    raw = json.dumps(votes, ensure_ascii=False)
+    spent: Spent | None = None
+    for answer in answers:
+        if answer.spent is not None:
+            spent = (spent or Spent()).plus(answer.spent)
+    for meaning in (True, False):
+        if 2 * sum(isinstance(answer, Verdict) and answer.answer is meaning for answer in answers) > len(answers):
+            return Verdict(meaning, raw, spent)
+    return Unparsed(raw, spent)
+
+
+def votes_of(raw: str) -> list[dict[str, str]] | None:
+    """Return every judge's vote from a panel's `raw`, with `judge`, `verdict` and `raw`; None if it is no panel's."""
+    try:
+        votes = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    keys = {"judge", "verdict", "raw"}
+    panel = isinstance(votes, list) and len(votes) > 1 and all(isinstance(v, dict) and v.keys() == keys for v in votes)
+    return votes if panel else None
+
+
+def disagreements(answers: Iterable[tuple[JudgeRequest, Answer]]) -> Iterator[dict[str, Any]]:
+    """List the questions on which a panel's judges were not of one mind.
+
+    Args:
+        answers: Of any judge; those of no panel are passed over.
+
+    Yields:
+        `question`, `class`, `description`, the panel's `verdict` and all `votes`.
+    """
+    for request, answer in answers:
+        votes = votes_of(answer.raw)
+        if votes is not None and len({vote["verdict"] for vote in votes}) > 1:
+            yield {
+                "question": request.question,
+                "class": request.class_name,
+                "description": request.description,
+                "verdict": answer_word(answer),
+                "votes": votes,
+            }
+
+
+def write_disagreements(answers: Iterable[tuple[JudgeRequest, Answer]], folder: Path) -> None:
+    """Write `disagreements.jsonl` of a panel; an earlier one is removed if there is nothing to tell."""
+    rows, path = list(disagreements(answers)), folder / DISAGREEMENTS
+    if rows:
+        write_jsonl(path, rows)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def panel_summary(answers: Iterable[tuple[JudgeRequest, Answer]]) -> dict[str, Any] | None:
+    """Count how often a panel's judges agree.
+
+    Args:
+        answers: Of a panel; those of other judges are passed over.
+
+    Returns:
+        By question: how many were `asked`, `unanimous` (unparsed counts as an opinion of its own) and left `undecided`,
+        and for each of the `judges` its number of votes for yes, no and unparsed. None if no panel was asked.
+    """
+    result: dict[str, Any] = {}
+    for request, answer in answers:
+        votes = votes_of(answer.raw)
+        if votes is None:
+            continue
+        counted = result.setdefault(request.question, {"asked": 0, "unanimous": 0, "undecided": 0, "judges": {}})
+        counted["asked"] += 1
+        counted["unanimous"] += len({vote["verdict"] for vote in votes}) == 1
+        counted["undecided"] += isinstance(answer, Unparsed)
+        for vote in votes:
+            of_judge = counted["judges"].setdefault(vote["judge"], {"yes": 0, "no": 0, "unparsed": 0})
+            of_judge[vote["verdict"]] += 1
+    return result or None
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Number names that occur more than once: a, a → a (1), a (2)."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(f"{name} ({seen[name]})" if names.count(name) > 1 else name)
+    return result
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key != "name"}

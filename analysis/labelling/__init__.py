@@ -1,0 +1,1 @@
+"""Labelling by people: the sample, their answers, and the page on which they give them."""

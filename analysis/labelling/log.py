@@ -1,0 +1,122 @@
+"""What people answered: one log per rater, `labels/<rater>.jsonl`, appended after each answer.
+
+Nothing is overwritten: an answer taken back is a further row, `withdrawn`, and the last row on a question counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from analysis.judge.base import Question
+from ex2.run_dir import JSON, append_jsonl, read_jsonl
+from reward.errors import UserError
+
+Given = Literal["yes", "no", "skip"]
+"""skip: the rater cannot tell, or does not want to now."""
+
+RATER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+"""Names of raters: they are names of files too."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question about one description."""
+
+    question: Question
+    class_name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """A row of a log.
+
+    Attributes:
+        asked: The question.
+        answer: `None` takes the answer before it back.
+        rubric: Version of the wording.
+        time: ISO 8601 in UTC with microseconds: sorts as text.
+    """
+
+    asked: Asked
+    answer: Given | None
+    rubric: str
+    time: str
+
+
+def label_path(run: Path, rater: str) -> Path:
+    """Return the log of one rater in a run.
+
+    Raises:
+        UserError: If the name is none.
+    """
+    if not RATER.fullmatch(rater) or rater == "sample":
+        raise UserError(
+            f"--rater: {rater!r} is no name of a rater: it takes up to 40 letters, digits, dots, dashes and "
+            "underscores, begins with a letter or digit, and is not 'sample'; example: --rater anna."
+        )
+    return run / "labels" / f"{rater}.jsonl"
+
+
+def raters_of(run: Path) -> list[str]:
+    """Return who has labelled in a run, by name."""
+    return sorted(path.stem for path in (run / "labels").glob("*.jsonl"))
+
+
+def now() -> str:
+    """Return the time as labels carry it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def append_label(path: Path, rater: str, label: Label) -> None:
+    """Append a row; it is on the disk when this returns.
+
+    Raises:
+        EnvironmentFault: If it cannot be written.
+    """
+    row: JSON = {
+        "question": label.asked.question,
+        "class": label.asked.class_name,
+        "description": label.asked.text,
+        "answer": label.answer or "withdrawn",
+        "rater": rater,
+        "rubric": label.rubric,
+        "time": label.time,
+    }
+    append_jsonl(path, [row])
+
+
+def read_labels(path: Path) -> list[Label]:
+    """Read a log; a torn last line is dropped, a missing file is empty.
+
+    Raises:
+        UserError: If a line is no label.
+    """
+    labels = []
+    for number, row in enumerate(read_jsonl(path), start=1):
+        try:
+            question, answer = row["question"], row["answer"]
+            if question not in get_args(Question) or answer not in (*get_args(Given), "withdrawn"):
+                raise KeyError(f"{question}: {answer}")
+            asked = Asked(question, row["class"], row["description"])
+            labels.append(Label(asked, None if answer == "withdrawn" else answer, row["rubric"], row["time"]))
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{path}: line {number}: no label ({error}); delete the line, or move the file away and label again."
+            ) from error
+    return labels
+
+
+def standing(labels: Iterable[Label]) -> dict[Asked, Label]:
+    """Return the answers that stand, the latest last; of several on a question the latest counts."""
+    result: dict[Asked, Label] = {}
+    for label in sorted(labels, key=lambda label: label.time):
+        result.pop(label.asked, None)
+        if label.answer is not None:
+            result[label.asked] = label
+    return result

@@ -1,0 +1,189 @@
+"""Which descriptions of a run people label: `labels/sample.json`.
+
+A simple random sample without replacement of the non-empty descriptions of all seeds and both policies, drawn as the
+start of one random order. So every description has the same chance, and agreement, κ and the judge's error rates are
+plain counts with the usual intervals; strata by verdict would need weights in each of them, and would tell the labeller
+what the judge said. A larger sample extends a smaller one, and whoever stops early has labelled a random sample too:
+people get the descriptions in that order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.judging import is_empty
+from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_json
+from reward.errors import UserError
+
+DESIGN = "simple random sample without replacement of the non-empty descriptions of all seeds and both policies"
+_SEED_FOLDER = re.compile(r"seed-(\d+)")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One description of a run.
+
+    Attributes:
+        seed: Of the run.
+        line: In that seed's `descriptions.jsonl`, from 1.
+        class_name: Its class.
+        text: The description.
+    """
+
+    seed: int
+    line: int
+    class_name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample of a run's descriptions.
+
+    Attributes:
+        seed: Of the drawing.
+        population: Descriptions it was drawn from.
+        frame: Hash of those.
+        items: In random order. A text that was generated twice may occur twice: shares count it twice too.
+    """
+
+    seed: int
+    population: int
+    frame: str
+    items: tuple[Drawn, ...]
+
+    @property
+    def inclusion_probability(self) -> float:
+        """Chance of each description to be in the sample."""
+        return len(self.items) / self.population
+
+
+def sample_path(run: Path) -> Path:
+    """Return where a run's sample is kept."""
+    return run / "labels" / "sample.json"
+
+
+def seeds_of(run: Path) -> list[int]:
+    """Return the seeds of a run that have been described, in order.
+
+    Raises:
+        UserError: If the folder is no run, or nothing has been described.
+    """
+    if not run.is_dir():
+        raise UserError(f"{run}: no folder; give run folders, such as runs/demo-visual.")
+    numbers = sorted(int(match[1]) for path in run.iterdir() if (match := _SEED_FOLDER.fullmatch(path.name)))
+    described = [number for number in numbers if RunDirectory(run).seed(number).descriptions.exists()]
+    if not described:
+        raise UserError(
+            f"{run}: no seed-<n>/descriptions.jsonl in it; give run folders, such as runs/demo-visual, and run "
+            "`ex2 describe RECIPE` first."
+        )
+    return described
+
+
+def read_frame(run: Path) -> list[Drawn]:
+    """Return every description that can be drawn, in the order of seeds and lines.
+
+    Raises:
+        UserError: If the folder is no run, a file cannot be read, or every description is empty.
+    """
+    frame = []
+    for seed in seeds_of(run):
+        path = RunDirectory(run).seed(seed).descriptions
+        for number, row in enumerate(read_jsonl(path), start=1):
+            if not isinstance(row.get("class"), str) or not isinstance(row.get("text"), str):
+                raise UserError(f"{path}: line {number}: lacks class or text; delete the file and describe again.")
+            if not is_empty(row["text"]):
+                frame.append(Drawn(seed, number, row["class"], row["text"]))
+    if not frame:
+        raise UserError(f"{run}: every description is empty: nothing to label.")
+    return frame
+
+
+def draw(frame: Sequence[Drawn], n: int, seed: int) -> Sample:
+    """Draw a sample; a larger one with the same seed begins with a smaller one.
+
+    Args:
+        frame: What to draw from.
+        n: How many; all of them if there are fewer.
+        seed: Of the drawing.
+    """
+    order = np.random.default_rng(seed).permutation(len(frame))[:n]
+    return Sample(seed, len(frame), _digest(frame), tuple(frame[index] for index in order))
+
+
+def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
+    """Return a run's sample: the one kept there, extended if it is smaller, else a new one, which is kept.
+
+    Args:
+        run: The run's folder.
+        n: Least size wanted.
+        seed: Of the drawing; default: that of the sample kept, or 0.
+
+    Raises:
+        UserError: If the sample kept was drawn with another seed or from other descriptions.
+        EnvironmentFault: If the sample cannot be written.
+    """
+    path, frame = sample_path(run), read_frame(run)
+    kept = read_sample(run, frame) if path.exists() else None
+    if kept and seed is not None and seed != kept.seed:
+        raise UserError(
+            f"--seed: {seed}, but {path} was drawn with seed {kept.seed}; leave --seed out, or delete the file to draw "
+            "anew (labels of texts that are drawn again are kept)."
+        )
+    if kept and len(kept.items) >= min(n, kept.population):
+        return kept
+    sample = draw(frame, n, kept.seed if kept else seed or 0)
+    write_json(path, _to_json(sample))
+    return sample
+
+
+def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
+    """Read a run's sample.
+
+    Args:
+        run: The run's folder.
+        frame: Its descriptions, if they have been read.
+
+    Raises:
+        UserError: If there is none, it cannot be read, or the run's descriptions have changed since it was drawn.
+    """
+    path = sample_path(run)
+    if not path.exists():
+        raise UserError(f"{path}: not found: nobody has labelled this run; run `ex2 label {run}` first.")
+    content: JSON = read_json(path)
+    try:
+        items = tuple(Drawn(row["seed"], row["line"], row["class"], row["text"]) for row in content["items"])
+        sample = Sample(content["seed"], content["population"], content["frame"], items)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: no sample ({error}); delete it and run `ex2 label {run}` again.") from error
+    if sample.frame != _digest(read_frame(run) if frame is None else frame):
+        raise UserError(
+            f"{path}: was drawn from other descriptions than {run} holds now; delete it and run `ex2 label {run}` "
+            "again (labels of texts that are drawn again are kept)."
+        )
+    return sample
+
+
+def _to_json(sample: Sample) -> JSON:
+    return {
+        "design": DESIGN,
+        "seed": sample.seed,
+        "n": len(sample.items),
+        "population": sample.population,
+        "inclusion_probability": sample.inclusion_probability,
+        "frame": sample.frame,
+        "items": [{"seed": i.seed, "line": i.line, "class": i.class_name, "text": i.text} for i in sample.items],
+    }
+
+
+def _digest(frame: Sequence[Drawn]) -> str:
+    lines = "".join(json.dumps(list(asdict(item).values())) + "\n" for item in frame)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]

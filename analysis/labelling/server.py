@@ -1,0 +1,234 @@
+"""`ex2 label`: a page on this machine where a person answers the judge's questions.
+
+Only who has the address can use it: it holds a random token. The page loads nothing from elsewhere, and is sent no
+verdict, policy, reward, run or seed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import json
+import secrets
+import socket
+import socketserver
+import threading
+from argparse import Namespace
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, get_args
+
+from rich.console import Console
+
+from analysis.judge.rubric import load_rubric
+from analysis.labelling.log import Given
+from analysis.labelling.sample import open_sample
+from analysis.labelling.session import Session, Stale
+from analysis.tables.runs import find_runs
+from ex2.run_dir import JSON
+from reward.errors import EX2Error, UserError
+
+LARGEST = 4096
+"""Bytes of a request's body: an answer takes about 100."""
+
+_FILES = {
+    "": ("page.html", "text/html; charset=utf-8"),
+    "page.css": ("page.css", "text/css; charset=utf-8"),
+    "page.js": ("page.js", "text/javascript; charset=utf-8"),
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def main(options: Namespace) -> int:
+    """Serve the page until the user ends it.
+
+    Args:
+        options: `runs`, `n`, `seed`, `rater`, `rubric`, `host`, `port` and `open`.
+
+    Returns:
+        0; every answer has been saved when it was given.
+
+    Raises:
+        UserError: If a run, the rater's name, the rubric or the address cannot be used.
+        EnvironmentFault: If the sample cannot be written.
+    """
+    session = open_session(options)
+    server = LabelServer(session, options.host, options.port)
+    state, console = session.state(), Console(highlight=False, soft_wrap=True)
+    console.print(f"{state['done']} of {state['total']} descriptions labelled by {state['rater']}.", markup=False)
+    console.print(f"Open {server.url} and answer with y, n, s (skip) and u (undo). Ctrl-C ends; all is saved.")
+    if server.is_public:
+        console.print(f"Anyone who reaches {options.host} and has this address can answer, and it is not encrypted.")
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(server.url)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        console.print()
+    finally:
+        server.server_close()
+    state = session.state()
+    left = state["total"] - state["done"] - state["skipped"]
+    console.print(
+        f"{state['done']} labelled, {state['skipped']} skipped, {left} left: "
+        + ("the same command continues." if left else f"see `ex2 agreement {' '.join(map(str, options.runs))}`."),
+        markup=False,
+    )
+    return 0
+
+
+def open_session(options: Namespace) -> Session:
+    """Open the samples of all runs.
+
+    Args:
+        options: As of `main`.
+
+    Raises:
+        UserError: If anything cannot be used; every run's problem at once.
+    """
+    problems = [] if options.n > 0 else [f"--n: {options.n} is no number of descriptions; give 1 or more."]
+    samples = {}
+    folders: list[Path] = []
+    try:
+        folders = find_runs(options.runs)
+    except UserError as error:
+        problems.append(str(error))
+    for run in folders if not problems else ():  # a sample is not drawn for a command that fails
+        try:
+            samples[run] = open_sample(run, options.n, options.seed)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return Session(samples, options.rater, load_rubric(options.rubric))
+
+
+class LabelServer(ThreadingHTTPServer):
+    """Serves one session; requests are handled one at a time."""
+
+    daemon_threads = True
+    block_on_close = False  # a browser may hold a connection open that it has not used: ending must not wait for it
+
+    def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Bind.
+
+        Args:
+            session: What is asked.
+            host: Address to listen on.
+            port: 0 takes a free one.
+
+        Raises:
+            UserError: If the address cannot be used.
+        """
+        self.session, self.lock = session, threading.Lock()
+        self.token = secrets.token_urlsafe(24)
+        try:
+            super().__init__((host, port), Handler)
+        except (OSError, OverflowError) as error:
+            where = "--host" if isinstance(error, socket.gaierror) or _errno(error) == errno.EADDRNOTAVAIL else "--port"
+            advice = "give an address of this machine" if where == "--host" else "leave --port out to take a free one"
+            raise UserError(f"{where}: cannot listen on {host} port {port} ({error}); {advice}.") from error
+        self.is_public = not str(self.server_address[0]).startswith("127.")
+
+    @property
+    def url(self) -> str:
+        """Address of the page, with the token."""
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}/{self.token}/"
+
+    def server_bind(self) -> None:
+        """Bind without looking this machine's name up, as `http.server` would: that can take seconds offline."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request and closes its connection, so that none outlives the server."""
+
+    server_version, sys_version = "ex2", ""
+    server: LabelServer
+    timeout = 60
+
+    def do_GET(self) -> None:
+        """Send the page, its style and script, or the state."""
+        name = self._name()
+        if name == "state":
+            self._do(lambda: None)
+        elif name in _FILES:
+            file, kind = _FILES[name]
+            self._send(HTTPStatus.OK, Path(__file__).with_name(file).read_bytes(), kind)
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND)
+
+    def do_POST(self) -> None:
+        """Save an answer, take one back, or ask skipped questions again; the reply is the new state."""
+        session = self.server.session
+        actions: dict[str | None, Callable[[JSON], None]] = {
+            "answer": lambda body: session.answer(body["key"], body["question"], body["answer"]),
+            "undo": lambda body: session.undo(),
+            "reopen": lambda body: session.reopen(),
+        }
+        action = actions.get(self._name())
+        if action is None:
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        # A form of another site can send no JSON without the browser asking us first.
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > LARGEST or self.headers.get_content_type() != "application/json":
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        try:
+            body = json.loads(self.rfile.read(int(length)))
+        except ValueError:
+            body = None
+        expected = {"key", "question", "answer"} if self._name() == "answer" else set()
+        if not isinstance(body, dict) or set(body) != expected or body.get("answer", "yes") not in get_args(Given):
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        self._do(lambda: action(body))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing: the terminal shows the address."""
+
+    def _name(self) -> str | None:
+        """Return what stands after the token; `None` without the right one."""
+        _, _, rest = self.path.partition("/")
+        token, slash, name = rest.partition("/")
+        right = hmac.compare_digest(token.encode(), self.server.token.encode())
+        return name if right and slash else None
+
+    def _do(self, action: Callable[[], None]) -> None:
+        status = HTTPStatus.OK
+        try:
+            with self.server.lock:
+                try:
+                    action()
+                except Stale:
+                    status = HTTPStatus.CONFLICT  # the state tells what is asked
+                state = self.server.session.state()
+        except EX2Error as error:
+            status, state = HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": str(error)}
+        self._send(status, json.dumps(state).encode(), "application/json")
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._send(status, b"", "text/plain; charset=utf-8")
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in {**_HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _errno(error: BaseException) -> int | None:
+    return getattr(error, "errno", None)

@@ -1,0 +1,194 @@
+"""One rater's way through the samples of several runs: what is asked next, and what an answer does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from analysis.judge.base import JudgeRequest, Question
+from analysis.judge.rubric import Rubric, one_line
+from analysis.labelling.log import Asked, Given, Label, append_label, label_path, now, read_labels, standing
+from analysis.labelling.sample import Drawn, Sample
+from ex2.run_dir import JSON
+
+_PLACE = "PLACEOFTHEDESCRIPTION"
+"""Stands for the description while the wording around it is cut out; no rubric has this word."""
+
+
+Stage = Literal["informative", "visual", "done", "skipped"]
+"""Of a description: the question that is open, or how it ended."""
+
+
+class Stale(Exception):
+    """An answer to a question that is no longer the one asked: sent twice, or from an older page."""
+
+
+class Description(NamedTuple):
+    """What is asked about: a text that occurs several times, or in several runs, is asked about once."""
+
+    class_name: str
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Name on the page: a hash, which says nothing about run or policy."""
+        return hashlib.sha256(json.dumps(list(self)).encode()).hexdigest()[:16]
+
+
+class Session:
+    """Asks one rater, in a random order that mixes the runs; every answer is saved before the next question.
+
+    The logs are read anew each time, so that nothing but them holds answers: a session can end at any instant.
+    """
+
+    def __init__(self, samples: Mapping[Path, Sample], rater: str, rubric: Rubric) -> None:
+        """Prepare.
+
+        Args:
+            samples: By run folder.
+            rater: Whose answers these are.
+            rubric: Wording of the questions; answers to another wording are asked anew.
+
+        Raises:
+            UserError: If the rater's name is none, or a log cannot be read.
+        """
+        self.rater, self.rubric = rater, rubric
+        self._logs = {run: label_path(run, rater) for run in samples}
+        self._homes: dict[Description, list[Path]] = {}
+        for run, drawn in _mixed(samples):
+            homes = self._homes.setdefault(Description(drawn.class_name, drawn.text), [])
+            if run not in homes:
+                homes.append(run)
+        self._mend()
+
+    def state(self) -> JSON:
+        """Return what the page shows.
+
+        Returns:
+            `rater`, `total`, `done` and `skipped` descriptions, `can_undo`, and `ask`: the next question with its
+            wording and the description, or `None` at the end.
+        """
+        given = self._standing()
+        stages = {description: _stage(description, given) for description in self._homes}
+        ask = next(((d, stage) for d, stage in stages.items() if stage in ("informative", "visual")), None)
+        return {
+            "rater": self.rater,
+            "total": len(stages),
+            "done": sum(stage == "done" for stage in stages.values()),
+            "skipped": sum(stage == "skipped" for stage in stages.values()),
+            "can_undo": bool(given),
+            "ask": self._wording(ask[0], ask[1]) if ask and ask[1] not in ("done", "skipped") else None,
+        }
+
+    def answer(self, key: str, question: str, answer: Given) -> None:
+        """Save an answer.
+
+        Args:
+            key: Of the description, from `state`.
+            question: That `state` asked.
+            answer: The rater's.
+
+        Raises:
+            Stale: If this is not what is asked; nothing is saved.
+            EnvironmentFault: If it cannot be saved.
+        """
+        given = self._standing()
+        for description in self._homes:
+            stage = _stage(description, given)
+            if stage == "informative" or stage == "visual":
+                if (description.key, stage) != (key, question):
+                    break
+                self._save(Asked(stage, *description), answer)
+                return
+        raise Stale
+
+    def undo(self) -> None:
+        """Take the latest answer back; without one nothing happens.
+
+        Raises:
+            EnvironmentFault: If that cannot be saved.
+        """
+        given = self._standing()
+        if given:
+            self._save(next(reversed(given)), None)
+
+    def reopen(self) -> None:
+        """Ask the skipped questions again.
+
+        Raises:
+            EnvironmentFault: If that cannot be saved.
+        """
+        for asked, label in self._standing().items():
+            if label.answer == "skip":
+                self._save(asked, None)
+
+    def _standing(self) -> dict[Asked, Label]:
+        labels = [label for log in self._logs.values() for label in read_labels(log)]
+        return {
+            asked: label
+            for asked, label in standing(labels).items()
+            if label.rubric == self.rubric.version and Description(asked.class_name, asked.text) in self._homes
+        }
+
+    def _save(self, asked: Asked, answer: Given | None) -> None:
+        label = Label(asked, answer, self.rubric.version, now())
+        for run in self._homes[Description(asked.class_name, asked.text)]:
+            append_label(self._logs[run], self.rater, label)
+
+    def _mend(self) -> None:
+        """Give each run the answers on its texts that another has: they were labelled there, or a kill came between."""
+        given = self._standing()
+        own = {run: standing(read_labels(log)) for run, log in self._logs.items()}
+        for description, homes in self._homes.items():
+            questions: tuple[Question, Question] = ("informative", "visual")
+            for asked in (Asked(question, *description) for question in questions):
+                for run in homes:
+                    mine, latest = own[run].get(asked), given.get(asked)
+                    if latest and mine != latest:
+                        append_label(self._logs[run], self.rater, latest)
+                    elif mine and not latest and mine.rubric == self.rubric.version:
+                        append_label(self._logs[run], self.rater, Label(asked, None, mine.rubric, now()))
+
+    def _wording(self, description: Description, question: Question) -> JSON:
+        messages = self.rubric.messages(JudgeRequest(question, description.class_name, _PLACE))
+        before, _, after = messages[-1]["content"].partition(_PLACE)
+        return {
+            "key": description.key,
+            "question": question,
+            "class": description.class_name,
+            "before": before.strip(),
+            "description": one_line(description.text),
+            "after": after.strip(),
+            "example": [messages[1]["content"], messages[2]["content"]],
+        }
+
+
+def _stage(description: Description, given: Mapping[Asked, Label]) -> Stage:
+    """Return how far the labelling of a description is."""
+    first = given.get(Asked("informative", *description))
+    if first is None:
+        return "informative"
+    if first.answer != "yes":
+        return "skipped" if first.answer == "skip" else "done"
+    second = given.get(Asked("visual", *description))
+    if second is None:
+        return "visual"
+    return "skipped" if second.answer == "skip" else "done"
+
+
+def _mixed(samples: Mapping[Path, Sample]) -> Iterator[tuple[Path, Drawn]]:
+    """Take one description of each run in turn, the runs in a new random order each time.
+
+    Whoever stops early has labelled the start of every run's random order, and cannot tell the runs apart.
+    """
+    order: Sequence[Path] = sorted(samples)
+    shuffle = random.Random(0)
+    for position in range(max((len(sample.items) for sample in samples.values()), default=0)):
+        for run in shuffle.sample(order, len(order)):
+            items = samples[run].items
+            if position < len(items):
+                yield run, items[position]

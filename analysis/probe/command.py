@@ -1,0 +1,250 @@
+"""`ex2 probe`: mine phrases on one half of the classes, test them as templates on the other, on several VLMs."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from analysis.accuracy import Settings
+from analysis.probe.mining import Named, Phrase, different, mine
+from analysis.probe.templates import PLAIN, TemplateFile, from_phrase, read_templates
+from analysis.probe.terminal import show
+from analysis.probe.testing import Halves, holm, measure, restrict, split_classes
+from analysis.tables.runs import find_runs
+from ex2.banks import load_dataset, load_vlm, test_embeddings
+from ex2.recipe import Component, Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run_dir import JSON, RunDirectory, read_jsonl, write_json, write_text
+from reward.errors import UserError
+from reward.presets import shown_name, vlm_problems
+
+RESULT = "probe.json"
+TABLE = "probe.csv"
+TOLD_PHRASES = 200
+"""Mined phrases of a run that the result keeps."""
+LEAST_CLASSES = 4
+
+
+class Run(NamedTuple):
+    """A run whose descriptions are mined."""
+
+    recipe: Recipe
+    rows: list[JSON]
+
+
+@dataclass
+class Hypothesis:
+    """A template under test and where it comes from."""
+
+    template: str
+    phrase: str | None = None
+    runs: list[str] = field(default_factory=list)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Args:
+        options: `runs`, `templates`, `vlms`, `top`, `seed` and `out` of the command line.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: For a path that is no run, a run without descriptions of both policies, faulty templates, an unknown
+            VLM, or too few classes.
+        EnvironmentFault: If the result cannot be written.
+    """
+    folders = find_runs([Path(path) for path in options.runs])
+    given = read_templates(Path(options.templates)) if options.templates else TemplateFile(PLAIN, (), "")
+    problems = [line for name in options.vlms for line in _vlm_problems(name)]
+    if options.top < 0 or (options.top == 0 and not given.templates):
+        problems.append(f"--top: {options.top}; give 1 or more, or 0 with --templates, which mines nothing.")
+    if problems:
+        raise UserError("\n".join(problems))
+    runs = [_read(folder, needs_descriptions=options.top > 0) for folder in folders]
+    out = Path(options.out) if options.out else folders[0] if len(folders) == 1 else Path("probe")
+    analysis = runs[0].recipe.analysis
+    settings = Settings(analysis.confidence, analysis.bootstrap_samples, options.seed)
+    datasets = []
+    for group in _by_dataset(runs):
+        datasets.append(probe_dataset(group, given, options.vlms, options.top, settings))
+    result: JSON = {
+        "seed": options.seed,
+        "confidence": settings.confidence,
+        "bootstrap_samples": settings.samples,
+        "templates_source": given.source,
+        "tests": correct(datasets, 1 - settings.confidence),
+        "correction": "Holm over all tests of this file",
+        "datasets": datasets,
+    }
+    write_json(out / RESULT, result)
+    write_text(out / TABLE, to_csv(result))
+    console = Console()
+    show(result, console)
+    console.print(f"written: {out / RESULT}, {out / TABLE}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def probe_dataset(
+    runs: Sequence[Run], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: Settings
+) -> JSON:
+    """Mine and test on one dataset.
+
+    Args:
+        runs: All on this dataset.
+        given: The user's templates, and the plain one.
+        vlm_names: Further VLMs than the runs' own.
+        top: Phrases to mine from each run; with 0 nothing is mined, and all classes are tested.
+        settings: How intervals are made; the seed also splits the classes.
+
+    Returns:
+        Classes, phrases, templates and measurements, p-values not yet corrected.
+
+    Raises:
+        UserError: If there are too few classes, or descriptions are of others.
+    """
+    recipe = runs[0].recipe
+    names = load_dataset(recipe.dataset).class_names
+    if len(names) < LEAST_CLASSES:
+        raise UserError(
+            f"dataset {recipe.dataset.name}: {len(names)} classes; a probe mines on one half and tests on the "
+            f"other, so it needs {LEAST_CLASSES} at least."
+        )
+    halves = split_classes(len(names), settings.seed) if top else Halves((), tuple(range(len(names))))
+    mined = {run.recipe.name: _mine(run, [names[label] for label in halves.mined], names) for run in runs if top}
+    hypotheses: dict[str, Hypothesis] = {}
+    for run, phrases in mined.items():
+        for phrase in different(phrases, top):
+            template = from_phrase(phrase.text, given.plain)
+            hypotheses.setdefault(template, Hypothesis(template, phrase.text)).runs.append(run)
+    for template in given.templates:
+        hypotheses.setdefault(template, Hypothesis(template))
+    hypotheses.pop(given.plain, None)
+    plain: list[JSON] = []
+    results: list[JSON] = []
+    for section in _vlms(runs, vlm_names):
+        vlm = load_vlm(section)
+        images = restrict(test_embeddings(recipe.model_copy(update={"vlm": section}), vlm), halves.tested)
+        label = shown_name(section.name, vlm)
+        taken = [row["vlm"] for row in plain]
+        label = f"{label} ({len(taken) + 1})" if label in taken else label  # the same with other settings
+        own, measured = measure(vlm, images, given.plain, list(hypotheses), settings)
+        plain.append({"vlm": label, "accuracy": own.value, "low": own.low, "high": own.high, "n": own.n})
+        for one in measured:
+            paired = {key: value for key, value in one.paired._asdict().items() if key not in ("low", "high", "n")}
+            results.append(
+                {
+                    "template": one.template,
+                    "vlm": label,
+                    "accuracy": one.accuracy.value,
+                    "low": one.accuracy.low,
+                    "high": one.accuracy.high,
+                    "n": one.accuracy.n,
+                    **paired,
+                    "difference_low": one.paired.low,
+                    "difference_high": one.paired.high,
+                }
+            )
+    return {
+        "dataset": recipe.dataset.name,
+        "split": recipe.dataset.test_split,
+        "runs": [run.recipe.name for run in runs],
+        "mined_classes": [names[label] for label in halves.mined],
+        "tested_classes": [names[label] for label in halves.tested],
+        "phrases": {run: [phrase._asdict() for phrase in found[:TOLD_PHRASES]] for run, found in mined.items()},
+        "templates": [
+            {"template": h.template, "phrase": h.phrase, "runs": h.runs, "from_file": h.template in given.templates}
+            for h in hypotheses.values()
+        ],
+        "plain_template": given.plain,
+        "plain": plain,
+        "results": results,
+    }
+
+
+def correct(datasets: Sequence[JSON], level: float) -> int:
+    """Add `p_holm` and `significant` to every result, corrected over all of them.
+
+    Args:
+        datasets: From `probe_dataset`, changed in place.
+        level: Of the tests.
+
+    Returns:
+        The number of tests.
+    """
+    results = [result for dataset in datasets for result in dataset["results"]]
+    for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
+        result["p_holm"], result["significant"] = p, p < level
+    return len(results)
+
+
+def to_csv(result: JSON) -> str:
+    """Return a row for each dataset, VLM and template, the plain one included; unknown is empty."""
+    out = io.StringIO()
+    keys = ["accuracy", "low", "high", "n", "difference", "difference_low", "difference_high"]
+    keys += ["only_first", "only_second", "p", "p_holm", "significant"]
+    writer = csv.DictWriter(out, ["dataset", "vlm", "template", "origin", *keys], lineterminator="\n")
+    writer.writeheader()
+    for dataset in result["datasets"]:
+        origins = {row["template"]: "; ".join(row["runs"]) or "file" for row in dataset["templates"]}
+        rows = [{**row, "template": dataset["plain_template"]} for row in dataset["plain"]] + dataset["results"]
+        for row in rows:
+            values = {key: row[key] for key in ("vlm", "template", *keys) if key in row}
+            writer.writerow({"dataset": dataset["dataset"], "origin": origins.get(row["template"], "plain"), **values})
+    return out.getvalue()
+
+
+def _read(folder: Path, *, needs_descriptions: bool) -> Run:
+    directory = RunDirectory(folder)
+    recipe = read_recipe(directory.recipe)
+    rows = [row for seed in recipe.seeds for row in read_jsonl(directory.seed(seed).descriptions)]
+    missing = [policy for policy in ("aligned", "base") if not any(row["policy"] == policy for row in rows)]
+    if missing and needs_descriptions:
+        raise UserError(
+            f"{folder}: no descriptions by the {' and the '.join(missing)} policy, which mining compares; run `ex2 "
+            "describe` with describe.policies=[base, aligned], or give --templates and --top 0."
+        )
+    return Run(recipe, rows)
+
+
+def _vlm_problems(name: str) -> list[str]:
+    try:
+        return vlm_problems(name, {}, "--vlms")
+    except UserError as error:  # no such name
+        return [str(error)]
+
+
+def _by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        data = run.recipe.dataset.model_dump(mode="json", exclude={"workers"})
+        groups.setdefault(json.dumps(data, sort_keys=True), []).append(run)
+    return list(groups.values())
+
+
+def _vlms(runs: Sequence[Run], names: Sequence[str]) -> list[Component]:
+    sections = [run.recipe.vlm for run in runs] + [Component(name=name) for name in names]
+    return list({json.dumps(section.model_dump(mode="json"), sort_keys=True): section for section in sections}.values())
+
+
+def _mine(run: Run, classes: Sequence[str], names: Sequence[str]) -> list[Phrase]:
+    strange = sorted({row["class"] for row in run.rows} - set(names))
+    if strange:
+        raise UserError(
+            f"run {run.recipe.name}: descriptions of {', '.join(strange[:5])}, which the dataset "
+            f"{run.recipe.dataset.name} does not have: it changed since; describe again."
+        )
+
+    def texts(policy: str) -> list[Named]:
+        return [(row["class"], row["text"]) for row in run.rows if row["policy"] == policy and row["class"] in classes]
+
+    return mine(texts("aligned"), texts("base"))

@@ -1,0 +1,183 @@
+"""`ex2 tables`: every table and figure over runs, in the formats wanted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+
+from analysis.tables.comparisons import cross_tables, example_tables, kl_table
+from analysis.tables.experiment import Experiment
+from analysis.tables.export import ENDINGS, WRITERS, duplicate_keys
+from analysis.tables.figures import grid_figure, run_figures, standalone, to_png
+from analysis.tables.grids import Rules, grid_tables
+from analysis.tables.one_run import run_tables
+from analysis.tables.published import read_published
+from analysis.tables.runs import Run, experiment_of, find_runs, read_runs
+from analysis.tables.table import Table
+from analysis.tables.verdicts import Verdict, interval_note, verdict_table, verdicts
+from ex2.run_dir import write_text, writing
+from reward.errors import UserError, unknown_name
+
+FORMATS = (*WRITERS, "svg", "png")
+
+
+class Material(NamedTuple):
+    """What tables are made of.
+
+    Attributes:
+        runs: Run directories that were read.
+        experiments: Those runs and published experiments.
+        by_target: For the table of KL targets: the same, and published experiments at further targets.
+    """
+
+    runs: list[Run]
+    experiments: list[Experiment]
+    by_target: list[Experiment]
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Args:
+        options: `runs`, `out`, `formats`, `denominator`, the thresholds of `Rules`, `class_name` and `question`.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: For paths without runs, broken files, unknown formats, or a class or question that is not there.
+        EnvironmentFault: If a file cannot be written.
+    """
+    formats = _formats(options.formats)
+    rules = rules_of(options)
+    material = read_material(options.runs, options.denominator)
+    found = verdicts(material.experiments, rules)
+    tables = all_tables(material, rules, found, class_name=options.class_name, question=options.question)
+    twice = duplicate_keys(tables)
+    if twice:
+        raise UserError(
+            f"ex2 tables: {', '.join(twice)}: two runs or datasets want this file name; runs need folders with "
+            "different names."
+        )
+    written = _write_tables(tables, options.out, [name for name in formats if name in WRITERS])
+    figures = [name for name in formats if name not in WRITERS]
+    if figures:
+        drawings = {"figure-grid": grid_figure(material.experiments, rules), **run_figures(material.runs)}
+        for stem, drawing in drawings.items():
+            for name in figures:
+                path = options.out / f"{stem}.{name}"
+                if name == "svg":
+                    write_text(path, standalone(drawing))
+                else:
+                    picture = to_png(drawing)
+                    with writing(path):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        path.write_bytes(picture)
+                written += 1
+    console = Console(highlight=False)
+    print_verdicts(found, console)
+    console.print(f"tables: {len(tables)} tables, {written} files in {escape(str(options.out))}", soft_wrap=True)
+    return 0
+
+
+def rules_of(options: argparse.Namespace) -> Rules:
+    """Return the thresholds of a command line.
+
+    Raises:
+        UserError: Naming every one that is out of range.
+    """
+    rules = Rules(options.considerable, options.margin, options.solely, options.kl_tolerance, options.every_cell)
+    problems = [
+        f"command line: --{name}: given {value:g}; give at least 0{' and at most 100' if most else ''}."
+        for name, value, most in (
+            ("considerable", rules.considerable, True),
+            ("margin", rules.margin, True),
+            ("solely", rules.solely, True),
+            ("kl-tolerance", rules.kl_tolerance, False),
+        )
+        if not (0 <= value <= (100 if most else float("inf")))
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+    return rules
+
+
+def read_material(paths: Sequence[Path], denominator: str | None) -> Material:
+    """Read run directories, folders of such, and files of published tables.
+
+    Args:
+        paths: A `.json` file holds published tables.
+        denominator: Of the shares; default: each run's own. Published counts are of all descriptions unless
+            `parsed` is asked for.
+
+    Raises:
+        UserError: If a path holds neither.
+    """
+    folders = [path for path in paths if path.suffix != ".json"]
+    runs = read_runs(find_runs(folders)) if folders else []
+    experiments = [experiment_of(run, denominator) for run in runs]  # type: ignore[arg-type]
+    by_target = list(experiments)
+    for path in paths:
+        if path.suffix == ".json":
+            published = read_published(path, denominator or "all")  # type: ignore[arg-type]
+            experiments += published.experiments
+            by_target += published.by_target
+    return Material(runs, experiments, by_target)
+
+
+def all_tables(
+    material: Material,
+    rules: Rules,
+    found: Sequence[Verdict],
+    *,
+    class_name: str | None = None,
+    question: int | None = None,
+) -> list[Table]:
+    """Lay out everything that the material can fill.
+
+    Args:
+        material: At least one experiment.
+        rules: Thresholds.
+        found: Verdicts over the experiments.
+        class_name: Of the examples; default: some.
+        question: Of the examples; default: some.
+    """
+    by_target = kl_table(material.by_target, rules)
+    own = {experiment.folder: experiment for experiment in material.experiments}
+    return [
+        *grid_tables(material.experiments, rules),
+        *cross_tables(material.experiments, rules),
+        *([by_target] if by_target else []),
+        *example_tables(material.experiments, rules, class_name=class_name, question=question),
+        *(table for run in material.runs for table in run_tables(run, own[run.directory.root], rules)),
+        *([verdict_table(found)] if found else []),
+    ]
+
+
+def print_verdicts(found: Sequence[Verdict], console: Console) -> None:
+    """Print every sentence with its rule and its count by interval."""
+    for verdict in found:
+        console.print(escape(verdict.text), soft_wrap=True)
+        console.print(f"  {escape(verdict.rule)}; {interval_note(verdict)}", style="dim", soft_wrap=True)
+
+
+def _formats(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    problems = [unknown_name("ex2 tables: --format", name, FORMATS) for name in names if name not in FORMATS]
+    if not names:
+        problems.append(f"ex2 tables: --format: nothing given; give some of {', '.join(FORMATS)}.")
+    if problems:
+        raise UserError("\n".join(problems))
+    return list(dict.fromkeys(names))
+
+
+def _write_tables(tables: Sequence[Table], folder: Path, formats: Sequence[str]) -> int:
+    for table in tables:
+        for name in formats:
+            write_text(folder / f"{table.key}{ENDINGS[name]}", WRITERS[name](table))
+    return len(tables) * len(formats)

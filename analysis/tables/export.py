@@ -1,0 +1,193 @@
+"""Tables as files: CSV with a row for each cell, JSON, and LaTeX with booktabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+
+from analysis.tables.table import NOT_SIGNIFICANT, Cell, Table, interval_text, n_text, number_text
+
+DIGITS = 2
+
+FIELDS = (
+    "unit",
+    "value",
+    "low",
+    "high",
+    "n",
+    "seeds",
+    "shared",
+    "p",
+    "significant",
+    "kl",
+    "kl_target",
+    "kl_off_target",
+    "text",
+    "notes",
+    "empty",
+)
+
+
+def to_csv(table: Table) -> str:
+    """Return a row for each cell: its place, then its numbers at full precision. Unknown is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*table.row_names, "column", *FIELDS])
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            values = asdict(cell) | {"notes": "; ".join(cell.notes)}
+            if cell.value is None or not cell.n:
+                values |= {"n": cell.n or None, "seeds": None, "shared": None}
+            writer.writerow([*row.names, column, *(_plain(values[field]) for field in FIELDS)])
+    return out.getvalue()
+
+
+def _plain(value: object) -> object:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+
+
+def to_json(table: Table) -> str:
+    """Return the table with every cell's numbers at full precision; unknown is null."""
+    content = {
+        "key": table.key,
+        "title": table.title,
+        "notes": list(table.notes),
+        "row_names": list(table.row_names),
+        "columns": list(table.columns),
+        "rows": [{"names": list(row.names), "cells": [asdict(cell) for cell in row.cells]} for row in table.rows],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_latex(table: Table, digits: int = DIGITS) -> str:
+    r"""Return a `table` environment for booktabs: `\input` it.
+
+    Args:
+        table: The outermost row name stands once for its group.
+        digits: Decimals.
+
+    Returns:
+        Every text escaped; a dagger marks a KL off its target, n.s. a difference that is not significant, and notes
+        stand below.
+    """
+    wide = {index for index in range(len(table.columns)) if any(len(row.cells[index].text) > 24 for row in table.rows)}
+    names = "".join(r">{\raggedright\arraybackslash}p{0.16\linewidth}" if wide else "l" for _ in table.row_names)
+    columns = "".join(
+        rf">{{\raggedright\arraybackslash}}p{{{0.36 / len(wide):.2f}\linewidth}}" if index in wide else "r"
+        for index in range(len(table.columns))
+    )
+    lines = [
+        "% needs \\usepackage{array,booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.title)}}}",
+        rf"\label{{tab:{table.key}}}",
+        r"\small",
+        rf"\begin{{tabular}}{{{names}{columns}}}",
+        r"\toprule",
+        " & ".join(escape_latex(name) for name in (*table.row_names, *table.columns)) + r" \\",
+        r"\midrule",
+    ]
+    previous: tuple[str, ...] | None = None
+    for row in table.rows:
+        if previous and len(row.names) > 1 and row.names[0] != previous[0]:
+            lines.append(r"\addlinespace")
+        shown = [
+            "" if previous and row.names[: level + 1] == previous[: level + 1] else name
+            for level, name in enumerate(row.names)
+        ]
+        cells = [escape_latex(name) for name in shown] + [_latex_cell(cell, digits) for cell in row.cells]
+        lines.append(" & ".join(cells) + r" \\")
+        previous = row.names
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\smallskip{{\footnotesize {escape_latex(note.strip())}\par}}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _latex_cell(cell: Cell, digits: int) -> str:
+    if cell.empty:
+        return "--"
+    marks = r"~\textit{n.s.}" if NOT_SIGNIFICANT in cell.notes else ""
+    marks += r"\textsuperscript{\textdagger}" if cell.kl_off_target else ""
+    value = escape_latex(number_text(cell, digits)) + marks
+    below = [interval_text(cell, digits), n_text(cell)]
+    lines = [value, *(rf"{{\scriptsize {escape_latex(line)}}}" for line in below if line)]
+    joined = r" \\ ".join(lines)
+    return value if len(lines) == 1 else rf"\shortstack[r]{{{joined}}}"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "-": "-{}",  # two in a row would become a dash
+    "[": "{[}",  # at the start of a row it would be an argument of the line break before it
+    "]": "{]}",
+    "\u00a0": "~",
+    "−": r"\ensuremath{-}",
+    "–": "--{}",
+    "—": "---{}",
+    "×": r"\ensuremath{\times}",
+    "·": r"\textperiodcentered{}",
+    "κ": r"\ensuremath{\kappa}",
+    "α": r"\ensuremath{\alpha}",
+    "β": r"\ensuremath{\beta}",
+    "…": r"\ldots{}",
+    "“": r"\textquotedblleft{}",
+    "”": r"\textquotedblright{}",
+    "‘": r"\textquoteleft{}",
+    "’": r"\textquoteright{}",
+}
+
+
+def escape_latex(text: str) -> str:
+    """Return a text that LaTeX prints as it is: nothing in it is a command, and line breaks become spaces.
+
+    Characters that the table above does not name and that are no Latin letters become their description in brackets
+    with pdfLaTeX's fonts in mind, such as `[SNOWMAN]`; control characters vanish.
+    """
+    return "".join(_latex_character(character) for character in " ".join(text.split(" ")))
+
+
+def _latex_character(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    if character.isspace():
+        return " "
+    if character.isascii():
+        return character if character.isprintable() else ""
+    if unicodedata.category(character)[0] == "C":
+        return ""
+    if ord(character) < 0x180 and character.isalpha():  # Latin letters with accents: in every LaTeX since 2018
+        return character
+    return "{[}" + unicodedata.name(character, f"U+{ord(character):04X}") + "{]}"
+
+
+WRITERS: dict[str, Callable[[Table], str]] = {"csv": to_csv, "json": to_json, "latex": to_latex}
+"""Format → writer."""
+
+ENDINGS = {"csv": ".csv", "json": ".json", "latex": ".tex"}
+
+
+def duplicate_keys(tables: Sequence[Table]) -> list[str]:
+    """Return the keys that several tables have: one file would replace the other."""
+    keys = sorted(table.key for table in tables)
+    return sorted({first for first, second in pairwise(keys) if first == second})

@@ -1,0 +1,208 @@
+"""Figures as files: the grid of VLM × dataset, each run's breakdown and accuracies; SVG alone, or drawn as PNG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from analysis import svg
+from analysis.figure_accuracy import accuracy_figure, accuracy_rows
+from analysis.figure_breakdown import breakdown_figure
+from analysis.pooling import Policy
+from analysis.tables.comparisons import slug
+from analysis.tables.experiment import Experiment, by_row, datasets_of, improves, kl_off
+from analysis.tables.grids import NOT_ABOVE, Rules
+from analysis.tables.runs import Run
+from analysis.wording import KIND_NAMES, percent_value, points
+from reward.errors import EnvironmentFault, UserError
+
+LEGEND = {
+    "visual": "visual",
+    "non_visual": "non-visual",
+    "informative": "informative, not split",
+    "informative_unparsed": KIND_NAMES["informative_unparsed"],
+    "spurious": "spurious",
+    "unparsed": "unparsed",
+}
+"""Kinds in a bar, from left to right."""
+
+MARGIN = 14
+"""Around a drawing that stands alone."""
+
+POLICIES: tuple[Policy, ...] = ("aligned", "base")
+
+ZOOM = 2
+"""Pixels of a PNG per unit of its drawing."""
+
+
+def run_figures(runs: Sequence[Run]) -> dict[str, Markup]:
+    """Draw every run's breakdown and accuracies, by file name without ending."""
+    drawn: dict[str, Markup] = {}
+    for run in runs:
+        stem = f"run-{slug(run.directory.root.name)}"
+        for policy in POLICIES:
+            pair = breakdown_figure(run.results, policy)
+            if pair:
+                drawn[f"{stem}-breakdown-{policy}"] = pair[0]
+        drawn[f"{stem}-accuracy"] = accuracy_figure(accuracy_rows(run.results))[0]
+    return drawn
+
+
+def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
+    """Draw the grid: a bar of kinds for each VLM and dataset, above it EX2's gain in accuracy.
+
+    Args:
+        experiments: At least one.
+        rules: Thresholds; bars stay empty where EX2 is not above the templates.
+    """
+    datasets, rows = datasets_of(experiments), by_row(experiments)
+    left, top, wide, high = 12.0 + 8.2 * max(len(label) for label in rows), 64.0, 176.0, 74.0
+    parts = [svg.spans(0, 18, [("What EX2's descriptions are made of, and points above the templates", "strong")])]
+    parts += [
+        svg.text(left + wide * column, top - 14, _cut(dataset, 22), "strong") for column, dataset in enumerate(datasets)
+    ]
+    said = []
+    for index, (label, placed) in enumerate(rows.items()):
+        y = top + high * index
+        parts.append(svg.line((0, y), (left + wide * len(datasets), y), "grid"))
+        parts.append(svg.text(0, y + 30, label, "strong"))
+        for column, dataset in enumerate(datasets):
+            x = left + wide * column
+            experiment = placed.get(dataset)
+            parts += _place(experiment, x, y, wide - 16, rules)
+            if experiment:
+                said.append(f"{label}, {dataset}: {_gain(experiment)}, {_shares(experiment)}")
+    bottom = top + high * len(rows)
+    parts.append(svg.line((0, bottom), (left + wide * len(datasets), bottom), "grid"))
+    x = 0.0
+    shown = {kind for placed in rows.values() for e in placed.values() for kind in kinds_of(e)}
+    for kind, name in LEGEND.items():
+        if kind in shown:
+            parts.append(svg.rect(x, bottom + 16, 12, 12, f"fill-{kind}", radius=2))
+            parts.append(svg.text(x + 18, bottom + 27, name, "small"))
+            x += 40 + 7 * len(name)
+    note = f"† KL more than {rules.kl_tolerance:g} % off its target"
+    parts.append(svg.text(0, bottom + 52, f"n.s.: no significant difference.  {note}.", "small soft"))
+    width = max(left + wide * len(datasets), 560.0)
+    return svg.document(
+        width, bottom + 62, parts, title="VLM by dataset", description=". ".join(said) + ".", key="grid"
+    )
+
+
+def _place(experiment: Experiment | None, x: float, y: float, width: float, rules: Rules) -> list[Markup]:
+    if experiment is None:
+        return [svg.text(x, y + 30, "no run", "small soft")]
+    mark = " †" if kl_off(experiment, rules.kl_tolerance / 100) else ""
+    parts = [svg.text(x, y + 30, _gain(experiment) + mark, "small")]
+    if not (rules.every_cell or improves(experiment)):
+        return [*parts, svg.text(x, y + 54, NOT_ABOVE, "tick")]
+    total = experiment.total("all")
+    if not total or experiment.total("spurious") is None:
+        return [*parts, svg.text(x, y + 54, "kinds not known", "tick")]
+    position = x
+    for kind, size in kinds_of(experiment).items():
+        span = width * size / total
+        tip = f"{kind.replace('_', '-')}: {size} of {total}"
+        parts.append(svg.rect(position, y + 42, span, 16, f"fill-{kind}", tip=tip))
+        position += span
+    return parts
+
+
+def kinds_of(experiment: Experiment) -> dict[str, int]:
+    """Return the counts that a bar shows, from left to right; informative stays whole where it was not split.
+
+    The rest of `all` are answers that could not be read.
+    """
+    visual, non_visual = experiment.total("visual"), experiment.total("non_visual")
+    informative, spurious = experiment.total("informative") or 0, experiment.total("spurious") or 0
+    if visual is None or non_visual is None:
+        parts = {"informative": informative}
+    else:
+        lost = informative - visual - non_visual
+        parts = {"visual": visual, "non_visual": non_visual, "informative_unparsed": lost}
+    parts["spurious"] = spurious
+    parts["unparsed"] = (experiment.total("all") or 0) - informative - spurious
+    return {kind: size for kind, size in parts.items() if size}
+
+
+def _gain(experiment: Experiment) -> str:
+    change = experiment.difference("aligned", "templates")
+    if change is None:
+        return "no accuracy"
+    return points(change, 2).partition(" [")[0] + (", n.s." if change.significant is False else "")
+
+
+def _shares(experiment: Experiment) -> str:
+    share = experiment.share("informative")
+    return f"{percent_value(share)} informative" if share else "share of informative descriptions not known"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def standalone(drawing: Markup) -> str:
+    """Return a drawing as an SVG file: with its size, and the report's light colours inside."""
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)[0]
+    outer = (float(width) + 2 * MARGIN, float(height) + 2 * MARGIN)
+    box = f"{-MARGIN} {-MARGIN} {outer[0]:g} {outer[1]:g}"
+    head = f'<svg width="{outer[0]:g}" height="{outer[1]:g}" '
+    style = f"<style>{drawing_style()}</style>"
+    text = str(drawing).replace("<svg ", head, 1).replace(f'viewBox="0 0 {width} {height}"', f'viewBox="{box}"', 1)
+    start = text.index(">") + 1
+    background = f'<rect x="{-MARGIN}" y="{-MARGIN}" width="100%" height="100%" fill="#fffefb"/>'
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + text[:start] + style + background + text[start:] + "\n"
+
+
+def drawing_style() -> str:
+    """Return the report's rules for drawings with every variable replaced: not all programs know variables."""
+    sheet = (Path(__file__).parent.parent / "report.css").read_text(encoding="utf-8")
+    light = re.search(r":root\s*{(.*?)}", sheet, re.DOTALL)
+    drawings = re.search(r"/\* drawings \*/(.*?)(?=/\*|@media)", sheet, re.DOTALL)
+    assert light is not None, "report.css names its colours in :root"
+    assert drawings is not None, "report.css has a part named drawings"
+    values = dict(re.findall(r"--([\w-]+):\s*([^;]+);", light[1]))
+    rules = re.sub(r"var\(--([\w-]+)\)", lambda found: values[found[1]], drawings[1])
+    rules = re.sub(r"calc\(([\d.]+) \* ([\d.]+)\)", lambda found: f"{float(found[1]) * float(found[2]):g}", rules)
+    names = set(re.findall(r"\.((?:band|fill)-\w+)", rules))
+    rules = re.sub(  # not all programs know attribute selectors either: every class by name
+        r'\[class\^="([\w-]+)"\]([^ ,{]*)',
+        lambda found: ", ".join(f".{name}{found[2]}" for name in sorted(names) if name.startswith(found[1])),
+        rules,
+    )
+    font = 'svg { font-family: "Liberation Sans", Arial, Helvetica, "DejaVu Sans", sans-serif; font-size: 15px; }'
+    kept = [rule for rule in re.findall(r"[^{}]+{[^{}]*}", rules) if not rule.strip().startswith(("svg {", ".narrow"))]
+    return font + "".join(rule.strip() for rule in kept)
+
+
+def to_png(drawing: Markup) -> bytes:
+    """Draw an SVG as PNG.
+
+    Raises:
+        UserError: If the package that does it is not installed.
+        EnvironmentFault: If this machine has no font: every word would be missing.
+    """
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise UserError(
+            "ex2 tables: --format png: the package resvg-py is missing; pip install resvg-py, or leave png out."
+        ) from error
+    if not _draws_text():
+        raise EnvironmentFault(
+            "ex2 tables: --format png: no font found, so that a PNG would lack its words; install one (such as the "
+            "package fonts-liberation), or write svg."
+        )
+    return bytes(resvg_py.svg_to_bytes(svg_string=standalone(drawing), zoom=ZOOM))
+
+
+def _draws_text() -> bool:
+    import resvg_py
+
+    page = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20">{}</svg>'
+    word = '<text x="2" y="15" font-size="14" font-family="Liberation Sans, Arial, sans-serif">word</text>'
+    blank, drawn = (bytes(resvg_py.svg_to_bytes(svg_string=page.format(inside))) for inside in ("", word))
+    return blank != drawn

@@ -1,0 +1,115 @@
+"""The judge's client against a bare loop over the `openai` client, on a server that answers after 50 ms.
+
+python benchmarks/judge_throughput.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import statistics
+import tempfile
+import time
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import openai
+
+from analysis.judge.base import JudgeRequest
+from analysis.judge.client import OpenAIJudge
+from analysis.judging import judge_descriptions
+
+DELAY, CONCURRENCY, REQUESTS, REPEATS = 0.05, 64, 2000, 5
+ANSWER = json.dumps({"explanation": "It names the colour of the bird.", "increases_knowledge": "No"})
+CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}
+USAGE = {"prompt_tokens": 200, "completion_tokens": 20, "total_tokens": 220}
+BODY = json.dumps({"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [CHOICE]}).encode()
+BODY = BODY[:-1] + b', "usage": ' + json.dumps(USAGE).encode() + b"}"
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+
+async def _connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer each request of one connection after the delay."""
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            await asyncio.sleep(DELAY)
+            writer.write(REPLY)
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+def serve(port: Connection) -> None:
+    """Run the server; tells its port."""
+
+    async def run() -> None:
+        server = await asyncio.start_server(_connection, "127.0.0.1", 0, backlog=256)
+        port.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
+async def bare_loop(url: str, chats: list[list[dict[str, str]]]) -> None:
+    """What one would write without this project: a semaphore around the client."""
+    limit = asyncio.Semaphore(CONCURRENCY)
+    async with openai.AsyncOpenAI(api_key="none", base_url=url) as client:
+
+        async def one(messages: list[dict[str, str]]) -> str:
+            async with limit:
+                done = await client.chat.completions.create(
+                    model="m",
+                    messages=messages,
+                    temperature=0.1,
+                    top_p=0.1,
+                    max_tokens=128,
+                    response_format={"type": "json_object"},
+                )
+                return done.choices[0].message.content
+
+        await asyncio.gather(*(one(messages) for messages in chats))
+
+
+def main() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{ours.recv()}/v1"
+    rows = [{"class": "oak", "text": f"a tree with number {index}"} for index in range(REQUESTS)]
+    requests = [JudgeRequest("informative", row["class"], row["text"]) for row in rows]
+    rates: dict[str, list[float]] = {"bare openai client": [], "judge": [], "judge with its log of verdicts": []}
+    judge = OpenAIJudge("m", url, cache=":memory:")
+    chats = [judge.chat(request).messages for request in requests]
+    for turn in range(REPEATS + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            asked = [OpenAIJudge("m", url, cache=f"{folder}/{n}.sqlite", concurrency=CONCURRENCY) for n in range(2)]
+            log = Path(folder) / "verdicts.jsonl"
+            runs = (
+                partial(asyncio.run, bare_loop(url, chats)),
+                partial(asked[0].answer, requests, lambda request, answer: None),
+                partial(judge_descriptions, asked[1], rows, log, digest="d"),
+            )
+            for name, run in zip(rates, runs, strict=True):
+                start = time.perf_counter()
+                run()
+                if turn:  # the first one warms up
+                    rates[name].append(REQUESTS / (time.perf_counter() - start))
+    bare = statistics.median(rates["bare openai client"])
+    for name, found in rates.items():
+        median = statistics.median(found)
+        print(
+            f"{name} | {REQUESTS} requests, {CONCURRENCY} at once, {1000 * DELAY:.0f} ms each | one thread | "
+            f"median {median:.0f} per second | {min(found):.0f} to {max(found):.0f} over {REPEATS} | "
+            f"{median / bare:.0%} of the bare client",
+            flush=True,
+        )
+    server.terminate()
+
+
+if __name__ == "__main__":
+    main()

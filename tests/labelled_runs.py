@@ -1,0 +1,41 @@
+"""Runs that have been described, for tests of labelling."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from analysis.labelling.server import open_session
+from analysis.labelling.session import Session
+from ex2.run_dir import RunDirectory, append_jsonl
+
+
+def make_run(folder: Path, texts: dict[int, list[str]] | None = None) -> Path:
+    """A run that has been described; by default 30 descriptions of each policy, one of them empty, in two seeds."""
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text("name: fabricated\n")
+    by_seed = texts or {seed: [f"text {seed} {i}" for i in range(29)] + [" \n"] for seed in (0, 3)}
+    for seed, found in by_seed.items():
+        rows = [
+            {"class": "pug", "label": 0, "policy": policy, "text": text, "reward": 31.4159}
+            for policy in ("aligned", "base")
+            for text in found
+        ]
+        append_jsonl(RunDirectory(folder).seed(seed).descriptions, rows)
+    return folder
+
+
+def options(*runs: Path, **more: Any) -> Namespace:
+    given = {"runs": list(runs), "n": 5, "seed": None, "rater": "anna", "rubric": "paper"}
+    return Namespace(**given | {"host": "127.0.0.1", "port": 0, "open": False} | more)
+
+
+def session_of(*runs: Path, n: int = 5, rater: str = "anna") -> Session:
+    return open_session(options(*runs, n=n, rater=rater))
+
+
+def give(session: Session, *answers: Any) -> None:
+    for answer in answers:
+        ask = session.state()["ask"]
+        session.answer(ask["key"], ask["question"], answer)

@@ -1,0 +1,183 @@
+"""Run directories as the stages leave them, with chosen numbers: no model is needed to test what reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from analysis.breakdown import breakdown
+from analysis.judge.base import Unparsed, Verdict
+from analysis.judging import Kind, Verdicts
+from analysis.statistics import paired_accuracy, wilson
+from analysis.zero_shot import pack_correct
+from ex2.recipe import Recipe
+from ex2.recipe_io import to_yaml
+from ex2.run_dir import RunDirectory, write_json, write_jsonl, write_text
+
+CLASSES = ("pug", "oak")
+QUESTIONS = ("Describe a {}.", "What is a {}?")
+IMAGES = 200
+COMPARED = (
+    ("base", "templates"),
+    ("aligned", "templates"),
+    ("aligned", "base"),
+    ("spurious", "templates"),
+    ("informative", "templates"),
+    ("visual", "templates"),
+    ("non_visual", "templates"),
+    ("informative", "spurious"),
+    ("visual", "non_visual"),
+)
+
+
+def write_run(
+    root: Path,
+    name: str,
+    *,
+    vlm: str = "clip-vit-b32",
+    dataset: str = "pets",
+    kinds: dict[Kind, int] | None = None,
+    correct: dict[str, int] | None = None,
+    kl: float = 10.0,
+    target: float = 10.0,
+    controller: str = "adaptive",
+    seeds: dict[int, int] | None = None,
+    texts: dict[int, str] | None = None,
+) -> Path:
+    """Write one run.
+
+    Args:
+        root: Folder of runs.
+        name: Of the recipe and of the folder.
+        vlm: Shown name.
+        dataset: Shown name.
+        kinds: Aligned descriptions of each kind; the base model's are all spurious.
+        correct: Of 200 images, by arm; the first so many, so that two arms differ on one side only.
+        kl: In every batch.
+        target: Of the KL.
+        controller: Of the KL.
+        seeds: Seed → images that EX2 has right, instead of `correct["aligned"]`.
+        texts: Replaces aligned descriptions by place.
+    """
+    kinds = kinds or {"visual": 20, "non_visual": 10, "spurious": 9, "unparsed": 1}
+    correct = {"templates": 140, "base": 141, "aligned": 160, "spurious": 142, "informative": 158} | (correct or {})
+    seeds = seeds or {0: correct["aligned"]}
+    recipe = Recipe.model_validate(
+        {
+            "name": name,
+            "output_dir": str(root),
+            "seeds": list(seeds),
+            "policy": {"model": "package:tiny"},
+            "vlm": {"name": vlm},
+            "dataset": {"name": dataset, "reward_split": "train", "test_split": "test"},
+            "ppo": {"kl": {"target": target, "controller": controller}},
+            "judge": {"name": "scripted"},
+        }
+    )
+    run = RunDirectory(root / name)
+    write_text(run.recipe, to_yaml(recipe))
+    for seed, aligned in seeds.items():
+        where = run.seed(seed)
+        rows, verdicts = _descriptions(kinds, texts or {}, seed)
+        write_json(where.accuracy, _accuracy(vlm, dataset, correct | {"aligned": aligned}))
+        judge = {"name": "grammar & co", "exact": True, "rubric": "paper-1", "settings": "d"}
+        shares = {"judge": judge, "denominator": "parsed", "confidence": 0.95}
+        write_json(where.breakdown, shares | {"policies": breakdown(rows, verdicts, "parsed")})
+        write_jsonl(where.descriptions, rows)
+        write_jsonl(where.verdicts, _log(rows, verdicts))
+        log = [{"batch": b, "reward_mean": 20 + b / 10, "kl": kl, "kl_target": target} for b in range(1, 21)]
+        write_jsonl(where.train_log, log if controller != "fixed" else [row | {"kl_target": None} for row in log])
+    return run.root
+
+
+def _descriptions(kinds: dict[Kind, int], texts: dict[int, str], seed: int) -> tuple[list[dict[str, Any]], Verdicts]:
+    verdicts, rows = Verdicts(), []
+    for policy, counts in (("base", {"spurious": sum(kinds.values())}), ("aligned", kinds)):
+        listed = [kind for kind, count in counts.items() for _ in range(count)]
+        for index, kind in enumerate(listed):
+            label, question = index % 2, index // 2 % 2
+            text = f"{policy} {seed} {index} {kind}"
+            if policy == "aligned":
+                text = texts.get(index, text)
+            no_answer = Unparsed("?")
+            informative = no_answer if kind == "unparsed" else Verdict(kind != "spurious", "said")
+            visual = no_answer if kind == "informative_unparsed" else Verdict(kind == "visual", "said")
+            verdicts.add("informative", CLASSES[label], text, informative)
+            verdicts.add("visual", CLASSES[label], text, visual)
+            rows.append(
+                {
+                    "class": CLASSES[label],
+                    "label": label,
+                    "question": QUESTIONS[question],
+                    "question_id": question,
+                    "sample": index // 4,
+                    "policy": policy,
+                    "text": text,
+                    "reward": 20.0 + index / 10,
+                    "cut": False,
+                }
+            )
+    return rows, verdicts
+
+
+def _log(rows: list[dict[str, Any]], verdicts: Verdicts) -> list[dict[str, Any]]:
+    log = []
+    words = {True: "yes", False: "no", None: "unparsed"}
+    for row in rows:
+        for question in ("informative", "visual"):
+            answer = verdicts.answer(question, row["class"], row["text"])  # type: ignore[arg-type]
+            log.append(
+                {
+                    "question": question,
+                    "class": row["class"],
+                    "description": row["text"],
+                    "verdict": words[answer],
+                    "raw": "said",
+                    "judge": "grammar & co",
+                    "rubric": "paper-1",
+                    "settings": "d",
+                }
+            )
+    return log
+
+
+def _accuracy(vlm: str, dataset: str, correct: dict[str, int]) -> dict[str, Any]:
+    right = {arm: [index < count for index in range(IMAGES)] for arm, count in correct.items()}
+    differences = []
+    for arm, other in COMPARED:
+        if arm in right and other in right:
+            paired = paired_accuracy(right[arm], right[other], samples=200)
+            differences.append({"arm": arm, "against": other, **paired._asdict()})
+    return {
+        "vlm": vlm,
+        "vlm_fingerprint": f"fingerprint of {vlm}",
+        "dataset": dataset,
+        "split": "test",
+        "images": IMAGES,
+        "classes": 2,
+        "confidence": 0.95,
+        "samples": 200,
+        "seed": 0,
+        "arms": {
+            arm: _arm(right[arm]) if arm in right else None
+            for arm in ("templates", "base", "aligned", "spurious", "informative", "visual", "non_visual")
+        },
+        "differences": differences,
+        "covered_by_both": [],
+        "reward_gain": {"aligned": 22.0, "base": 21.0, "difference": 1.0, "low": 0.5, "high": 1.5, "n": 39},
+    }
+
+
+def _arm(right: list[bool]) -> dict[str, Any]:
+    estimate = wilson(sum(right), len(right))
+    return {
+        "accuracy": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "correct": sum(right),
+        "texts": 10,
+        "unique_texts": 9,
+        "fallback_classes": [],
+        "correct_bits": pack_correct(right),
+    }

@@ -1,0 +1,355 @@
+"""Control arms: what each is made of, by hand, and how they stand in the accuracy table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+
+import analysis.analyze
+from analysis.accuracy import Settings, accuracy
+from analysis.control_arms import (
+    CONTROLS,
+    best_of_n,
+    build_controls,
+    derangement,
+    other_class_texts,
+    random_words,
+    shuffle_words,
+    waffle_texts,
+)
+from analysis.description_files import dclip_text, read_arm, read_arms
+from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
+from analysis.naming import mask_name, replace_name
+from ex2.recipe import Control, Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run_dir import RunDirectory, append_jsonl, read_json
+from reward.errors import UserError
+from reward.image_bank import ImageEmbeddings
+from reward.vlm import TextEmbeddings
+
+CLASSES = ("red fox", "oak", "box")
+
+
+def row(
+    label: int, text: str, policy: str = "aligned", question: int = 0, reward: float | None = 1.0
+) -> dict[str, Any]:
+    return {
+        "class": CLASSES[label],
+        "label": label,
+        "question_id": question,
+        "sample": 0,
+        "policy": policy,
+        "text": text,
+        "reward": reward,
+    }
+
+
+# ---------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A Red  fox; RED-FOX, red_fox's", "A oak; oak, oak's"),
+        ("red foxes and red foxs", "oakes and oaks"),
+        ("a red foxhole, bored fox, fox", "a red foxhole, bored fox, fox"),
+    ],
+)
+def test_replace_name(text: str, expected: str) -> None:
+    assert replace_name(text, "red fox", "oak") == expected
+
+
+def test_a_name_with_signs_is_no_pattern() -> None:
+    assert replace_name("the 737 (MAX+) flies", "737 (MAX+)", r"\1 {}") == r"the \1 {} flies"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the golden retriever dog is golden", "the {} is golden"),
+        ("Golden Retrievers", "{}"),
+        ("a dog and a retriever dog, golden dogs", "a {} and a {}, golden {}"),
+    ],
+)
+def test_mask_name_takes_parts_of_two_words_and_the_noun(text: str, expected: str) -> None:
+    assert mask_name(text, "golden retriever dog") == expected
+
+
+# ---------------------------------------------------------------- arms
+
+
+def test_the_recipe_names_every_control() -> None:
+    assert set(get_args(Control)) == set(CONTROLS)
+
+
+def test_waffle_gives_every_class_the_same_words() -> None:
+    texts = waffle_texts(CLASSES, random_words(), 3, seed=0)
+    assert [label for label, _ in texts] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    endings = [text.removeprefix(f"a photo of a {CLASSES[label]}, which has ") for label, text in texts]
+    assert endings[:3] == endings[3:6] == endings[6:]
+    for ending in endings:
+        words = ending.split(" ")
+        assert len(set(words)) == 2
+        assert set(words) <= set(random_words())
+    assert waffle_texts(CLASSES, random_words(), 3, seed=0) == texts
+    assert waffle_texts(CLASSES, random_words(), 3, seed=1) != texts
+
+
+def test_waffle_draws_every_word_alike() -> None:
+    """600 texts of 2 of 6 words: each word in 200 ± 5 sd of sqrt(600 · 1/3 · 2/3) = 11.5."""
+    words = ("a", "b", "c", "d", "e", "f")
+    counts = Counter(w for _, text in waffle_texts(["x"], words, 600, 0) for w in text.split("has ")[1].split())
+    assert set(counts) == set(words)
+    assert all(abs(count - 200) < 58 for count in counts.values())
+
+
+def test_shuffled_keeps_words_and_name() -> None:
+    text = "The red  fox, they say,\nis shy. Red foxes run"
+    made = shuffle_words(text, "red fox", seed=3)
+    expected = ["The", "red fox", ",", "they", "say,", "is", "shy.", "Red foxes", "run"]
+    assert sorted(made.replace("red fox", "red_fox").replace("Red foxes", "Red_foxes").split()) == sorted(
+        word.replace(" ", "_") for word in expected
+    )
+    assert made != " ".join(expected)
+    assert shuffle_words(text, "red fox", 3) == made
+    assert len({shuffle_words(text, "red fox", seed) for seed in range(20)}) > 15
+
+
+def test_derangement_moves_everything() -> None:
+    for seed in range(200):
+        pairs = derangement(range(7), seed)
+        assert sorted(pairs) == sorted(pairs.values()) == list(range(7))
+        assert all(item != partner for item, partner in pairs.items())
+    # A random cycle of four: every other item is the partner in about a third of the cases (200 ± 4 sd of 11.5).
+    partners = Counter(derangement(range(4), seed)[0] for seed in range(600))
+    assert set(partners) == {1, 2, 3}
+    assert all(150 < count < 250 for count in partners.values())
+    assert derangement([5], 0) == {}
+    assert derangement([5, 9], 0) == {5: 9, 9: 5}
+
+
+def test_other_class_by_hand() -> None:
+    """Two classes with texts can only change places; the third has none and gets none."""
+    texts = [(0, "The red fox is shy"), (0, "it runs"), (1, "Oaks are old")]
+    assert other_class_texts(texts, CLASSES, 0, keep_name=False) == [
+        (0, "red foxs are old"),
+        (1, "The oak is shy"),
+        (1, "it runs"),
+    ]
+    assert other_class_texts(texts, CLASSES, 0, keep_name=True) == [
+        (0, "Oaks are old"),
+        (1, "The red fox is shy"),
+        (1, "it runs"),
+    ]
+    assert other_class_texts(texts[:2], CLASSES, 0, keep_name=True) == []
+
+
+def test_best_of_n_by_hand() -> None:
+    rows = [
+        row(0, "a", question=0, reward=1.0),
+        row(0, "b", question=0, reward=3.0),
+        row(0, "c", question=0, reward=3.0),  # equal: the first wins
+        row(0, "d", question=1, reward=None),
+        row(0, " ", question=1, reward=9.0),
+        row(1, "e", question=0, reward=-2.0),
+    ]
+    best = best_of_n(rows)
+    assert best == ([(0, "b"), (1, "e")], 3, "question")
+    single = [row(0, "a", question=0, reward=1.0), row(0, "b", question=1, reward=2.0), row(1, "c", reward=0.5)]
+    assert best_of_n(single) == ([(0, "b"), (1, "c")], 2, "class")
+    assert best_of_n([]) == ([], 0, "class")
+
+
+def test_build_controls_takes_the_right_rows() -> None:
+    rows = [
+        row(0, "red fox: shy"),
+        row(1, "oak: old", question=1),
+        row(1, "  "),
+        row(0, "base fox", "base", 0, 1.0),
+        row(0, "better base fox", "base", 1, 2.0),
+    ]
+    made = build_controls(["base_best", "other_class", "class_name", "waffle"], rows, CLASSES, 0)
+    assert list(made) == ["base_best", "other_class", "class_name", "waffle"]
+    assert made["base_best"].texts == [(0, "better base fox")]
+    assert made["base_best"].note == "the best by reward of 2 base descriptions a class"
+    assert made["other_class"].texts == [(0, "red fox: old"), (1, "oak: shy")]
+    assert made["class_name"].texts == [(0, "red fox"), (1, "oak"), (2, "box")]
+    assert len(made["waffle"].texts) == 3, "as many a class as EX2 has"
+    empty = build_controls(list(CONTROLS), [], CLASSES, 0)
+    assert [len(arm.texts) for arm in empty.values()] == [3, 45, 0, 0, 0, 0]
+
+
+class NameVLM:
+    """A text points to the classes that it names, or to the middle."""
+
+    name, dim, scale, bias, context_length = "names", 3, 100.0, 0.0, 77
+
+    def fingerprint(self) -> str:
+        return "names-1"
+
+    def encode_images(self, images: Sequence[object]) -> torch.Tensor:
+        raise NotImplementedError
+
+    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
+        rows = torch.tensor([[1.0 if name in text else 0.1 for name in CLASSES] for text in texts])
+        return TextEmbeddings(torch.nn.functional.normalize(rows, dim=-1), torch.zeros(len(texts), dtype=torch.bool))
+
+
+def test_both_meanings_of_another_class_in_the_table() -> None:
+    """Where only names count, replaced names lose nothing and kept names lose all."""
+    images = ImageEmbeddings(CLASSES, torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5))
+    rows = [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)]
+    controls = build_controls(["other_class", "other_class_kept"], rows, CLASSES, 0)
+    arms = {"templates": list(enumerate(CLASSES)), "aligned": [(r["label"], r["text"]) for r in rows]}
+    measured = accuracy(NameVLM(), images, arms | {a: c.texts for a, c in controls.items()}, Settings(samples=200))
+    assert measured["arms"]["aligned"]["correct"] == 15
+    assert measured["arms"]["other_class"]["correct"] == 15
+    assert measured["arms"]["other_class_kept"]["correct"] == 0
+    pairs = {(d["arm"], d["against"]): d for d in measured["differences"]}
+    for against in ("templates", "aligned"):
+        kept = pairs["other_class_kept", against]
+        assert (kept["difference"], kept["only_second"], kept["n"]) == (-1.0, 15, 15)
+        assert kept["p"] == pytest.approx(2 / 2**15)
+        assert pairs["other_class", against]["p"] == 1.0
+
+
+def test_the_stage_measures_and_prints_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Names:
+        class_names = CLASSES
+
+    images = ImageEmbeddings(CLASSES, torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5))
+    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda section: NameVLM())
+    monkeypatch.setattr(analysis.analyze, "load_dataset", lambda section: Names())
+    monkeypatch.setattr(analysis.analyze, "test_embeddings", lambda recipe, vlm: images)
+    path = write(tmp_path / "cupl.json", {name: [f"{name}, a sentence"] for name in CLASSES})
+    recipe = Recipe.model_validate(
+        {
+            "name": "r",
+            "output_dir": str(tmp_path),
+            "policy": {"model": "m"},
+            "vlm": {"name": "demo-visual"},
+            "dataset": {"name": "shapes", "reward_split": "reward", "test_split": "test"},
+            "judge": {"name": "test_control_arms.YesJudge"},
+            "analysis": {"controls": ["other_class_kept", "base_best"], "description_files": {str(path): "cupl"}},
+        }
+    )
+    where = RunDirectory.of(recipe).seed(0)
+    append_jsonl(where.descriptions, [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)])
+    analysis.analyze.analyze(recipe, 0)
+    measured = read_json(where.accuracy)
+    assert list(measured["controls"]) == ["other_class_kept", "base_best", f"file:{path}"]
+    assert measured["arms"]["other_class_kept"]["correct"] == 0
+    assert measured["arms"]["base_best"] is None
+    assert (measured["arms"][f"file:{path}"]["correct"], measured["arms"][f"file:{path}"]["n"]) == (15, 15)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "EX2 of another, as is 0.0 % [0.0–20.4] -100.0 points, p = 6.1e-05" in printed
+    assert "base model, best of n no descriptions" in printed
+    assert "file cupl.json: cupl file with texts for 3 of 3 classes; against EX2 +0.0 points, p = 1 (n.s.)" in printed
+    path.write_text("{}")
+    before = where.accuracy.read_bytes()
+    with pytest.raises(
+        UserError, match=r"analysis.description_files: .*cupl.json: an empty object; give an object of class"
+    ):
+        analysis.analyze.analyze(recipe, 0)
+    assert where.accuracy.read_bytes() == before
+
+
+class YesJudge:
+    name, exact = "yes", True
+
+    def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
+        for request in requests:
+            on_answer(request, Verdict(True, "yes"))
+
+
+def test_an_unknown_control_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "name: r\npolicy: {model: m}\nvlm: {name: v}\njudge: {name: j}\nanalysis: {controls: [wafle]}\n"
+        "dataset: {name: shapes, reward_split: a, test_split: b}\n"
+    )
+    with pytest.raises(UserError, match=r"r.yaml: analysis.controls.0: unknown 'wafle'. Did you mean 'waffle'\?"):
+        read_recipe(path)
+
+
+# ---------------------------------------------------------------- files
+
+
+def write(path: Path, value: object) -> Path:
+    path.write_text(json.dumps(value))
+    return path
+
+
+def test_cupl_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "cupl.json", {"OAK": ["An oak is old."], "Red_Fox": ["A", "B"], "box": ["C"]})
+    arm = read_arm(path, "cupl", CLASSES, partial=False)
+    assert arm.texts == [(0, "A"), (0, "B"), (1, "An oak is old."), (2, "C")]
+    assert arm.note == "cupl file with texts for 3 of 3 classes"
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "expected"),
+    [
+        ("two legs", "hen, which has two legs"),
+        ("a red comb", "hen, which is a red comb"),
+        ("antlers", "hen, which has antlers"),
+        ("An orange beak", "hen, which is An orange beak"),
+        ("often brown", "hen, which often brown"),
+        ("used for eggs", "hen, which is used for eggs"),
+        ("has feathers", "hen, which has feathers"),
+    ],
+)
+def test_dclip_wording(descriptor: str, expected: str) -> None:
+    assert dclip_text("hen", descriptor) == expected
+
+
+def test_names_that_do_not_fit_are_all_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.json", {"red foxx": ["x"], "zebra": ["y"], "oak": ["z"]})
+    with pytest.raises(UserError) as caught:
+        read_arms({str(path): "dclip"}, CLASSES, partial=False)
+    assert str(caught.value).splitlines() == [
+        f"analysis.description_files: {path}: its 3 classes are not the dataset's 3.",
+        "  unknown: 'red foxx'; did you mean 'red fox'?",
+        "  unknown: 'zebra'",
+        "  missing: 'red fox'",
+        "  missing: 'box'",
+        "Rename them in the file, or set analysis.partial_files: classes without texts then take the plain template.",
+    ]
+    arm = read_arms({str(path): "dclip"}, CLASSES, partial=True)[f"file:{path}"]
+    assert arm.texts == [(1, "oak, which has z")]
+    assert arm.note == (
+        "dclip file with texts for 1 of 3 classes; without: red fox, box; not in the dataset: red foxx, zebra"
+    )
+
+
+def test_a_file_without_any_class_is_refused_even_in_part(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.json", {"zebra": ["y"]})
+    with pytest.raises(UserError, match=r"None fits: rename them in the file\."):
+        read_arm(path, "cupl", CLASSES, partial=True)
+
+
+def test_broken_files_are_told_together(tmp_path: Path) -> None:
+    listed = write(tmp_path / "list.json", ["oak"])
+    wrong = write(tmp_path / "wrong.json", {"oak": "text", "Red fox": [], "red-fox": ["a"], "box": [1]})
+    (tmp_path / "torn.json").write_text('{"oak": [')
+    paths = [listed, wrong, tmp_path / "torn.json", tmp_path / "none.json"]
+    with pytest.raises(UserError) as caught:
+        read_arms({str(path): "cupl" for path in paths}, CLASSES, partial=False)
+    where = "analysis.description_files: "
+    assert str(caught.value).splitlines() == [
+        f"{where}{listed}: a list; give an object of class → list of texts.",
+        f"{where}{wrong}: class 'oak': its value is no list of texts, one at least.",
+        f"{where}{wrong}: class 'Red fox': its value is no list of texts, one at least.",
+        f"{where}{wrong}: 'red-fox' and 'Red fox' are the same class.",
+        f"{where}{wrong}: class 'box': its value is no list of texts, one at least.",
+        f"{where}{tmp_path / 'torn.json'}: line 1: not JSON (Expecting value).",
+        f"{where}{tmp_path / 'none.json'}: no such file; give a JSON file of class → list of texts.",
+    ]

@@ -1,0 +1,112 @@
+"""The report's panel of signs, the rules that fired, and the summary over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import page, recipe, seed_result
+
+from analysis.report import render
+from analysis.seeds import print_summary, summarise, summary_lines
+from analysis.signs import fired_rules, sign_panel
+from ex2.progress import signs_in_short
+from ex2.run_dir import RunDirectory, append_jsonl, write_json
+
+
+def with_signs(seed: int, slope: float = 0.1) -> Any:
+    rows = [
+        {
+            "batch": batch,
+            "reward_mean": 20.0,
+            "kl": 1.0,
+            "kl_target": 10.0,
+            "sign_name_repetitions": slope * batch,
+            "sign_repetition": 0.5 if batch > 10 else 0.0,
+            "share_cut_by_vlm": 0.25,
+            **({"sign_name_gain": 3.0} if batch % 10 == 1 else {}),
+        }
+        for batch in range(1, 41)
+    ]
+    return replace(seed_result(seed), train=rows)
+
+
+def test_panel_of_signs() -> None:
+    panel = {sign.name: sign for sign in sign_panel([with_signs(0), with_signs(1, 0.2)])}
+    assert list(panel) == [
+        "Class name, times per description",
+        "Repeated share of word pairs",
+        "Reward that the class name brings",
+        "Share cut at the VLM's context",
+    ]
+    # first tenth: batches 1 to 4, mean 2.5; last: 37 to 40, mean 38.5; slopes 0.1 and 0.2, mean 0.15
+    name = panel["Class name, times per description"]
+    assert (name.first, name.last) == ("0.375", "5.78")
+    assert (panel["Reward that the class name brings"].first, panel["Share cut at the VLM's context"].last) == (
+        "3",
+        "0.25",
+    )
+    assert name.course.count("<polyline") == 2
+    assert "between 0.1 and 8." in name.course
+
+
+def test_rules_that_fired_are_on_the_page_with_their_batch(tmp_path: Path) -> None:
+    results = [with_signs(0), with_signs(1)]
+    made = recipe(tmp_path, [0, 1])
+    found = fired_rules(made.watch.as_rules(), results)
+    # repetition is above 0.3 from batch 11 on: ten batches end with the 20th; names are above 3 from batch 31 on
+    assert [(item.seed, item.firing.rule.metric, item.firing.batch) for item in found] == [
+        (seed, metric, batch)
+        for seed in (0, 1)
+        for metric, batch in (("sign_repetition", 20), ("sign_name_repetitions", 40))
+    ]
+    html = render(made, results, missing_seeds=[], provenance={})
+    assert "Does the policy game its reward?" in html
+    assert "<li>Seed 1, batch 20: Repeated share of word pairs is 0.5, above 0.3 since batch 11 (rule: " in html
+    assert "None of the" not in html
+
+
+def test_without_signs_the_section_is_as_it_was(tmp_path: Path) -> None:
+    parsed, html = page(tmp_path, seed_result(0))
+    assert "Does the policy game its reward?" not in html
+    assert "None of the 7 rules that watched the training fired." in parsed.text
+    assert "reward at the end" in parsed.text
+    # the last two of 20 batches, at 21.9 and 22
+    assert parsed.text.split("reward at the end")[1].strip().startswith("21.95")
+
+
+def test_signs_in_the_progress_line() -> None:
+    row = {"sign_name_repetitions": 1.25, "sign_repetition": 0.031, "sign_copied": None, "sign_perplexity": 123.4}
+    assert signs_in_short(row) == ", name 1.2×, repeated 3%, perplexity 123"
+    assert signs_in_short({}) == ""
+
+
+def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made, run = recipe(tmp_path, [0, 1, 2]), RunDirectory(tmp_path / "tiny")
+    for seed in (0, 1, 2):
+        # last tenth of 20 batches: the 19th and 20th
+        log = [
+            {"batch": b, "reward_mean": 20.0 + seed + (b == 20), "kl": None if b == 20 else 5.0} for b in range(1, 21)
+        ]
+        append_jsonl(run.seed(seed).train_log, log)
+    write_json(run.seed(1).accuracy, {"arms": {"aligned": {"accuracy": 0.805}, "templates": {"accuracy": 0.7}}})
+    reward, kl, accuracy = summarise(made, [0, 1, 2])
+    assert reward.values == {0: 20.5, 1: 21.5, 2: 22.5}
+    # standard deviation 1, t(0.975, 2) = 4.302653
+    half = 4.302653 / 3**0.5
+    assert reward.over_seeds == pytest.approx((21.5, 21.5 - half, 21.5 + half, 3))
+    assert kl.values == {0: 5.0, 1: 5.0, 2: 5.0}
+    assert accuracy.values == {1: 0.805}
+    print_summary(made, [0, 1, 2])
+    assert capsys.readouterr().out.splitlines() == [
+        "at the end of training    seed 0    seed 1    seed 2   mean over seeds",
+        "reward                     20.50     21.50     22.50   21.50 [19.02, 23.98] (n = 3)",
+        "KL, nats                    5.00      5.00      5.00   5.00 [5.00, 5.00] (n = 3)",
+        "accuracy, %                    –     80.50         –   80.50 no interval (n = 1)",
+        "brackets: 95 % t-intervals over seeds",
+    ]
+    print_summary(made, [1])
+    assert capsys.readouterr().out == ""
+    assert summary_lines([], 0.95) == []
