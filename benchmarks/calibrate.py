@@ -51,6 +51,10 @@ from reward.cosine import CosineReward
 
 RECIPE = "recipes/demo/visual.yaml"
 SEEDS = (0, 1, 2)
+SETTINGS = ["ppo.batches=200", "ppo.learning_rate=3.0e-4"]
+"""Twice the demo's batches at a third of its rate: the theory speaks of the optimum, and the demo stops short of it,
+at a KL of 2.3 where the optimum at its β has 0.5."""
+
 SAMPLES_PER_PROMPT = 64
 LAST_BATCHES = 10
 ENOUGH, NEAR, MOST_GAIN, CONFIDENCE = 0.75, 0.15, 0.05, 0.99
@@ -71,6 +75,7 @@ class World(NamedTuple):
             f"name=calibrate-{self.preference.replace('_', '-')}",
             f"vlm={{name: toy, weights: {self.weights}}}",
             f"seeds={list(SEEDS)}",
+            *SETTINGS,
         ]
 
     def recipe(self) -> Recipe:
