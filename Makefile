@@ -81,6 +81,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/ppo_step.py
 	$(BIN)/python benchmarks/image_bank.py
 	$(BIN)/python benchmarks/judge_throughput.py
+	$(BIN)/python benchmarks/analysis_scale.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,6 +13,7 @@ from tqdm import tqdm
 from analysis.breakdown import GROUPS, MEMBERS
 from analysis.judging import Verdicts, is_empty
 from analysis.statistics import mean_share, mean_t, paired_accuracy, paired_mean, wilson
+from analysis.text_bank import TextBank
 from analysis.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
 from ex2.data.prompts import generic_templates
 from ex2.run_dir import JSON
@@ -31,6 +34,7 @@ CONTROLS_AGAINST = ("templates", "aligned")
 """What every arm that is not among `ARMS` is compared with."""
 
 LabeledText = tuple[int, str]
+Keep = Callable[[Sequence[str], torch.Tensor], None]
 
 MOST_CONFUSIONS = 20
 """Pairs of classes kept for each arm."""
@@ -81,25 +85,51 @@ def texts_by_arm(
 
 
 class Texts:
-    """Unique texts, encoded once."""
+    """Unique texts, encoded once, or never if they are in the text bank.
 
-    def __init__(self, vlm: VLM, texts: Iterable[str], *, batch_size: int = 256) -> None:
+    Args:
+        vlm: The encoder.
+        texts: Any number, repeated ones included.
+        banks: Folder of text banks; `None` keeps nothing.
+        batch_size: Texts per forward.
+
+    Raises:
+        EnvironmentFault: If the text bank cannot be read or written.
+    """
+
+    def __init__(self, vlm: VLM, texts: Iterable[str], *, banks: Path | None = None, batch_size: int = 256) -> None:
         unique = list(dict.fromkeys(texts))
         self._row = {text: row for row, text in enumerate(unique)}
-        parts = [torch.zeros(0, vlm.dim)]
-        with tqdm(total=len(unique), desc="encode texts", unit="text", leave=False) as bar:
-            for start in range(0, len(unique), batch_size):
-                batch = unique[start : start + batch_size]
-                parts.append(vlm.encode_texts(batch).embeddings)
+        self._embeddings = torch.zeros(len(unique), vlm.dim)
+        if banks is None:
+            self._encode(vlm, unique, range(len(unique)), batch_size, lambda texts, embeddings: None)
+            return
+        with closing(TextBank(vlm, banks)) as bank:
+            self._encode(vlm, unique, bank.get(unique, self._embeddings), batch_size, bank.put)
+
+    def _encode(self, vlm: VLM, unique: Sequence[str], missing: Sequence[int], batch_size: int, keep: Keep) -> None:
+        with tqdm(total=len(missing), desc="encode texts", unit="text", leave=False) as bar:
+            for start in range(0, len(missing), batch_size):
+                rows = list(missing[start : start + batch_size])
+                batch = [unique[row] for row in rows]
+                encoded = vlm.encode_texts(batch).embeddings
+                self._embeddings[torch.tensor(rows)] = encoded
+                keep(batch, encoded)
                 bar.update(len(batch))
-        self._embeddings = torch.cat(parts)
 
     def __getitem__(self, texts: Sequence[str]) -> torch.Tensor:
         """Return embeddings of the given texts, shape (len(texts), D)."""
         return self._embeddings[torch.tensor([self._row[text] for text in texts], dtype=torch.long)]
 
 
-def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[LabeledText]], settings: Settings) -> JSON:
+def accuracy(
+    vlm: VLM,
+    images: ImageEmbeddings,
+    arms: Mapping[str, Sequence[LabeledText]],
+    settings: Settings,
+    *,
+    banks: Path | None = None,
+) -> JSON:
     """Measure every arm on the same test images.
 
     Args:
@@ -108,6 +138,7 @@ def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[Labe
         arms: Class index and text of each arm's texts; an arm without texts is not measured. Beside `ARMS` any
             others, which are compared with the templates and with all of EX2's.
         settings: How intervals are made.
+        banks: Folder of text banks; `None` keeps no embeddings.
 
     Returns:
         `arms`, with `None` for those without texts, each with top-1 (`accuracy`), `top5` where there are more than 5
@@ -116,7 +147,7 @@ def accuracy(vlm: VLM, images: ImageEmbeddings, arms: Mapping[str, Sequence[Labe
         as images and as possible answers, so that no fallback template takes part.
     """
     plain = [PLAIN_TEMPLATE.format(name) for name in images.class_names]
-    texts = Texts(vlm, [*plain, *(text for pairs in arms.values() for _, text in pairs)])
+    texts = Texts(vlm, [*plain, *(text for pairs in arms.values() for _, text in pairs)], banks=banks)
     fallback = texts[plain]
     vectors = {
         arm: class_vectors(

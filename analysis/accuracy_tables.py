@@ -6,36 +6,41 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from analysis.figure_accuracy import accuracy_rows
-from analysis.pooling import SeedResult, further_accuracy
-from analysis.wording import ARM_NAMES, NBSP, count, percent, points, significance
+from analysis.pooling import Difference, SeedResult, further_accuracy
+from analysis.wording import NBSP, count, percent, points, significance
 
 
 def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
-    """Return a row of cells for each arm: its accuracies, and the difference to the templates."""
+    """Return a row of cells for each arm: accuracies, difference to the templates and, of a control, to EX2."""
     rows = []
     for row in accuracy_rows(results):
         parts = [part for result in results if (part := result.accuracy["arms"].get(row.arm))]
-        difference = row.difference
-        verdict = significance(difference) if difference else ""
-        if difference and not verdict:
-            verdict = f"interval over {difference.seeds} seeds excludes 0"
         fallback = sorted({name for part in parts for name in part["fallback_classes"]})
         rows.append(
             {
-                "css": row.arm,
-                "name": ARM_NAMES[row.arm],
+                "css": row.colour,
+                "name": row.name,
+                "note": row.note,
                 "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",
                 "top5": _further(results, row.arm, "top5"),
                 "mean_per_class": _further(results, row.arm, "mean_per_class"),
                 "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
                 "texts": f"{sum(part['texts'] for part in parts):,}",
-                "difference": points(difference) if difference else "",
-                "verdict": verdict,
+                "difference": points(row.difference) if row.difference else "",
+                "verdict": _verdict(row.difference),
+                "to_aligned": points(row.to_aligned) if row.to_aligned else "",
+                "to_aligned_verdict": _verdict(row.to_aligned),
                 "fallback": len(fallback),
                 "fallback_names": ", ".join(fallback[:12]) + (", …" if len(fallback) > 12 else ""),
             }
         )
     return rows
+
+
+def _verdict(difference: Difference | None) -> str:
+    if difference is None:
+        return ""
+    return significance(difference) or f"interval over {difference.seeds} seeds excludes 0"
 
 
 def _further(results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]) -> str:

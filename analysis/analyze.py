@@ -17,6 +17,7 @@ from analysis.judge.base import Estimates, Judge, Spent
 from analysis.judge.panel import panel_summary, write_disagreements
 from analysis.judge.table import build_judge
 from analysis.judging import judge_descriptions, judge_digest, open_questions, read_verdicts, rubric_version
+from analysis.text_bank import text_banks
 from ex2.banks import load_dataset, load_vlm, test_embeddings
 from ex2.export import refresh_card
 from ex2.recipe import Recipe
@@ -60,7 +61,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
         "images": len(images.labels),
         "classes": len(images.class_names),
         **settings._asdict(),
-        **accuracy(vlm, images, arms, settings),
+        **accuracy(vlm, images, arms, settings, banks=text_banks()),
         "controls": {arm: {"name": control.name, "note": control.note} for arm, control in controls.items()},
         "reward_gain": reward_gain(descriptions, settings),
     }

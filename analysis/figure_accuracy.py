@@ -1,7 +1,8 @@
-"""Zero-shot accuracy of each arm as bars, and beside them the difference to the templates."""
+"""Zero-shot accuracy of each arm as bars, and beside them the difference to the templates; control arms set apart."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,19 +12,33 @@ from analysis import svg
 from analysis.accuracy import ARMS
 from analysis.breakdown import GROUPS
 from analysis.pooling import Difference, Pooled, SeedResult, accuracy_difference, accuracy_of
-from analysis.wording import ARM_NAMES, count, percent, points, significance
+from analysis.report_picks import pick
+from analysis.wording import ARM_NAMES, KIND_NAMES, count, percent, points, significance
+
+CONTROLS = "For comparison"
+APART = 36.0
+"""Height of the line above the control arms."""
+
+PICKS: dict[str, tuple[str, str, str]] = {
+    "base": ("base", "", "descriptions of the base model"),
+    "aligned": ("aligned", "", "descriptions of the aligned model"),
+    **{group: ("aligned", group, f"{KIND_NAMES[group]} descriptions of the aligned model") for group in GROUPS},
+}
+"""What a click on an arm's bar shows: policy, kind and their name."""
 
 
 class Row(NamedTuple):
     """One arm.
 
     Attributes:
-        arm: Names the colour.
+        arm: Its key in `accuracy.json`.
         name: As shown.
         accuracy: `None` if the arm has no texts.
         difference: To the templates; `None` for the templates themselves.
         is_part: Whether the arm is a part of EX2's descriptions.
         fallback: Classes without such a text, the most of any seed.
+        note: What a control arm's texts are; `None` if it is none.
+        to_aligned: A control arm's difference to all of EX2's descriptions.
     """
 
     arm: str
@@ -32,24 +47,37 @@ class Row(NamedTuple):
     difference: Difference | None
     is_part: bool
     fallback: int
+    note: str | None = None
+    to_aligned: Difference | None = None
+
+    @property
+    def colour(self) -> str:
+        return self.arm if self.note is None else "control"
 
 
 def accuracy_rows(results: Sequence[SeedResult]) -> list[Row]:
-    """Collect what the figure and its table show."""
-    return [
-        Row(
-            arm,
-            ARM_NAMES[arm],
-            accuracy_of(results, arm),
-            accuracy_difference(results, arm, "templates") if arm != "templates" else None,
-            arm in GROUPS,
-            max(
-                (len(r.accuracy["arms"][arm]["fallback_classes"]) for r in results if r.accuracy["arms"][arm]),
-                default=0,
-            ),
+    """Collect what the figure and its table show: first the arms that every run has, then the control arms."""
+    controls: dict[str, tuple[str, str]] = {}
+    for result in results:
+        for arm, said in result.accuracy.get("controls", {}).items():
+            controls.setdefault(arm, (said["name"], said["note"]))
+    rows = []
+    for arm in (*ARMS, *controls):
+        name, note = controls.get(arm, (ARM_NAMES.get(arm, arm), None))
+        measured = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+        rows.append(
+            Row(
+                arm,
+                name,
+                accuracy_of(results, arm),
+                accuracy_difference(results, arm, "templates") if arm != "templates" else None,
+                arm in GROUPS,
+                max((len(part["fallback_classes"]) for part in measured), default=0),
+                note,
+                accuracy_difference(results, arm, "aligned") if note is not None else None,
+            )
         )
-        for arm in ARMS
-    ]
+    return rows
 
 
 def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
@@ -68,7 +96,8 @@ def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
 def _wide(rows: Sequence[Row], description: str) -> Markup:
     top, step, bar = 42.0, 50.0, 20.0
     left, unit = 190.0, 2.9  # of the bars; pixels per per cent
-    bottom = top + step * len(rows) + 6
+    places, bottom = _places(rows, top, step, APART)
+    bottom += 6
     parts = [svg.text(left, 16, f"Accuracy{_images(rows)}", "strong")]
     parts += _percent_axis(left, unit, top - 10, bottom)
     templates = next((row.accuracy for row in rows if row.arm == "templates"), None)
@@ -82,12 +111,17 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
         x = origin + tick * scale
         parts.append(svg.line((x, top - 10), (x, bottom - 4), "zero" if tick == 0 else "grid"))
         parts.append(svg.text(x, bottom + 12, f"{tick:+g}".replace("-", "−") if tick else "0", "tick", anchor="middle"))
-    for index, row in enumerate(rows):
-        y = top + step * index
+    for row, y in zip(rows, places, strict=True):
         middle = y + bar / 2
-        parts.append(svg.text(14 if row.is_part else 0, middle + 5, row.name, "part" if row.is_part else "strong"))
+        if row is _first_control(rows):
+            parts.append(svg.line((0, y - APART + 4), (960, y - APART + 4), "grid"))
+            parts.append(svg.text(0, y - 16, CONTROLS, "small soft"))
+        indent, css = (14, "part") if row.is_part or row.note is not None else (0, "strong")
+        lines_of_name = textwrap.wrap(row.name, 24)[:2]
+        for number, said in enumerate(lines_of_name):
+            parts.append(svg.text(indent, middle + 5 + 16 * number, said, css))
         if row.accuracy and row.fallback:
-            parts.append(svg.text(14 if row.is_part else 0, middle + 20, _by_template(row), "tick"))
+            parts.append(svg.text(indent, middle + 4 + 16 * len(lines_of_name), _by_template(row), "tick"))
         if row.accuracy is None:
             parts.append(svg.text(left + 6, middle + 5, "no descriptions of this kind", "small soft"))
             continue
@@ -111,7 +145,11 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
     parts: list[Markup] = []
     y = 14.0
     for row in rows:
-        label = [(row.name + " ", "part" if row.is_part else "strong")]
+        if row is _first_control(rows):
+            parts.append(svg.line((left, y - 16), (350, y - 16), "grid"))
+            parts.append(svg.text(left, y + 6, CONTROLS, "small soft"))
+            y += 34
+        label = [(row.name + " ", "part" if row.is_part or row.note is not None else "strong")]
         if row.accuracy is None:
             parts.append(svg.spans(left, y, [*label, ("no descriptions", "small soft")]))
             y += 30
@@ -136,6 +174,20 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
     return svg.document(350, y - 24, parts, title=title, description=description, key="accuracy-narrow")
 
 
+def _first_control(rows: Sequence[Row]) -> Row | None:
+    return next((row for row in rows if row.note is not None), None)
+
+
+def _places(rows: Sequence[Row], top: float, step: float, apart: float) -> tuple[list[float], float]:
+    """Return the upper edge of each row, with space before the control arms, and the lower edge of the last."""
+    places, y = [], top
+    for row in rows:
+        y += apart if row is _first_control(rows) else 0.0
+        places.append(y)
+        y += step
+    return places, y
+
+
 def _by_template(row: Row) -> str:
     return f"{row.fallback} {'class' if row.fallback == 1 else 'classes'} by template"
 
@@ -148,11 +200,12 @@ def _images(rows: Sequence[Row]) -> str:
 def _bar(row: Row, accuracy: Pooled, left: float, y: float, unit: float, bar: float) -> list[Markup]:
     width = 100 * accuracy.value * unit
     tip = f"{row.name}: {percent(accuracy)}, {count(accuracy, 'images')}"
-    parts = [svg.rect(left, y, width, bar, f"fill-{row.arm}", radius=2, tip=tip)]
+    parts = [svg.rect(left, y, width, bar, f"fill-{row.colour}", radius=2, tip=tip)]
     if accuracy.low is not None and accuracy.high is not None:
         low, high = max(accuracy.low, 0.0), min(accuracy.high, 1.0)
         parts.append(svg.interval(left + 100 * low * unit, left + 100 * high * unit, y + bar / 2, "whisker"))
-    return parts
+    shown = PICKS.get(row.arm) if row.note is None else None
+    return [pick(parts, policy=shown[0], kind=shown[1], label=shown[2])] if shown else parts
 
 
 def _difference(difference: Difference, origin: float, y: float, scale: float) -> list[Markup]:

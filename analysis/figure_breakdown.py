@@ -11,6 +11,7 @@ from analysis import svg
 from analysis.breakdown import Group
 from analysis.judging import KINDS
 from analysis.pooling import Policy, SeedResult, accuracy_of, share_change, share_of
+from analysis.report_picks import pick
 from analysis.wording import KIND_NAMES, percent, percent_interval, percent_value, points
 
 NODE = 14  # width of a node
@@ -120,27 +121,28 @@ def _wide(flow: Flow, policy: Policy) -> Markup:
     def slot(node: Node) -> float:  # a label may be higher than its node
         return max(height(node), LINE * len(node.lines)) + GAP
 
-    parts: list[Markup] = []
-    parts.append(svg.rect(x[0], top, NODE, flow.total * scale, f"fill-all{opacity}", radius=2))
-    parts.append(svg.spans(x[0], top - 30, [("All descriptions", "strong")]))
-    parts.append(svg.spans(x[0], top - 12, [(f"{policy} model, n = {flow.total:,}", "small soft")]))
+    everything = [
+        svg.rect(x[0], top, NODE, flow.total * scale, f"fill-all{opacity}", radius=2),
+        svg.spans(x[0], top - 30, [("All descriptions", "strong")]),
+        svg.spans(x[0], top - 12, [(f"{policy} model, n = {flow.total:,}", "small soft")]),
+    ]
+    parts = [_pick(everything, policy, "", flow.total)]
+
+    def drawn(node: Node, place: int, taken: float, y: float, label: list[Markup]) -> Markup:
+        band = _band(x[place - 1], taken, x[place], y, height(node), node.kind, opacity)
+        return _pick([band, _node(node, x[place], y, height(node), opacity), *label], policy, node.kind, node.size)
 
     # The upper edges of All, Informative and Visual are level, so that the labels above them stay clear of the bands.
     informative = flow.informative
-    parts.append(_band(x[0], top, x[1], top, height(informative), "informative", opacity))
-    parts.append(_node(informative, x[1], top, height(informative), opacity))
-    parts += _label(informative, x[1], top - 12 - LINE * (len(informative.lines) - 1))
+    label = _label(informative, x[1], top - 12 - LINE * (len(informative.lines) - 1))
+    parts.append(drawn(informative, 1, top, top, label))
     taken, y = top, top
     for leaf in flow.leaves:
-        parts.append(_band(x[1], taken, x[2], y, height(leaf), leaf.kind, opacity))
-        parts.append(_node(leaf, x[2], y, height(leaf), opacity))
-        parts += _label(leaf, x[2] + NODE + 10, y + 13)
+        parts.append(drawn(leaf, 2, taken, y, _label(leaf, x[2] + NODE + 10, y + 13)))
         taken, y = taken + height(leaf), y + slot(leaf)
     taken, y = top + height(informative), max(y, top + height(informative) + GAP)
     for other in flow.others:
-        parts.append(_band(x[0], taken, x[1], y, height(other), other.kind, opacity))
-        parts.append(_node(other, x[1], y, height(other), opacity))
-        parts += _label(other, x[1] + NODE + 10, y + 13)
+        parts.append(drawn(other, 1, taken, y, _label(other, x[1] + NODE + 10, y + 13)))
         taken, y = taken + height(other), y + slot(other)
     bottom = max(y - GAP, top + flow.total * scale) + 6
     title = f"Breakdown of the {policy} model's descriptions"
@@ -153,30 +155,35 @@ def _narrow(flow: Flow, policy: Policy) -> Markup:
     width, bar, space = 350.0, 22.0, 20.0
     unit = width / flow.total
     y0, y1, y2 = 22.0, 22.0 + bar + space, 22.0 + 2 * (bar + space)
-    parts = [
+    everything = [
         svg.spans(0, 14, [("All descriptions ", "strong"), (f"{policy} model, n = {flow.total:,}", "small soft")]),
         svg.rect(0, y0, width, bar, f"fill-all{light}", radius=2),
     ]
-    left = 0.0
-    for node in (flow.informative, *flow.others):
-        right = left + node.size * unit
-        parts.append(svg.funnel(y0 + bar, left, right, y1, left, right, f"band-{node.kind}{light}"))
-        parts.append(svg.rect(left, y1, right - left, bar, f"fill-{node.kind}{light}", radius=2))
-        left = right
-    left = 0.0
-    for node in flow.leaves:
-        right = left + node.size * unit
-        parts.append(svg.funnel(y1 + bar, left, right, y2, left, right, f"band-{node.kind}{light}"))
-        parts.append(svg.rect(left, y2, right - left, bar, f"fill-{node.kind}{light}", radius=2))
-        left = right
+    parts = [_pick(everything, policy, "", flow.total)]
+    for above, below, nodes in ((y0, y1, (flow.informative, *flow.others)), (y1, y2, tuple(flow.leaves))):
+        left = 0.0
+        for node in nodes:
+            right = left + node.size * unit
+            parts.append(svg.funnel(above + bar, left, right, below, left, right, f"band-{node.kind}{light}"))
+            parts.append(svg.rect(left, below, right - left, bar, f"fill-{node.kind}{light}", radius=2))
+            left = right
     y = y2 + bar + 26
+    # A bar may be narrower than a finger: on phones the labels are what is touched.
     for node in (flow.informative, *flow.leaves, *flow.others):
         indent = 16 if node in flow.leaves else 0
-        parts.append(svg.rect(indent, y - 11, 12, 12, f"fill-{node.kind}{light}", radius=2))
-        parts += _label(node, indent + 20, y)
+        swatch = svg.rect(indent, y - 11, 12, 12, f"fill-{node.kind}{light}", radius=2)
+        touched = svg.rect(0, y - LINE, width, LINE * len(node.lines) + 8, "hit")
+        parts.append(_pick([touched, swatch, *_label(node, indent + 20, y)], policy, node.kind, node.size))
         y += LINE * len(node.lines) + 8
     title = f"Breakdown of the {policy} model's descriptions"
     return svg.document(width, y - 12, parts, title=title, description=flow.summary, key=f"flow-{policy}-narrow")
+
+
+def _pick(parts: Sequence[Markup], policy: Policy, kind: str, size: int) -> Markup:
+    if not size:
+        return Markup("").join(parts)
+    what = f"{KIND_NAMES[kind]} descriptions" if kind else "descriptions"
+    return pick(parts, policy=policy, kind=kind, label=f"{what} of the {policy} model")
 
 
 def _band(x0: float, y0: float, x1: float, y1: float, height: float, kind: str, opacity: str) -> Markup:

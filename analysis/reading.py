@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.accuracy import COMPARISONS
+from analysis.agreement_tables import SHARE_NAMES
 from analysis.breakdown import Group
+from analysis.figure_accuracy import accuracy_rows
 from analysis.pooling import (
     Difference,
     SeedResult,
@@ -18,6 +20,7 @@ from analysis.pooling import (
     share_change,
     share_of,
 )
+from analysis.report_judge import Calibration, number_text, share_text
 from analysis.wording import (
     KIND_NAMES,
     count,
@@ -99,10 +102,31 @@ def headline(results: Sequence[SeedResult]) -> Headline:
     return Headline(f"{vlm} rewards no kind of description more than another", evidence, None)
 
 
-def findings(results: Sequence[SeedResult]) -> list[Finding]:
-    """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about."""
-    found = [_shares(results), _reward(results), _accuracy(results), _worth(results), *_coverage(results), _kl(results)]
+def findings(results: Sequence[SeedResult], calibration: Calibration | None = None) -> list[Finding]:
+    """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about.
+
+    Args:
+        results: At least one seed.
+        calibration: What people said of the judge.
+    """
+    found = [
+        _shares(results),
+        _reward(results),
+        _accuracy(results),
+        _worth(results),
+        *_coverage(results),
+        _controls(results),
+        _kl(results),
+        _judge(results, calibration),
+    ]
     return [finding for finding in found if finding] + _cautions(results)
+
+
+def judge_standing(results: Sequence[SeedResult], calibration: Calibration | None = None) -> str:
+    """Return whether the judge is `exact`, `calibrated` against people, or `uncalibrated`."""
+    if results[0].breakdown["judge"]["exact"]:
+        return "exact"
+    return "calibrated" if calibration and not calibration.stale else "uncalibrated"
 
 
 def _shares(results: Sequence[SeedResult]) -> Finding | None:
@@ -222,17 +246,57 @@ def _kl(results: Sequence[SeedResult]) -> Finding | None:
     )
 
 
+def _controls(results: Sequence[SeedResult]) -> Finding | None:
+    below: list[str] = []
+    same: list[str] = []
+    above: list[str] = []
+    for row in accuracy_rows(results):
+        if row.to_aligned is None:
+            continue
+        said = f"{row.name} ({points(row.to_aligned)})"
+        if not row.to_aligned.significant:
+            same.append(said)
+        else:
+            (above if row.to_aligned.value > 0 else below).append(said)
+    parts = (("below it", below), ("no significant difference from it", same), ("above it", above))
+    sentences = [f"{words}: {listing(arms)}" for words, arms in parts if arms]
+    if not sentences:
+        return None
+    return Finding(
+        "Against other texts", f"Against all of EX2's descriptions, on the same images, {'; '.join(sentences)}."
+    )
+
+
+def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Finding | None:
+    judge = results[0].breakdown["judge"]
+    standing = judge_standing(results, calibration)
+    if standing == "exact":
+        return None
+    if standing == "uncalibrated" or calibration is None:
+        stale = f" agreement.json does not count: {calibration.stale}." if calibration else ""
+        return Finding(
+            "The judge is uncalibrated",
+            f"{judge['name']} sorted the descriptions; its verdicts have not been compared with people's, so shares "
+            f"carry its errors beside the intervals shown.{stale}",
+        )
+    rates = [
+        f"{question} or not: {share_text(rate['agreement'])} (n = {rate['n']}), Cohen's κ {number_text(rate['kappa'])}"
+        for question, rate in calibration.used["questions"].items()
+    ]
+    text = f"{judge['name']} agrees with people on {'; '.join(rates)}."
+    shares = calibration.content["policies"].get("aligned", {}).get("shares", {})
+    corrected = [
+        f"{SHARE_NAMES[name]} {share_text(share['corrected'])} instead of {share_text(share['judged'])}"
+        for name, share in shares.items()
+        if share["corrected"]
+    ]
+    if corrected:
+        text += f" Corrected for its errors, the aligned descriptions are {'; '.join(corrected)}."
+    return Finding("The judge against people", text)
+
+
 def _cautions(results: Sequence[SeedResult]) -> list[Finding]:
     found = []
-    judge = results[0].breakdown["judge"]
-    if not judge["exact"]:
-        found.append(
-            Finding(
-                "The judge is uncalibrated",
-                f"{judge['name']} sorted the descriptions; its verdicts have not been compared with people's, so "
-                "shares carry its errors beside the intervals shown.",
-            )
-        )
     policies = [part for result in results for part in result.breakdown["policies"].values()]
     unparsed = sum(part["unparsed"]["informative"] + part["unparsed"]["visual"] for part in policies)
     empty = sum(part["empty"] for part in policies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from analysis.breakdown import GROUPS
 from analysis.figure_accuracy import accuracy_figure, accuracy_rows
 from analysis.figure_breakdown import breakdown_figure
 from analysis.figure_training import training_figures
-from analysis.judging import KINDS, read_verdicts
+from analysis.judge.panel import DISAGREEMENTS
+from analysis.judging import read_verdicts
 from analysis.pooling import (
     SeedResult,
     accuracy_difference,
@@ -25,7 +26,17 @@ from analysis.pooling import (
     share_change,
     share_of,
 )
-from analysis.reading import LEAVES, findings, headline
+from analysis.reading import LEAVES, findings, headline, judge_standing
+from analysis.report_descriptions import descriptions_table
+from analysis.report_images import class_images
+from analysis.report_judge import (
+    Calibration,
+    both_denominators,
+    calibration_tables,
+    panel,
+    read_calibration,
+    usage,
+)
 from analysis.signs import fired_rules, sign_panel
 from analysis.wording import (
     ARM_NAMES,
@@ -42,9 +53,6 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_text
 from reward.errors import UserError
-
-MOST_NOTE = 300
-"""Characters of a judge's explanation that are kept for the page."""
 
 
 def write_report(recipe: Recipe) -> Path:
@@ -63,7 +71,15 @@ def write_report(recipe: Recipe) -> Path:
     run = RunDirectory.of(recipe)
     results, missing = load_results(recipe, run)
     provenance = read_json(run.provenance) if run.provenance.exists() else {}
-    write_text(run.report, render(recipe, results, missing_seeds=missing, provenance=provenance))
+    page = render(
+        recipe,
+        results,
+        missing_seeds=missing,
+        provenance=provenance,
+        calibration=read_calibration(run.root, results, complete=not missing),
+        images=class_images(recipe),
+    )
+    write_text(run.report, page)
     said = headline(results)
     print(f"{said.answer.rstrip('.')}. {said.evidence}")
     return run.report
@@ -109,7 +125,15 @@ def _batches(rows: Sequence[JSON]) -> list[JSON]:
     return [row for _, row in sorted({row.get("batch", number): row for number, row in enumerate(rows, 1)}.items())]
 
 
-def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequence[int], provenance: JSON) -> str:
+def render(
+    recipe: Recipe,
+    results: Sequence[SeedResult],
+    *,
+    missing_seeds: Sequence[int],
+    provenance: JSON,
+    calibration: Calibration | None = None,
+    images: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Fill the template.
 
     Args:
@@ -117,6 +141,8 @@ def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequ
         results: At least one seed.
         missing_seeds: Seeds of the recipe without results, named on the page.
         provenance: Content of `provenance.json`; any keys.
+        calibration: What people said of the judge.
+        images: Thumbnails by class name, from `class_images`.
 
     Returns:
         The page as HTML, with style, script and drawings inside.
@@ -132,12 +158,13 @@ def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequ
         lstrip_blocks=True,
     )
     rows = accuracy_rows(results)
+    trust = judge_standing(results, calibration)
     return environment.get_template("report_template.html").render(
         recipe=recipe,
         headline=headline(results),
-        facts=_facts(recipe, results),
+        facts=_facts(recipe, results, trust),
         tiles=_tiles(results),
-        findings=findings(results),
+        findings=findings(results, calibration),
         flows={policy: breakdown_figure(results, policy) for policy in ("aligned", "base")},
         accuracy_figure=accuracy_figure(rows),
         accuracy_table=accuracy_table(results),
@@ -150,16 +177,24 @@ def render(recipe: Recipe, results: Sequence[SeedResult], *, missing_seeds: Sequ
         seed_table=_seed_table(results),
         missing_seeds=list(missing_seeds),
         judge=results[0].breakdown["judge"],
+        trust=trust,
+        denominators=both_denominators(results),
+        panel=panel(results),
+        disagreements=[f"seed-{r.seed}/{DISAGREEMENTS}" for r in results] if panel(results) else [],
+        usage=usage(results),
+        calibration=calibration_tables(calibration),
+        stale_calibration=calibration.stale if calibration else "",
+        has_images=bool(images),
         denominator=results[0].breakdown["denominator"],
         confidence=f"{100 * confidence(results):g}",
         several_seeds=len(results) > 1,
         recipe_yaml=to_yaml(recipe),
         provenance=_flatten(provenance),
-        table=_table_data(results),
+        table=descriptions_table(results, images or {}),
     )
 
 
-def _facts(recipe: Recipe, results: Sequence[SeedResult]) -> list[tuple[str, str]]:
+def _facts(recipe: Recipe, results: Sequence[SeedResult], trust: str) -> list[tuple[str, str]]:
     accuracy, judge = results[0].accuracy, results[0].breakdown["judge"]
     ppo = recipe.ppo
     return [
@@ -168,7 +203,7 @@ def _facts(recipe: Recipe, results: Sequence[SeedResult]) -> list[tuple[str, str
         ("Language model", recipe.policy.model),
         ("Alignment", f"{recipe.algorithm.upper()}, {ppo.batches} batches of {ppo.batch_size}"),
         ("Seeds", ", ".join(str(result.seed) for result in results)),
-        ("Judge", f"{judge['name']} ({'exact' if judge['exact'] else 'uncalibrated'}), rubric {judge['rubric']}"),
+        ("Judge", f"{judge['name']} ({trust}), rubric {judge['rubric']}"),
     ]
 
 
@@ -235,57 +270,6 @@ def _seed_table(results: Sequence[SeedResult]) -> list[tuple[str, list[str]]]:
         reached = [end_of_training(column, key) for column in columns]
         table.append((name, [f"{plain(end)}, {count(end, 'batches')}" if end else "–" for end in reached]))
     return table
-
-
-def _table_data(results: Sequence[SeedResult]) -> JSON:
-    """Pack the descriptions for the page's script: repeated texts once, rows as indices into them."""
-    classes: dict[str, int] = {}
-    questions: dict[str, int] = {}
-    notes: dict[str, int] = {"": 0}
-    rows: list[list[Any]] = []
-    for result in results:
-        for row in result.descriptions:
-            try:
-                kind = result.verdicts.kind(row["class"], row["text"])
-            except KeyError as error:
-                raise UserError(
-                    f"seed {result.seed}: a description of '{row['class']}' has no verdict: descriptions or verdicts "
-                    "changed since the analysis; run `ex2 analyze RECIPE` again."
-                ) from error
-            question = "informative" if kind in ("spurious", "unparsed") else "visual"
-            note = explanation(result.verdicts.raw(question, row["class"], row["text"]))  # type: ignore[arg-type]
-            rows.append(
-                [
-                    classes.setdefault(row["class"], len(classes)),
-                    questions.setdefault(row.get("question", ""), len(questions)),
-                    row["policy"],
-                    result.seed,
-                    row["text"],
-                    KINDS.index(kind),
-                    None if row.get("reward") is None else round(float(row["reward"]), 3),
-                    notes.setdefault(note, len(notes)),
-                    int(bool(row.get("cut"))),
-                ]
-            )
-    return {
-        "classes": list(classes),
-        "questions": list(questions),
-        "notes": list(notes),
-        "kinds": [{"key": kind, "name": KIND_NAMES[kind]} for kind in KINDS],
-        "rows": rows,
-    }
-
-
-def explanation(raw: str) -> str:
-    """Return why the judge said so: the JSON answer's explanation, else what it said if that is more than yes or no."""
-    try:
-        value = json.loads(raw)
-    except json.JSONDecodeError:
-        value = None
-    said = str(value.get("explanation", "")) if isinstance(value, dict) else raw.strip()
-    if said.lower().rstrip(".") in ("yes", "no"):
-        return ""
-    return said if len(said) <= MOST_NOTE else said[: MOST_NOTE - 1] + "…"
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import normalize
 
 CHUNK = 4096
-"""Images whose scores are in memory at once."""
+"""Images whose scores, or texts whose float64 embeddings, are in memory at once."""
 
 PLAIN_TEMPLATE = "a photo of a {}"
 """The text of a class that has no text of its own in a group of descriptions."""
@@ -58,7 +58,9 @@ def class_vectors(
         raise ValueError(f"class_index must lie in [0, {n_classes}), got up to {int(class_index.max())}")
     sums = torch.zeros(n_classes, text_embeddings.shape[-1], dtype=torch.float64)
     # Summed in float64 and one class after the other, so that the result does not depend on the order of the texts.
-    sums.index_add_(0, class_index, normalize(text_embeddings.double(), dim=-1))
+    for start in range(0, len(text_embeddings), CHUNK):
+        part = slice(start, start + CHUNK)
+        sums.index_add_(0, class_index[part], normalize(text_embeddings[part].double(), dim=-1))
     without = torch.bincount(class_index, minlength=n_classes) == 0
     sums[without] = fallback.double()[without]
     return ClassVectors(normalize(sums, dim=-1).float(), tuple(without.nonzero().flatten().tolist()))

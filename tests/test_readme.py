@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ex2.cli import parse
+from ex2.cli import parse, parser
 from ex2.sweep import read_grid
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +94,13 @@ def test_the_sweep_is_a_grid_of_its_recipes_and_seeds() -> None:
         ("demo-visual", [0, 1, 2]),
         ("demo-spurious", [0, 1, 2]),
     ]
+
+
+def test_verbs_in_the_table_exist() -> None:
+    named = set(re.findall(r"\| `ex2 ([a-z]+) ", README))
+    assert len(named) == 8
+    (verbs,) = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
+    assert named <= set(verbs)
 
 
 def test_pictures_are_there() -> None:

@@ -16,7 +16,8 @@ from analysis.judge.base import Unparsed, Verdict
 from analysis.judging import Verdicts
 from analysis.pooling import SeedResult, accuracy_difference, accuracy_of, share_change, share_of
 from analysis.reading import findings, headline
-from analysis.report import explanation, render, write_report
+from analysis.report import render, write_report
+from analysis.report_descriptions import explanation
 from analysis.svg import ticks
 from ex2.recipe import Recipe
 from ex2.run_dir import RunDirectory, append_jsonl, write_json

@@ -1,0 +1,218 @@
+"""What the report says of the judge: shares by both denominators, agreement with people, a panel's votes, the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from analysis.agreement_tables import SHARE_NAMES
+from analysis.breakdown import DENOMINATORS, GROUPS, Denominator
+from analysis.pooling import Policy, SeedResult, share_of
+from analysis.wording import KIND_NAMES, NBSP, count, percent
+from ex2.run_dir import JSON, read_json
+
+POLICIES: tuple[Policy, ...] = ("aligned", "base")
+
+QUESTION_NAMES = {"informative": "Is it informative?", "visual": "Is it visual?"}
+
+
+class Calibration(NamedTuple):
+    """The judge's agreement with people.
+
+    Attributes:
+        content: Of `agreement.json`.
+        stale: Why it does not hold for this report; empty if it does.
+    """
+
+    content: JSON
+    stale: str = ""
+
+    @property
+    def used(self) -> JSON:
+        """The comparison that the corrected shares rest on."""
+        part: JSON = self.content["pooled"] or self.content["own"]
+        return part
+
+
+def read_calibration(run: Path, results: Sequence[SeedResult], *, complete: bool) -> Calibration | None:
+    """Read what `ex2 agreement` left in a run's folder.
+
+    Args:
+        run: The folder.
+        results: Its analysed seeds.
+        complete: Whether these are all seeds.
+
+    Returns:
+        `None` if the run has not been labelled; marked as stale if judge or descriptions are others now.
+
+    Raises:
+        UserError: If the file is not JSON.
+    """
+    path = run / "agreement.json"
+    if not path.exists():
+        return None
+    content = read_json(path)
+    judge, labelled = results[0].breakdown["judge"], content["judge"]
+    again = "label again with `ex2 label`, then run `ex2 agreement`"
+    if labelled["settings"] != judge["settings"] or labelled["rubric"] != judge["rubric"]:
+        return Calibration(content, f"it was made for {labelled['name']} with rubric {labelled['rubric']}; {again}")
+    described = {policy: part["descriptions"] for policy, part in content["policies"].items()}
+    if complete and described != {policy: _descriptions(results, policy) for policy in described}:
+        return Calibration(content, "the descriptions changed since; run `ex2 agreement` again")
+    return Calibration(content)
+
+
+def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    """Lay out the shares by both denominators, for each policy with unparsed answers.
+
+    Returns:
+        Per policy its name, its unparsed answers by question, and rows of a name and two cells in the order of
+        `DENOMINATORS`; empty if every answer could be read.
+    """
+    tables = []
+    for policy in POLICIES:
+        parts = [r.breakdown["policies"][policy] for r in results if policy in r.breakdown["policies"]]
+        unparsed = {question: sum(part["unparsed"][question] for part in parts) for question in QUESTION_NAMES}
+        if not any(unparsed.values()):
+            continue
+        by_way = [_by_denominator(results, way) for way in DENOMINATORS]
+        rows = []
+        for group in GROUPS:
+            name = KIND_NAMES[group]
+            rows.append((name, [_share(seeds, policy, group, "of_all") for seeds in by_way]))
+            if group in ("visual", "non_visual"):
+                rows.append(
+                    (f"{name}, of informative", [_share(seeds, policy, group, "of_parent") for seeds in by_way])
+                )
+        tables.append({"policy": policy, **unparsed, "rows": rows, "n": sum(part["descriptions"] for part in parts)})
+    return tables
+
+
+def _by_denominator(results: Sequence[SeedResult], way: Denominator) -> list[SeedResult]:
+    def chosen(result: SeedResult) -> SeedResult:
+        policies = {
+            policy: {**part, "groups": part["by_denominator"][way]}
+            for policy, part in result.breakdown["policies"].items()
+        }
+        return replace(result, breakdown={**result.breakdown, "policies": policies})
+
+    return [chosen(result) for result in results]
+
+
+def _share(results: Sequence[SeedResult], policy: Policy, group: Any, of: Any) -> str:
+    share = share_of(results, policy, group, of)
+    return f"{percent(share)}, {count(share)}" if share else "–"
+
+
+def panel(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    """Add up a panel's votes over seeds.
+
+    Returns:
+        Per question its name, how many were `asked`, `split` (not unanimous) and `undecided`, and rows of a judge and
+        its votes for yes, no and unparsed; empty if the judge is no panel.
+    """
+    tables = []
+    for question, name in QUESTION_NAMES.items():
+        parts = [part for r in results if (part := (r.breakdown.get("panel") or {}).get(question))]
+        if not parts:
+            continue
+        judges = dict.fromkeys(judge for part in parts for judge in part["judges"])
+        tables.append(
+            {
+                "name": name,
+                "asked": sum(part["asked"] for part in parts),
+                "split": sum(part["asked"] - part["unanimous"] for part in parts),
+                "undecided": sum(part["undecided"] for part in parts),
+                "judges": [
+                    (judge, [sum(part["judges"].get(judge, {}).get(vote, 0) for part in parts) for vote in VOTES])
+                    for judge in judges
+                ],
+            }
+        )
+    return tables
+
+
+VOTES = ("yes", "no", "unparsed")
+
+
+def usage(results: Sequence[SeedResult]) -> str:
+    """Say what the verdicts took; empty if the judge does not count."""
+    parts = [part for result in results if (part := result.breakdown.get("usage"))]
+    if not parts:
+        return ""
+    requests, sent, received = (
+        sum(part[key] for part in parts) for key in ("requests", "input_tokens", "output_tokens")
+    )
+    words = f"{requests:,} requests, {sent:,} tokens in and {received:,} out"
+    costs = [part["cost"] for part in parts]
+    if None in costs:
+        return f"{words}; no prices were given"
+    return f"{words}; {sum(costs):,.4f} by the prices given"
+
+
+def calibration_tables(calibration: Calibration | None) -> dict[str, Any] | None:
+    """Lay out the agreement and the corrected shares; `None` without a calibration that holds."""
+    if calibration is None or calibration.stale:
+        return None
+    content, used = calibration.content, calibration.used
+    return {
+        "runs": used["runs"],
+        "labelled": used["labelled"],
+        "raters": len(content["raters"]),
+        "truth": content["truth"],
+        "confidence": f"{100 * content['confidence']:g}",
+        "kinds": [KIND_NAMES[kind] for kind in used["kinds"]],
+        "table": used["table"],
+        "questions": [
+            {
+                "name": QUESTION_NAMES[question],
+                "n": f"{rates['n']:,}",
+                "agreement": share_text(rates["agreement"]),
+                "kappa": number_text(rates["kappa"]),
+                "sensitivity": share_text(rates["sensitivity"]),
+                "specificity": share_text(rates["specificity"]),
+                "alpha": number_text(rates["alpha"]),
+                "paper": f"{100 * rates['paper']['agreement']:.1f}{NBSP}% (n{NBSP}={NBSP}{rates['paper']['n']})",
+            }
+            for question, rates in used["questions"].items()
+        ],
+        "shares": [
+            {
+                "policy": policy,
+                "name": SHARE_NAMES[name],
+                "judged": share_text(shares["judged"], with_n=True),
+                "corrected": share_text(shares["corrected"]),
+            }
+            for policy in POLICIES
+            if policy in content["policies"]
+            for name, shares in content["policies"][policy]["shares"].items()
+        ],
+    }
+
+
+def share_text(estimate: JSON | None, *, with_n: bool = False) -> str:
+    """Return `86.0 % [73.8–93.0]`, or a dash for what is unknown."""
+    if estimate is None:
+        return "–"
+    n = f", n{NBSP}={NBSP}{estimate['n']:,}" if with_n else ""
+    value = f"{100 * estimate['value']:.1f}{NBSP}%"
+    if estimate["low"] is None:
+        return value + n
+    return f"{value}{NBSP}[{100 * estimate['low']:.1f}–{100 * estimate['high']:.1f}]{n}"
+
+
+def number_text(estimate: JSON | None) -> str:
+    """Return `0.71 [0.52, 0.90]`, or a dash for what is unknown."""
+    if estimate is None:
+        return "–"
+    value = f"{estimate['value']:.2f}".replace("-", "−")
+    if estimate["low"] is None:
+        return value
+    ends = f"[{estimate['low']:.2f},{NBSP}{estimate['high']:.2f}]".replace("-", "−")
+    return f"{value}{NBSP}{ends}"
+
+
+def _descriptions(results: Sequence[SeedResult], policy: str) -> int:
+    return sum(r.breakdown["policies"][policy]["descriptions"] for r in results if policy in r.breakdown["policies"])

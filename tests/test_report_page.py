@@ -1,0 +1,297 @@
+"""The report in a real browser: no errors, filters and clicks work, hostile text stays text.
+
+Screenshots go to `$EX2_SCREENSHOTS` if it is set, else to the test's own folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from labelled_runs import give, session_of
+from PIL import Image
+from run_samples import write_run
+from test_report import against, arm
+
+from analysis.agreement import agreement
+from analysis.calibration_data import read_run
+from analysis.report import write_report
+from analysis.report_images import class_images, encode, thumbnails
+from analysis.statistics import paired_accuracy
+from ex2.data.shapes import Shapes
+from ex2.recipe import Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run_dir import RunDirectory, read_json, write_json
+from reward.errors import UserError
+
+HOSTILE = (
+    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> {{ 7 * 7 }} "
+    "{% raw %} ${7*7} &lt;b&gt; <!-- \u2028"
+)
+KINDS = {"visual": 61, "non_visual": 20, "spurious": 37, "unparsed": 1, "informative_unparsed": 1}
+"""Of 120 aligned descriptions; as many base ones are spurious."""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with everything on its page: unparsed answers, controls, labels, images, a hostile description."""
+    root = tmp_path_factory.mktemp("runs")
+    folder = write_run(root, "full", kinds=KINDS, texts={0: HOSTILE}, correct={"visual": 158, "non_visual": 141})  # type: ignore[arg-type]
+    where = RunDirectory(folder).seed(0)
+    measured = read_json(where.accuracy)
+    measured["controls"] = {
+        "class_name": {"name": "class name alone", "note": "one text a class: its name"},
+        "cupl.json": {"name": "<b>cupl</b>", "note": "a file's <i>descriptions</i>"},
+    }
+    for name, correct in (("class_name", 120), ("cupl.json", 165)):
+        measured["arms"][name] = arm(correct)
+        for other, right in (("templates", 140), ("aligned", 160)):
+            pair = [[index < count for index in range(200)] for count in (correct, right)]
+            found = paired_accuracy(*pair, samples=200)
+            measured["differences"].append(against(name, other, found.difference, found.p))
+    write_json(where.accuracy, measured)
+    shares = read_json(where.breakdown)
+    shares["judge"]["exact"] = False
+    shares["usage"] = {"requests": 1234, "input_tokens": 99000, "output_tokens": 4321, "cost": 0.125}
+    shares["panel"] = {
+        "informative": {"asked": 200, "unanimous": 180, "undecided": 3}
+        | {"judges": {"one": {"yes": 90, "no": 110, "unparsed": 0}, "two": {"yes": 80, "no": 115, "unparsed": 5}}}
+    }
+    write_json(where.breakdown, shares)
+    session = session_of(folder, n=40)
+    while ask := session.state()["ask"]:
+        yes = ask["question"] == "informative" and " spurious" not in ask["description"]
+        give(session, "yes" if yes or ask["description"].endswith(" visual") else "no")
+    write_json(folder / "agreement.json", agreement([read_run(folder, None)])[0])
+    recipe = read_recipe(folder / "recipe.yaml", ["dataset.name=test_report_page.PugAndOak"])
+    return write_report(recipe)
+
+
+class PugAndOak:
+    """The run's classes, with the demo world's first two as images; one of these cannot be read."""
+
+    class_names, splits = ("pug", "oak"), ("train", "test")
+
+    def images(self, split: str) -> list[Any]:
+        drawn = [image for image in Shapes(images_per_class=3).images(split) if image.label < 2]
+        return [Unreadable() if index == 0 else image for index, image in enumerate(drawn)]
+
+
+class Unreadable(NamedTuple):
+    label: int = 0
+    name: str = "torn.jpg"
+
+    def open(self) -> Image.Image:
+        raise UserError("torn.jpg: cannot be read")
+
+    def digest(self) -> str:
+        return "torn"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, report: Path) -> Iterator[Any]:
+    """The report, wide and light; at the end the browser must not have complained or asked for anything else."""
+    opened = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+    problems: list[str] = []
+    elsewhere: list[str] = []
+    opened.on("console", lambda message: problems.append(message.text))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda sent: elsewhere.append(sent.url))
+    opened.goto(report.as_uri())
+    opened.wait_for_selector("#rows li")
+    yield opened
+    assert problems == []
+    assert [url for url in elsewhere if not url.startswith("data:")] == [report.as_uri()]
+    assert "owned" not in opened.title()
+    opened.close()
+
+
+def count(page: Any) -> str:
+    return str(page.inner_text("#count")).partition(" descriptions")[0]
+
+
+def found(page: Any, expected: str) -> None:
+    page.wait_for_selector(f"#count:has-text('{expected} descriptions')", timeout=3000)
+
+
+def test_filters(page: Any) -> None:
+    assert count(page) == "120 of 240"
+    expected = {"informative": 82, "visual": 61, "spurious": 37, "unparsed": 1, "informative_unparsed": 1, "": 120}
+    for kind, size in expected.items():
+        page.select_option("#f-kind", kind)
+        found(page, f"{size} of 240")
+    page.select_option("#f-class", label="oak")
+    found(page, "60 of 240")
+    page.fill("#f-text", "ALIGNED 0 11")
+    found(page, "6 of 240")  # 11, 111 to 119
+    assert page.locator("#rows mark").first.inner_text() == "aligned 0 11"
+    page.click("button[type=reset]")
+    found(page, "120 of 240")
+    page.select_option("#f-order", "down")
+    page.wait_for_selector("#rows li:first-child .score:has-text('31.90')")  # 20 + 119 / 10
+    assert page.locator("#rows li").count() == 50
+    page.click("#more")
+    assert page.locator("#rows li").count() == 100
+
+
+def test_a_click_or_enter_on_a_bar_filters(page: Any) -> None:
+    page.fill("#f-text", "no such words")
+    found(page, "0 of 240")
+    page.click("figure:has-text('After') .wide .pick[data-kind=non_visual] rect")
+    assert count(page) == "20 of 240"
+    assert page.evaluate("document.activeElement.id") == "descriptions"
+    assert page.input_value("#f-text") == ""
+    part = page.locator("figure:has-text('Before') .wide .pick[data-kind=spurious]")
+    part.focus()
+    page.keyboard.press("Enter")
+    assert count(page) == "120 of 240"
+    assert page.input_value("#f-policy") == "base"
+    bar = page.locator(".wide svg[aria-labelledby^=accuracy-t] .pick[data-kind=visual]")
+    assert bar.get_attribute("aria-label") == "List visual descriptions of the aligned model"
+    bar.focus()
+    page.keyboard.press("Space")
+    assert count(page) == "61 of 240"
+    assert page.locator(".wide svg[aria-labelledby^=accuracy-t] .pick").count() == 6, "not templates, not controls"
+    assert set(page.locator("svg:has(.pick)").evaluate_all("all => all.map(e => e.getAttribute('role'))")) == {"group"}
+
+
+def test_hostile_text_shows_as_text(page: Any) -> None:
+    page.fill("#f-text", "owned")
+    found(page, "1 of 240")
+    shown = page.locator("#rows .said > span").evaluate("e => e.textContent")
+    assert shown == HOSTILE
+    assert page.locator("#rows script, #rows b, #rows .said img").count() == 0
+    assert page.locator("script").count() == 2
+    assert "<b>cupl</b>" in page.locator("tbody th", has_text="cupl").first.evaluate("e => e.textContent")
+
+
+def test_the_judge_and_the_controls_are_shown(page: Any, report: Path) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+    text = page.inner_text("main").replace("\u00a0", " ")
+    assert "The judge is uncalibrated" not in text
+    assert "The judge against people\ngrammar & co agrees with people on informative or not: " in text
+    assert "calibrated: its verdicts were compared with people's" in text
+    content = read_json(report.parent / "agreement.json")
+    corrected = content["policies"]["aligned"]["shares"]["visual"]["corrected"]
+    assert f"{100 * corrected['value']:.1f} % [{100 * corrected['low']:.1f}–{100 * corrected['high']:.1f}]" in text
+    # 37 of 119 readable first answers, 37 of 120; 61 of 118 that reached a leaf; 61 of 81 and of 82 informative.
+    table = page.inner_text("[aria-label='Shares by denominator, aligned model']").replace("\u00a0", " ")
+    for share in ("31.1 % ", "30.8 % ", "51.7 % ", "50.8 % ", "75.3 % ", "74.4 % "):
+        assert share in table
+    assert page.locator("[aria-label='Shares by denominator, base model']").count() == 0, "all could be read"
+    assert "1,234 requests, 99,000 tokens in and 4,321 out; 0.1250 by the prices given" in text
+    assert "of 200 descriptions asked about, 20 without one mind, 3 without a majority" in text
+    assert "seed-0/disagreements.jsonl" in text
+    row = page.locator("[aria-label=Accuracies] tr", has_text="class name alone").inner_text().replace("\u00a0", " ")
+    assert "60.0 % [55.0–65.0]" in row
+    assert "−20.0 points" in row
+    assert "below it: class name alone (−20.0 points" in text
+
+
+def test_images_of_the_class(page: Any) -> None:
+    images = page.locator("#rows li").first.locator("img")
+    assert images.count() == 2, "of three chosen one cannot be read"
+    assert page.locator("#rows li").nth(1).locator("img").count() == 3
+    assert images.first.get_attribute("alt") == "pug, test image 1"
+    assert images.first.evaluate("e => e.complete && e.naturalWidth") == 32
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_screenshots_at_two_widths(page: Any, tmp_path: Path, width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
+    folder = Path(os.environ.get("EX2_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"report-{width}.png"
+    page.screenshot(path=path, full_page=True)
+    with Image.open(path) as shot:
+        assert shot.width == width
+        assert shot.height > 3000
+    if width == 390:
+        page.locator(".narrow .pick[data-kind=visual]").first.click()
+        assert count(page) == "61 of 240"
+
+
+def test_print_leaves_the_controls_out(page: Any) -> None:
+    page.emulate_media(media="print")
+    assert not page.is_visible("#filters")
+    assert not page.is_visible(".only-script")
+    assert page.is_visible("#rows")
+
+
+def test_a_calibration_of_another_judge_does_not_count(report: Path) -> None:
+    path = report.parent / "agreement.json"
+    good = read_json(path)
+    recipe = read_recipe(report.parent / "recipe.yaml")
+    try:
+        write_json(path, good | {"judge": good["judge"] | {"rubric": "fenced-1"}})
+        text = write_report(recipe).with_name("other.html")
+        shutil.move(report, text)
+        html = text.read_text(encoding="utf-8")
+        assert "The judge is uncalibrated" in html
+        assert "it was made for grammar &amp; co with rubric fenced-1; label again with `ex2 label`" in html
+        assert "Corrected for the judge" not in html
+        changed = good["policies"]["aligned"] | {"descriptions": 7}
+        write_json(path, good | {"policies": good["policies"] | {"aligned": changed}})
+        assert "the descriptions changed since; run `ex2 agreement` again" in write_report(recipe).read_text("utf-8")
+    finally:
+        write_json(path, good)
+        write_report(read_recipe(report.parent / "recipe.yaml", ["dataset.name=test_report_page.PugAndOak"]))
+
+
+def test_thumbnails_are_small_bounded_and_steady() -> None:
+    dataset = Shapes(images_per_class=5)
+    images = dataset.images("test")
+    made = thumbnails(dataset, images)
+    assert list(made) == list(dataset.class_names)
+    assert {len(found) for found in made.values()} == {3}
+    assert made == thumbnails(dataset, images)
+    few = thumbnails(dataset, images, most_images=2 * len(dataset.class_names))
+    assert {len(found) for found in few.values()} == {2}
+    size = sum(len(found[0]) for found in made.values())
+    bounded = thumbnails(dataset, images, most_bytes=size)
+    assert {len(found) for found in bounded.values()} == {1}, "first one of every class"
+    assert sum(len(text) for found in bounded.values() for text in found) <= size
+
+
+def test_any_image_becomes_a_small_jpeg() -> None:
+    clear = Image.new("RGBA", (400, 100), (255, 0, 0, 0))
+    with Image.open(io.BytesIO(base64.b64decode(encode(clear)))) as made:
+        assert (made.format, made.size, made.mode) == ("JPEG", (64, 16), "RGB")
+        assert min(made.getpixel((30, 8))) > 250, "transparent is white"
+    tagged = Image.new("RGB", (200, 100))
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    file = io.BytesIO()
+    tagged.save(file, "JPEG", exif=exif)
+    assert b"where I live" in file.getvalue()
+    assert b"where I live" not in base64.b64decode(encode(Image.open(file)))
+
+
+def test_a_dataset_that_cannot_be_opened_costs_nothing_but_the_images(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "bare")
+    recipe: Recipe = read_recipe(folder / "recipe.yaml")
+    assert recipe.dataset.name == "pets"
+    assert class_images(recipe) == {}
+    html = write_report(recipe).read_text(encoding="utf-8")
+    assert "test images of its class" not in html
