@@ -87,9 +87,7 @@ def train(recipe: Recipe, seed: int) -> None:
         arguments = trainer_arguments(recipe, seed, directory, state.num_processes)
         done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) // arguments.updates_per_batch
         earlier = [row for row in read_jsonl(directory.train_log) if row["batch"] <= done]
-        guard = make_guard(
-            recipe, checkpoints=directory.checkpoints, earlier=earlier, enabled=state.is_main_process
-        )
+        guard = make_guard(recipe, checkpoints=directory.checkpoints, earlier=earlier, enabled=state.is_main_process)
         trainer = TRAINERS[recipe.algorithm](
             model=model,
             reward_funcs=watched_reward(

@@ -99,7 +99,8 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert "x.yaml: ppo: unknown 'batchs'. Did you mean 'batches'? Available: adam_beta1," in joined
     assert "x.yaml: ppo.lam: given 1.5; input should be less than or equal to 1." in joined
     assert (
-        "x.yaml: ppo.kl.controller: unknown 'adaptve'. Did you mean 'adaptive'? Available: adaptive, fixed, log." in joined
+        "x.yaml: ppo.kl.controller: unknown 'adaptve'. Did you mean 'adaptive'? Available: adaptive, fixed, log."
+        in joined
     )
     assert "x.yaml: top level: unknown 'sead'. Did you mean 'seeds'?" in joined
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 Controller = Literal["adaptive", "log", "fixed"]
@@ -42,12 +42,13 @@ class KLController:
     `adaptive` (arXiv 1909.08593, section 2.2, the paper's): β ← β (1 + clip(KL/target − 1, ±0.2) · n/horizon).
 
     `log`: log β ← log β + n/horizon · e + damping · (e − e′), with e = clip(log ρ, ±1), e′ that of the batch before,
-    and ρ the running average of KL/target: ρ ← ρ + 0.3 (KL/target − ρ). The first term moves β until the KL is on its
-    target; in logarithms a KL of half the target counts as much as one of twice, and the step does not depend on β's
-    size. Alone it swings: the policy follows β some batches late, and in the meantime β goes on. The second term
+    and ρ the running average of KL/target: ρ ← ρ + 0.3 (min(KL/target, e¹) − ρ). The first term moves β until the KL is
+    on its target; in logarithms a KL of half the target counts as much as one of twice, and the step does not depend on
+    β's size. Alone it swings: the policy follows β some batches late, and in the meantime β goes on. The second term
     answers to the KL's movement: β stops falling while the KL is still on its way up. With a policy that follows as a
     first-order lag of τ batches, damping = τ · n/horizon cancels the lag (pole cancellation of a
-    proportional-integral controller). Where ρ is zero or less, as an estimate of KL can be, e is −1.
+    proportional-integral controller). A single batch counts as at most e times its target: a rare response of a very
+    large KL must not throw β. Where ρ is zero or less, as an estimate of KL can be, e is −1.
 
     Attributes:
         coef: β, in units of score per nat; 0 stays 0 under every controller.
@@ -93,7 +94,7 @@ class KLController:
         if self.controller == "adaptive":
             self.coef *= 1 + _clip(kl / target - 1, ADAPTIVE_CLIP) * step
         elif self.controller == "log":
-            before, ratio = self.ratio, kl / target
+            before, ratio = self.ratio, min(kl / target, math.exp(LOG_CLIP))
             self.ratio = ratio if before is None else before + LOG_SMOOTHING * (ratio - before)
             error = _log_error(self.ratio)
             change = 0.0 if before is None else error - _log_error(before)
@@ -104,24 +105,17 @@ class KLController:
         return (samples if self.horizon_unit == "samples" else 1) / self.horizon
 
     def reach(self, samples: int, batches: int) -> Reach:
-        """Return how far β can move in `batches` batches of `samples`, were the error clipped in each.
+        """Return how far β can move in `batches` batches of `samples`, were the KL far off its target in each.
 
         The first KL of a run is 0, and a resumed one has its last: `log` starts from there.
         """
-        if self.controller == "fixed" or batches < 1:
-            return Reach(self.coef, self.coef)
-        step = self.step(samples)
-        if self.controller == "adaptive":
-            lowest = max(0.0, 1 - ADAPTIVE_CLIP * step) ** batches
-            return Reach(self.coef * lowest, self.coef * (1 + ADAPTIVE_CLIP * step) ** batches)
-        # the damping's terms add up to damping · (last error − first error)
-        reached = LOG_CLIP * batches * step
-        if self.ratio is None:
-            up = reached - 2 * LOG_CLIP * step + 2 * LOG_CLIP * self.damping
-            return Reach(self.coef * math.exp(-reached), self.coef * math.exp(max(up, 0.0) if batches > 1 else 0.0))
-        error = _log_error(self.ratio)
-        down, up = -reached - self.damping * (LOG_CLIP + error), reached + self.damping * (LOG_CLIP - error)
-        return Reach(self.coef * math.exp(down), self.coef * math.exp(up))
+        lowest, highest = replace(self), replace(self)
+        far = 1e9 * self.sequence_target(1.0)
+        for batch in range(batches):
+            first = batch == 0 and self.controller == "log" and self.ratio is None
+            lowest.update(0.0 if first else -far, samples, length=1.0)
+            highest.update(0.0 if first else far, samples, length=1.0)
+        return Reach(min(lowest.coef, self.coef), max(highest.coef, self.coef))
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
