@@ -12,6 +12,7 @@ import json
 import secrets
 import socket
 import socketserver
+import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable
@@ -144,6 +145,11 @@ class LabelServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Address of the page, with the token."""
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over a browser that hangs up, and sockets that close at the end; show anything else."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def server_bind(self) -> None:
         """Bind without looking this machine's name up, as `http.server` would: that can take seconds offline."""
