@@ -191,8 +191,8 @@ class _KLControlled(_TrainerBase):  # type: ignore[misc]
         ratios = torch.exp(self._logprobs[-1] - inputs["old_logprobs"])[mask]
         self._ratios.append((float(ratios.mean()), float(ratios.max())))
         self._minibatch = inputs
-        if not math.isfinite(float(loss)):
-            self._stop("the loss", float(loss))
+        if not math.isfinite(float(loss.detach())):
+            self._stop("the loss", float(loss.detach()))
         return loss
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
