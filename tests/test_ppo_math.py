@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ex2.ppo.advantages import explained_variance, gae, last_token, sequence_kl, token_rewards, whiten
-from ex2.ppo.kl import KLController, reach
+from ex2.ppo.kl import KLController
 from ex2.ppo.losses import LossMean, ppo_loss, token_weights
 
 T = torch.tensor
@@ -234,7 +234,7 @@ def test_fixed_controller_stays() -> None:
 
 def test_reach_of_the_papers_run() -> None:
     # PEER.md: at batch 32 the controller can move β only within [0.105, 0.379] in 1,000 batches
-    low, high = reach(0.2, 10_000, 32, 1000)
+    low, high = KLController(0.2, 1.0, 10_000).reach(32, 1000)
     assert low == pytest.approx(0.105, abs=5e-4)
     assert high == pytest.approx(0.379, abs=5e-4)
-    assert reach(0.2, 10_000, 32, 1000, "fixed") == (0.2, 0.2)
+    assert KLController(0.2, 1.0, 10_000, "fixed").reach(32, 1000) == (0.2, 0.2)

@@ -35,8 +35,8 @@ from ex2.ppo.not_finite import stop_not_finite
 from ex2.ppo.rollout import WithValues
 from ex2.ppo.sampler import PromptSampler
 from ex2.ppo.sampling import SeededSampler, row_key, seeded_generation
+from ex2.ppo.scores import check_scored, combined_scores, is_news, with_reference
 from ex2.ppo.trainer import PPO_STATE
-from reward.errors import UserError
 
 SMALLEST_BETA = sys.float_info.min
 """For a β of 0: TRL measures no KL then. It vanishes in float32."""
@@ -52,7 +52,7 @@ class _KLControlled(_TrainerBase):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        logging.getLogger(f"trl.trainer.{self._name.lower()}_trainer").addFilter(_wanted)
+        logging.getLogger(f"trl.trainer.{self._name.lower()}_trainer").addFilter(is_news)
         super().__init__(*args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         self._language_model = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -109,20 +109,11 @@ class _KLControlled(_TrainerBase):  # type: ignore[misc]
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         start = time.perf_counter()
         if self.model.training:  # TRL has run the reference last
-            inputs = [
-                {**row, "reference_logprobs": logprobs[: len(ids)].tolist()}
-                for row, logprobs, ids in zip(inputs, self._logprobs[-1], completion_ids_list, strict=True)
-            ]
+            inputs = with_reference(inputs, self._logprobs[-1], completion_ids_list)
         rewards_per_func: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._seconds["reward"] += time.perf_counter() - start
-        scores = (rewards_per_func * self.reward_weights.to(rewards_per_func.device)).nansum(-1)
-        self._scores = scores.masked_fill(rewards_per_func.isnan().all(-1), torch.nan)
-        if self._scores.isnan().all():
-            raise UserError(
-                f"batch {self.batch_number + 1}: none of its {len(scores)} descriptions could be scored (all are "
-                "empty, or the reward returned None). The policy has collapsed or does not fit its prompt: lower "
-                "ppo.learning_rate, check policy.model and prompts.style, or look at the reward."
-            )
+        self._scores = combined_scores(rewards_per_func, self.reward_weights)
+        check_scored(self._scores, self.batch_number + 1)
         return rewards_per_func
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -296,9 +287,3 @@ class ControlledGRPO(_KLControlled, GRPOTrainer):  # type: ignore[misc]  # trl i
     _tag_names = ("ex2", "grpo")
     _name = "GRPO"
     args: ControlledGRPOConfig
-
-
-def _wanted(record: logging.LogRecord) -> bool:
-    """Whether a message of TRL's is news: a description without a score is counted by the reward."""
-    noise = ("All reward functions returned None", "You passed `model_init_kwargs`")
-    return not any(words in str(record.msg) for words in noise)

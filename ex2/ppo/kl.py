@@ -126,11 +126,6 @@ class KLController:
         self.coef, self.ratio = state["kl_coef"], state.get("kl_ratio")
 
 
-def reach(coef: float, horizon: int, samples: int, batches: int, controller: Controller = "adaptive") -> Reach:
-    """Return the reach of a controller that counts its horizon in samples."""
-    return KLController(coef, 1.0, horizon, controller).reach(samples, batches)
-
-
 def needed_factor(kl: float, target: float) -> float:
     """Return by which factor β has to change, at least, to bring a KL to its target.
 

@@ -31,8 +31,8 @@ from ex2.ppo.not_finite import stop_not_finite
 from ex2.ppo.rollout import MinibatchSizes, Pass, WithValues, gather_rollout, local_rows, minibatch_rows
 from ex2.ppo.sampler import PromptSampler
 from ex2.ppo.sampling import SeededSampler, row_key, seeded_generation
+from ex2.ppo.scores import check_scored, combined_scores, is_news, with_reference
 from ex2.ppo.value_head import add_value_head
-from reward.errors import UserError
 
 PPO_STATE = "ppo_state.json"
 VALUE_HEAD = "value_head.safetensors"
@@ -54,7 +54,7 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
     args: PPOConfig
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        logging.getLogger("trl.trainer.rloo_trainer").addFilter(_wanted)
+        logging.getLogger("trl.trainer.rloo_trainer").addFilter(is_news)
         super().__init__(*args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         self._language_model = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -147,16 +147,10 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         start = time.perf_counter()
         if len(self._passes) == 2:  # training: TRL has run the policy, then the reference
-            inputs = [
-                {**row, "reference_logprobs": logprobs[: len(ids)].tolist()}
-                for row, logprobs, ids in zip(inputs, self._passes[1].logprobs, completion_ids_list, strict=True)
-            ]
+            inputs = with_reference(inputs, self._passes[1].logprobs, completion_ids_list)
         rewards_per_func: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._seconds["reward"] += time.perf_counter() - start
-        weights = self.reward_weights.to(rewards_per_func.device)
-        scores = (rewards_per_func * weights).nansum(-1)
-        # what no function could score stays NaN until it is masked
-        self._scores = scores.masked_fill(rewards_per_func.isnan().all(-1), torch.nan)
+        self._scores = combined_scores(rewards_per_func, self.reward_weights)
         return rewards_per_func
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any) -> Any:
@@ -178,13 +172,8 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
         config = self.args
         policy, reference = self._passes  # TRL runs the policy first, then the reference
         response_mask = output["completion_mask"].bool()
+        check_scored(self._scores, self.batch_number + 1)
         scored = ~self._scores.isnan()
-        if not scored.any():
-            raise UserError(
-                f"batch {self.batch_number + 1}: none of its {len(scored)} descriptions could be scored (all are "
-                "empty, or the reward returned None). The policy has collapsed or does not fit its prompt: lower "
-                "ppo.learning_rate, check policy.model and prompts.style, or look at the reward."
-            )
         reward_mean = float(self._scores[scored].mean())
         if self.score_mean is None:
             self.score_mean = reward_mean if config.score_centering == "first_batch" else 0.0
@@ -382,13 +371,3 @@ class PPOTrainer(RLOOTrainer):  # type: ignore[misc]  # trl is untyped
 
     def _send_telemetry(self) -> None:
         """Send nothing."""
-
-
-def _wanted(record: logging.LogRecord) -> bool:
-    """Whether a message of TRL's is news.
-
-    A description without a score is counted by the reward and left out of the loss. `model_init_kwargs` are meant for
-    the reference model alone.
-    """
-    noise = ("All reward functions returned None", "You passed `model_init_kwargs`")
-    return not any(words in str(record.msg) for words in noise)
