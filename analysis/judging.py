@@ -36,12 +36,17 @@ class Verdicts:
         self._answers: dict[tuple[Question, str, str], Answer] = {}
         self.spent: Spent | None = None
         """On all answers, replaced ones too; None if no judge counted."""
+        self.parts: tuple[Spent, ...] = ()
+        """Of a panel: the same by judge, in their order. Less than `spent` if earlier versions wrote some answers."""
 
     def add(self, question: Question, class_name: str, text: str, answer: Answer) -> None:
         """Record an answer; a later one on the same question replaces it."""
         self._answers[question, class_name, text] = answer
         if answer.spent is not None:
             self.spent = (self.spent or Spent()).plus(answer.spent)
+        if answer.parts:
+            known = self.parts or (Spent(),) * len(answer.parts)
+            self.parts = tuple(mine.plus(more) for mine, more in zip(known, answer.parts, strict=True))
 
     def items(self) -> Iterator[tuple[JudgeRequest, Answer]]:
         """Go through all questions and answers, in the order of their first asking."""
@@ -159,7 +164,8 @@ def read_verdicts(path: Path, *, digest: str) -> Verdicts:
             if row["settings"] == digest:
                 value, raw = answers[row["verdict"]], row["raw"]
                 spent = Spent(**row["spent"]) if "spent" in row else None
-                answer = Unparsed(raw, spent) if value is None else Verdict(value, raw, spent)
+                parts = tuple(Spent(**part) for part in row.get("spent_by_judge", ()))
+                answer = Unparsed(raw, spent, parts) if value is None else Verdict(value, raw, spent, parts)
                 verdicts.add(row["question"], row["class"], row["description"], answer)
         except KeyError as error:
             raise UserError(
@@ -233,7 +239,9 @@ def _ask(judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, pat
         def on_answer(request: JudgeRequest, answer: Answer) -> None:
             waiting.remove(request)  # KeyError: the judge answered twice, or what was not asked: a bug in it
             verdicts.add(request.question, request.class_name, request.description, answer)
-            spent = {} if answer.spent is None else {"spent": answer.spent._asdict()}
+            spent: JSON = {} if answer.spent is None else {"spent": answer.spent._asdict()}
+            if answer.parts:
+                spent["spent_by_judge"] = [part._asdict() for part in answer.parts]
             log.append(
                 {
                     "question": request.question,

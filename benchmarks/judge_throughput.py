@@ -1,14 +1,21 @@
 """The judge's client against a bare loop over the `openai` client, on a server that answers after 50 ms.
 
-python benchmarks/judge_throughput.py
+python benchmarks/judge_throughput.py [--out benchmarks/results/judge_throughput.md]
+
+Ends with status 1 if the judge reaches less than 80 % of the bare client's rate.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import datetime
 import json
 import multiprocessing
+import os
+import platform
 import statistics
+import sys
 import tempfile
 import time
 from functools import partial
@@ -22,6 +29,9 @@ from analysis.judge.client import OpenAIJudge
 from analysis.judging import judge_descriptions
 
 DELAY, CONCURRENCY, REQUESTS, REPEATS = 0.05, 64, 2000, 5
+WANTED = 0.8
+"""Of the bare client's rate."""
+BARE, JUDGE, LOGGED = "bare openai client", "judge", "judge with its log of verdicts"
 ANSWER = json.dumps({"explanation": "It names the colour of the bird.", "increases_knowledge": "No"})
 CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}
 USAGE = {"prompt_tokens": 200, "completion_tokens": 20, "total_tokens": 220}
@@ -75,14 +85,15 @@ async def bare_loop(url: str, chats: list[list[dict[str, str]]]) -> None:
         await asyncio.gather(*(one(messages) for messages in chats))
 
 
-def main() -> None:
+def measure() -> dict[str, list[float]]:
+    """Return requests per second: of the bare client, the judge, and the judge with its log, in alternation."""
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     server.start()
     url = f"http://127.0.0.1:{ours.recv()}/v1"
     rows = [{"class": "oak", "text": f"a tree with number {index}"} for index in range(REQUESTS)]
     requests = [JudgeRequest("informative", row["class"], row["text"]) for row in rows]
-    rates: dict[str, list[float]] = {"bare openai client": [], "judge": [], "judge with its log of verdicts": []}
+    rates: dict[str, list[float]] = {BARE: [], JUDGE: [], LOGGED: []}
     judge = OpenAIJudge("m", url, cache=":memory:")
     chats = [judge.chat(request).messages for request in requests]
     for turn in range(REPEATS + 1):
@@ -99,17 +110,66 @@ def main() -> None:
                 run()
                 if turn:  # the first one warms up
                     rates[name].append(REQUESTS / (time.perf_counter() - start))
-    bare = statistics.median(rates["bare openai client"])
+    server.terminate()
+    return rates
+
+
+def processor() -> str:
+    """Name the processor as Linux does; elsewhere its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {names[0] if names else platform.machine()}"
+
+
+def page(rates: dict[str, list[float]]) -> str:
+    """Lay the rates out as a Markdown page with what they were measured on."""
+    bare = statistics.median(rates[BARE])
+    table = [
+        f"| {name} | {statistics.median(found):.0f} | {min(found):.0f} to {max(found):.0f} | "
+        f"{statistics.median(found) / bare:.0%} |"
+        for name, found in rates.items()
+    ]
+    return "\n".join(
+        [
+            f"# The judge's throughput, {datetime.date.today().isoformat()}",
+            "",
+            f"`python benchmarks/judge_throughput.py`: {REQUESTS:,} requests, {CONCURRENCY} at once, to a server that",
+            f"answers after {1000 * DELAY:.0f} ms; {REPEATS} rounds in alternation, after one to warm up. At least "
+            f"{WANTED:.0%} of the bare client's rate is wanted.",
+            f"{processor()}; one thread, the server in another process; Python {platform.python_version()}, openai "
+            f"{openai.__version__}.",
+            "",
+            "| client | requests per second, median | from, to | of the bare client |",
+            "|---|---|---|---|",
+            *table,
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, help="also write a page, such as benchmarks/results/judge_throughput.md")
+    options = parser.parse_args()
+    rates = measure()
+    bare = statistics.median(rates[BARE])
+    shares = {name: statistics.median(found) / bare for name, found in rates.items()}
     for name, found in rates.items():
-        median = statistics.median(found)
         print(
             f"{name} | {REQUESTS} requests, {CONCURRENCY} at once, {1000 * DELAY:.0f} ms each | one thread | "
-            f"median {median:.0f} per second | {min(found):.0f} to {max(found):.0f} over {REPEATS} | "
-            f"{median / bare:.0%} of the bare client",
+            f"median {statistics.median(found):.0f} per second | {min(found):.0f} to {max(found):.0f} over {REPEATS} | "
+            f"{shares[name]:.0%} of the bare client",
             flush=True,
         )
-    server.terminate()
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(page(rates), encoding="utf-8")
+    slow = [name for name, share in shares.items() if share < WANTED]
+    for name in slow:
+        print(f"{name}: below {WANTED:.0%} of the bare client", file=sys.stderr)
+    return 1 if slow else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,7 +24,7 @@ STAGES = {
 """Stages of one seed, in order. `analysis` is named by string only: the arrow is analysis → ex2 → reward."""
 REPORT = "analysis.report:write_report"
 SUMMARY = "analysis.seeds:print_summary"
-JUDGE_PLAN = "analysis.analyze:plan"
+JUDGE_PLAN = "analysis.judge_plan:plan"
 TOOLS = {
     "vlms": "ex2.vlms:main",
     "data": "ex2.data.inspect:main",
@@ -181,8 +181,14 @@ def parser() -> argparse.ArgumentParser:
         "ex2 attributes runs/demo-visual runs/demo-non-visual",
     )
     sub.add_argument("runs", metavar="RUN", nargs="+", help="folder of an analysed run, or a folder of such")
-    sub.add_argument("--out", metavar="DIR", help="default: the run's folder, or attributes/ for several runs")
-    sub.add_argument("--sample", type=int, default=50, metavar="N", help="descriptions of the sample (paper: 50)")
+    sub.add_argument(
+        "--out",
+        metavar="DIR",
+        help="of the tables, default: the run's folder, or attributes/ for several; each run keeps its part",
+    )
+    sub.add_argument(
+        "--sample", type=int, default=50, metavar="N", help="descriptions of each seed's sample (paper: 50)"
+    )
     sub.add_argument("--seed", type=int, default=0, help="of the sample and the tests")
 
     sub = tool(
@@ -195,7 +201,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--vlms", metavar="VLM", nargs="+", default=[], help="further VLMs than the runs' own")
     sub.add_argument("--top", type=int, default=10, metavar="N", help="phrases to mine from each run; 0: none")
     sub.add_argument("--seed", type=int, default=0, help="of the split of classes and the intervals")
-    sub.add_argument("--out", metavar="DIR", help="default: the run's folder, or probe/ for several runs")
+    sub.add_argument(
+        "--out",
+        metavar="DIR",
+        help="of the tables, default: the run's folder, or probe/ for several runs; each run keeps its part",
+    )
 
     sub = tool(
         "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set ppo.batches=50"
@@ -305,8 +315,7 @@ def _stage(name: str) -> Any:
 def _analyze(options: argparse.Namespace) -> int:
     if options.dry_run:
         recipe = _checked(options, check_inputs=False)
-        for seed in options.seeds or recipe.seeds:
-            print(_call(JUDGE_PLAN, recipe, seed))
+        print(_call(JUDGE_PLAN, recipe, options.seeds or recipe.seeds))
         return 0
     recipe = _checked(options)
     _raise_all([error for seed in options.seeds or recipe.seeds for error in _analyze_seed(recipe, seed)])

@@ -44,7 +44,7 @@ def recipe_problems(recipe: Recipe, path: str, *, check_inputs: bool = True) -> 
     collect(lambda: vlm_problems(recipe.vlm.name, recipe.vlm.settings, "vlm"))
     collect(lambda: check_component(recipe.reward.name, recipe.reward.settings, REWARDS, "reward", SUPPLIED))
     collect(lambda: check_component(recipe.dataset.name, recipe.dataset.settings, DATASETS, "dataset"))
-    collect(lambda: check_component(recipe.judge.name, recipe.judge.settings, judges, "judge", ("name",)))
+    collect(lambda: check_component(recipe.judge.name, recipe.judge.settings, judges, "judge", ("name", "folder")))
     collect(lambda: _raises_only(question_ids, recipe.prompts.questions))
     collect(lambda: _sizes(recipe))
     if check_inputs:

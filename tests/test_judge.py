@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import pytest
 from judge_stub import NO, YES, Reply, ask, completion, failure, failure_with_code, requests_for, starting
 
 from analysis.judge import chat
-from analysis.judge.base import Answer, JudgeRequest, Unparsed, Verdict
-from analysis.judge.cache import AnswerCache, cache_key
+from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
 from analysis.judge.client import OpenAIJudge
 from analysis.judge.rubric import PAPER
 from analysis.judge.table import JUDGES, build_judge
@@ -32,23 +30,44 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------- rubric and parser
 
 
-def test_messages_are_the_papers_word_for_word() -> None:
-    made = messages(JudgeRequest("informative", "red fox", "It is red.\n\n  It lives\r\nin woods. "))
+PROMPTS = json.loads((Path(__file__).parent / "data" / "paper_prompts.json").read_text(encoding="utf-8"))
+"""The paper's, copied apart from the rubric, so that a slip in either is seen."""
+
+
+@pytest.mark.parametrize("question", ["informative", "visual"])
+def test_messages_are_the_papers_word_for_word(question: Question) -> None:
+    paper = PROMPTS[f"judge_{question}"]
+    made = messages(JudgeRequest(question, "red fox", "It is red.\n\n  It lives\r\nin woods. "))
     assert [message["role"] for message in made] == ["system", "user", "assistant", "user"]
-    assert made[0]["content"] == "You are a knowledgeable teacher. Answer the questions in JSON format."
-    assert made[1]["content"].endswith("Text snippet: A photo of a tench, with dark green color.")
-    assert json.loads(made[2]["content"]) == {
-        "explanation": "It teaches the students about the color of a tench.",
-        "increases_knowledge": "Yes",
-    }
-    assert made[3]["content"] == (
+    filled = [
+        paper["user"].replace("{class_name}", name).replace("{description}", text)
+        for name, text in (
+            (paper["one_shot_class"], paper["one_shot_description"]),
+            ("red fox", "It is red. It lives in woods."),
+        )
+    ]
+    assert [made[place]["content"] for place in (0, 1, 3)] == [PROMPTS["judge_system"], *filled]
+    assert json.loads(made[2]["content"]) == paper["one_shot_answer"]
+
+
+def test_the_papers_words_as_printed() -> None:
+    """Its tables 11 and 12, for one class; the data file is compared with them too."""
+    assert messages(JudgeRequest("informative", "red fox", "It is red."))[3]["content"] == (
         "You want to explain what a red fox is to your students. Does the following text snippet mention any specific "
         "details about red fox that increases your students' knowledge about red fox? Answer yes or no. Provide an "
-        "explanation for your answer.\n\nText snippet: It is red. It lives in woods."
+        "explanation for your answer.\n\nText snippet: It is red."
     )
-    visual = messages(JudgeRequest("visual", "red fox", "x"))
-    assert visual[3]["content"].startswith("You want to explain to your students how a red fox looks like.")
-    assert "provides_visual_description" in visual[2]["content"]
+    assert messages(JudgeRequest("visual", "red fox", "It is red."))[3]["content"] == (
+        "You want to explain to your students how a red fox looks like. Does the following text snippet mention any "
+        "specific information that describes the physical appearance of a red fox which helps your students recognize "
+        "a red fox when they see it? Answer yes or no. Provide an explanation for your answer.\n\n"
+        "Text snippet: It is red."
+    )
+
+
+def test_the_papers_sampling_is_the_default() -> None:
+    sampling = {key: PROMPTS["judge_sampling"][key] for key in ("temperature", "top_p", "max_tokens")}
+    assert OpenAIJudge("m").server.sampling == sampling
 
 
 def test_braces_in_a_description_are_not_filled_in() -> None:
@@ -93,52 +112,6 @@ def test_schema_asks_for_the_explanation_first() -> None:
 )
 def test_parse(raw: str, expected: bool | None) -> None:
     assert parse("informative", raw) == (Unparsed(raw) if expected is None else Verdict(expected, raw))
-
-
-# ---------------------------------------------------------------- cache
-
-
-def test_cache_key_changes_with_everything_that_matters() -> None:
-    message = [{"role": "user", "content": "x"}]
-    base = cache_key("http://a/v1", "m", message, {"temperature": 0.1, "top_p": 0.1})
-    assert base == cache_key("http://a/v1/", "m", message, {"top_p": 0.1, "temperature": 0.1})
-    others = {
-        cache_key("http://b/v1", "m", message, {"temperature": 0.1, "top_p": 0.1}),
-        cache_key("http://a/v1", "n", message, {"temperature": 0.1, "top_p": 0.1}),
-        cache_key("http://a/v1", "m", [{"role": "user", "content": "y"}], {"temperature": 0.1, "top_p": 0.1}),
-        cache_key("http://a/v1", "m", message, {"temperature": 0.2, "top_p": 0.1}),
-    }
-    assert len({base, *others}) == 5
-
-
-def test_cache_keeps_json_across_openings(tmp_path: Path) -> None:
-    path = str(tmp_path / "deep" / "judge.sqlite")
-    cache = AnswerCache(path)
-    assert cache.get("k") is None
-    cache.put("k", "ünï\u2028 \x00 'quoted'")
-    cache.close()
-    cache = AnswerCache(path)
-    assert cache.get("k") == "ünï\u2028 \x00 'quoted'"
-    cache.close()
-    connection = sqlite3.connect(path)
-    stored = connection.execute("SELECT answer FROM answers").fetchone()[0]
-    connection.close()
-    assert json.loads(stored) == {"raw": "ünï\u2028 \x00 'quoted'"}
-
-
-def test_cache_default_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EX2_CACHE", str(tmp_path))
-    cache = AnswerCache()
-    cache.close()
-    assert (tmp_path / "judge.sqlite").exists()
-
-
-def test_cache_that_is_no_database_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "judge.sqlite").write_text("not a database, but long enough to be mistaken for one " * 40)
-    with pytest.raises(
-        EnvironmentFault, match=r"judge.sqlite: the judge's cache cannot be used \(file is not a database"
-    ):
-        AnswerCache(str(tmp_path / "judge.sqlite"))
 
 
 # ---------------------------------------------------------------- client
@@ -210,17 +183,6 @@ def test_refused_formats_are_learnt_once(serve: Any, refused: tuple[str, ...], f
     judge = OpenAIJudge("m", server.url, cache=":memory:", concurrency=1)
     assert len(ask(judge, requests_for(2))) == 2
     assert [body.get("response_format", {}).get("type") for body in server.asked] == formats
-
-
-def test_a_bad_request_is_the_users_and_no_format_is_forgotten(serve: Any) -> None:
-    server = serve(lambda body, number: failure(400, "max_tokens is too large"))
-    judge = OpenAIJudge("m", server.url, cache=":memory:")
-    with pytest.raises(
-        UserError, match=r"refused the request for model 'm' \(400: .*max_tokens is too large.*check judge.mod"
-    ):
-        ask(judge, requests_for(3))
-    assert len(server.asked) == 3, "one request in three formats; the others were not sent"
-    assert judge.server.format == 0
 
 
 def test_refusals_and_garbage_are_unparsed_and_not_cached(serve: Any, tmp_path: Path) -> None:
@@ -336,9 +298,23 @@ def test_missing_key_and_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
-def test_validation_knows_the_ranges() -> None:
-    problems = check_component("openai", {"model": "m", "timeout": 0}, JUDGES, "x.yaml: judge", ("name",))
-    assert problems == ["x.yaml: judge.timeout: given 0; allowed is above 0 seconds."]
+def test_validation_tells_all_problems_at_once() -> None:
+    settings = {"model": "m", "timeout": 0, "base_url": "localhost:8000/v1", "rubric": "papr", "max_tokens": 0}
+    assert check_component("openai", settings, JUDGES, "x.yaml: judge", ("name",)) == [
+        "x.yaml: judge.max_tokens: given 0; allowed is at least 1.",
+        "x.yaml: judge.timeout: given 0; allowed is above 0 seconds.",
+        "x.yaml: judge.base_url: 'localhost:8000/v1' is no http(s) URL; give one such as http://localhost:8000/v1.",
+        "x.yaml: judge.rubric: unknown 'papr'. Did you mean 'paper'? Available: fenced, paper. Or give the path of a "
+        "JSON file, such as my_rubric.json.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host/v1", "http://", "http://host:port/v1", "https:///v1", "http://[::1/v1", ""]
+)
+def test_urls_that_are_none(url: str) -> None:
+    problems = check_component("openai", {"model": "m", "base_url": url}, JUDGES, "judge", ("name",))
+    assert [f"judge.base_url: '{url}' is no http(s) URL" in problem for problem in problems] == [True] * bool(url)
 
 
 def test_the_openai_key_stays_with_openai(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,140 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import NO, YES, completion
+from batch_stub import ROWS, BatchServer, answer, run, starting_batches
+from judge_stub import YES
 
 import ex2.cli
 from analysis.judge import batch
 from analysis.judge.base import NotYet, Spent, Unparsed, Verdict
-from analysis.judge.client import OpenAIJudge
-from analysis.judging import judge_descriptions
 from ex2.run_dir import read_json
 from reward.errors import EnvironmentFault, UserError
 
-ROWS = [{"class": "oak", "text": f"text {index}"} for index in range(9)]
-VISUAL = '{"explanation": "x", "provides_visual_description": "No"}'
-
-
-def answer(body: dict[str, Any]) -> str:
-    """Odd texts are informative, none is visual."""
-    if "provides_visual_description" in body["messages"][2]["content"]:
-        return VISUAL
-    return YES if int(body["messages"][3]["content"].rpartition(" ")[2]) % 2 else NO
-
-
-class BatchServer:
-    """/v1/files and /v1/batches as OpenAI documents them; batches finish when `finish` is called."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.batches: dict[str, dict[str, Any]] = {}
-        self.direct: list[dict[str, Any]] = []
-        self.respond: Callable[[dict[str, Any]], str | None] = answer
-        self.has_batches = True
-        outer = self
-
-        class Requests(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def reply(self, status: int, content: Any) -> None:
-                data = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def do_POST(self) -> None:
-                data = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path == "/v1/chat/completions":
-                    body = json.loads(data)
-                    outer.direct.append(body)
-                    self.reply(200, json.loads(completion(outer.respond(body) or "")[2]))
-                elif not outer.has_batches:
-                    self.reply(404, {"detail": "Not Found"})
-                elif self.path == "/v1/files":
-                    assert b'name="purpose"\r\n\r\nbatch' in data
-                    content = re.search(rb'filename="questions.jsonl".*?\r\n\r\n(.*?)\r\n--', data, re.DOTALL)
-                    assert content is not None
-                    name = f"file-{len(outer.files)}"
-                    outer.files[name] = content[1]
-                    self.reply(200, {"id": name, "object": "file", "purpose": "batch"})
-                else:
-                    asked = json.loads(data)
-                    assert asked["endpoint"] == "/v1/chat/completions"
-                    assert asked["completion_window"] == "24h"
-                    name = f"batch_{len(outer.batches)}"
-                    outer.batches[name] = {**asked, "id": name, "object": "batch", "status": "in_progress"}
-                    self.reply(200, outer.batches[name])
-
-            def do_GET(self) -> None:
-                *_, kind, name = (
-                    self.path.split("/") if not self.path.endswith("/content") else self.path.split("/")[:-1]
-                )
-                if self.path.startswith("/v1/batches?"):
-                    listed = list(outer.batches.values())
-                    self.reply(200, {"object": "list", "data": listed, "has_more": False})
-                elif kind == "files":
-                    self.reply(200, outer.files[name])
-                elif name in outer.batches:
-                    self.reply(200, outer.batches[name])
-                else:
-                    self.reply(404, {"error": {"message": "no such batch"}})
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.files[self.batches[name]["input_file_id"]].splitlines()]
-
-    def finish(self, name: str, status: str = "completed") -> None:
-        """Answer every line by `respond`; None there is an error line."""
-        good, bad = [], []
-        for line in reversed(self.lines(name)):  # results come in any order
-            text = self.respond(line["body"])
-            if text is None:
-                error = {"code": "batch_expired", "message": "not in time"}
-                bad.append({"id": "x", "custom_id": line["custom_id"], "response": None, "error": error})
-            else:
-                response = {"status_code": 200, "request_id": "r", "body": json.loads(completion(text)[2])}
-                good.append({"id": "x", "custom_id": line["custom_id"], "response": response, "error": None})
-        found = self.batches[name]
-        for key, lines in (("output_file_id", good), ("error_file_id", bad)):
-            if lines:
-                found[key] = f"{name}-{key}"
-                self.files[found[key]] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        found["status"] = status
-        found["request_counts"] = {"total": len(good) + len(bad), "completed": len(good), "failed": len(bad)}
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def server() -> Iterator[BatchServer]:
-    made = BatchServer()
-    yield made
-    made.close()
-
-
-def run(server: BatchServer, folder: Path) -> Any:
-    """What one call of `ex2 analyze` does."""
-    judge = OpenAIJudge("m", server.url, mode="batch", cache=str(folder / "c.sqlite"), folder=folder, max_retries=0)
-    return judge_descriptions(judge, ROWS, folder / "verdicts.jsonl", digest="d")
+server = pytest.fixture(starting_batches)
 
 
 def test_submit_leave_collect(server: BatchServer, tmp_path: Path) -> None:
@@ -160,7 +40,7 @@ def test_submit_leave_collect(server: BatchServer, tmp_path: Path) -> None:
     kinds = [verdicts.kind("oak", row["text"]) for row in ROWS]
     assert kinds == ["spurious", "non_visual"] * 4 + ["spurious"]
     assert verdicts.spent == Spent(13, 1300, 91)
-    assert read_json(tmp_path / batch.BATCH_FILE) == {"batches": [], "unreadable": {}}
+    assert read_json(tmp_path / batch.BATCH_FILE) == {"batches": [], "tries": {}}
     asked = len(server.direct)
     run(server, tmp_path)
     (tmp_path / "verdicts.jsonl").unlink()

@@ -20,6 +20,7 @@ from analysis.judge.client import OpenAIJudge
 from analysis.judge.pace import Limits, Pace
 from analysis.judging import judge_descriptions
 from ex2.run_dir import read_jsonl
+from reward.errors import EnvironmentFault
 
 COUNT = 150
 SLOW = 0.6
@@ -35,10 +36,14 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Faulty:
-    """Fails for 30 % of calls, in seven ways; counts by question how often it gave a verdict."""
+    """Fails for 30 % of calls, in seven ways; counts by question how often it gave a verdict.
+
+    How a call fails depends on its question and on how often that was asked, not on which call comes first.
+    """
 
     def __init__(self, seed: int) -> None:
-        self.random, self.lock = random.Random(seed), threading.Lock()
+        self.seed, self.lock = seed, threading.Lock()
+        self.calls: Counter[tuple[str, str]] = Counter()
         self.verdicts: Counter[tuple[str, str]] = Counter()
         self.faults: Counter[str] = Counter()
         self.stop_after: int | None = None
@@ -49,10 +54,13 @@ class Faulty:
         with self.lock:
             if self.stop_after is not None and sum(self.verdicts.values()) >= self.stop_after:
                 return failure(500, "going down", **{"Retry-After-Ms": "1"})
-            fault = self.random.choice(FAULTS) if self.random.random() < 0.3 else None
+            asked = key, question.rpartition(" ")[2]
+            self.calls[asked] += 1
+            draw = random.Random(f"{self.seed} {asked} {self.calls[asked]}")
+            fault = draw.choice(FAULTS) if draw.random() < 0.3 else None
             self.faults[str(fault)] += 1
             if fault is None:
-                self.verdicts[key, question.rpartition(" ")[2]] += 1
+                self.verdicts[asked] += 1
         if fault == "time-out":
             time.sleep(SLOW)
         if key == "visual":
@@ -116,7 +124,7 @@ def test_a_restart_asks_nothing_twice(serve: Any, tmp_path: Path) -> None:
     server = serve(faulty)
     rows = [{"class": "oak", "text": f"text {index}"} for index in range(COUNT)]
     log = tmp_path / "verdicts.jsonl"
-    with pytest.raises(chat.EnvironmentFault, match=r"keeps failing|no answer within|is no chat completion"):
+    with pytest.raises(EnvironmentFault, match=r"keeps failing|no answer within|is no chat completion"):
         judge_descriptions(kept(faulty, server, tmp_path), rows, log, digest="d")
     first = {(row["question"], row["description"]) for row in read_jsonl(log)}
     assert 10 < len(first) <= 40
@@ -163,7 +171,7 @@ def test_one_that_always_fails_does_not_hold_up_the_others(serve: Any) -> None:
     server = serve(handler)
     judge = OpenAIJudge("m", server.url, cache=":memory:", concurrency=2, max_retries=1)
     answers: list[str] = []
-    with pytest.raises(chat.EnvironmentFault, match=r"keeps failing .*cursed"):
+    with pytest.raises(EnvironmentFault, match=r"keeps failing .*cursed"):
         judge.answer(requests_for(40), lambda request, answer: answers.append(request.description))
     assert sorted(answers) == sorted(f"text {index}" for index in range(40) if index != 1)
 
@@ -189,7 +197,7 @@ def test_a_trickle_is_a_time_out(serve: Any) -> None:
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         judge = OpenAIJudge("m", url, cache=":memory:", max_retries=0, timeout=0.4)
-        with pytest.raises(chat.EnvironmentFault, match=r"no answer within 0.4 s, 1 tries"):
+        with pytest.raises(EnvironmentFault, match=r"no answer within 0.4 s, 1 tries"):
             judge.answer(requests_for(1), lambda request, answer: None)
         stop.set()
         thread.join(2)

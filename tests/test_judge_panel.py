@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from judge_stub import NO, YES, completion, requests_for, starting
 
-import analysis.analyze
-from analysis.analyze import plan, usage
+from analysis.analyze import usage
 from analysis.judge import panel
 from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Spent, Unparsed, Verdict
 from analysis.judge.client import OpenAIJudge
 from analysis.judge.cost import cost, estimate_tokens
 from analysis.judge.panel import PanelJudge, majority, panel_summary, votes_of, write_disagreements
 from analysis.judge.table import JUDGES, build_judge
-from analysis.judging import judge_descriptions, open_questions, read_verdicts
+from analysis.judge_plan import plan
+from analysis.judging import Verdicts, judge_descriptions, judge_digest, open_questions, read_verdicts
 from ex2.recipe import Recipe
 from ex2.run_dir import RunDirectory, append_jsonl, read_jsonl
 from reward.components import check_component
@@ -214,52 +214,150 @@ def test_dry_run_counts_questions_tokens_and_cost(recipe: Any, tmp_path: Path, s
         for question in ("informative", "visual")
     ]
     tokens = [sum(estimate_tokens(chat) for chat in asked) for asked in chats]
-    told = plan(made, 0).splitlines()
+    told = plan(made, [0]).splitlines()
     assert told[0].endswith("rubric paper-1: 5 descriptions, 0 verdicts in the log")
     for line, words, count in zip(told[1:], ("to ask", "then, if all are informative, at most"), tokens, strict=True):
         price = (10 * count + 20 * 300) / 1e6
+        twice = (10 * 2 * count + 20 * (300 + 600)) / 1e6  # the second try may be twice as long
         assert line == (
             f"  {words}: 3 questions, 0 of them in the cache; 3 requests, about {count:,} input and at most 300 output "
-            f"tokens, at most {price:,.4f} by the given prices"
+            f"tokens, about {price:,.4f} by the given prices; if every answer needs its second try 6 requests, about "
+            f"{2 * count:,} input and at most 900 output tokens, about {twice:,.4f} by the given prices"
         )
     assert server.asked == [], "nothing is sent"
     judge.answer([JudgeRequest("informative", "pug", "it barks")], lambda request, answer: None)
-    told = plan(made, 0).splitlines()
+    told = plan(made, [0]).splitlines()
     assert told[1].startswith("  to ask: 3 questions, 1 of them in the cache; 2 requests, about ")
     log = RunDirectory.of(made).seed(0).verdicts
-    digest = analysis.analyze.judge_digest("openai", settings)
+    digest = judge_digest("openai", settings)
     judge_descriptions(judge, ROWS, log, digest=digest)
-    told = plan(made, 0).splitlines()
+    told = plan(made, [0]).splitlines()
     assert told[0].endswith("3 verdicts in the log")
     assert told[1:] == [
         "  to ask: 0 questions, 0 of them in the cache; 0 requests, about 0 input and at most 0 output tokens, "
-        "at most 0.0000 by the given prices"
+        "about 0.0000 by the given prices"
     ]
     # Of the three, one came from the cache and took nothing: 100 and 7 tokens for each of the others.
-    spent = read_verdicts(log, digest=digest).spent
-    assert spent == Spent(2, 200, 14)
+    verdicts = read_verdicts(log, digest=digest)
+    assert verdicts.spent == Spent(2, 200, 14)
     priced = build_judge("openai", {**settings, "price_per_million": prices}, "judge")
-    assert usage(priced, spent) == {"requests": 2, "input_tokens": 200, "output_tokens": 14, "cost": 0.00228}
-    assert usage(judge, spent) == {"requests": 2, "input_tokens": 200, "output_tokens": 14, "cost": None}
-    assert usage(judge, None) is None
+    assert usage(priced, verdicts) == {"requests": 2, "input_tokens": 200, "output_tokens": 14, "cost": 0.00228}
+    assert usage(judge, verdicts) == {"requests": 2, "input_tokens": 200, "output_tokens": 14, "cost": None}
+    assert usage(judge, Verdicts()) is None
 
 
 def test_dry_run_of_judges_that_cost_nothing_and_of_panels(recipe: Any, tmp_path: Path) -> None:
-    free = plan(recipe(name="scripted"), 0)
+    free = plan(recipe(name="scripted"), [0])
     assert free.splitlines()[1] == "  to ask: 3 questions; this judge counts no tokens"
     member = {"name": "openai", "model": "m", "base_url": "http://localhost:1/v1", "cache": str(tmp_path / "c.sqlite")}
     prices = {"input": 1.0, "output": 1.0}
     both = [{**member, "price_per_million": prices}, {**member, "model": "n", "price_per_million": prices}]
-    line = plan(recipe(name="panel", judges=[*both, {"name": "scripted"}]), 0).splitlines()[1]
+    line = plan(recipe(name="panel", judges=[*both, {"name": "scripted"}]), [0]).splitlines()[1]
     assert "3 questions, 0 of them in the cache; 6 requests" in line
     assert "by the given prices" in line
-    line = plan(recipe(name="panel", judges=[both[0], member]), 0).splitlines()[1]
-    assert line.endswith("no price_per_million given")
+    line = plan(recipe(name="panel", judges=[both[0], member]), [0]).splitlines()[1]
+    assert line.endswith("; no price_per_million given")
+
+
+def test_dry_run_without_a_limit_on_the_answers_says_so(recipe: Any, tmp_path: Path) -> None:
+    settings = {"model": "m", "base_url": "http://localhost:1/v1", "cache": str(tmp_path / "c.sqlite")}
+    prices = {"input": 1.0, "output": 1.0}
+    line = plan(recipe(name="openai", **settings, max_tokens=None, price_per_million=prices), [0]).splitlines()[1]
+    assert "input and any number of output tokens, about 0.0" in line
+    assert line.count("by the given prices for the input alone") == 2
+    own = {"max_completion_tokens": 50}
+    line = plan(recipe(name="openai", **settings, max_tokens=None, extra_body=own), [0]).splitlines()[1]
+    assert "at most 150 output tokens" in line
+    assert "at most 450 output tokens" in line, "3 of 50, and 3 of 100"
+
+
+def test_dry_run_adds_up_seeds(recipe: Any, tmp_path: Path) -> None:
+    settings = {"model": "m", "base_url": "http://localhost:1/v1", "cache": str(tmp_path / "c.sqlite")}
+    made = recipe(name="openai", **settings, price_per_million={"input": 0.0, "output": 1e6})
+    append_jsonl(RunDirectory.of(made).seed(1).descriptions, ROWS[:1])
+    told = plan(made, [0, 1]).splitlines()
+    assert [line.split(":")[0] for line in told] == [
+        "tiny, seed 0, judge m at localhost",
+        "  to ask",
+        "  then, if all are informative, at most",
+        "tiny, seed 1, judge m at localhost",
+        "  to ask",
+        "  then, if all are informative, at most",
+        "tiny, all 2 seeds; a text that seeds share is asked once, and counted twice",
+        "  to ask",
+        "  then, if all are informative, at most",
+    ]
+    for total in told[7:]:
+        assert "4 questions, 0 of them in the cache; 4 requests" in total
+        assert "at most 512 output tokens, about 512.0000 by" in total  # 3 + 1 questions of 128 tokens
+        assert "second try 8 requests" in total
+        assert "about 1,536.0000 by the given prices" in total
+    free = plan(recipe(name="scripted"), [0, 1]).splitlines()
+    assert free[-1] == "  then, if all are informative, at most: 4 questions; this judge counts no tokens"
+
+
+# ---------------------------------------------------------------- what each judge of a panel took
+
+
+def priced_panel(url: str, folder: Path, *prices: dict[str, float] | None) -> PanelJudge:
+    judges = [
+        {
+            "name": "openai",
+            "model": f"m{place}",
+            "base_url": url,
+            "cache": str(folder / "c.sqlite"),
+            "price_per_million": price,
+        }
+        for place, price in enumerate(prices)
+    ]
+    return PanelJudge([*judges, {"name": "scripted"}])
+
+
+def test_each_judge_of_a_panel_has_its_own_price(serve: Any, tmp_path: Path) -> None:
+    # The second judge's answer is unreadable at first, so that it takes two requests.
+    server = serve(lambda body, number: completion(NO if body["model"] == "m0" or body["max_tokens"] > 128 else "?"))
+    cheap, dear = {"input": 1.0, "output": 10.0}, {"input": 100.0, "output": 1000.0}
+    panel_judge = priced_panel(server.url, tmp_path, cheap, dear)
+    log = tmp_path / "verdicts.jsonl"
+    judge_descriptions(panel_judge, [{"class": "wug", "text": "it barks"}], log, digest="d")
+    verdicts = read_verdicts(log, digest="d")
+    assert verdicts.spent == Spent(3, 300, 21)
+    # (100 · 1 + 7 · 10) / 1e6 and (200 · 100 + 14 · 1000) / 1e6
+    told = usage(panel_judge, verdicts)
+    assert told == {
+        "requests": 3,
+        "input_tokens": 300,
+        "output_tokens": 21,
+        "cost": pytest.approx(0.00017 + 0.034),
+        "judges": [
+            {"name": panel_judge.names[0], **Spent(1, 100, 7)._asdict(), "cost": pytest.approx(0.00017)},
+            {"name": panel_judge.names[1], **Spent(2, 200, 14)._asdict(), "cost": pytest.approx(0.034)},
+            {"name": "scripted", **Spent()._asdict(), "cost": 0.0},
+        ],
+    }
+    unpriced = usage(priced_panel(server.url, tmp_path, cheap, None), verdicts)
+    assert unpriced is not None
+    assert unpriced["cost"] is None
+    assert [row["cost"] for row in unpriced["judges"]] == [pytest.approx(0.00017), None, 0.0]
+
+
+def test_logs_that_do_not_tell_judges_apart_have_a_cost_if_prices_are_equal(tmp_path: Path) -> None:
+    verdicts = Verdicts()
+    verdicts.add("informative", "pug", "old", Verdict(False, "x", Spent(2, 200, 14)))
+    verdicts.add(
+        "informative", "pug", "new", Verdict(False, "x", Spent(1, 100, 7), (Spent(1, 100, 7), Spent(), Spent()))
+    )
+    one, other = {"input": 1.0, "output": 1.0}, {"input": 2.0, "output": 2.0}
+    same = usage(priced_panel("http://localhost:1/v1", tmp_path, one, one), verdicts)
+    assert same is not None
+    assert same["cost"] == pytest.approx(321e-6)
+    assert [(row["name"], row["requests"]) for row in same["judges"]][-1] == ("not told apart", 2)
+    mixed = usage(priced_panel("http://localhost:1/v1", tmp_path, one, other), verdicts)
+    assert mixed is not None
+    assert mixed["cost"] is None
 
 
 def test_open_questions() -> None:
-    from analysis.judging import Verdicts
-
     verdicts = Verdicts()
     first, second = open_questions(ROWS, verdicts)
     assert [(r.question, r.description) for r in first] == [

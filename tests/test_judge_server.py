@@ -1,16 +1,8 @@
-"""The judge's client against a server that others wrote: `transformers serve`, on a checkpoint made here."""
+"""The judge's client against `transformers serve`, on a checkpoint made here and on a real model."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +10,13 @@ import pytest
 import tiny
 import torch
 from judge_stub import ask, requests_for
+from real_servers import ROWS, SMOLLM2, judge_for_real, remembered_format, smollm2, transformers_serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from analysis.judge.base import JudgeRequest, Spent, Unparsed, Verdict
 from analysis.judge.client import OpenAIJudge
 from analysis.judging import judge_descriptions
+from ex2.gguf import convert_gguf
 from reward.errors import UserError
 
 ANSWER = '{"explanation": "So it is.", "increases_knowledge": "Yes", "provides_visual_description": "No"}'
@@ -58,42 +52,17 @@ def save_parrot(folder: Path) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def transformers_serve(model: str) -> Iterator[str]:
-    """Start the server in a process of its own; yield the base URL once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve", model]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 240
-        while True:
-            assert process.poll() is None, f"transformers serve ended with status {process.returncode}"
-            assert time.monotonic() < deadline, "transformers serve did not start"
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.25)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
+def needs_the_server() -> None:
+    if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("fastapi") is None:
+        pytest.skip("not installed: uvicorn and fastapi (the dev extra has them)")
 
 
 @pytest.fixture(scope="module")
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("fastapi") is None:
-        pytest.skip("not installed: uvicorn and fastapi (the dev extra has them)")
-    model = str(save_parrot(tmp_path_factory.mktemp("parrot")))
-    with transformers_serve(model) as url:
+    needs_the_server()
+    folder = tmp_path_factory.mktemp("parrot")
+    model = str(save_parrot(folder / "model"))
+    with transformers_serve(model, folder / "log.txt") as url:
         yield model, url
 
 
@@ -110,6 +79,9 @@ def test_the_whole_way_from_descriptions_to_kinds(parrot: tuple[str, str], tmp_p
     chats = [judge.chat(request).messages for request in questions]
     prompts = sum(len(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]) for chat in chats)
     assert verdicts.spent == Spent(12, prompts, 24)
+    # It takes any response_format, and heeds none: the strict parser does the reading.
+    assert remembered_format(tmp_path / "c.sqlite", url, model) == "json_schema"
+    assert judge.server.format_works
 
 
 def test_a_restart_asks_the_server_nothing(parrot: tuple[str, str], tmp_path: Path) -> None:
@@ -133,3 +105,16 @@ def test_an_answer_cut_short_is_unparsed(parrot: tuple[str, str]) -> None:
 def test_the_wrong_model_is_the_users(parrot: tuple[str, str]) -> None:
     with pytest.raises(UserError, match=r"refused the request for model 'other' \(400: .*pinned.*check judge.model"):
         ask(OpenAIJudge("other", parrot[1], cache=":memory:"), requests_for(2))
+
+
+def test_a_real_model_answers_real_questions(tmp_path: Path) -> None:
+    needs_the_server()
+    source = smollm2()
+    if importlib.util.find_spec("gguf") is None:
+        pytest.skip("not installed: gguf (the dev extra has it)")
+    model = str(convert_gguf(source.parent, SMOLLM2, tmp_path / "converted"))
+    with transformers_serve(model, tmp_path / "log.txt") as url:
+        verdicts = judge_for_real(url, model, tmp_path, max_tokens=64, concurrency=2)
+        assert remembered_format(tmp_path / "c.sqlite", url, model) == "json_schema"
+    kinds = [verdicts.kind(row["class"], row["text"]) for row in ROWS]
+    print(f"transformers serve, SmolLM2-135M: {kinds}, {verdicts.spent}")

@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from analysis.judge import local
 from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
 from analysis.judge.local import LocalJudge, answer_tokens, best_threshold, common_prefix, without_special
+from analysis.judge.table import JUDGES
+from reward.components import check_component
 from reward.errors import UserError
 
 TEXTS = ("It has big eyes.", "It hunts.", "", "Click here to see more of it, and then even more.")
@@ -180,7 +182,8 @@ def test_shipped_examples_are_balanced_and_apart() -> None:
     ("settings", "message"),
     [
         ({"wording": "long"}, r"judge\.wording: unknown 'long'\. Available: paper, short\."),
-        ({"threshold": 1.5}, r"judge\.threshold: 1\.5 is neither 'examples' nor between 0 and 1"),
+        ({"threshold": 1.5}, r"judge\.threshold: given 1\.5; allowed is above 0 and below 1, or 'examples'"),
+        ({"batch_size": 0}, r"judge\.batch_size: given 0; allowed is at least 1"),
         ({"model": "package:no_such_package"}, r"judge\.model: package 'no_such_package' is not installed"),
         ({"gguf_file": "x.gguf"}, r"judge\.gguf_file: no 'x\.gguf'"),
     ],
@@ -188,6 +191,24 @@ def test_shipped_examples_are_balanced_and_apart() -> None:
 def test_wrong_settings_are_one_line(settings: dict[str, object], message: str, mistral: Path) -> None:
     with pytest.raises(UserError, match=message):
         LocalJudge(**{"model": str(mistral), "device": "cpu", **settings})  # type: ignore[arg-type]
+
+
+def test_validation_tells_all_of_them_at_once() -> None:
+    settings = {"model": "m", "batch_size": 0, "threshold": 5, "min_mass": 7}
+    assert check_component("local", settings, JUDGES, "x.yaml: judge", ("name",)) == [
+        "x.yaml: judge.threshold: given 5; allowed is above 0 and below 1, or 'examples', which fits it.",
+        "x.yaml: judge.min_mass: given 7; allowed is 0 to 1, a probability.",
+        "x.yaml: judge.batch_size: given 0; allowed is at least 1.",
+    ]
+    fine = {"model": "m", "batch_size": 1, "threshold": "examples", "min_mass": 1.0}
+    assert check_component("local", fine, JUDGES, "judge", ("name",)) == []
+    panel = {"judges": [{"name": "local", **settings}, {"name": "scripted"}]}
+    problems = check_component("panel", panel, JUDGES, "judge", ("name",))
+    assert [problem.split(":")[0] for problem in problems] == [
+        "judge.judges[0].threshold",
+        "judge.judges[0].min_mass",
+        "judge.judges[0].batch_size",
+    ]
 
 
 @pytest.mark.slow

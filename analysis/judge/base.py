@@ -32,22 +32,35 @@ class Spent(NamedTuple):
         """Add up."""
         return Spent(*(mine + more for mine, more in zip(self, other, strict=True)))
 
+    def minus(self, other: Spent) -> Spent:
+        """Take away."""
+        return Spent(*(mine - less for mine, less in zip(self, other, strict=True)))
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """A parsed answer: True for yes. `raw` is what the judge said, `spent` what asking took (None: nothing)."""
+    """A parsed answer.
+
+    Attributes:
+        answer: True for yes.
+        raw: What the judge said.
+        spent: What asking took; None is nothing.
+        parts: Of a panel: what asking each of its judges took, in their order. They add up to `spent`.
+    """
 
     answer: bool
     raw: str
     spent: Spent | None = field(default=None, compare=False)
+    parts: tuple[Spent, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class Unparsed:
-    """An answer that is neither yes nor no; never guessed, never counted as no."""
+    """An answer that is neither yes nor no; never guessed, never counted as no. Attributes as of `Verdict`."""
 
     raw: str
     spent: Spent | None = field(default=None, compare=False)
+    parts: tuple[Spent, ...] = field(default=(), compare=False)
 
 
 Answer = Verdict | Unparsed
@@ -91,13 +104,34 @@ class Estimate(NamedTuple):
 
     Attributes:
         cached: Answers that are known already.
-        spent: Requests, about how many input tokens, at most how many output tokens.
-        cost: In the currency of the judge's prices; None without prices.
+        spent: If every first answer can be read: requests, about how many input tokens, at most how many output tokens.
+        cost: Of `spent`, in the currency of the judge's prices; None without prices.
+        most: The same if every answer needs its second try.
+        most_cost: Of `most`.
+        limited: Whether the answers' length is; if not, output tokens without a limit are in none of the numbers.
     """
 
     cached: int
     spent: Spent
     cost: float | None
+    most: Spent
+    most_cost: float | None
+    limited: bool = True
+
+    def plus(self, other: Estimate) -> Estimate:
+        """Add up; a cost that is unknown makes the sum unknown."""
+        return Estimate(
+            self.cached + other.cached,
+            self.spent.plus(other.spent),
+            _sum(self.cost, other.cost),
+            self.most.plus(other.most),
+            _sum(self.most_cost, other.most_cost),
+            self.limited and other.limited,
+        )
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 @runtime_checkable

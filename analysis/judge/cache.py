@@ -6,12 +6,23 @@ import contextlib
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
+from analysis.judge.base import Spent
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault
+
+FORMAT_DAYS = 7
+"""How long a server's answer format is taken for granted."""
+
+_TABLES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "answers": ("key TEXT PRIMARY KEY", ("answer TEXT NOT NULL", "spent TEXT", "payer TEXT")),
+    "formats": ("server TEXT PRIMARY KEY", ("format TEXT NOT NULL", "learnt REAL")),
+}
+"""First column and the others; those after the second were added later, and are NULL in rows of before."""
 
 
 def cache_key(
@@ -33,11 +44,25 @@ def cache_key(
     return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+class Kept(NamedTuple):
+    """An answer in the cache.
+
+    Attributes:
+        raw: What the judge said.
+        spent: What it took; None if that was not noted.
+        payer: Whose asking it was; None if nobody's in particular.
+    """
+
+    raw: str
+    spent: Spent | None
+    payer: str | None
+
+
 class AnswerCache:
     """A table of raw answers by key; processes may share the file."""
 
     def __init__(self, path: str | None = None) -> None:
-        """Open the cache, and make it if absent.
+        """Open the cache, and make it if absent; a file of an earlier version is extended.
 
         Args:
             path: SQLite file, or `:memory:`; default `judge.sqlite` in the cache folder.
@@ -54,52 +79,78 @@ class AnswerCache:
             self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")  # a power cut loses answers, never the file
-            self._connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS formats (server TEXT PRIMARY KEY, format TEXT NOT NULL)"
-            )
+            for table, (key, columns) in _TABLES.items():
+                self._connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({key}, {', '.join(columns)})")
+                if not self._has(table, columns):
+                    self._extend(table, columns)
 
-    def get(self, key: str) -> str | None:
+    def get(self, key: str) -> Kept | None:
         """Look an answer up.
 
         Args:
             key: From `cache_key`.
 
         Returns:
-            What the judge said, or `None` if that is not known.
+            The answer, or `None` if that is not known.
 
         Raises:
             EnvironmentFault: If the file cannot be read.
         """
         with self._faults():
-            row = self._connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(json.loads(row[0])["raw"])
+            row = self._connection.execute("SELECT answer, spent, payer FROM answers WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        return Kept(str(json.loads(row[0])["raw"]), None if row[1] is None else Spent(*json.loads(row[1])), row[2])
 
-    def put(self, key: str, raw: str) -> None:
+    def put(self, key: str, kept: Kept) -> None:
         """Keep an answer.
 
         Args:
             key: From `cache_key`.
-            raw: What the judge said.
+            kept: The answer.
 
         Raises:
             EnvironmentFault: If the file cannot be written.
         """
+        spent = None if kept.spent is None else json.dumps(kept.spent)
         with self._faults():
             self._connection.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps({"raw": raw}, ensure_ascii=False))
+                "INSERT OR REPLACE INTO answers (key, answer, spent, payer) VALUES (?, ?, ?, ?)",
+                (key, json.dumps({"raw": kept.raw}, ensure_ascii=False), spent, kept.payer),
             )
 
     def format_of(self, server: str) -> str | None:
-        """Return the answer format that a server was found to take; `None` if that is not known."""
+        """Return the answer format that a server was found to take; `None` if that is not known, or not any more.
+
+        After `FORMAT_DAYS` the server is asked again in the strictest format: it may have been upgraded.
+        """
+        since = time.time() - FORMAT_DAYS * 86_400
         with self._faults():
-            row = self._connection.execute("SELECT format FROM formats WHERE server = ?", (server,)).fetchone()
+            row = self._connection.execute(
+                "SELECT format FROM formats WHERE server = ? AND learnt > ?", (server, since)
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def remember_format(self, server: str, name: str) -> None:
-        """Keep the answer format that a server takes."""
+        """Keep the answer format that a server was found to take just now."""
         with self._faults():
-            self._connection.execute("INSERT OR REPLACE INTO formats VALUES (?, ?)", (server, name))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO formats (server, format, learnt) VALUES (?, ?, ?)", (server, name, time.time())
+            )
+
+    def _has(self, table: str, columns: Sequence[str]) -> bool:
+        present = {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}
+        return {column.split()[0] for column in columns} <= present
+
+    def _extend(self, table: str, columns: Sequence[str]) -> None:
+        """Add what a file of an earlier version lacks; two processes may try at once."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for column in columns:
+                if not self._has(table, [column]):
+                    self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+        finally:
+            self._connection.execute("COMMIT")
 
     def __enter__(self) -> AnswerCache:
         return self

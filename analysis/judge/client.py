@@ -7,23 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from analysis.judge.base import Answer, Estimate, JudgeRequest, OnAnswer, Spent, Unparsed, Verdict
+from analysis.judge.base import Answer, Estimate, JudgeRequest, OnAnswer, Question, Spent, Unparsed, Verdict
 from analysis.judge.batch import BATCH_FILE, collect_or_submit
-from analysis.judge.cache import AnswerCache, cache_key
-from analysis.judge.chat import FORMATS, ChatServer
+from analysis.judge.cache import AnswerCache, Kept, cache_key
+from analysis.judge.chat import FORMATS, ChatServer, url_problem
 from analysis.judge.cost import PRICES, cost
 from analysis.judge.replies import Chat, Reply
 from analysis.judge.rubric import load_rubric
 from reward.errors import UserError
 
-SECOND_TRY = {"temperature": 0.5, "top_p": 1.0}
-"""At least this for an answer that could not be read: nearly greedy sampling would say the same again."""
-
 
 class OpenAIJudge:
     """Asks a chat model the rubric's two questions; a verdict is kept in a cache shared by all runs.
 
-    An answer that cannot be read is asked for once more, with `SECOND_TRY` and twice the tokens (the usual reason is an
+    An answer that cannot be read is asked for once more, more freely and with twice the tokens (the usual reason is an
     answer cut short); the second is kept, whatever it is.
     """
 
@@ -85,14 +82,17 @@ class OpenAIJudge:
             price_per_million: Prices of a million `input` and `output` tokens, for estimates and sums.
             cache: SQLite file of verdicts; default `judge.sqlite` in the cache folder.
             extra_body: Further fields of the request, such as `max_completion_tokens` or `seed`.
-            folder: Of the seed's results, where a batch is remembered; given by the program.
+            folder: Of the seed's results, where a batch is remembered, and in whose name answers are paid; given by the
+                program.
 
         Raises:
-            UserError: If a setting is out of range, or the rubric is none; every problem at once.
+            UserError: If a setting is out of range, or the rubric or the URL is none; every problem at once.
         """
         given = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         checked = {
             **given,
+            "base_url": base_url,
+            "rubric": rubric,
             "concurrency": concurrency,
             "max_retries": max_retries,
             "timeout": timeout,
@@ -119,11 +119,12 @@ class OpenAIJudge:
         )
         self.name = self.server.name
         self._prices, self._cache_path = price_per_million, cache
+        self._payer = None if folder is None else str(folder.resolve())
         self._batch_file = (folder or Path()) / BATCH_FILE if mode == "batch" else None
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
-        """List settings whose numbers are out of range; arguments as `reward.components.settings_problems`."""
+        """List settings that cannot work; arguments as `reward.components.settings_problems`."""
         allowed: dict[str, tuple[Callable[[Any], bool], str]] = {
             "temperature": (lambda value: 0 <= value <= 2, "0 to 2"),
             "top_p": (lambda value: 0 < value <= 1, "above 0, up to 1"),
@@ -138,11 +139,19 @@ class OpenAIJudge:
                 "one price of at least 0 for 'input' and one for 'output'",
             ),
         }
-        return [
+        problems = [
             f"{where}.{key}: given {settings[key]!r}; allowed is {words}."
             for key, (fits, words) in allowed.items()
             if settings.get(key) is not None and not fits(settings[key])
         ]
+        wrong_url = url_problem(settings.get("base_url"))
+        if wrong_url:
+            problems.append(f"{where}.base_url: {wrong_url}")
+        try:
+            load_rubric(settings.get("rubric", "paper"))
+        except UserError as error:
+            problems += [where + line.removeprefix("judge") for line in str(error).splitlines()]
+        return problems
 
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
         """Answer every request, those in the cache first.
@@ -157,42 +166,58 @@ class OpenAIJudge:
             NotYet: In batch mode, until the batch is done.
         """
         with AnswerCache(self._cache_path) as cache:
-            missing = []
+            missing: dict[str, list[JudgeRequest]] = {}
             for request in requests:
-                raw = cache.get(self.key(request))
-                if raw is None:
-                    missing.append(request)
-                else:
-                    on_answer(request, self._rubric.parse(request.question, raw))
+                key = self.key(request)
+                kept = cache.get(key)
+                if kept is None:  # texts that differ in their line breaks only are one question
+                    missing.setdefault(key, []).append(request)
+                    continue
+                # Asked for in the same name, and yet not known to who asks: it was paid for just before a kill.
+                ours = self._payer is not None and kept.payer == self._payer
+                answer = self._rubric.parse(request.question, kept.raw)
+                on_answer(request, replace(answer, spent=kept.spent if ours else None))
 
             def keep(request: JudgeRequest, answer: Answer) -> None:
+                key = self.key(request)
                 if isinstance(answer, Verdict):  # refusals and unreadable answers may come out better next time
-                    cache.put(self.key(request), answer.raw)
-                on_answer(request, answer)
+                    cache.put(key, Kept(answer.raw, answer.spent, self._payer))
+                first, *others = missing[key]
+                on_answer(first, answer)
+                for other in others:
+                    on_answer(other, replace(answer, spent=None))
 
+            asked = [same[0] for same in missing.values()]
             server = f"{self.server.base_url} {self.server.model}"
             known = cache.format_of(server)
             self.server.format = max(self.server.format, FORMATS.index(known) if known in FORMATS else 0)
             try:
                 if self._batch_file is not None:
-                    collect_or_submit(self, missing, keep, self._batch_file)
+                    collect_or_submit(self, asked, keep, self._batch_file)
                 else:
-                    self.ask(missing, keep)
+                    self.ask([self.chat(request) for request in asked], keep)
             finally:
-                if self.server.format_works:
+                # A format that was only taken over keeps its date, so that it is tried out anew some day.
+                if self.server.format_works and FORMATS[self.server.format] != known:
                     cache.remember_format(server, FORMATS[self.server.format])
 
-    def ask(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
-        """Ask the server directly, past the cache; arguments and errors as `answer`."""
+    def ask(self, chats: Sequence[Chat], on_answer: OnAnswer) -> None:
+        """Ask the server directly, past the cache.
+
+        Args:
+            chats: From `chat`, about any number of questions.
+            on_answer: Called once for each; errors as of `answer`.
+        """
 
         def on_reply(chat: Chat, reply: Reply) -> Chat | None:
             answer = self.read(chat.about, reply)
             if isinstance(answer, Unparsed) and not chat.again:
-                return replace(self.chat(chat.about, again=True), spent=reply.spent)
+                return self.chat(chat.about, again=True, spent=reply.spent)
             on_answer(chat.about, answer)
             return None
 
-        self.server.ask_all([self.chat(request) for request in requests], on_reply)
+        if chats:
+            self.server.ask_all(chats, on_reply, self.example(chats[0].about.question))
 
     def read(self, request: JudgeRequest, reply: Reply) -> Answer:
         """Read a reply by the rubric."""
@@ -200,31 +225,45 @@ class OpenAIJudge:
             return Unparsed(reply.text, reply.spent)
         return replace(self._rubric.parse(request.question, reply.text), spent=reply.spent)
 
-    def chat(self, request: JudgeRequest, *, again: bool = False) -> Chat:
-        """Return the conversation that asks a question, for the first time or again."""
+    def chat(self, request: JudgeRequest, *, again: bool = False, spent: Spent | None = None) -> Chat:
+        """Return the conversation that asks a question.
+
+        Args:
+            request: The question.
+            again: An earlier answer could not be read.
+            spent: On it so far.
+        """
         return Chat(
             self._rubric.messages(request),
             request.question,
             self._rubric.schema(request.question),
             about=request,
             again=again,
-            sampling=self._second_sampling() if again else {},
+            sampling=self.server.second_sampling() if again else {},
+            spent=spent or Spent(),
         )
 
-    def _second_sampling(self) -> dict[str, Any]:
-        """Return what changes in the second try; what is left to the server stays so."""
-        first = self.server.sampling
-        changed = {key: max(first[key], least) for key, least in SECOND_TRY.items() if key in first}
-        return changed | ({"max_tokens": 2 * first["max_tokens"]} if "max_tokens" in first else {})
+    def example(self, question: Question) -> Chat:
+        """Return a conversation about the rubric's worked example, which no server has reason to refuse."""
+        return self.chat(self._rubric.example(question))
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
         """Estimate what `answer` would take; nothing is sent, and no key is needed."""
+        cached, missing = 0, {}
         with AnswerCache(self._cache_path) as cache:
-            missing = [request for request in requests if cache.get(self.key(request)) is None]
-        spent = Spent()
-        for request in missing:
-            spent = spent.plus(self.server.estimate(self.chat(request)))
-        return Estimate(len(requests) - len(missing), spent, self.cost(spent))
+            for request in requests:
+                key = self.key(request)
+                if cache.get(key) is None:
+                    missing[key] = request
+                else:
+                    cached += 1
+        first = second = Spent()
+        for request in missing.values():
+            first = first.plus(self.server.estimate(self.chat(request)))
+            second = second.plus(self.server.estimate(self.chat(request, again=True)))
+        most = first.plus(second)
+        limited = not missing or first.output_tokens > 0
+        return Estimate(cached, first, self.cost(first), most, self.cost(most), limited)
 
     def cost(self, spent: Spent) -> float | None:
         """Return the price of what was spent; None without prices."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -26,7 +26,7 @@ from analysis.judge.rubric import PAPER, one_line
 from ex2.policy import load_model, load_tokenizer
 from ex2.recipe import Policy
 from reward.backends.common import pick_device
-from reward.errors import EX2Error, UserError
+from reward.errors import EX2Error, UserError, unknown_name
 
 Wording = Literal["paper", "short"]
 Chat = list[dict[str, str]]
@@ -66,7 +66,7 @@ class LocalJudge:
         trust_remote_code: Run code from the model's repository.
 
     Raises:
-        UserError: If the model is not there, or has no single token for yes or for no.
+        UserError: If a setting is out of range, or the model is not there or has no single token for yes or for no.
         EnvironmentFault: If the hub cannot be reached.
     """
 
@@ -87,10 +87,10 @@ class LocalJudge:
         device: str = "auto",
         trust_remote_code: bool = False,
     ) -> None:
-        if wording not in ("paper", "short"):
-            raise UserError(f"judge.wording: unknown '{wording}'. Available: paper, short.")
-        if threshold != "examples" and not (isinstance(threshold, float) and 0 < threshold < 1):
-            raise UserError(f"judge.threshold: {threshold!r} is neither 'examples' nor between 0 and 1.")
+        checked = {"wording": wording, "threshold": threshold, "min_mass": min_mass, "batch_size": batch_size}
+        problems = self.setting_problems(checked, "judge")
+        if problems:
+            raise UserError("\n".join(problems))
         policy = Policy(
             model=model, gguf_file=gguf_file, revision=revision, dtype=dtype, trust_remote_code=trust_remote_code
         )
@@ -106,6 +106,26 @@ class LocalJudge:
         self.rubric_version = PAPER.version if wording == "paper" else str(_EXAMPLES["version"])
         source = f", threshold from {len(_EXAMPLES['calibration'])} examples" if threshold == "examples" else ""
         self.name = f"local {gguf_file or model}, {wording} wording{source}"
+
+    @staticmethod
+    def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
+        """List settings that are out of range; arguments as `reward.components.settings_problems`."""
+        problems = []
+        wording = settings.get("wording", "paper")
+        if wording not in WORDINGS:
+            problems.append(unknown_name(f"{where}.wording", wording, WORDINGS))
+        threshold = settings.get("threshold", "examples")
+        if threshold != "examples" and not (isinstance(threshold, int | float) and 0 < threshold < 1):
+            problems.append(
+                f"{where}.threshold: given {threshold!r}; allowed is above 0 and below 1, or 'examples', which fits it."
+            )
+        mass = settings.get("min_mass", 0.0)
+        if not 0 <= mass <= 1:
+            problems.append(f"{where}.min_mass: given {mass!r}; allowed is 0 to 1, a probability.")
+        batch_size = settings.get("batch_size", 1)
+        if batch_size < 1:
+            problems.append(f"{where}.batch_size: given {batch_size!r}; allowed is at least 1.")
+        return problems
 
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
         """Answer every request, calling `on_answer` once for each; questions are taken one after the other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,17 +37,20 @@ class PanelJudge:
 
     Args:
         judges: Two or more, each with `name` and its settings as under `judge` of a recipe.
+        folder: Of the seed's results; given by the program.
 
     Raises:
         UserError: If one of them cannot be built; every problem at once.
     """
 
-    def __init__(self, judges: list[dict[str, Any]]) -> None:
+    def __init__(self, judges: list[dict[str, Any]], folder: Path | None = None) -> None:
         problems = self.setting_problems({"judges": judges}, "judge")
         if problems:
             raise UserError("\n".join(problems))
         self.judges: list[Judge] = [
-            build_judge(given["name"], _settings(given), f"judge.judges[{place}]") for place, given in enumerate(judges)
+            # A folder each: in its name a judge pays, and of equal judges the second finds the first one's answers.
+            build_judge(given["name"], _settings(given), f"judge.judges[{place}]", folder and folder / f"judge-{place}")
+            for place, given in enumerate(judges)
         ]
         self.names = distinct([judge.name for judge in self.judges])
         self.name = f"majority of {', '.join(self.names)}"
@@ -68,7 +72,7 @@ class PanelJudge:
                 problems.append(f"{here}: a panel takes no panel and no mode: batch; give these runs of their own.")
                 continue
             try:
-                problems += check_component(given["name"], _settings(given), JUDGES, here)
+                problems += check_component(given["name"], _settings(given), JUDGES, here, ("folder",))
             except EX2Error as error:
                 problems += str(error).splitlines()
         return problems
@@ -86,17 +90,30 @@ class PanelJudge:
     def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
         """Add up the judges' estimates; those that cost nothing are left out."""
         parts = [judge.estimate(requests) for judge in self.judges if isinstance(judge, Estimates)]
-        spent = Spent()
-        for part in parts:
-            spent = spent.plus(part.spent)
-        costs = [part.cost for part in parts]
-        total = sum(cost for cost in costs if cost is not None) if None not in costs else None
-        return Estimate(sum(part.cached for part in parts), spent, total)
+        return functools.reduce(Estimate.plus, parts, Estimate(0, Spent(), 0.0, Spent(), 0.0))
 
-    def cost(self, spent: Spent) -> float | None:
-        """Return the price of what was spent, if all judges that cost something have the same prices; else None."""
-        prices = {judge.cost(spent) for judge in self.judges if isinstance(judge, Estimates)}
-        return prices.pop() if len(prices) == 1 else None
+    def usage(self, spent: Spent, parts: Sequence[Spent]) -> list[dict[str, Any]]:
+        """Return what each judge took: `name`, `requests`, `input_tokens`, `output_tokens`, and `cost` (None: unknown).
+
+        Args:
+            spent: On all answers.
+            parts: The same by judge, as far as that was noted: logs of an earlier version lack it. What they leave open
+                is listed under the name `not told apart`; it has a cost if that is the same for all judges.
+        """
+        rows = []
+        for name, judge, part in zip(self.names, self.judges, parts, strict=bool(parts)):
+            cost = judge.cost(part) if isinstance(judge, Estimates) else 0.0 if part == Spent() else None
+            rows.append({"name": name, **part._asdict(), "cost": cost})
+        rest = functools.reduce(Spent.minus, parts, spent)
+        if rest != Spent():
+            costs = {judge.cost(rest) for judge in self.judges if isinstance(judge, Estimates)}
+            rows.append({"name": "not told apart", **rest._asdict(), "cost": costs.pop() if len(costs) == 1 else None})
+        return rows
+
+    def cost(self, spent: Spent, parts: Sequence[Spent] = ()) -> float | None:
+        """Return the price of what was spent: the sum over `usage`, or None if that of a part is unknown."""
+        costs = [row["cost"] for row in self.usage(spent, parts)]
+        return None if None in costs else sum(costs, 0.0)
 
 
 def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
@@ -107,21 +124,22 @@ def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
         answers: One of each, in the same order.
 
     Returns:
-        The answer of more than half of them, unparsed ones included in the count; otherwise `Unparsed`.
+        The answer of more than half of them, unparsed ones included in the count; otherwise `Unparsed`. What each took
+        is kept with it.
     """
     votes = [
         {"judge": name, "verdict": answer_word(answer), "raw": answer.raw}
         for name, answer in zip(names, answers, strict=True)
     ]
     raw = json.dumps(votes, ensure_ascii=False)
-    spent: Spent | None = None
-    for answer in answers:
-        if answer.spent is not None:
-            spent = (spent or Spent()).plus(answer.spent)
+    parts: tuple[Spent, ...] = ()
+    if any(answer.spent is not None for answer in answers):
+        parts = tuple(answer.spent or Spent() for answer in answers)
+    spent = functools.reduce(Spent.plus, parts) if parts else None
     for meaning in (True, False):
         if 2 * sum(isinstance(answer, Verdict) and answer.answer is meaning for answer in answers) > len(answers):
-            return Verdict(meaning, raw, spent)
-    return Unparsed(raw, spent)
+            return Verdict(meaning, raw, spent, parts)
+    return Unparsed(raw, spent, parts)
 
 
 def votes_of(raw: str) -> list[dict[str, str]] | None:

@@ -24,7 +24,7 @@ class Chat:
         schema: The answer's JSON schema.
         about: Whatever the caller knows it by.
         again: An earlier answer could not be used.
-        sampling: Settings that replace the server's for this conversation.
+        sampling: Settings that replace the server's, `extra_body` included, for this conversation.
         spent: On it so far.
     """
 
@@ -48,7 +48,8 @@ class Reply(NamedTuple):
 def read_reply(body: str | Mapping[str, Any]) -> Reply | None:
     """Take the first choice's text out of a chat completion; `None` if the body is none.
 
-    Read by hand because the client's models accept any types, and servers differ in all fields but these.
+    A message without content has an empty text: a reasoning model that is cut short while it thinks sends one. Read by
+    hand because the client's models accept any types, and servers differ in all fields but these.
     """
     try:
         content = json.loads(body) if isinstance(body, str) else body
@@ -65,7 +66,7 @@ def read_reply(body: str | Mapping[str, Any]) -> Reply | None:
         return Reply(refusal, refused=True, spent=spent)
     if choice.get("finish_reason") == "content_filter":
         return Reply(str(text or "content filter"), refused=True, spent=spent)
-    return Reply(text, refused=False, spent=spent) if isinstance(text, str) else None
+    return Reply(text or "", refused=False, spent=spent) if text is None or isinstance(text, str) else None
 
 
 def server_words(error: openai.APIError) -> str:

