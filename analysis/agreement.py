@@ -1,8 +1,10 @@
 """`ex2 agreement`: how far the judge agrees with people, and what its errors do to the shares.
 
 People's answers are taken as the truth. The judge's error rates among the labelled descriptions, of all runs given or
-of each run alone, correct the shares of every policy. Runs are pooled by adding counts: error rates, being given what
-people say, do not depend on how many descriptions of a run were labelled; agreement and κ then are those of the pool.
+of each run alone, correct the shares of every policy. A run's own descriptions count as often as they were drawn: they
+are a simple random sample of it. Where runs are pooled each text counts once, however many runs share it: error rates,
+being given what people say, do not depend on how often a run says something; agreement and κ then are those of the
+pool's texts.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import numpy as np
 from rich.console import Console
 
 from analysis.agreement_tables import print_agreement, to_csv
-from analysis.calibration_data import QUESTIONS, RunLabels, read_run
-from analysis.corrected_shares import LEAVES, Leaf, calibration_table, correct
+from analysis.breakdown import group_shares
+from analysis.calibration_data import QUESTIONS, Labelled, RunLabels, distinct, pooled_votes, read_run
+from analysis.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome, Unknown, calibration_table, correct
 from analysis.judge.base import Question
 from analysis.rater_agreement import Confusion, cohen_kappa, krippendorff_alpha
 from analysis.statistics import Estimate, wilson
@@ -93,7 +96,7 @@ def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: flo
     results = []
     for run in runs:
         own = calibration([run], confidence)
-        table = calibration_table(_pairs(runs if together else [run]))
+        table = np.array((together or own)["table"])
         results.append(
             {
                 "run": run.run.resolve().name,
@@ -106,7 +109,9 @@ def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: flo
                     "population": run.sample.population,
                     "inclusion_probability": run.sample.inclusion_probability,
                     "seed": run.sample.seed,
+                    "frame": run.sample.frame,
                 },
+                "seeds": list(run.seeds),
                 "raters": {rater: _effort(run, rater) for rater in run.raters},
                 "own": own,
                 "pooled": together,
@@ -126,35 +131,38 @@ def calibration(runs: Sequence[RunLabels], confidence: float = 0.95) -> JSON:
         confidence: Coverage of all intervals.
 
     Returns:
-        `runs`, `labelled` (descriptions with all answers that they need, drawn twice counted twice), `unparsed` (those
-        among the labelled that lack a verdict, and do not count), `questions`, the 3 × 3 `table` of people's kinds ×
-        the judge's, and `kind_kappa` of it.
+        `runs`, `labelled` (descriptions with all answers that they need: of one run as often as they were drawn, of
+        several each text once), `unparsed` (those among the labelled that lack the first verdict, and do not count),
+        `questions`, the `table` of people's `kinds` × the judge's `verdicts`, and `kind_agreement` and `kind_kappa` of
+        those whose verdicts could both be read.
     """
-    rows = [row for run in runs for row in run.labelled]
+    rows = distinct(runs) if len(runs) > 1 else runs[0].labelled
     truths = [row for row in rows if row.truth is not None]
-    table = calibration_table(_pairs(runs))
+    table = calibration_table([(row.truth, row.judged) for row in rows if row.truth and row.judged])
+    read = table[:, : len(LEAVES)]
     return {
         "runs": [run.run.resolve().name for run in runs],
         "labelled": len(truths),
         "unparsed": sum(row.judged is None for row in truths),
         "kinds": list(LEAVES),
+        "verdicts": list(OUTCOMES),
         "table": table.tolist(),
-        "kind_agreement": _json(wilson(int(table.trace()), int(table.sum()), confidence) if table.any() else None),
-        "kind_kappa": _json(cohen_kappa(table, confidence)),
-        "questions": {question: _question(runs, question, confidence) for question in QUESTIONS},
+        "kind_agreement": _json(wilson(int(read.trace()), int(read.sum()), confidence) if read.any() else None),
+        "kind_kappa": _json(cohen_kappa(read, confidence)),
+        "questions": {
+            question: _question(rows, pooled_votes(runs, question), question, confidence) for question in QUESTIONS
+        },
     }
 
 
-def _question(runs: Sequence[RunLabels], question: Question, confidence: float) -> JSON:
+def _question(rows: Sequence[Labelled], votes: Sequence[Sequence[bool]], question: Question, confidence: float) -> JSON:
     """Compare the answers where both people and judge gave one: to the second, where both said that it informs."""
     pairs = [
         (people, judge)
-        for run in runs
-        for row in run.labelled
+        for row in rows
         if (people := row.people[question]) is not None and (judge := row.judge[question]) is not None
     ]
     confusion = Confusion.of(pairs)
-    units = [votes for run in runs for votes in run.votes(question)]
     return {
         "n": len(pairs),
         **confusion._asdict(),
@@ -162,7 +170,7 @@ def _question(runs: Sequence[RunLabels], question: Question, confidence: float) 
         "kappa": _json(confusion.kappa(confidence)),
         "sensitivity": _json(confusion.sensitivity(confidence)),
         "specificity": _json(confusion.specificity(confidence)),
-        "alpha": _json(krippendorff_alpha(units, confidence=confidence)),
+        "alpha": _json(krippendorff_alpha(votes, confidence=confidence)),
         "paper": {"agreement": PAPER[question], "n": PAPER_N},
     }
 
@@ -170,33 +178,35 @@ def _question(runs: Sequence[RunLabels], question: Question, confidence: float) 
 def _policies(run: RunLabels, table: np.ndarray, confidence: float) -> JSON:
     result: JSON = {}
     for policy, judged in run.policies.items():
-        leaves = judged.leaves
-        parsed = sum(leaves.values()) + judged.empty
+        groups = group_shares(dict(judged.kinds), "parsed", confidence)
         raw = {
-            "spurious": (leaves["spurious"] + judged.empty, parsed),
-            "visual": (leaves["visual"], parsed),
-            "visual_of_informative": (leaves["visual"], leaves["visual"] + leaves["non_visual"]),
+            "spurious": groups["spurious"]["of_parent"],
+            "visual": groups["visual"]["of_all"],
+            "visual_of_informative": groups["visual"]["of_parent"],
         }
         corrected = correct(
             judged.unlabelled, table, known=judged.known, empty=judged.empty, confidence=confidence
         )._asdict()
         result[policy] = {
-            "descriptions": parsed + judged.unparsed,
+            "descriptions": sum(judged.kinds.values()),
             "empty": judged.empty,
-            "unparsed": judged.unparsed,
+            "kinds": dict(judged.kinds),
+            "unparsed": judged.kinds["unparsed"] + judged.kinds["informative_unparsed"],
             "shares": {
                 name: {
-                    "judged": _json(wilson(hits, n, confidence) if n else None),
-                    "corrected": _json(corrected[name]),
+                    "judged": share and {"value": share["share"], **{key: share[key] for key in ("low", "high", "n")}},
+                    **_corrected(corrected[name]),
                 }
-                for name, (hits, n) in raw.items()
+                for name, share in raw.items()
             },
         }
     return result
 
 
-def _pairs(runs: Sequence[RunLabels]) -> list[tuple[Leaf, Leaf]]:
-    return [(row.truth, row.judged) for run in runs for row in run.labelled if row.truth and row.judged]
+def _corrected(found: Estimate | Unknown) -> JSON:
+    if isinstance(found, Unknown):
+        return {"corrected": None, "reason": found.reason}
+    return {"corrected": _json(found), "reason": ""}
 
 
 def _effort(run: RunLabels, rater: str) -> JSON:
@@ -215,16 +225,20 @@ def _effort(run: RunLabels, rater: str) -> JSON:
 
 
 def _disagreements(run: RunLabels) -> list[JSON]:
-    """List the distinct descriptions that people and judge see differently."""
+    """List the distinct descriptions that people and judge see differently, as far as the judge can be read."""
     differing = {
         (row.class_name, row.text): (row.truth, row.judged)
         for row in run.labelled
-        if row.truth and row.judged and row.truth != row.judged
+        if row.truth and row.judged and not _is_compatible(row.truth, row.judged)
     }
     return [
         {"class": class_name, "description": text, "people": truth, "judge": judged}
         for (class_name, text), (truth, judged) in differing.items()
     ]
+
+
+def _is_compatible(truth: Leaf, judged: Outcome) -> bool:
+    return truth != "spurious" if judged == "informative_unparsed" else truth == judged
 
 
 def _json(estimate: Estimate | None) -> JSON | None:

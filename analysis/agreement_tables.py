@@ -11,10 +11,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from analysis.wording import KIND_NAMES
 from ex2.run_dir import JSON
 
 SHARE_NAMES = {"spurious": "spurious", "visual": "visual", "visual_of_informative": "visual, of the informative"}
 COLUMNS = ("run", "labels_of", "policy", "subject", "quantity", "value", "low", "high", "n")
+SECOND_QUESTION = (
+    "the second question is compared where people and judge both call a description informative, so that its rates are "
+    "not those of all descriptions, and need not compare with the paper's"
+)
 RATES = ("agreement", "kappa", "sensitivity", "specificity", "alpha")
 
 
@@ -49,8 +54,8 @@ def _lines(result: JSON) -> Iterator[list[Any]]:
                     yield [result["run"], scope, "", question, quantity, *rates[quantity].values()]
     for policy, part in result["policies"].items():
         for name, shares in part["shares"].items():
-            for quantity, estimate in shares.items():
-                if estimate:
+            for quantity in ("judged", "corrected"):
+                if estimate := shares[quantity]:
                     scope = result["corrected_with"] if quantity == "corrected" else ""
                     yield [result["run"], scope, policy, name, f"share_{quantity}", *estimate.values()]
 
@@ -74,8 +79,7 @@ def print_agreement(results: Sequence[JSON], console: Console) -> None:
 def _rates(part: JSON, title: str) -> Table:
     table = Table("question", *part["questions"], title=title, box=box.SIMPLE_HEAD)
     questions = part["questions"].values()
-    table.add_row("descriptions", *(str(rates["n"]) for rates in questions))
-    table.add_row("agreement", *(percent(rates["agreement"]) for rates in questions))
+    table.add_row("agreement", *(_with_n(rates["agreement"]) for rates in questions))
     table.add_row(
         "  the paper's judge",
         *(f"{100 * rates['paper']['agreement']:.1f} % (n = {rates['paper']['n']})" for rates in questions),
@@ -87,11 +91,33 @@ def _rates(part: JSON, title: str) -> Table:
     return table
 
 
+def kinds_table(part: JSON) -> tuple[list[str], list[tuple[str, list[int]]]]:
+    """Lay out what people say × what the judge says.
+
+    Args:
+        part: `own` or `pooled` of `agreement.json`.
+
+    Returns:
+        Names of the judge's verdicts, of them unread second answers only where there are any, and rows of a name and
+        as many counts.
+    """
+    columns = [
+        place
+        for place, verdict in enumerate(part["verdicts"])
+        if verdict in part["kinds"] or any(row[place] for row in part["table"])
+    ]
+    rows = [
+        (KIND_NAMES[kind], [row[place] for place in columns])
+        for kind, row in zip(part["kinds"], part["table"], strict=True)
+    ]
+    return [KIND_NAMES[part["verdicts"][place]] for place in columns], rows
+
+
 def _kinds(part: JSON) -> Table:
-    names = [kind.replace("_", "-") for kind in part["kinds"]]
+    names, rows = kinds_table(part)
     table = Table("people say ↓, the judge →", *names, box=box.SIMPLE_HEAD)
-    for name, row in zip(names, part["table"], strict=True):
-        table.add_row(name, *(str(count) for count in row))
+    for name, counts in rows:
+        table.add_row(name, *(str(count) for count in counts))
     return table
 
 
@@ -102,16 +128,19 @@ def _shares(results: Sequence[JSON]) -> Table:
             for name, shares in part["shares"].items():
                 table.add_row(
                     result["run"] if name == "spurious" else "",
-                    f"{policy}, n = {part['descriptions']}" if name == "spurious" else "",
+                    f"{policy}, {part['descriptions']} descriptions" if name == "spurious" else "",
                     SHARE_NAMES[name],
-                    percent(shares["judged"]),
-                    percent(shares["corrected"]),
+                    _with_n(shares["judged"]),
+                    _with_n(shares["corrected"]),
                 )
     return table
 
 
 def _notes(results: Sequence[JSON]) -> Iterator[str]:
-    part = results[0]["pooled"]
+    pooled = results[0]["pooled"]
+    yield SECOND_QUESTION
+    if pooled:
+        yield f"pooled: each text counts once, however many runs share it: {pooled['labelled']} different ones labelled"
     for result in results:
         sample, raters = result["sample"], result["raters"]
         who = ", ".join(
@@ -129,22 +158,26 @@ def _notes(results: Sequence[JSON]) -> Iterator[str]:
             )
     if any(len(result["raters"]) > 1 for result in results):
         yield f"what people say: {results[0]['truth']}"
-    unknown = [
-        f"{result['run']}, {policy}"
-        for result in results
-        for policy, shares in result["policies"].items()
-        if any(share["judged"] and not share["corrected"] for share in shares["shares"].values())
-    ]
-    if unknown:
-        whose = "the pooled labels" if part else "its labels"
-        yield (
-            f"not corrected (–): {'; '.join(unknown)}: {whose} lack a kind, the judge is no better than chance on "
-            "them or its errors there contradict the share, or nothing informative is left: label more with --n"
-        )
+    for reason, where in _unknown_shares(results).items():
+        yield f"not corrected (–): {'; '.join(where)}: {reason}; label more, with `ex2 label --n`"
+    yield "as judged: of the descriptions whose verdicts could be read"
     yield (
         "corrected: the mix of kinds that explains labels and verdicts best (Rogan and Gladen's estimate), taking the "
-        "judge's error rates among the labelled for those everywhere; intervals carry the chance in all samples"
+        "judge's error rates among the labelled for those everywhere; intervals carry the chance in all samples, and n "
+        "counts the descriptions that the estimate rests on"
     )
+
+
+def _unknown_shares(results: Sequence[JSON]) -> dict[str, list[str]]:
+    """Return which shares could not be corrected, as `run, policy: share`, by the reason."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        for policy, part in result["policies"].items():
+            for name, shares in part["shares"].items():
+                if shares["judged"] and not shares["corrected"]:
+                    place = f"{result['run']}, {policy}: {SHARE_NAMES[name]}"
+                    found.setdefault(shares["reason"], []).append(place)
+    return found
 
 
 def percent(estimate: JSON | None) -> str:
@@ -162,5 +195,5 @@ def _with_n(estimate: JSON | None) -> str:
 def _plain(estimate: JSON | None) -> str:
     if estimate is None:
         return "–"
-    value = f"{estimate['value']:.2f}"
-    return value if estimate["low"] is None else f"{value} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+    interval = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+    return f"{estimate['value']:.2f}{interval} (n = {estimate['n']})"

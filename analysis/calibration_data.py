@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from analysis.corrected_shares import LEAVES, Leaf
+from analysis.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome
 from analysis.judge.base import Question
-from analysis.judging import Kind, Verdicts, is_empty, read_verdicts
+from analysis.judging import KINDS, Kind, Verdicts, is_empty, read_verdicts
 from analysis.labelling.log import Asked, Label, label_path, raters_of, read_labels, standing
 from analysis.labelling.sample import Sample, read_sample, seeds_of
 from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl
 from reward.errors import UserError
+
+Text = tuple[str, str]
+"""Class and description: what people and judge are asked about, wherever it stands."""
 
 QUESTIONS: tuple[Question, ...] = ("informative", "visual")
 
@@ -56,9 +59,9 @@ class Labelled:
         return "visual" if visual else "non_visual"
 
     @property
-    def judged(self) -> Leaf | None:
-        """What the judge made of it; `None` if an answer is unparsed."""
-        return as_leaf(self.kind)
+    def judged(self) -> Outcome | None:
+        """What the judge made of it; `None` if its first answer is unparsed."""
+        return next((outcome for outcome in OUTCOMES if outcome == self.kind), None)
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,16 @@ class JudgedCounts:
     """Descriptions of one policy by what the judge made of them.
 
     Attributes:
-        leaves: Those with all verdicts that they need, without empty ones.
-        unlabelled: Of these, the ones without people's answer.
-        known: The others, by what people made of them.
+        kinds: All of them, empty ones among the spurious.
+        unlabelled: Those with a first verdict, but without people's answer; without empty ones.
+        known: Those with both, by what people made of them.
         empty: Spurious without having been judged.
-        unparsed: Those that lack a verdict.
     """
 
-    leaves: Mapping[Leaf, int]
-    unlabelled: Mapping[Leaf, int]
+    kinds: Mapping[Kind, int]
+    unlabelled: Mapping[Outcome, int]
     known: Mapping[Leaf, int]
     empty: int
-    unparsed: int
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class RunLabels:
 
     Attributes:
         run: Its folder.
+        seeds: Those described and judged.
         sample: What was drawn.
         raters: Who labelled, in the order of their first answers.
         answers: Standing answers by rater.
@@ -96,6 +98,7 @@ class RunLabels:
     """
 
     run: Path
+    seeds: tuple[int, ...]
     sample: Sample
     raters: tuple[str, ...]
     answers: Mapping[str, Mapping[Asked, Label]]
@@ -104,21 +107,39 @@ class RunLabels:
     rubrics: tuple[str, ...]
     policies: Mapping[str, JudgedCounts]
 
-    def votes(self, question: Question) -> Iterator[list[bool]]:
-        """Yield each distinct description's answers to a question, in the order of the raters."""
-        for pair in dict.fromkeys((row.class_name, row.text) for row in self.labelled):
-            yield votes(self.answers.values(), Asked(question, *pair))
+    def votes(self, question: Question) -> dict[Text, dict[str, bool]]:
+        """Return each distinct description's answers to a question, by rater in their order."""
+        texts = dict.fromkeys((row.class_name, row.text) for row in self.labelled)
+        return {text: votes(self.answers, Asked(question, *text)) for text in texts}
 
 
-def as_leaf(kind: Kind) -> Leaf | None:
-    """Return the kind if it is known in full."""
-    return next((leaf for leaf in LEAVES if leaf == kind), None)
+def distinct(runs: Sequence[RunLabels]) -> list[Labelled]:
+    """Return the labelled descriptions of several runs, each text once.
+
+    Runs share descriptions: those of the base model depend on the seed alone, and people answer for all runs at once.
+    A text of several samples is taken from the first run where both people's and the judge's answer are known.
+    """
+    found: dict[Text, Labelled] = {}
+    for row in (row for run in runs for row in run.labelled):
+        kept = found.setdefault((row.class_name, row.text), row)
+        if _completeness(row) > _completeness(kept):
+            found[row.class_name, row.text] = row
+    return list(found.values())
 
 
-def votes(answers: Iterable[Mapping[Asked, Label]], asked: Asked) -> list[bool]:
+def pooled_votes(runs: Sequence[RunLabels], question: Question) -> list[list[bool]]:
+    """Return the raters' answers on each distinct description of all runs, one a rater."""
+    found: dict[Text, dict[str, bool]] = {}
+    for run in runs:
+        for text, given in run.votes(question).items():
+            found[text] = given | found.get(text, {})
+    return [list(given.values()) for given in found.values()]
+
+
+def votes(answers: Mapping[str, Mapping[Asked, Label]], asked: Asked) -> dict[str, bool]:
     """Return the raters' yes and no to a question, in their order; who skipped or did not reach it is absent."""
-    given = [labels[asked].answer for labels in answers if asked in labels]
-    return [answer == "yes" for answer in given if answer in ("yes", "no")]
+    given = {rater: labels[asked].answer for rater, labels in answers.items() if asked in labels}
+    return {rater: answer == "yes" for rater, answer in given.items() if answer in ("yes", "no")}
 
 
 def settle(given: Sequence[bool]) -> bool | None:
@@ -154,13 +175,14 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
         if kind in ("visual", "non_visual"):
             said["visual"] = kind == "visual"
         asked = {question: Asked(question, item.class_name, item.text) for question in QUESTIONS}
-        people = {question: settle(votes(answers.values(), asked[question])) for question in QUESTIONS}
+        people = {question: settle([*votes(answers, asked[question]).values()]) for question in QUESTIONS}
         if people["informative"] is not True:
             people["visual"] = None  # the majority would not have been asked
         labelled.append(Labelled(item.class_name, item.text, people, said, kind))
     rubrics = {label.rubric for labels in answers.values() for label in labels.values()}
     return RunLabels(
         run,
+        tuple(verdicts),
         sample,
         tuple(answers),
         answers,
@@ -199,33 +221,36 @@ def _policies(
     run: Path, verdicts: Mapping[int, Verdicts], sample: Sample, labelled: Sequence[Labelled]
 ) -> dict[str, JudgedCounts]:
     places = {(item.seed, item.line): row for item, row in zip(sample.items, labelled, strict=True)}
-    judged: Counter[tuple[str, Kind | Literal["empty"]]] = Counter()
+    kinds: Counter[tuple[str, Kind]] = Counter()
     unlabelled: Counter[tuple[str, Kind]] = Counter()
     known: Counter[tuple[str, Leaf]] = Counter()
+    empty: Counter[str] = Counter()
     policies: dict[str, None] = {}
     for seed, said in verdicts.items():
         for number, row in enumerate(read_jsonl(RunDirectory(run).seed(seed).descriptions), start=1):
             policy = row["policy"]
             policies[policy] = None
-            if is_empty(row["text"]):
-                judged[policy, "empty"] += 1
-                continue
             kind, people = _kind(run, seed, said, row["class"], row["text"]), places.get((seed, number))
-            judged[policy, kind] += 1
-            if people and people.truth and people.judged:
+            kinds[policy, kind] += 1
+            if is_empty(row["text"]):
+                empty[policy] += 1
+            elif people and people.truth and people.judged:
                 known[policy, people.truth] += 1
             else:
                 unlabelled[policy, kind] += 1
     return {
         policy: JudgedCounts(
-            {leaf: judged[policy, leaf] for leaf in LEAVES},
-            {leaf: unlabelled[policy, leaf] for leaf in LEAVES},
+            {kind: kinds[policy, kind] for kind in KINDS},
+            {outcome: unlabelled[policy, outcome] for outcome in OUTCOMES},
             {leaf: known[policy, leaf] for leaf in LEAVES},
-            judged[policy, "empty"],
-            judged[policy, "unparsed"] + judged[policy, "informative_unparsed"],
+            empty[policy],
         )
         for policy in policies
     }
+
+
+def _completeness(row: Labelled) -> tuple[bool, bool]:
+    return row.truth is not None and row.judged is not None, row.truth is not None
 
 
 def _kind(run: Path, seed: int, verdicts: Verdicts, class_name: str, text: str) -> Kind:

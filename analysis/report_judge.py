@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.agreement_tables import SHARE_NAMES
+from analysis.agreement_tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
 from analysis.breakdown import DENOMINATORS, GROUPS, Denominator
+from analysis.judging import KINDS
+from analysis.labelling.sample import frame_digest, read_frame
 from analysis.pooling import Policy, SeedResult, share_of
 from analysis.wording import KIND_NAMES, NBSP, count, percent
 from ex2.run_dir import JSON, read_json
@@ -30,6 +32,18 @@ class Calibration(NamedTuple):
     stale: str = ""
 
     @property
+    def lacking(self) -> str:
+        """Why it does not make the judge a calibrated one; empty if it does."""
+        if self.stale:
+            return f"agreement.json does not count: {self.stale}"
+        first = self.used["questions"]["informative"]
+        yes, no = first["both_yes"] + first["only_people"], first["only_judge"] + first["both_no"]
+        if yes and no:
+            return ""
+        only = "none" if not yes + no else f"{yes + no} of them, all {'spurious' if no else 'informative'}"
+        return f"people labelled {only}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
+
+    @property
     def used(self) -> JSON:
         """The comparison that the corrected shares rest on."""
         part: JSON = self.content["pooled"] or self.content["own"]
@@ -45,23 +59,43 @@ def read_calibration(run: Path, results: Sequence[SeedResult], *, complete: bool
         complete: Whether these are all seeds.
 
     Returns:
-        `None` if the run has not been labelled; marked as stale if judge or descriptions are others now.
+        `None` if the run has not been labelled; marked as stale if the judge, the descriptions or the verdicts are
+        others now.
 
     Raises:
-        UserError: If the file is not JSON.
+        UserError: If the file is not JSON, or descriptions cannot be read.
     """
     path = run / "agreement.json"
     if not path.exists():
         return None
     content = read_json(path)
+    return Calibration(content, _stale(content, run, results, complete=complete))
+
+
+def _stale(content: JSON, run: Path, results: Sequence[SeedResult], *, complete: bool) -> str:
     judge, labelled = results[0].breakdown["judge"], content["judge"]
-    again = "label again with `ex2 label`, then run `ex2 agreement`"
+    again = "run `ex2 agreement` again"
     if labelled["settings"] != judge["settings"] or labelled["rubric"] != judge["rubric"]:
-        return Calibration(content, f"it was made for {labelled['name']} with rubric {labelled['rubric']}; {again}")
-    described = {policy: part["descriptions"] for policy, part in content["policies"].items()}
-    if complete and described != {policy: _descriptions(results, policy) for policy in described}:
-        return Calibration(content, "the descriptions changed since; run `ex2 agreement` again")
-    return Calibration(content)
+        answered = [rubric for rubric in content["rubrics"] if rubric != judge["rubric"]]
+        if answered:  # what people say does not depend on the judge, only on what they were asked
+            again = (
+                f"people answered rubric {', '.join(answered)}, the judge {judge['rubric']}: if its questions differ, "
+                f"label again with `ex2 label --rubric`, then {again}"
+            )
+        return f"it was made for {labelled['name']} with rubric {labelled['rubric']}; {again}"
+    frame = content["sample"].get("frame")
+    if frame is None:
+        return f"it does not tell which descriptions it was made for; {again}"
+    if frame != frame_digest(read_frame(run)):
+        return f"the descriptions changed since; label those drawn anew with `ex2 label`, then {again}"
+    seeds = sorted(result.seed for result in results)
+    if content["seeds"] != seeds:  # where some wait for their analysis, the page says so itself
+        made = ", ".join(str(seed) for seed in content["seeds"])
+        return f"it covers the seeds {made}, not those of this page; name the same in the recipe" if complete else ""
+    kinds = {policy: part["kinds"] for policy, part in content["policies"].items()}
+    if kinds != {policy: _kinds(results, policy) for policy in kinds}:
+        return f"the judge's verdicts changed since; {again}"
+    return ""
 
 
 def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
@@ -148,7 +182,8 @@ def usage(results: Sequence[SeedResult]) -> str:
     words = f"{requests:,} requests, {sent:,} tokens in and {received:,} out"
     costs = [part["cost"] for part in parts]
     if None in costs:
-        return f"{words}; no prices were given"
+        is_panel = any(result.breakdown.get("panel") for result in results)
+        return f"{words}; {'the cost is unknown: not every judge was priced' if is_panel else 'no prices were given'}"
     return f"{words}; {sum(costs):,.4f} by the prices given"
 
 
@@ -157,18 +192,21 @@ def calibration_tables(calibration: Calibration | None) -> dict[str, Any] | None
     if calibration is None or calibration.stale:
         return None
     content, used = calibration.content, calibration.used
+    verdicts, table = kinds_table(used)
+    others = [rubric for rubric in content["rubrics"] if rubric != content["judge"]["rubric"]]
     return {
         "runs": used["runs"],
         "labelled": used["labelled"],
         "raters": len(content["raters"]),
         "truth": content["truth"],
         "confidence": f"{100 * content['confidence']:g}",
-        "kinds": [KIND_NAMES[kind] for kind in used["kinds"]],
-        "table": used["table"],
+        "rubrics": others,
+        "verdicts": verdicts,
+        "table": table,
+        "second": f"{SECOND_QUESTION[0].upper()}{SECOND_QUESTION[1:]}.",
         "questions": [
             {
                 "name": QUESTION_NAMES[question],
-                "n": f"{rates['n']:,}",
                 "agreement": share_text(rates["agreement"]),
                 "kappa": number_text(rates["kappa"]),
                 "sensitivity": share_text(rates["sensitivity"]),
@@ -182,8 +220,8 @@ def calibration_tables(calibration: Calibration | None) -> dict[str, Any] | None
             {
                 "policy": policy,
                 "name": SHARE_NAMES[name],
-                "judged": share_text(shares["judged"], with_n=True),
-                "corrected": share_text(shares["corrected"]),
+                "judged": share_text(shares["judged"]),
+                "corrected": share_text(shares["corrected"]) if shares["corrected"] else f"– ({shares['reason']})",
             }
             for policy in POLICIES
             if policy in content["policies"]
@@ -192,27 +230,22 @@ def calibration_tables(calibration: Calibration | None) -> dict[str, Any] | None
     }
 
 
-def share_text(estimate: JSON | None, *, with_n: bool = False) -> str:
-    """Return `86.0 % [73.8–93.0]`, or a dash for what is unknown."""
+def share_text(estimate: JSON | None) -> str:
+    """Return `86.0 % [73.8–93.0] (n = 50)`, or a dash for what is unknown."""
     if estimate is None:
         return "–"
-    n = f", n{NBSP}={NBSP}{estimate['n']:,}" if with_n else ""
-    value = f"{100 * estimate['value']:.1f}{NBSP}%"
-    if estimate["low"] is None:
-        return value + n
-    return f"{value}{NBSP}[{100 * estimate['low']:.1f}–{100 * estimate['high']:.1f}]{n}"
+    ends = "" if estimate["low"] is None else f"{NBSP}[{100 * estimate['low']:.1f}–{100 * estimate['high']:.1f}]"
+    return f"{100 * estimate['value']:.1f}{NBSP}%{ends} (n{NBSP}={NBSP}{estimate['n']:,})"
 
 
 def number_text(estimate: JSON | None) -> str:
-    """Return `0.71 [0.52, 0.90]`, or a dash for what is unknown."""
+    """Return `0.71 [0.52, 0.90] (n = 50)`, or a dash for what is unknown."""
     if estimate is None:
         return "–"
-    value = f"{estimate['value']:.2f}".replace("-", "−")
-    if estimate["low"] is None:
-        return value
-    ends = f"[{estimate['low']:.2f},{NBSP}{estimate['high']:.2f}]".replace("-", "−")
-    return f"{value}{NBSP}{ends}"
+    ends = "" if estimate["low"] is None else f"{NBSP}[{estimate['low']:.2f},{NBSP}{estimate['high']:.2f}]"
+    return f"{estimate['value']:.2f}{ends}".replace("-", "−") + f" (n{NBSP}={NBSP}{estimate['n']:,})"
 
 
-def _descriptions(results: Sequence[SeedResult], policy: str) -> int:
-    return sum(r.breakdown["policies"][policy]["descriptions"] for r in results if policy in r.breakdown["policies"])
+def _kinds(results: Sequence[SeedResult], policy: str) -> dict[str, int]:
+    parts = [result.breakdown["policies"].get(policy, {}).get("kinds", {}) for result in results]
+    return {kind: sum(part.get(kind, 0) for part in parts) for kind in KINDS}

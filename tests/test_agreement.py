@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,11 @@ from typing import Any
 import pytest
 
 from analysis.agreement import agreement, main
-from analysis.calibration_data import read_run, settle
-from analysis.corrected_shares import LEAVES
+from analysis.calibration_data import distinct, pooled_votes, read_run, settle
 from analysis.judge.base import Unparsed, Verdict
 from analysis.judging import Verdicts
 from analysis.labelling.log import Asked, Label, append_label, label_path
-from analysis.labelling.sample import open_sample
+from analysis.labelling.sample import frame_digest, open_sample, read_frame, sample_path
 from analysis.rater_agreement import krippendorff_alpha
 from ex2.run_dir import RunDirectory, append_jsonl, read_json, write_json
 from reward.errors import UserError
@@ -30,10 +30,11 @@ def test_the_majority_counts_and_the_first_settles(given: list[bool], expected: 
     assert settle(given) is expected
 
 
-def make_run(folder: Path, *, judge: str = "d", flipped: int = 0) -> Path:
+def make_run(folder: Path, *, judge: str = "d", flipped: int = 0, texts: list[str] | None = None) -> Path:
     """40 aligned descriptions, 16 visual, 8 non-visual, 14 spurious, 1 empty and 1 unparsed; 40 spurious base ones.
 
-    Of the aligned ones the judge calls the first `flipped` visual ones spurious.
+    Of the aligned ones the judge calls the first `flipped` visual ones spurious. Other aligned `texts` have the kind as
+    their second word.
     """
     where, verdicts = RunDirectory(folder).seed(0), []
     folder.mkdir(parents=True)
@@ -44,6 +45,8 @@ def make_run(folder: Path, *, judge: str = "d", flipped: int = 0) -> Path:
         for policy, mix in (("aligned", kinds), ("base", ["spurious"] * 40))
         for index, kind in enumerate(mix)
     ]
+    if texts is not None:
+        rows = [{"class": "pug", "label": 0, "policy": "aligned", "text": text} for text in texts]
     for row in rows:
         if not row["text"]:
             continue
@@ -92,10 +95,14 @@ def test_agreement_of_one_run_by_hand(
     assert main(options(run)) == 0
     result = read_json(run / "agreement.json")
     # 79 descriptions are not empty; one is unparsed. People: 16 visual, 8 non-visual, 54 spurious.
-    assert result["sample"] == {"n": 79, "population": 79, "inclusion_probability": 1.0, "seed": 0}
+    frame = frame_digest(read_frame(run))
+    assert result["sample"] == {"n": 79, "population": 79, "inclusion_probability": 1.0, "seed": 0, "frame": frame}
+    assert result["seeds"] == [0]
     assert result["own"]["labelled"] == 79
     assert result["own"]["unparsed"] == 1
-    assert result["own"]["table"] == [[54, 0, 0], [0, 8, 0], [4, 0, 12]]
+    assert result["own"]["kinds"] == ["spurious", "non_visual", "visual"]
+    assert result["own"]["verdicts"] == [*result["own"]["kinds"], "informative_unparsed"]
+    assert result["own"]["table"] == [[54, 0, 0, 0], [0, 8, 0, 0], [4, 0, 12, 0]]
     assert result["own"]["kind_agreement"]["value"] == pytest.approx(74 / 78)
     first, second = result["own"]["questions"].values()
     assert (first["both_yes"], first["only_people"], first["only_judge"], first["both_no"]) == (20, 4, 0, 54)
@@ -121,6 +128,13 @@ def test_agreement_of_one_run_by_hand(
     shown = capsys.readouterr().out
     assert "85.8 % (n = 500)" in shown
     assert "83.3 % [64.1–93.3] (n = 24)" in shown
+    # κ of [[20, 4], [0, 54]]: agreement 74/78, by chance (24·20 + 54·58)/78² = .5937; (.9487 − .5937)/.4063 = .8738.
+    assert re.search(r"0\.87 \[0\.\d\d, 1\.00\] \(n = 78\)", shown)
+    # Each share under its own denominator: 39 of 40 could be read, 20 of these are informative.
+    assert "aligned, 40 descriptions" in shown
+    assert re.search(r"spurious +48\.7 % \[33\.9–63\.8\] \(n = 39\)", shown)
+    assert re.search(r"visual, of the informative +60\.0 % \[38\.7–78\.1\] \(n = 20\)", shown)
+    assert "where people and judge both call a description informative" in shown
     assert "labelled 79 of a random 79 of 79 descriptions, unparsed by the judge 1" in shown
     lines = list(csv.DictReader((run / "agreement.csv").read_text().splitlines()))
     sensitivity = next(row for row in lines if row["subject"] == "informative" and row["quantity"] == "sensitivity")
@@ -140,11 +154,46 @@ def test_pooled_and_per_run(tmp_path: Path) -> None:
         pytest.approx([16 / 39] * 2)
     ), "where all is labelled, people's shares"
     assert one["pooled"] == two["pooled"]
-    assert one["pooled"]["table"] == [[108, 0, 0], [0, 16, 0], [4, 0, 28]]
+    # Both runs hold the same texts: 78 different ones with a verdict, with that of the run named first.
+    assert one["pooled"]["table"] == [[54, 0, 0, 0], [0, 8, 0, 0], [4, 0, 12, 0]]
+    assert (one["pooled"]["labelled"], one["pooled"]["unparsed"]) == (79, 1)
+    first_question = one["pooled"]["questions"]["informative"]
+    assert (first_question["n"], first_question["sensitivity"]["n"]) == (78, 24)
+    assert one["pooled"]["questions"]["informative"]["agreement"] == one["own"]["questions"]["informative"]["agreement"]
     assert one["corrected_with"] == "pooled"
     main(options(first, second, per_run=True))
     alone = read_json(second / "agreement.json")
     assert (alone["pooled"], alone["corrected_with"]) == (None, "own")
+
+
+def test_a_text_of_several_runs_counts_once(tmp_path: Path) -> None:
+    """Three runs of 3 texts each, one of them in all: 7 different ones, in table, rates, alpha and its interval."""
+    runs = []
+    for name in "abc":
+        run = make_run(tmp_path / name, texts=["base spurious 0", f"{name} visual 1", f"{name} spurious 2"])
+        label_all(run, "anna")
+        label_all(run, "zoe", wrong=1 if name == "a" else 0)
+        runs.append(read_run(run))
+    (result, *_) = agreement(runs)
+    pooled = result["pooled"]
+    assert pooled["labelled"] == sum(map(sum, pooled["table"])) == pooled["kind_kappa"]["n"] == 7
+    assert pooled["table"] == [[4, 0, 0, 0], [0, 0, 0, 0], [0, 0, 3, 0]]
+    first = pooled["questions"]["informative"]
+    assert (first["n"], first["specificity"]["n"], first["sensitivity"]["n"]) == (7, 4, 3)
+    # Zoe's one error is on the first spurious text of run a; 7 units, whether or not it is the shared one.
+    assert first["alpha"] == krippendorff_alpha([[True, True]] * 3 + [[False, False]] * 3 + [[False, True]])._asdict()
+    assert [run.labelled for run in runs] == [tuple(distinct([run])) for run in runs], "alone, each text is drawn once"
+
+
+def test_the_verdict_of_the_run_that_has_one_counts(tmp_path: Path) -> None:
+    first, second = make_run(tmp_path / "a", texts=["a visual 1"]), make_run(tmp_path / "b", texts=["a visual 1"])
+    label_all(first, "anna", skip=1)
+    label_all(second, "zoe")
+    rows = distinct([read_run(first), read_run(second)])
+    assert [(row.truth, row.judged) for row in rows] == [("visual", "visual")]
+    assert pooled_votes([read_run(first), read_run(second)], "informative") == [[True]]
+    label_all(first, "anna")  # anna and zoe have now both answered, each in one of the runs
+    assert pooled_votes([read_run(first), read_run(second)], "informative") == [[True, True]]
 
 
 def test_labels_of_other_runs_correct_a_run_with_few(tmp_path: Path) -> None:
@@ -158,7 +207,10 @@ def test_labels_of_other_runs_correct_a_run_with_few(tmp_path: Path) -> None:
     of_base = sum(row.text.startswith("base") for row in labels.labelled)
     unparsed = sum(row.judged is None for row in labels.labelled)
     assert (sum(aligned.known.values()), sum(base.known.values())) == (20 - unparsed - of_base, of_base)
-    assert {leaf: aligned.known[leaf] + aligned.unlabelled[leaf] for leaf in LEAVES} == aligned.leaves
+    assert sum(aligned.known.values()) + sum(aligned.unlabelled.values()) == 38, "without the empty and unparsed ones"
+    assert {**aligned.kinds} == {"spurious": 15, "non_visual": 8, "visual": 16, "unparsed": 1} | {
+        "informative_unparsed": 0
+    }
     _, pooled = agreement([read_run(first), labels])
     _, alone = agreement([read_run(first), labels], pooled=False)
     shares = [run["policies"]["aligned"]["shares"]["visual"] for run in (pooled, alone)]
@@ -181,7 +233,7 @@ def test_raters_missing_answers_and_who_settles(tmp_path: Path) -> None:
     } | {"skipped": 10}
     assert found["own"]["labelled"] == 79, "what anna skipped, zoe settles"
     first = found["own"]["questions"]["informative"]
-    alpha = krippendorff_alpha(list(labels.votes("informative")))
+    alpha = krippendorff_alpha([[*given.values()] for given in labels.votes("informative").values()])
     assert alpha is not None
     assert first["alpha"]["value"] == pytest.approx(alpha.value)
     assert alpha.n == 69
@@ -272,5 +324,61 @@ def test_two_verdict_kinds_that_lack_an_answer(tmp_path: Path) -> None:
     (found,) = agreement([read_run(run)])
     assert found["own"]["questions"]["informative"]["n"] == 78
     assert found["own"]["questions"]["visual"]["n"] == 23
-    assert found["own"]["unparsed"] == 2
-    assert found["policies"]["aligned"]["unparsed"] == 2
+    assert found["own"]["unparsed"] == 1, "its first answer could be read"
+    assert found["own"]["table"] == [[54, 0, 0, 0], [0, 8, 0, 0], [0, 0, 15, 1]]
+    assert found["own"]["kind_kappa"]["n"] == 77, "without the unread one"
+    assert found["disagreements"] == [], "informative is no disagreement with visual"
+    aligned = found["policies"]["aligned"]
+    assert aligned["unparsed"] == 2
+    shares = aligned["shares"]
+    # As in the breakdown: 15 of 39 first answers say spurious; 15 of 38 in a leaf and of 23 informative ones visual.
+    assert (shares["spurious"]["judged"]["value"], shares["spurious"]["judged"]["n"]) == (pytest.approx(15 / 39), 39)
+    assert (shares["visual"]["judged"]["value"], shares["visual"]["judged"]["n"]) == (pytest.approx(15 / 38), 38)
+    ratio = shares["visual_of_informative"]["judged"]
+    assert (ratio["value"], ratio["n"]) == (pytest.approx(15 / 23), 23)
+    # All 38 with a first verdict are labelled, the empty one is certain: people's shares, of all 39.
+    assert (shares["spurious"]["corrected"]["value"], shares["spurious"]["corrected"]["n"]) == (
+        pytest.approx(15 / 39),
+        39,
+    )
+    assert shares["visual"]["corrected"]["value"] == pytest.approx(16 / 39)
+    assert shares["visual_of_informative"]["corrected"]["n"] == 38
+
+
+def test_as_judged_is_the_breakdowns(tmp_path: Path) -> None:
+    """The same shares as `group_shares` and as one Wilson interval by statsmodels-free arithmetic: 26 of 65."""
+    run = make_run(tmp_path / "run", texts=[f"x {kind} {i}" for kind in ("visual", "spurious") for i in range(40)])
+    where = RunDirectory(run).seed(0)
+    rows = [json.loads(line) for line in where.verdicts.read_text().splitlines()]
+    unread = [row | {"verdict": "unparsed"} for row in rows if row["question"] == "visual"][:15]
+    append_jsonl(where.verdicts, unread)
+    label_all(run, "anna", n=30)
+    (found,) = agreement([read_run(run)])
+    shares = found["policies"]["aligned"]["shares"]
+    judged = {name: (share["judged"]["value"], share["judged"]["n"]) for name, share in shares.items()}
+    assert judged == {"spurious": (0.5, 80), "visual": (25 / 65, 65), "visual_of_informative": (1.0, 25)}
+    # A perfect judge: what could not be read the second time still counts as informative, 40 of 80.
+    assert shares["spurious"]["corrected"]["value"] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_kind_nobody_labelled_is_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"x {kind} {i}" for kind, n in (("spurious", 60), ("visual", 30), ("non_visual", 3)) for i in range(n)]
+    run = make_run(tmp_path / "run", texts=texts)
+    for seed in range(100):  # a sample of 20 without a non-visual one
+        sample_path(run).unlink(missing_ok=True)
+        if not any("non_visual" in item.text for item in open_sample(run, 20, seed).items):
+            break
+    label_all(run, "anna", n=20)
+    monkeypatch.setenv("COLUMNS", "160")
+    main(options(run))
+    shares = read_json(run / "agreement.json")["policies"]["aligned"]["shares"]
+    reason = "the judge calls 3 descriptions non-visual, people none of the labelled"
+    assert [shares[name]["reason"] for name in shares] == ["", reason, reason]
+    assert shares["spurious"]["corrected"]["value"] == pytest.approx(60 / 93, abs=1e-6)
+    assert shares["visual"]["corrected"] is None
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"not corrected (–): run, aligned: visual; run, aligned: visual, of the informative: {reason}; label" in shown
+    )

@@ -6,15 +6,16 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from labelled_runs import give, make_run, options, session_of
 
 from analysis.judge.rubric import load_rubric
 from analysis.labelling.log import Asked, label_path, raters_of, read_labels, standing
-from analysis.labelling.sample import draw, open_sample, read_frame, read_sample, sample_path
+from analysis.labelling.sample import Sample, draw, frame_digest, open_sample, read_frame, read_sample, sample_path
 from analysis.labelling.server import open_session
 from analysis.labelling.session import Session, Stale
-from ex2.run_dir import RunDirectory, append_jsonl, read_json
+from ex2.run_dir import RunDirectory, append_jsonl, read_json, write_json
 from reward.errors import UserError
 
 # --- sample ---
@@ -47,6 +48,34 @@ def test_each_description_has_the_same_chance(tmp_path: Path) -> None:
     assert all(abs(count - 250) < 4 * 13.7 for count in counts.values())
 
 
+def test_runs_of_one_length_draw_different_lines(tmp_path: Path) -> None:
+    """They share the base model's descriptions line by line: the same lines would be labelled twice over."""
+    frames = []
+    for name in ("a", "b"):
+        run = make_run(tmp_path / name, {0: [f"{name} {i}" for i in range(500)]})
+        frames.append(read_frame(run))
+    drawn = [{item.line for item in draw(frame, 100, 0).items} for frame in frames]
+    # 100 of 1,000 each: 10 lines in common are expected, with a standard deviation of √(1000·.1·.1·.9·.9) = 2.8.
+    assert len(drawn[0] & drawn[1]) < 10 + 4 * 2.8
+    assert draw(frames[0], 100, 0) == draw(list(frames[0]), 100, 0), "the same descriptions, the same order"
+
+
+def test_a_sample_drawn_in_another_way_stays_and_grows(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    frame = read_frame(run)
+    before = np.random.default_rng(0).permutation(len(frame))[:10]
+    kept = Sample(0, len(frame), frame_digest(frame), tuple(frame[index] for index in before))
+    assert draw(frame, 10, 0).items != kept.items
+    items = [{"seed": i.seed, "line": i.line, "class": i.class_name, "text": i.text} for i in kept.items]
+    write_json(sample_path(run), {"seed": 0, "population": 116, "frame": kept.frame, "items": items})
+    assert open_sample(run, 10) == kept
+    larger = open_sample(run, 40)
+    assert larger.items[:10] == kept.items
+    assert len(set(larger.items)) == 40
+    assert open_sample(run, 1000).items[:40] == larger.items
+    assert set(open_sample(run, 1000).items) == set(frame)
+
+
 def test_what_cannot_be_sampled_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     open_sample(run, 5, seed=3)
@@ -67,6 +96,8 @@ def test_what_cannot_be_sampled_is_said(tmp_path: Path) -> None:
     assert "bare: no seed-<n>/descriptions.jsonl in it" in str(caught.value)
     with pytest.raises(UserError, match=r"--n: 0 is no number of descriptions; give 1 or more"):
         open_session(options(run, n=0))
+    with pytest.raises(UserError, match=r"--seed: -1 is no seed; give 0 or more"):
+        open_session(options(run, seed=-1))
     with pytest.raises(UserError, match=r"--n: -1 .*\n.*nowhere: not found; give a run's folder"):
         open_session(options(tmp_path / "nowhere", n=-1))
 

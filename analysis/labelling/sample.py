@@ -1,10 +1,10 @@
 """Which descriptions of a run people label: `labels/sample.json`.
 
 A simple random sample without replacement of the non-empty descriptions of all seeds and both policies, drawn as the
-start of one random order. So every description has the same chance, and agreement, κ and the judge's error rates are
-plain counts with the usual intervals; strata by verdict would need weights in each of them, and would tell the labeller
-what the judge said. A larger sample extends a smaller one, and whoever stops early has labelled a random sample too:
-people get the descriptions in that order.
+start of one random order, another one in each run. So every description has the same chance, and agreement, κ and the
+judge's error rates are plain counts with the usual intervals; strata by verdict would need weights in each of them, and
+would tell the labeller what the judge said. A larger sample extends a smaller one, and whoever stops early has labelled
+a random sample too: people get the descriptions in that order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -107,16 +107,29 @@ def read_frame(run: Path) -> list[Drawn]:
     return frame
 
 
-def draw(frame: Sequence[Drawn], n: int, seed: int) -> Sample:
+def frame_digest(frame: Sequence[Drawn]) -> str:
+    """Return a hash of descriptions, 16 hexadecimal digits: another text, place or seed gives another one."""
+    lines = "".join(json.dumps(list(astuple(item))) + "\n" for item in frame)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def draw(frame: Sequence[Drawn], n: int, seed: int, kept: Sequence[Drawn] = ()) -> Sample:
     """Draw a sample; a larger one with the same seed begins with a smaller one.
+
+    The order follows from the seed and the descriptions: runs as long as each other, which often share the base
+    model's descriptions line by line, must not draw the same lines.
 
     Args:
         frame: What to draw from.
         n: How many; all of them if there are fewer.
         seed: Of the drawing.
+        kept: A sample drawn before, in whatever way: the new one begins with it.
     """
-    order = np.random.default_rng(seed).permutation(len(frame))[:n]
-    return Sample(seed, len(frame), _digest(frame), tuple(frame[index] for index in order))
+    digest = frame_digest(frame)
+    order = np.random.default_rng([seed, int(digest, 16)]).permutation(len(frame))
+    had = set(kept)
+    items = [*kept, *(frame[index] for index in order if frame[index] not in had)][: max(n, len(kept))]
+    return Sample(seed, len(frame), digest, tuple(items))
 
 
 def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
@@ -140,7 +153,7 @@ def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
         )
     if kept and len(kept.items) >= min(n, kept.population):
         return kept
-    sample = draw(frame, n, kept.seed if kept else seed or 0)
+    sample = draw(frame, n, kept.seed if kept else seed or 0, kept.items if kept else ())
     write_json(path, _to_json(sample))
     return sample
 
@@ -164,7 +177,7 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
         sample = Sample(content["seed"], content["population"], content["frame"], items)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: no sample ({error}); delete it and run `ex2 label {run}` again.") from error
-    if sample.frame != _digest(read_frame(run) if frame is None else frame):
+    if sample.frame != frame_digest(read_frame(run) if frame is None else frame):
         raise UserError(
             f"{path}: was drawn from other descriptions than {run} holds now; delete it and run `ex2 label {run}` "
             "again (labels of texts that are drawn again are kept)."
@@ -182,8 +195,3 @@ def _to_json(sample: Sample) -> JSON:
         "frame": sample.frame,
         "items": [{"seed": i.seed, "line": i.line, "class": i.class_name, "text": i.text} for i in sample.items],
     }
-
-
-def _digest(frame: Sequence[Drawn]) -> str:
-    lines = "".join(json.dumps(list(asdict(item).values())) + "\n" for item in frame)
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]

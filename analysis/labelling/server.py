@@ -98,6 +98,8 @@ def open_session(options: Namespace) -> Session:
         UserError: If anything cannot be used; every run's problem at once.
     """
     problems = [] if options.n > 0 else [f"--n: {options.n} is no number of descriptions; give 1 or more."]
+    if options.seed is not None and options.seed < 0:
+        problems.append(f"--seed: {options.seed} is no seed; give 0 or more.")
     samples = {}
     folders: list[Path] = []
     try:

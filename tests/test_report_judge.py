@@ -1,0 +1,226 @@
+"""What the report says of the judge: when people's answers count, in which words, with which n."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled_runs import give, session_of
+from run_samples import write_run
+
+from analysis.agreement import agreement
+from analysis.calibration_data import read_run
+from analysis.labelling.sample import open_sample
+from analysis.pooling import SeedResult
+from analysis.reading import findings, judge_standing
+from analysis.report_judge import Calibration, calibration_tables, number_text, read_calibration, share_text, usage
+from analysis.results import load_results
+from ex2.recipe_io import read_recipe
+from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_json, write_jsonl
+from reward.errors import UserError
+
+KINDS: Any = {"visual": 24, "non_visual": 8, "spurious": 16, "unparsed": 1, "informative_unparsed": 1}
+"""Of 50 aligned descriptions; as many base ones are spurious."""
+
+
+def label(run: Path, n: int, only: str = "") -> None:
+    """Answer by the text's own words; with `only`, first draw until all have that kind."""
+    for seed in range(1000):
+        if not only or all(item.text.endswith(only) for item in open_sample(run, n, seed).items):
+            break
+        (run / "labels" / "sample.json").unlink()
+    session = session_of(run, n=n)
+    while ask := session.state()["ask"]:
+        yes = ask["question"] == "informative" and " spurious" not in ask["description"]
+        give(session, "yes" if yes or ask["description"].endswith(" visual") else "no")
+    write_json(run / "agreement.json", agreement([read_run(run)])[0])
+
+
+def make(root: Path, n: int = 40, *, seeds: dict[int, int] | None = None, only: str = "") -> Path:
+    run = write_run(root, "run", kinds=KINDS, seeds=seeds)
+    for seed in seeds or {0: 0}:
+        path = RunDirectory(run).seed(seed).breakdown
+        content = read_json(path)
+        write_json(path, content | {"judge": content["judge"] | {"exact": False}})
+    label(run, n, only)
+    return run
+
+
+def results_of(run: Path) -> list[SeedResult]:
+    return load_results(read_recipe(run / "recipe.yaml"), RunDirectory(run))[0]
+
+
+def calibration_of(run: Path, *, complete: bool = True) -> Calibration:
+    found = read_calibration(run, results_of(run), complete=complete)
+    assert found is not None
+    return found
+
+
+def edit(path: Path, change: Callable[[JSON], object]) -> None:
+    content = read_json(path)
+    change(content)
+    write_json(path, content)
+
+
+def said(run: Path) -> dict[str, str]:
+    found = findings(results_of(run), calibration_of(run))
+    return {finding.topic: finding.text.replace("\u00a0", " ") for finding in found}
+
+
+def test_a_calibration_that_holds(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    found = calibration_of(run)
+    assert (found.stale, found.lacking) == ("", "")
+    n = found.content["own"]["questions"]["informative"]["n"]
+    assert judge_standing(results_of(run), found) == f"calibrated on {n} labelled descriptions"
+    write_run(tmp_path, "bare", kinds=KINDS)
+    assert read_calibration(tmp_path / "bare", results_of(tmp_path / "bare"), complete=True) is None
+
+
+def test_another_judge_needs_no_new_labels(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    breakdown = RunDirectory(run).seed(0).breakdown
+    edit(breakdown, lambda content: content["judge"].update(settings="other"))
+    assert calibration_of(run).stale == "it was made for grammar & co with rubric paper-1; run `ex2 agreement` again"
+    edit(breakdown, lambda content: content["judge"].update(rubric="fenced-1"))
+    assert calibration_of(run).stale == (
+        "it was made for grammar & co with rubric paper-1; people answered rubric paper-1, the judge fenced-1: if its "
+        "questions differ, label again with `ex2 label --rubric`, then run `ex2 agreement` again"
+    )
+    assert calibration_tables(calibration_of(run)) is None
+    assert judge_standing(results_of(run), calibration_of(run)) == "uncalibrated"
+    assert "agreement.json does not count: it was made for" in said(run)["The judge is uncalibrated"]
+
+
+def test_new_descriptions_are_noticed_whatever_their_number(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    path = RunDirectory(run).seed(0).descriptions
+    rows = read_jsonl(path)
+    assert rows[3]["text"] != "another one"
+    write_jsonl(path, [*rows[:3], rows[3] | {"text": "another one"}, *rows[4:]])
+    expected = "the descriptions changed since; label those drawn anew with `ex2 label`, then run `ex2 agreement` again"
+    assert calibration_of(run).stale == expected
+    with pytest.raises(UserError, match=r"was drawn from other descriptions .* delete it and run `ex2 label"):
+        open_sample(run, 5)
+    write_jsonl(path, rows)
+    assert calibration_of(run).stale == ""
+    edit(run / "agreement.json", lambda content: content["sample"].pop("frame"))
+    assert calibration_of(run).stale == (
+        "it does not tell which descriptions it was made for; run `ex2 agreement` again"
+    )
+
+
+def test_new_verdicts_of_the_same_judge_are_noticed(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    kinds = {"visual": 23, "non_visual": 9}
+    edit(RunDirectory(run).seed(0).breakdown, lambda content: content["policies"]["aligned"]["kinds"].update(kinds))
+    assert calibration_of(run).stale == "the judge's verdicts changed since; run `ex2 agreement` again"
+
+
+def test_other_seeds_than_the_page(tmp_path: Path) -> None:
+    run = make(tmp_path, seeds={0: 160, 3: 161})
+    assert calibration_of(run).stale == ""
+    fewer = results_of(run)[:1]
+    found = read_calibration(run, fewer, complete=True)
+    assert found is not None
+    assert found.stale == "it covers the seeds 0, 3, not those of this page; name the same in the recipe"
+    partial = read_calibration(run, fewer, complete=False)
+    assert partial is not None
+    assert partial.stale == "", "the page names the seeds that are not analysed yet"
+
+
+@pytest.mark.parametrize(
+    ("n", "only", "words"),
+    [(1, " visual", "1 of them, all informative"), (3, "spurious", "3 of them, all spurious")],
+)
+def test_labels_of_one_answer_calibrate_nothing(tmp_path: Path, n: int, only: str, words: str) -> None:
+    run = make(tmp_path, n, only=only)
+    found = calibration_of(run)
+    assert found.stale == ""
+    assert found.lacking == (
+        f"people labelled {words}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
+    )
+    assert judge_standing(results_of(run), found) == "uncalibrated"
+    assert words in said(run)["The judge is uncalibrated"]
+
+
+def test_every_number_has_its_n(tmp_path: Path) -> None:
+    run = make(tmp_path, 100)
+    content = calibration_of(run).content
+    tables = calibration_tables(calibration_of(run))
+    assert tables is not None
+    # All 100 are labelled, 99 have a first verdict, 33 of them informative; 32 have the second. The judge never errs.
+    first, second = tables["questions"]
+    plain = {key: value.replace("\u00a0", " ") for key, value in first.items()}
+    assert plain["agreement"].endswith("] (n = 99)")
+    assert plain["kappa"].startswith("1.00 [")
+    assert plain["kappa"].endswith("] (n = 99)")
+    assert plain["sensitivity"].endswith("] (n = 33)")
+    assert plain["specificity"].endswith("] (n = 66)")
+    assert plain["alpha"] == "–"
+    assert second["agreement"].endswith(" (n\u00a0=\u00a032)")
+    assert "where people and judge both call a description informative" in tables["second"]
+    assert tables["verdicts"] == ["spurious", "non-visual", "visual", "informative, visual unparsed"]
+    assert tables["table"][0] == ("spurious", [66, 0, 0, 0])
+    judged = {
+        row["name"]: row["judged"].replace("\u00a0", " ").split("] ")[-1]
+        for row in tables["shares"]
+        if row["policy"] == "aligned"
+    }
+    # As in the breakdown: 49 first verdicts, 48 in a leaf, 32 informative with a second one.
+    assert judged == {"spurious": "(n = 49)", "visual": "(n = 48)", "visual, of the informative": "(n = 32)"}
+    corrected = content["policies"]["aligned"]["shares"]["spurious"]["corrected"]
+    assert (corrected["value"], corrected["n"]) == (pytest.approx(16 / 49), 49)
+    text = said(run)["The judge against people"]
+    assert "(n = 99), Cohen's κ 1.00 [" in text
+    assert "visual or not, where both call it informative: 100.0 % [" in text
+    assert "Corrected for its errors, the aligned descriptions are spurious 32.7 % [" in text
+
+
+def test_a_share_that_the_labels_cannot_give_says_why(tmp_path: Path) -> None:
+    run = make(tmp_path, 30)
+    reason = "the judge calls 5 descriptions non-visual, people none of the labelled"
+
+    def forget(content: JSON) -> None:
+        for name in ("visual", "visual_of_informative"):
+            content["policies"]["aligned"]["shares"][name].update(corrected=None, reason=reason)
+
+    edit(run / "agreement.json", forget)
+    tables = calibration_tables(calibration_of(run))
+    assert tables is not None
+    cells = {row["name"]: row["corrected"] for row in tables["shares"] if row["policy"] == "aligned"}
+    assert cells["visual"] == cells["visual, of the informative"] == f"– ({reason})"
+    assert cells["spurious"].startswith(tuple("0123456789"))
+    text = said(run)["The judge against people"]
+    assert f"Not corrected: visual; visual, of the informative: {reason}." in text
+    assert "the aligned descriptions are spurious" in text
+
+
+def test_texts_of_numbers() -> None:
+    assert share_text({"value": 0.5, "low": 0.25, "high": 0.75, "n": 1234}) == (
+        "50.0\u00a0%\u00a0[25.0–75.0] (n\u00a0=\u00a01,234)"
+    )
+    assert share_text(None) == number_text(None) == "–"
+    assert number_text({"value": 1.0, "low": None, "high": None, "n": 7}) == "1.00 (n\u00a0=\u00a07)"
+    assert number_text({"value": -0.125, "low": -0.5, "high": 0.25, "n": 7}) == (
+        "−0.12\u00a0[−0.50,\u00a00.25] (n\u00a0=\u00a07)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("costs", "panel", "words"),
+    [
+        ((0.5, 0.25), None, "0.7500 by the prices given"),
+        ((0.5, None), None, "no prices were given"),
+        ((None, None), {"informative": {}}, "the cost is unknown: not every judge was priced"),
+    ],
+)
+def test_what_the_verdicts_cost(costs: tuple[float | None, ...], panel: JSON | None, words: str) -> None:
+    counted = {"requests": 10, "input_tokens": 2000, "output_tokens": 30}
+    results: Any = [
+        SeedResult(seed, {}, {"usage": {**counted, "cost": cost}, "panel": panel}, [], None, [])  # type: ignore[arg-type]
+        for seed, cost in enumerate(costs)
+    ]
+    assert usage(results) == f"20 requests, 4,000 tokens in and 60 out; {words}"
