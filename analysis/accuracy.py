@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from analysis.breakdown import GROUPS, MEMBERS
 from analysis.judging import Verdicts, is_empty
+from analysis.statistics import Settings as Settings
 from analysis.statistics import mean_share, mean_t, paired_accuracy, paired_mean, wilson
 from analysis.text_bank import TextBank
 from analysis.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
@@ -38,20 +38,6 @@ Keep = Callable[[Sequence[str], torch.Tensor], None]
 
 MOST_CONFUSIONS = 20
 """Pairs of classes kept for each arm."""
-
-
-class Settings(NamedTuple):
-    """How intervals are made.
-
-    Attributes:
-        confidence: Coverage of every interval.
-        samples: Bootstrap resamples.
-        seed: Of the resampling.
-    """
-
-    confidence: float = 0.95
-    samples: int = 2000
-    seed: int = 0
 
 
 def texts_by_arm(
@@ -272,6 +258,10 @@ def _covered_by_both(
     kept = torch.tensor(classes, dtype=torch.long)
     labels = torch.searchsorted(kept, images.labels[keep])  # positions among the kept classes, which ascend
     right = {arm: rank_classes(images.embeddings[keep], made[kept], labels).hits(1) for arm, made in vectors.items()}
-    result["arms"] = {arm: _accuracy(values, settings.confidence) for arm, values in right.items()}
+    result["without"] = sorted(images.class_names[label] for label in missing)
+    result["arms"] = {
+        arm: _accuracy(values, settings.confidence) | {"correct_bits": pack_correct(values)}
+        for arm, values in right.items()
+    }
     result["difference"] = _difference(right, names[0], names[1], settings)
     return result

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from analysis.evidence import evidence, images_interval
 from analysis.figure_accuracy import accuracy_rows
 from analysis.pooling import Difference, SeedResult, further_accuracy
-from analysis.wording import NBSP, count, percent, points, significance
+from analysis.wording import NBSP, count, percent, points
 
 
 def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
@@ -27,8 +28,10 @@ def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
                 "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
                 "texts": f"{sum(part['texts'] for part in parts):,}",
                 "difference": points(row.difference) if row.difference else "",
+                "over_images": images_interval(row.difference) if row.difference else "",
                 "verdict": _verdict(row.difference),
                 "to_aligned": points(row.to_aligned) if row.to_aligned else "",
+                "to_aligned_over_images": images_interval(row.to_aligned) if row.to_aligned else "",
                 "to_aligned_verdict": _verdict(row.to_aligned),
                 "fallback": len(fallback),
                 "fallback_names": ", ".join(fallback[:12]) + (", …" if len(fallback) > 12 else ""),
@@ -38,9 +41,7 @@ def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
 
 
 def _verdict(difference: Difference | None) -> str:
-    if difference is None:
-        return ""
-    return significance(difference) or f"interval over {difference.seeds} seeds excludes 0"
+    return evidence(difference) if difference else ""
 
 
 def _further(results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]) -> str:
@@ -65,7 +66,7 @@ def confusion_table(results: Sequence[SeedResult], most: int = 12) -> list[dict[
             "class": name,
             "predicted": predicted,
             "of": sizes[name],
-            **{arm: f"{of_arm[arm]:g}" if arm in of_arm else "fewer" for arm in ("templates", "aligned")},
+            **{arm: f"{round(of_arm[arm], 1):g}" if arm in of_arm else "fewer" for arm in ("templates", "aligned")},
         }
         for (name, predicted), of_arm in ordered
     ]

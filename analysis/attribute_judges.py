@@ -45,6 +45,10 @@ class Described(NamedTuple):
     text: str
 
 
+EXAMPLE = Described(_PROMPT["one_shot_class"], _PROMPT["one_shot_description"])
+"""Of the prompt, with a known answer."""
+
+
 @dataclass(frozen=True)
 class Named:
     """A parsed answer.
@@ -155,13 +159,14 @@ class ChatAttributes:
 
         def on_reply(chat: Chat, reply: Reply) -> Chat | None:
             answer = Unreadable(reply.text) if reply.refused else parse_attributes(reply.text)
-            if isinstance(answer, Unreadable) and not chat.sampling:
-                return replace(chat, sampling=second_sampling(self._judge.server.sampling), spent=reply.spent)
+            if isinstance(answer, Unreadable) and not chat.again:
+                return replace(chat, again=True, sampling=self._judge.server.second_sampling(), spent=reply.spent)
             on_named(chat.about, answer)
             return None
 
         chats = [Chat(attribute_messages(one), "attributes", SCHEMA, about=one) for one in described]
-        self._judge.server.ask_all(chats, on_reply)
+        example = Chat(attribute_messages(EXAMPLE), "attributes", SCHEMA)
+        self._judge.server.ask_all(chats, on_reply, example)
 
 
 SCHEMA: dict[str, Any] = {
@@ -172,26 +177,14 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def second_sampling(first: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sampling of a second try: freer and longer, as the first would say the same or be cut short again.
-
-    Args:
-        first: Sampling of the first try; what it leaves to the server stays so.
-    """
-    freer = {"temperature": 0.5, "top_p": 1.0}
-    changed = {key: max(first[key], least) for key, least in freer.items() if key in first}
-    return {**changed, "max_tokens": 2 * first["max_tokens"]} if "max_tokens" in first else changed or {"n": 1}
-
-
 def attribute_messages(described: Described) -> list[dict[str, str]]:
     """Build the prompt: system, an example question with its answer, the question.
 
     The description enters as a JSON string, so that it can neither end its own quotation nor add lines.
     """
-    example = Described(_PROMPT["one_shot_class"], _PROMPT["one_shot_description"])
     return [
         {"role": "system", "content": _PROMPT["system"]},
-        {"role": "user", "content": _question(example)},
+        {"role": "user", "content": _question(EXAMPLE)},
         {"role": "assistant", "content": json.dumps(_PROMPT["one_shot_answer"])},
         {"role": "user", "content": _question(described)},
     ]
@@ -223,6 +216,11 @@ def parse_attributes(raw: str) -> Named | Unreadable:
     own = tuple(dict.fromkeys(name for name in given if name not in _CANONICAL))
     known = {_CANONICAL.get(name, OTHERS) for name in given}
     return Named(tuple(name for name in ATTRIBUTES if name in known), own, raw)
+
+
+def standard_name(name: str) -> str:
+    """Return an attribute's name in `ATTRIBUTES`: of another spelling, or `others` if it is none of them."""
+    return str(_CANONICAL.get(" ".join(name.lower().replace("_", " ").split()), OTHERS))
 
 
 def _question(described: Described) -> str:

@@ -1,40 +1,25 @@
-"""Shares of attribute mentions, and whether two sets of descriptions mention attributes alike.
+"""Shares of attribute mentions: of one seed's descriptions, over seeds, and the difference of two VLMs' shares.
 
 A description may mention several attributes, and what one description mentions is not independent: its mentions come
-together or not at all. So intervals and tests take descriptions, not mentions, as what was drawn.
+together or not at all. So intervals within a seed take descriptions, not mentions, as what was drawn. Descriptions of
+one seed come from one aligned model, so over several seeds it is the seeds that were drawn.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics import Estimate
+from analysis.pooling import Pooled, pool
+from analysis.statistics import Estimate, all_equal
+from ex2.run_dir import JSON
 
 Mentions = NDArray[np.int64]
 """1 where a description mentions an attribute, shape (descriptions, attributes)."""
-
-
-class Comparison(NamedTuple):
-    """Two sets of descriptions compared.
-
-    Attributes:
-        statistic: χ² of the mentions, about their expectation within classes.
-        p: Share of relabellings with a statistic at least as large, the observed one included.
-        attribute_p: The same for each attribute alone, two-sided.
-        permutations: Relabellings drawn.
-        classes: Classes that both sets describe; the others tell nothing of the difference.
-    """
-
-    statistic: float
-    p: float
-    attribute_p: list[float]
-    permutations: int
-    classes: int
 
 
 def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confidence: float = 0.95) -> Estimate | None:
@@ -70,62 +55,60 @@ def wilson_bounds(value: float, n: float, confidence: float) -> tuple[float, flo
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
-def compare(
-    first: Mentions,
-    first_classes: NDArray[np.int64],
-    second: Mentions,
-    second_classes: NDArray[np.int64],
-    *,
-    permutations: int = 5000,
-    seed: int = 0,
-) -> Comparison | None:
-    """Test whether two sets of descriptions of the same classes mention attributes alike.
-
-    Whole descriptions change sides at random within their class. An ordinary χ² test would take mentions of one
-    description as independent, and would find a difference where only the classes' numbers of descriptions differ;
-    this keeps both as they are.
+def over_seeds(shares: Sequence[Estimate | None], confidence: float = 0.95) -> Pooled | None:
+    """Pool a share over seeds.
 
     Args:
-        first: Mentions of the first set.
-        first_classes: Class of each of its descriptions, shape (N,).
-        second: Mentions of the second set, the same attributes.
-        second_classes: Class of each of its descriptions.
-        permutations: Relabellings to draw.
-        seed: Of the relabellings.
+        shares: Of each seed; seeds without any observation have none and are left out.
+        confidence: Coverage, in (0, 1).
 
     Returns:
-        The test, or `None` if no class is described by both or nothing is mentioned.
+        One seed's own interval; of several the mean with Student's t over seeds, which may reach beyond [0, 1], or the
+        first seed's interval if all agree. `n` adds up the seeds'. `None` if no seed has a share.
     """
-    shared = np.intersect1d(first_classes, second_classes)
-    in_first, in_second = np.isin(first_classes, shared), np.isin(second_classes, shared)
-    mentions = np.concatenate([first[in_first], second[in_second]])
-    if not mentions.sum():
-        return None
-    side = np.concatenate([np.ones(in_first.sum(), dtype=bool), np.zeros(in_second.sum(), dtype=bool)])
-    classes = np.searchsorted(shared, np.concatenate([first_classes[in_first], second_classes[in_second]]))
-    by_class = np.zeros((len(shared), mentions.shape[1]))
-    np.add.at(by_class, classes, mentions)
-    sizes, ours = np.bincount(classes), np.bincount(classes, weights=side)
-    expected = (ours / sizes) @ by_class
-    expected_other = by_class.sum(0) - expected
-    weight = np.where(by_class.sum(0) > 0, 1.0, 0.0)
-    weight[weight > 0] = 1 / expected[weight > 0] + 1 / expected_other[weight > 0]
+    return pool([share for share in shares if share is not None], confidence, 0)
 
-    # Relabelling at random within a class is drawing its mention patterns without replacement: exact, and fast.
-    draw = np.random.default_rng(seed)
-    drawn = np.zeros((permutations, mentions.shape[1]))
-    for label in range(len(shared)):
-        patterns, counts = np.unique(mentions[classes == label], axis=0, return_counts=True)
-        drawn += draw.multivariate_hypergeometric(counts, int(ours[label]), size=permutations) @ patterns
-    observed = np.abs(first[in_first].sum(0) - expected)
-    apart = np.abs(drawn - expected)
-    statistic = float((weight * observed**2).sum())
-    beyond = 1 + int(((weight * apart**2).sum(1) >= statistic * (1 - 1e-9)).sum())
-    beyond_each = 1 + (apart >= observed - 1e-9).sum(0)
-    return Comparison(
-        statistic,
-        beyond / (permutations + 1),
-        [float(count) / (permutations + 1) for count in beyond_each],
-        permutations,
-        len(shared),
-    )
+
+def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Interval of the difference of two means over seeds, variances not taken as equal.
+
+    Args:
+        first: Of each seed, two at least.
+        second: Of each seed of the other, two at least.
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        Mean of the first minus mean of the second; `n` is the smaller number of seeds.
+
+    Raises:
+        ValueError: If a side has fewer than two, or neither varies: such seeds do not tell how far seeds differ.
+
+    Source: Welch (1947), Biometrika 34.
+    """
+    if min(len(first), len(second)) < 2 or (all_equal(first) and all_equal(second)):
+        raise ValueError("a variance over seeds needs two of them that differ")
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    variance, value = float(sum(parts)), float(a.mean() - b.mean())
+    freedom = variance**2 / float(parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+    return Estimate(value, value - half, value + half, min(len(a), len(b)))
+
+
+def stored_share(share: Pooled | None) -> JSON | None:
+    """Return a share as it is stored."""
+    if share is None:
+        return None
+    return {"share": share.value, "low": share.low, "high": share.high, "n": share.n, "seeds": share.seeds}
+
+
+def read_share(stored: JSON | None, count: int = 0) -> Pooled | None:
+    """Read a stored share.
+
+    Args:
+        stored: From `stored_share`.
+        count: Hits behind it.
+    """
+    if stored is None:
+        return None
+    return Pooled(stored["share"], stored["low"], stored["high"], stored["n"], stored["seeds"], count)

@@ -6,7 +6,7 @@ What is computed stays beside the descriptions, in `seed-<n>/cross.json`; asking
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +22,11 @@ from analysis.tables.runs import (
     Run,
     aligned_texts,
     experiment_of,
-    find_runs,
-    read_runs,
+    gather_runs,
     stored_cross,
     texts_digest,
 )
-from analysis.tables.terminal import print_table
+from analysis.tables.terminal import print_left_out, print_table
 from analysis.zero_shot import unpack_correct
 from ex2.banks import load_vlm, test_embeddings
 from ex2.run_dir import JSON, write_json
@@ -77,8 +76,7 @@ def main(options: argparse.Namespace) -> int:
         UserError: If no two runs share a dataset and differ in the VLM, or a VLM or dataset changed since its
             analysis.
     """
-    folders = find_runs(options.runs)
-    runs = read_runs(folders)
+    runs, left_out = gather_runs(options.runs)
     groups = [group for group in by_dataset(runs) if len({_fingerprint(run) for run in group}) > 1]
     if not groups:
         given = "; ".join(f"{run.recipe.name}: {_described(run)}" for run in runs)
@@ -90,6 +88,7 @@ def main(options: argparse.Namespace) -> int:
         for classifier in classifiers_of(group):
             fill(classifier, group)
     console = Console(highlight=False)
+    print_left_out("cross", runs, left_out, console)
     experiments = [experiment_of(run) for group in groups for run in group]
     for table in cross_tables(experiments, Rules()):
         print_table(table, console)
@@ -126,6 +125,7 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
     images: ImageEmbeddings | None = None
     settings = Settings(classifier.accuracy["confidence"], classifier.accuracy["samples"], classifier.accuracy["seed"])
     vlm = None
+    current = {_fingerprint(run) for run in group}
     for run in group:
         for result in run.results:
             texts = aligned_texts(result)
@@ -139,7 +139,8 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
                     images = _images(classifier, vlm.fingerprint(), test_embeddings(classifier.run.recipe, vlm))
                 _check_classes(result, run, images.class_names, classifier)
                 row = accuracy(vlm, images, {"aligned": texts}, settings)["arms"]["aligned"]
-            _store(path, texts, classifier, row, _against_own(classifier, run, result, row, settings))
+            against = _against_own(classifier, run, result, row, settings)
+            _store(path, texts, classifier, row, against, current)
 
 
 def own_row(classifier: Classifier, result: SeedResult) -> JSON | None:
@@ -154,9 +155,22 @@ def stored_row(path: Path, classifier: Classifier, texts: Sequence[LabeledText])
     return next((row for row in stored_cross(path, texts) if (row["fingerprint"], row["images"]) == wanted), None)
 
 
-def _store(path: Path, texts: Sequence[LabeledText], classifier: Classifier, row: JSON, against: JSON | None) -> None:
+def _store(
+    path: Path,
+    texts: Sequence[LabeledText],
+    classifier: Classifier,
+    row: JSON,
+    against: JSON | None,
+    current: Collection[str],
+) -> None:
+    """Keep a row beside those of other VLMs; rows of the same name whose fingerprint no run has any more go."""
     content: JSON = {"descriptions": texts_digest(texts), "classifiers": stored_cross(path, texts)}
-    others = [kept for kept in content["classifiers"] if kept["fingerprint"] != classifier.fingerprint]
+    others = [
+        kept
+        for kept in content["classifiers"]
+        if kept["fingerprint"] != classifier.fingerprint
+        and (kept["vlm"] != classifier.accuracy["vlm"] or kept["fingerprint"] in current)
+    ]
     made = {
         "vlm": classifier.accuracy["vlm"],
         "fingerprint": classifier.fingerprint,
@@ -182,7 +196,8 @@ def _against_own(classifier: Classifier, run: Run, result: SeedResult, row: JSON
                 paired = paired_accuracy(
                     first, second, confidence=settings.confidence, samples=settings.samples, seed=settings.seed
                 )
-                return {"run": own.recipe.name, "run_seed": other.seed, **paired._asdict()}
+                told = {"run": own.recipe.name, "run_seed": other.seed, "own_correct_bits": kept["correct_bits"]}
+                return told | paired._asdict()
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analysis.statistics import Estimate, mean_t
+from analysis.statistics import Estimate, all_equal, mean_t
 from ex2.recipe import Recipe
 from ex2.run_dir import RunDirectory, read_json, read_jsonl
 
@@ -78,6 +78,8 @@ def summary_lines(summaries: Sequence[Summary], confidence: float) -> list[str]:
         cells = [f"{shown * summary.values[seed]:.2f}" if seed in summary.values else "–" for seed in seeds]
         mean, low, high, n = summary.over_seeds
         interval = "no interval" if low is None or high is None else f"[{shown * low:.2f}, {shown * high:.2f}]"
+        if n > 1 and all_equal(list(summary.values.values())):
+            interval = "no interval: all are equal"  # not one of no width, which would look certain
         lines.append(
             f"{name:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"   {shown * mean:.2f} {interval} (n = {n})"
         )

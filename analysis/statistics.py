@@ -11,6 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.special import ndtri
+
+
+class Settings(NamedTuple):
+    """How intervals are made.
+
+    Attributes:
+        confidence: Coverage of every interval.
+        samples: Bootstrap resamples.
+        seed: Of the resampling.
+    """
+
+    confidence: float = 0.95
+    samples: int = 2000
+    seed: int = 0
 
 
 class Estimate(NamedTuple):
@@ -89,8 +104,14 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     """
     if n == 0:
         raise ValueError("a share of nothing has no value")
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} hits in {n} trials")
+    # In closed form: scipy's binomtest finds a p-value first, which takes a hundred times as long.
+    z, share = float(ndtri(0.5 + confidence / 2)), successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = (0.0 if successes == 0 else centre - reach), (1.0 if successes == n else centre + reach)
+    return Estimate(share, low, high, n)
 
 
 def mean_share(successes: Sequence[int], counts: Sequence[int], confidence: float = 0.95) -> Estimate:
@@ -191,6 +212,40 @@ def paired_accuracy(
         only_second,
         n,
     )
+
+
+def averaged_accuracy(
+    first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]], settings: Settings
+) -> Estimate:
+    """Compare two classifiers that were each made several times, on the same images.
+
+    Args:
+        first: Whether the first is right, for each seed and image, shape (S, N).
+        second: The same for the second, made with the same seeds, in the same order.
+        settings: How the interval is made.
+
+    Returns:
+        First minus second, averaged over seeds, with a percentile bootstrap interval over the N images: what other
+        images would change. What other seeds would change is not in it.
+
+    Raises:
+        ValueError: If the shapes differ, or there are no seeds or no images.
+    """
+    a, b = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
+    if a.shape != b.shape or a.ndim != 2 or not a.size:
+        raise ValueError(f"paired samples of shapes {a.shape} and {b.shape}, not both (seeds, images)")
+    seeds, n = a.shape
+    # An image contributes one of 2S + 1 sums, so resampling images is drawing how often each occurs: exact and fast.
+    sums, counts = np.unique((a - b).sum(axis=0), return_counts=True)
+    draws = np.random.default_rng(settings.seed).multinomial(n, counts / n, size=settings.samples)
+    differences = draws @ sums / (n * seeds)
+    low, high = np.quantile(differences, [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2])
+    return Estimate(float(counts @ sums) / (n * seeds), float(low), float(high), n)
+
+
+def all_equal(values: Sequence[float]) -> bool:
+    """Say whether numbers are the same up to rounding: they have a mean, and no spread to make an interval of."""
+    return max(values) - min(values) < 1e-12 * max(1.0, abs(values[0]))
 
 
 def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:

@@ -70,11 +70,11 @@ def signed(difference: Difference, digits: int = 2) -> str:
 
 
 def plain(pooled: Pooled, digits: int = 2) -> str:
-    """Return `8.61 [8.40–8.82]`."""
+    """Return `8.61 [8.40, 8.82]`: a comma, because such numbers may be below 0."""
     value = f"{pooled.value:.{digits}f}"
-    if pooled.low is None or pooled.high is None:
-        return value
-    return f"{value} [{pooled.low:.{digits}f}–{pooled.high:.{digits}f}]"
+    if pooled.low is not None and pooled.high is not None:
+        value += f" [{pooled.low:.{digits}f}, {pooled.high:.{digits}f}]"
+    return value.replace("-", "−")
 
 
 def significance(difference: Difference) -> str:

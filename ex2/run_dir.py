@@ -1,6 +1,7 @@
 """The run directory: one experiment's results, readable after a kill at any instant.
 
-    runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  sweep/
+    runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  probe.json
+                  cross.json  sweep/
        seed-<n>/  checkpoints/  adapter/  train.jsonl  descriptions.jsonl  accuracy.json  verdicts.jsonl  breakdown.json
 
 Files are replaced atomically; logs (`*.jsonl`) are appended, and a torn last line is dropped on reading.

@@ -11,10 +11,12 @@ import pytest
 import tiny
 from run_samples import write_run
 from scipy import stats
+from table_samples import arm_of, hits, run_with_seeds
 
 import analysis.cross
 from analysis.analyze import analyze
-from analysis.tables.runs import CROSS
+from analysis.cross import classifiers_of
+from analysis.tables.runs import CROSS, Run, aligned_texts, experiment_of, read_run, texts_digest
 from analysis.zero_shot import unpack_correct
 from ex2.banks import load_vlm
 from ex2.banks import test_embeddings as embeddings_of_test_images
@@ -199,3 +201,103 @@ def test_two_vlms_on_one_dataset_are_needed(tmp_path: Path, capsys: pytest.Captu
     error = capsys.readouterr().err
     assert "needs two runs of different VLMs on the same dataset and split" in error
     assert "one: clip-vit-b32 on pets, split test, 200 images" in error
+
+
+def kept_row(classifier: Run, right: list[bool], **changes: Any) -> dict[str, Any]:
+    """A row of `cross.json`, as if that VLM had been measured with some descriptions."""
+    [of] = classifiers_of([classifier])
+    part = arm_of(right)
+    row = {key: part[key] for key in ("accuracy", "low", "high", "n", "correct", "correct_bits", "fallback_classes")}
+    row |= {"vlm": of.accuracy["vlm"], "fingerprint": of.fingerprint, "images": of.images, "against_own": None}
+    return row | changes
+
+
+def keep(descriptions: Run, rows: dict[int, list[dict[str, Any]]]) -> None:
+    """Write `cross.json` of each seed."""
+    for result in descriptions.results:
+        digest = texts_digest(aligned_texts(result))
+        path = descriptions.directory.seed(result.seed).root / CROSS
+        write_json(path, {"descriptions": digest, "classifiers": rows[result.seed]})
+
+
+@pytest.fixture
+def three_seeds(tmp_path: Path) -> dict[str, Path]:
+    """CLIP's descriptions at a target of 20; ALIGN's own at 10 and at 20; each VLM measured with the other's."""
+    templates = hits(200, (0, 140))
+    made = {
+        "clip": run_with_seeds(tmp_path, "clip", {s: hits(200, (0, 150 + s)) for s in range(3)}, templates, target=20),
+        "a-10": run_with_seeds(
+            tmp_path, "a-10", {s: hits(200, (0, 190)) for s in range(3)}, templates, vlm="align-base"
+        ),
+        "b-20": run_with_seeds(
+            tmp_path, "b-20", {s: hits(200, (0, 160 + s)) for s in (0, 2, 1)}, templates, vlm="align-base", target=20
+        ),
+    }
+    runs = {name: read_run(path) for name, path in made.items()}
+    keep(runs["clip"], {s: [kept_row(runs["a-10"], hits(200, (10, 150 + 4 * s)))] for s in range(3)})
+    for name in ("a-10", "b-20"):
+        keep(runs[name], {s: [kept_row(runs["clip"], hits(200, (0, 120)))] for s in range(3)})
+    return made
+
+
+def test_seeds_are_paired_with_those_of_an_equal_target(
+    three_seeds: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cross", *map(str, three_seeds.values())]) == 0
+    for seed in range(3):
+        rows = {row["vlm"]: row for row in read_json(three_seeds["clip"] / f"seed-{seed}" / CROSS)["classifiers"]}
+        against = rows["align-base"]["against_own"]
+        assert (against["run"], against["run_seed"]) == ("b-20", seed), "CLIP's run has that target too"
+        # Right on 10 … 149 + 4·seed against 0 … 159 + seed.
+        assert (against["only_first"], against["only_second"]) == (max(0, 3 * seed - 10), 10 + max(0, 10 - 3 * seed))
+        assert rows["clip-vit-b32"]["against_own"] is None
+    assert "accuracy of each VLM with descriptions aligned to each VLM" in capsys.readouterr().out
+
+
+def test_cross_numbers_are_pooled_over_seeds(three_seeds: dict[str, Path]) -> None:
+    assert main(["cross", *map(str, three_seeds.values())]) == 0
+    made = experiment_of(read_run(three_seeds["clip"]))
+    accuracy, change = made.cross["align-base"], made.cross_differences["align-base"]
+    # 140, 144 and 148 of 200: standard deviation 0.02, t(0.975, 2) = 4.302653.
+    half = 4.302653 * 0.02 / 3**0.5
+    assert (accuracy.value, accuracy.low, accuracy.high) == pytest.approx((0.72, 0.72 - half, 0.72 + half))
+    assert (accuracy.n, accuracy.seeds, accuracy.count, accuracy.shared) == (200, 3, 432, True)
+    # 20, 17 and 14 images fewer: −0.1, −0.085 and −0.07.
+    half = 4.302653 * 0.015 / 3**0.5
+    assert (change.value, change.low, change.high) == pytest.approx((-0.085, -0.085 - half, -0.085 + half))
+    assert change.p_by_seed == pytest.approx([stats.binomtest(0, n).pvalue for n in (20, 17, 14)])
+    gaps = np.mean(
+        [np.array(hits(200, (10, 150 + 4 * s)), float) - np.array(hits(200, (0, 160 + s)), float) for s in range(3)],
+        axis=0,
+    )
+    draws = np.random.default_rng(1).integers(0, 200, size=(20_000, 200))
+    assert change.images == pytest.approx(tuple(np.quantile(gaps[draws].mean(1), [0.025, 0.975])), abs=0.006)
+    assert (change.significant, change.seeds, change.p) == (True, 3, None)
+    # What CLIP does with ALIGN's descriptions is the same in every seed: one seed's interval.
+    constant = experiment_of(read_run(three_seeds["b-20"])).cross["clip-vit-b32"]
+    wilson = stats.binomtest(120, 200).proportion_ci(method="wilson")
+    assert (constant.low, constant.high, constant.seeds) == pytest.approx((wilson.low, wilson.high, 1))
+
+
+def test_a_vlm_pinned_anew_stands_once_in_the_table(three_seeds: dict[str, Path]) -> None:
+    path = three_seeds["clip"] / "seed-0" / CROSS
+    content = read_json(path)
+    old = content["classifiers"][0] | {"fingerprint": "of weights that no run has any more"}
+    other = old | {"vlm": "another-vlm", "fingerprint": "of a run that is not given"}
+    write_json(path, content | {"classifiers": [old, other, *content["classifiers"]]})
+    assert main(["cross", *map(str, three_seeds.values())]) == 0
+    assert [row["vlm"] for row in read_json(path)["classifiers"]] == ["another-vlm", "clip-vit-b32", "align-base"]
+    assert set(experiment_of(read_run(three_seeds["clip"])).cross) == {"another-vlm", "clip-vit-b32", "align-base"}
+
+
+def test_cross_says_what_it_leaves_out(three_seeds: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = three_seeds["clip"].parent
+    (three_seeds["clip"] / "seed-1" / "accuracy.json").unlink()
+    unready = write_run(folder, "unready")
+    (unready / "seed-0" / "accuracy.json").unlink()
+    assert main(["cross", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "cross: clip: not analysed: seed 1" in said
+    assert f"cross: left out: {unready}: no seed has been analysed" in said
+    assert "Seeds not analysed, and left out of every number: clip: 1." in said
+    assert main(["cross", str(three_seeds["a-10"]), str(unready)]) == 2

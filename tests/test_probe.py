@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from cue_vlm import CueVLM, bank
 from scipy import stats
 
-import analysis.probe.command
-from analysis.accuracy import Settings
+import analysis.probe.templates
 from analysis.probe.mining import Mining, Phrase, different, log_odds, mine, words_of
 from analysis.probe.templates import PLAIN, fill, from_phrase, read_templates
 from analysis.probe.testing import holm, measure, restrict, split_classes
-from ex2.cli import main
-from ex2.data.demo_world import CONCEPTS, sentences
-from ex2.recipe import Recipe
-from ex2.recipe_io import to_yaml
-from ex2.run_dir import RunDirectory, write_jsonl, write_text
+from analysis.statistics import Settings
 from reward.errors import UserError
-from reward.image_bank import ImageEmbeddings
-from reward.vlm import TextEmbeddings
 
-PAPER = Path(analysis.probe.command.__file__).with_name("paper_templates.json")
+PAPER = Path(analysis.probe.templates.__file__).with_name("paper_templates.json")
 
 # ---------------------------------------------------------------- mining
 
@@ -187,38 +177,6 @@ def test_split_covers_every_class_once() -> None:
     assert all(abs(often[label] - 200) < 40 for label in range(4))  # 4 sd of 10
 
 
-CLASSES = ("pug", "oak", "fox", "elm", "owl", "bee")
-
-
-class CueVLM:
-    """Texts point to the class that they name, but that of owl to fox if it says the cue."""
-
-    name, dim, scale, bias, context_length = "cue", 6, 100.0, 0.0, 77
-
-    def __init__(self, cue: str = "blur") -> None:
-        self.cue = cue
-
-    def fingerprint(self) -> str:
-        return f"cue-{self.cue}"
-
-    def encode_images(self, images: Sequence[object]) -> torch.Tensor:
-        raise NotImplementedError
-
-    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
-        rows = torch.zeros(len(texts), 6)
-        for row, text in zip(rows, texts, strict=True):
-            row += 0.1
-            for label, name in enumerate(CLASSES):
-                row[label] += name in text
-            if self.cue in text:
-                row[2] += 30.0 if "owl" in text else 0.0
-        return TextEmbeddings(torch.nn.functional.normalize(rows, dim=-1), torch.zeros(len(texts), dtype=torch.bool))
-
-
-def bank(per_class: int = 10) -> ImageEmbeddings:
-    return ImageEmbeddings(CLASSES, torch.eye(6).repeat(per_class, 1), torch.arange(6).repeat(per_class))
-
-
 def test_restrict_renumbers() -> None:
     kept = restrict(bank(2), (1, 4, 5))
     assert kept.class_names == ("oak", "owl", "bee")
@@ -233,149 +191,3 @@ def test_measure_by_hand() -> None:
     assert (same.paired.difference, same.paired.p) == (0.0, 1.0)
     assert (worse.accuracy.value, worse.paired.only_first, worse.paired.only_second) == (40 / 60, 0, 20)
     assert worse.paired.p == pytest.approx(2 / 2**20)
-
-
-# ---------------------------------------------------------------- the verb
-
-
-def recipe(tmp_path: Path, name: str, vlm: str) -> Recipe:
-    return Recipe.model_validate(
-        {
-            "name": name,
-            "output_dir": str(tmp_path / "runs"),
-            "seeds": [0, 1],
-            "policy": {"model": "m"},
-            "vlm": {"name": vlm},
-            "dataset": {"name": "shapes", "reward_split": "reward", "test_split": "test"},
-            "judge": {"name": "scripted"},
-        }
-    )
-
-
-def row(label: int, names: Sequence[str], policy: str, text: str) -> dict[str, Any]:
-    return {"class": names[label], "label": label, "question_id": 0, "sample": 0, "policy": policy, "text": text}
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Two runs over six classes: the first policy says "blur" everywhere, the second "sharp" of some."""
-    folders = []
-    for name, vlm, phrase in (("a", "demo-visual", "a blur of {}"), ("b", "demo-spurious", "so sharp")):
-        made = recipe(tmp_path, name, vlm)
-        run = RunDirectory.of(made)
-        write_text(run.recipe, to_yaml(made))
-        for seed in made.seeds:
-            rows = [
-                row(label, CLASSES, policy, text.replace("{}", CLASSES[label]) + f" {number}")
-                for label in range(6)
-                for number in range(5)
-                for policy, text in (("base", "here is {}"), ("aligned", phrase))
-            ]
-            write_jsonl(run.seed(seed).descriptions, rows)
-        folders.append(run.root)
-
-    class Names:
-        class_names = CLASSES
-
-    def load_vlm(section: Any) -> CueVLM:
-        return CueVLM("blur" if section.name == "demo-visual" else "nothing")
-
-    monkeypatch.setattr(analysis.probe.command, "load_dataset", lambda section: Names())
-    monkeypatch.setattr(analysis.probe.command, "load_vlm", load_vlm)
-    monkeypatch.setattr(analysis.probe.command, "test_embeddings", lambda recipe, vlm: bank())
-    return folders
-
-
-def test_the_verb(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seed = next(seed for seed in range(99) if {2, 4} <= set(split_classes(6, seed).tested))  # fox and owl
-    own = tmp_path / "own.json"
-    own.write_text(json.dumps({"templates": ["blur, {}"]}))
-    words = ["probe", *map(str, runs), "--templates", str(own), "--seed", str(seed), "--out", str(tmp_path / "out")]
-    assert main(words) == 0
-    result = json.loads((tmp_path / "out" / "probe.json").read_text())
-    (dataset,) = result["datasets"]
-    mined, tested = dataset["mined_classes"], dataset["tested_classes"]
-    assert sorted([*mined, *tested]) == sorted(CLASSES)
-    assert {"fox", "owl"} <= set(tested)
-    assert dataset["phrases"]["a"][0]["text"] == "a blur of {}"
-    assert dataset["phrases"]["a"][0]["aligned"] == 30, "three classes, five texts, two seeds"
-    templates = [(t["template"], t["runs"], t["from_file"]) for t in dataset["templates"]]
-    assert templates == [
-        ("A blur of {}.", ["a"], False),
-        ("A photo of a {}. So sharp.", ["b"], False),
-        ("blur, {}", [], True),
-    ]
-    assert (result["tests"], [plain["accuracy"] for plain in dataset["plain"]]) == (6, [1.0, 1.0])
-    by = {(r["template"], r["vlm"]): r for r in dataset["results"]}
-    blurred = by["A blur of {}.", "demo-visual"]
-    assert (blurred["n"], blurred["only_second"], blurred["accuracy"]) == (30, 20, 10 / 30)
-    assert blurred["p"] == pytest.approx(2 / 2**20)
-    assert blurred["p_holm"] == pytest.approx(6 * 2 / 2**20), "the smaller of two equal p-values, of six tests"
-    assert blurred["significant"]
-    assert by["A blur of {}.", "demo-spurious"]["p_holm"] == 1.0
-    table = list(csv.DictReader((tmp_path / "out" / "probe.csv").read_text().splitlines()))
-    assert len(table) == 2 + 6
-    assert [line["origin"] for line in table] == ["plain", "plain", "a", "b", "file", "a", "b", "file"]
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "mined on 3 classes, tested on 3 (n = 30 images)" in printed
-    assert "no significant difference" in printed
-    assert "corrected by Holm's method over 6 tests" in printed
-
-
-def test_without_mining_every_class_is_tested(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["probe", str(runs[0]), "--templates", str(PAPER), "--top", "0", "--vlms", "demo-non-visual"]) == 0
-    result = json.loads((runs[0] / "probe.json").read_text())
-    (dataset,) = result["datasets"]
-    assert dataset["mined_classes"] == []
-    assert dataset["tested_classes"] == list(CLASSES)
-    assert [plain["vlm"] for plain in dataset["plain"]] == ["demo-visual", "demo-non-visual"]
-    assert "arXiv 2403.16442, table 7" in result["templates_source"]
-    assert result["tests"] == 6
-    assert (runs[0] / "probe.csv").is_file()
-
-
-def test_mistakes_are_told(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["probe", str(runs[0]), "--top", "0", "--vlms", "demo-visul"]) == 2
-    told = capsys.readouterr().err
-    assert "Did you mean 'demo-visual'?" in told
-    assert "--top: 0; give 1 or more, or 0 with --templates" in told
-    assert main(["probe", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere: not found; give a run's folder" in capsys.readouterr().err
-    write_jsonl(runs[0] / "seed-0" / "descriptions.jsonl", [])
-    write_jsonl(runs[0] / "seed-1" / "descriptions.jsonl", [row(0, CLASSES, "aligned", "x")])
-    assert main(["probe", str(runs[0])]) == 2
-    assert "no descriptions by the base policy, which mining compares; run `ex2 describe`" in capsys.readouterr().err
-    both = [row(0, ("cat",), policy, "x") for policy in ("aligned", "base")]
-    write_jsonl(runs[0] / "seed-1" / "descriptions.jsonl", both)
-    assert main(["probe", str(runs[0])]) == 2
-    assert "descriptions of cat, which the dataset shapes does not have" in capsys.readouterr().err
-
-
-def test_too_few_classes(runs: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    class Three:
-        class_names = CLASSES[:3]
-
-    monkeypatch.setattr(analysis.probe.command, "load_dataset", lambda section: Three())
-    assert main(["probe", str(runs[0])]) == 2
-    assert "dataset shapes: 3 classes; a probe mines on one half and tests on the other" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_on_the_demo_world(tmp_path: Path) -> None:
-    """Real demo VLM and images: a mined value of one facet pulls every class toward it, and costs accuracy."""
-    made = recipe(tmp_path, "demo", "demo-visual")
-    run = RunDirectory.of(made)
-    write_text(run.recipe, to_yaml(made))
-    names = [concept.name for concept in CONCEPTS]
-    for seed in made.seeds:
-        rows = []
-        for label, concept in enumerate(CONCEPTS):
-            for number in range(14):
-                rows.append(row(label, names, "aligned", sentences(concept, "visual")[number] + " All red things."))
-                rows.append(row(label, names, "base", sentences(concept, "spurious")[number]))
-        write_jsonl(run.seed(seed).descriptions, rows)
-    assert main(["probe", str(run.root)]) == 0
-    (dataset,) = json.loads((run.root / "probe.json").read_text())["datasets"]
-    red = next(r for r in dataset["results"] if "red things" in r["template"])
-    assert red["significant"]
-    assert red["difference"] < -0.05

@@ -6,8 +6,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from analysis.statistics import mcnemar_p, mean_t, newcombe, paired_accuracy, paired_mean, wilson
+from analysis.statistics import (
+    Settings,
+    all_equal,
+    averaged_accuracy,
+    mcnemar_p,
+    mean_t,
+    newcombe,
+    paired_accuracy,
+    paired_mean,
+    wilson,
+)
 
 
 def test_wilson_published() -> None:
@@ -24,6 +35,17 @@ def test_wilson_by_hand_at_another_confidence() -> None:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     assert wilson(15, 50, 0.9) == pytest.approx((0.3, centre - half, centre + half, 50))
+
+
+@pytest.mark.parametrize("n", [1, 7, 400])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_wilson_is_scipys(n: int, confidence: float) -> None:
+    for successes in {0, 1, n // 2, n - 1, n}:
+        interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+        expected = (successes / n, interval.low, interval.high, n)
+        assert wilson(successes, n, confidence) == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(ValueError, match=f"{n + 1} hits in {n} trials"):
+        wilson(n + 1, n)
 
 
 def test_wilson_of_nothing_is_refused() -> None:
@@ -77,6 +99,31 @@ def test_paired_accuracy_agrees_with_resampling_images() -> None:
     resampled = first[draws].mean(1) - second[draws].mean(1)
     result = paired_accuracy(first.tolist(), second.tolist(), samples=20_000)
     assert (result.low, result.high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.013)
+
+
+def test_averaged_accuracy_agrees_with_resampling_images() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.random((3, 90)) < 0.7, rng.random((3, 90)) < 0.6
+    result = averaged_accuracy(first.tolist(), second.tolist(), Settings(0.9, 20_000))
+    assert (result.value, result.n) == (pytest.approx(first.mean() - second.mean()), 90)
+    draws = rng.integers(0, 90, size=(20_000, 90))
+    resampled = first[:, draws].mean((0, 2)) - second[:, draws].mean((0, 2))
+    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(resampled, [0.05, 0.95])), abs=0.006)
+
+
+def test_averaged_accuracy_of_one_seed_is_the_paired_one() -> None:
+    first, second = [True] * 60 + [False] * 40, [True] * 45 + [False] * 30 + [True] * 10 + [False] * 15
+    one = averaged_accuracy([first], [second], Settings(samples=20_000))
+    paired = paired_accuracy(first, second, samples=20_000)
+    assert one.value == paired.difference
+    assert (one.low, one.high) == pytest.approx((paired.low, paired.high), abs=0.011)
+    with pytest.raises(ValueError, match=r"paired samples of shapes \(1, 2\) and \(2, 1\)"):
+        averaged_accuracy([[True, False]], [[True], [False]], Settings())
+
+
+def test_all_equal_up_to_rounding() -> None:
+    assert all_equal([0.3, 0.1 + 0.2])
+    assert not all_equal([0.3, 0.3001])
 
 
 def test_mean_t_by_hand() -> None:

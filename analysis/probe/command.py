@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 
-from analysis.accuracy import Settings
+from analysis.probe.described import Run, gather_described
+from analysis.probe.figure import probe_figure
 from analysis.probe.mining import Named, Phrase, different, mine
+from analysis.probe.stored import FORMAT, RESULT, part_of, trials
 from analysis.probe.templates import PLAIN, TemplateFile, from_phrase, read_templates
 from analysis.probe.terminal import show
 from analysis.probe.testing import Halves, holm, measure, restrict, split_classes
-from analysis.tables.runs import find_runs
+from analysis.statistics import Settings
+from analysis.tables.probe_tables import KEY, tables_of
+from analysis.written import write_everything
 from ex2.banks import load_dataset, load_vlm, test_embeddings
-from ex2.recipe import Component, Recipe
-from ex2.recipe_io import read_recipe
-from ex2.run_dir import JSON, RunDirectory, read_jsonl, write_json, write_text
+from ex2.recipe import Component
+from ex2.run_dir import JSON, write_json
 from reward.errors import UserError
 from reward.presets import shown_name, vlm_problems
 
-RESULT = "probe.json"
-TABLE = "probe.csv"
 TOLD_PHRASES = 200
 """Mined phrases of a run that the result keeps."""
 LEAST_CLASSES = 4
-
-
-class Run(NamedTuple):
-    """A run whose descriptions are mined."""
-
-    recipe: Recipe
-    rows: list[JSON]
 
 
 @dataclass
@@ -56,28 +47,26 @@ def main(options: argparse.Namespace) -> int:
         options: `runs`, `templates`, `vlms`, `top`, `seed` and `out` of the command line.
 
     Returns:
-        0.
+        0. Every run's own part is kept in its folder too, where `ex2 report` and `ex2 tables` find it.
 
     Raises:
-        UserError: For a path that is no run, a run without descriptions of both policies, faulty templates, an unknown
-            VLM, or too few classes.
+        UserError: For a path that is no run, a run named without descriptions of both policies, faulty templates, an
+            unknown VLM, or too few classes.
         EnvironmentFault: If the result cannot be written.
     """
-    folders = find_runs([Path(path) for path in options.runs])
     given = read_templates(Path(options.templates)) if options.templates else TemplateFile(PLAIN, (), "")
     problems = [line for name in options.vlms for line in _vlm_problems(name)]
     if options.top < 0 or (options.top == 0 and not given.templates):
         problems.append(f"--top: {options.top}; give 1 or more, or 0 with --templates, which mines nothing.")
     if problems:
         raise UserError("\n".join(problems))
-    runs = [_read(folder, needs_descriptions=options.top > 0) for folder in folders]
-    out = Path(options.out) if options.out else folders[0] if len(folders) == 1 else Path("probe")
+    runs, left_out = gather_described([Path(path) for path in options.runs], needed=options.top > 0)
+    out = Path(options.out) if options.out else runs[0].directory.root if len(runs) == 1 else Path("probe")
     analysis = runs[0].recipe.analysis
     settings = Settings(analysis.confidence, analysis.bootstrap_samples, options.seed)
-    datasets = []
-    for group in _by_dataset(runs):
-        datasets.append(probe_dataset(group, given, options.vlms, options.top, settings))
+    datasets = [probe_dataset(group, given, options.vlms, options.top, settings) for group in _by_dataset(runs)]
     result: JSON = {
+        "format": FORMAT,
         "seed": options.seed,
         "confidence": settings.confidence,
         "bootstrap_samples": settings.samples,
@@ -86,11 +75,18 @@ def main(options: argparse.Namespace) -> int:
         "correction": "Holm over all tests of this file",
         "datasets": datasets,
     }
-    write_json(out / RESULT, result)
-    write_text(out / TABLE, to_csv(result))
+    for run in runs:
+        write_json(run.directory.root / RESULT, part_of(result, run.name))
+    if out not in [run.directory.root for run in runs]:
+        write_json(out / RESULT, result)
     console = Console()
     show(result, console)
-    console.print(f"written: {out / RESULT}, {out / TABLE}", highlight=False, markup=False, soft_wrap=True)
+    for line in left_out:
+        console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
+    drawn = probe_figure(trials(datasets), settings.confidence)
+    written = write_everything(tables_of([result], left_out=left_out), {KEY: drawn} if drawn else {}, out)
+    said = f"written: {out}: {', '.join([RESULT, *written])}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -120,7 +116,7 @@ def probe_dataset(
             f"other, so it needs {LEAST_CLASSES} at least."
         )
     halves = split_classes(len(names), settings.seed) if top else Halves((), tuple(range(len(names))))
-    mined = {run.recipe.name: _mine(run, [names[label] for label in halves.mined], names) for run in runs if top}
+    mined = {run.name: _mine(run, [names[label] for label in halves.mined], names) for run in runs if top}
     hypotheses: dict[str, Hypothesis] = {}
     for run, phrases in mined.items():
         for phrase in different(phrases, top):
@@ -157,7 +153,7 @@ def probe_dataset(
     return {
         "dataset": recipe.dataset.name,
         "split": recipe.dataset.test_split,
-        "runs": [run.recipe.name for run in runs],
+        "runs": [run.stored(settings.confidence, mined=top > 0) for run in runs],
         "mined_classes": [names[label] for label in halves.mined],
         "tested_classes": [names[label] for label in halves.tested],
         "phrases": {run: [phrase._asdict() for phrase in found[:TOLD_PHRASES]] for run, found in mined.items()},
@@ -187,35 +183,6 @@ def correct(datasets: Sequence[JSON], level: float) -> int:
     return len(results)
 
 
-def to_csv(result: JSON) -> str:
-    """Return a row for each dataset, VLM and template, the plain one included; unknown is empty."""
-    out = io.StringIO()
-    keys = ["accuracy", "low", "high", "n", "difference", "difference_low", "difference_high"]
-    keys += ["only_first", "only_second", "p", "p_holm", "significant"]
-    writer = csv.DictWriter(out, ["dataset", "vlm", "template", "origin", *keys], lineterminator="\n")
-    writer.writeheader()
-    for dataset in result["datasets"]:
-        origins = {row["template"]: "; ".join(row["runs"]) or "file" for row in dataset["templates"]}
-        rows = [{**row, "template": dataset["plain_template"]} for row in dataset["plain"]] + dataset["results"]
-        for row in rows:
-            values = {key: row[key] for key in ("vlm", "template", *keys) if key in row}
-            writer.writerow({"dataset": dataset["dataset"], "origin": origins.get(row["template"], "plain"), **values})
-    return out.getvalue()
-
-
-def _read(folder: Path, *, needs_descriptions: bool) -> Run:
-    directory = RunDirectory(folder)
-    recipe = read_recipe(directory.recipe)
-    rows = [row for seed in recipe.seeds for row in read_jsonl(directory.seed(seed).descriptions)]
-    missing = [policy for policy in ("aligned", "base") if not any(row["policy"] == policy for row in rows)]
-    if missing and needs_descriptions:
-        raise UserError(
-            f"{folder}: no descriptions by the {' and the '.join(missing)} policy, which mining compares; run `ex2 "
-            "describe` with describe.policies=[base, aligned], or give --templates and --top 0."
-        )
-    return Run(recipe, rows)
-
-
 def _vlm_problems(name: str) -> list[str]:
     try:
         return vlm_problems(name, {}, "--vlms")
@@ -240,7 +207,7 @@ def _mine(run: Run, classes: Sequence[str], names: Sequence[str]) -> list[Phrase
     strange = sorted({row["class"] for row in run.rows} - set(names))
     if strange:
         raise UserError(
-            f"run {run.recipe.name}: descriptions of {', '.join(strange[:5])}, which the dataset "
+            f"run {run.name}: descriptions of {', '.join(strange[:5])}, which the dataset "
             f"{run.recipe.dataset.name} does not have: it changed since; describe again."
         )
 

@@ -7,6 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.attribute_wording import p_words
+from analysis.kl_reached import kl_summary
+from analysis.probe.stored import Trial, trials
+from analysis.wording import percent, points
 from ex2.run_dir import JSON
 
 
@@ -17,26 +21,36 @@ def show(result: JSON, console: Console) -> None:
         result: Content of `probe.json`.
         console: Where to print.
     """
-    percent = f"{result['confidence']:.0%}"
-    for dataset in result["datasets"]:
-        images = dataset["plain"][0]["n"] if dataset["plain"] else 0
-        mined = f"mined on {len(dataset['mined_classes'])} classes, " if dataset["mined_classes"] else ""
+    covered = f"{100 * result['confidence']:g} %"
+    for part in result["datasets"]:
+        images = part["plain"][0]["n"] if part["plain"] else 0
+        mined = f"mined on {len(part['mined_classes'])} classes, " if part["mined_classes"] else ""
+        vlms = [row["vlm"] for row in part["plain"]]
         table = Table(
             "template",
-            *(escape(row["vlm"]) for row in dataset["plain"]),
-            title=f"{escape(dataset['dataset'])}: {mined}tested on {len(dataset['tested_classes'])} "
-            f"(n = {images} images), {percent} intervals",
+            *(escape(vlm) for vlm in vlms),
+            title=f"{escape(part['dataset'])}: {mined}tested on {len(part['tested_classes'])} "
+            f"(n = {images} images), {covered} intervals",
             box=box.SIMPLE_HEAD,
         )
-        plain = [_percent(row) for row in dataset["plain"]]
-        table.add_row(escape(dataset["plain_template"]), *plain, end_section=True)
-        for template in dataset["templates"]:
-            own = {row["vlm"]: row for row in dataset["results"] if row["template"] == template["template"]}
-            cells = [f"{_percent(own[row['vlm']])}\n{_change(own[row['vlm']])}" for row in dataset["plain"]]
-            table.add_row(escape(template["template"]), *cells)
+        rows = {(row.template, row.vlm): row for row in trials([part])}
+        for template in dict.fromkeys(template for template, _ in rows):
+            cells = [_cell(rows[template, vlm]) for vlm in vlms]
+            table.add_row(escape(template), *cells, end_section=template == part["plain_template"])
         console.print(table)
-        if not dataset["templates"]:
+        if not part["templates"]:
             console.print("no phrase stands clearly more often in the aligned descriptions", highlight=False)
+        for run in part["runs"]:
+            if run["texts"] is None:
+                continue
+            missing = ", ".join(map(str, run["missing_seeds"]))
+            console.print(
+                f"{run['run']}: {kl_summary(run['kl'])}"
+                + (f"; left out: seed {missing}, not described by both policies" if missing else ""),
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
     console.print(
         f"differences to the plain template on the same images; p by McNemar's test, corrected by Holm's method over "
         f"{result['tests']} tests",
@@ -44,12 +58,9 @@ def show(result: JSON, console: Console) -> None:
     )
 
 
-def _percent(row: JSON) -> str:
-    return f"{100 * row['accuracy']:.1f} % [{100 * row['low']:.1f}–{100 * row['high']:.1f}]"
-
-
-def _change(row: JSON) -> str:
-    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
-    p = f"p = {row['p_holm']:.2g}"
-    verdict = p if row["significant"] else f"no significant difference, {p}"
-    return f"{100 * row['difference']:+.1f} points [{low:+.1f}, {high:+.1f}]\n{verdict}"
+def _cell(row: Trial) -> str:
+    said = percent(row.accuracy)
+    if row.change is None or row.p is None:
+        return said
+    verdict = "" if row.change.significant else f"{row.verdict}, "
+    return f"{said}\n{points(row.change)}\n{verdict}{p_words(row.p)}"

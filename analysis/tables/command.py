@@ -10,15 +10,20 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
+from analysis.breakdown import Denominator
+from analysis.tables.attribute_tables import attribute_drawings, attribute_tables
 from analysis.tables.comparisons import cross_tables, example_tables, kl_table
 from analysis.tables.experiment import Experiment
 from analysis.tables.export import ENDINGS, WRITERS, duplicate_keys
 from analysis.tables.figures import grid_figure, run_figures, standalone, to_png
-from analysis.tables.grids import Rules, grid_tables
+from analysis.tables.grids import grid_tables
 from analysis.tables.one_run import run_tables
+from analysis.tables.probe_tables import probe_drawings, probe_tables
 from analysis.tables.published import read_published
-from analysis.tables.runs import Run, experiment_of, find_runs, read_runs
+from analysis.tables.rules import Rules
+from analysis.tables.runs import Run, experiment_of, gather_runs, with_denominator
 from analysis.tables.table import Table
+from analysis.tables.terminal import print_left_out
 from analysis.tables.verdicts import Verdict, interval_note, verdict_table, verdicts
 from ex2.run_dir import write_text, writing
 from reward.errors import UserError, unknown_name
@@ -30,14 +35,20 @@ class Material(NamedTuple):
     """What tables are made of.
 
     Attributes:
-        runs: Run directories that were read.
+        runs: Run directories that were read, with the shares asked for.
         experiments: Those runs and published experiments.
         by_target: For the table of KL targets: the same, and published experiments at further targets.
+        published: The files of published tables, for the tables that read them on their own.
+        left_out: Why runs below a named folder could not be read.
+        ignored: What published files hold beside the tables that are known.
     """
 
     runs: list[Run]
     experiments: list[Experiment]
     by_target: list[Experiment]
+    published: list[Path]
+    left_out: list[str]
+    ignored: list[str]
 
 
 def main(options: argparse.Namespace) -> int:
@@ -67,7 +78,12 @@ def main(options: argparse.Namespace) -> int:
     written = _write_tables(tables, options.out, [name for name in formats if name in WRITERS])
     figures = [name for name in formats if name not in WRITERS]
     if figures:
-        drawings = {"figure-grid": grid_figure(material.experiments, rules), **run_figures(material.runs)}
+        drawings = {
+            "figure-grid": grid_figure(material.experiments, rules),
+            **run_figures(material.runs),
+            **attribute_drawings(material.runs),
+            **probe_drawings(material.runs),
+        }
         for stem, drawing in drawings.items():
             for name in figures:
                 path = options.out / f"{stem}.{name}"
@@ -80,6 +96,9 @@ def main(options: argparse.Namespace) -> int:
                         path.write_bytes(picture)
                 written += 1
     console = Console(highlight=False)
+    print_left_out("tables", material.runs, material.left_out, console)
+    for line in material.ignored:
+        console.print(f"tables: {escape(line)}", soft_wrap=True)
     print_verdicts(found, console)
     console.print(f"tables: {len(tables)} tables, {written} files in {escape(str(options.out))}", soft_wrap=True)
     return 0
@@ -107,7 +126,7 @@ def rules_of(options: argparse.Namespace) -> Rules:
     return rules
 
 
-def read_material(paths: Sequence[Path], denominator: str | None) -> Material:
+def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Material:
     """Read run directories, folders of such, and files of published tables.
 
     Args:
@@ -115,19 +134,35 @@ def read_material(paths: Sequence[Path], denominator: str | None) -> Material:
         denominator: Of the shares; default: each run's own. Published counts are of all descriptions unless
             `parsed` is asked for.
 
+    Returns:
+        Each run and file once, whatever paths lead to it.
+
     Raises:
-        UserError: If a path holds neither.
+        UserError: If a path holds neither, or a file is faulty.
     """
-    folders = [path for path in paths if path.suffix != ".json"]
-    runs = read_runs(find_runs(folders)) if folders else []
-    experiments = [experiment_of(run, denominator) for run in runs]  # type: ignore[arg-type]
-    by_target = list(experiments)
+    folders: list[Path] = []
+    published: dict[Path, Path] = {}
     for path in paths:
         if path.suffix == ".json":
-            published = read_published(path, denominator or "all")  # type: ignore[arg-type]
-            experiments += published.experiments
-            by_target += published.by_target
-    return Material(runs, experiments, by_target)
+            published.setdefault(path.resolve(), path)
+        else:
+            folders.append(path)
+    read, left_out = gather_runs(folders) if folders else ([], [])
+    runs = [with_denominator(run, denominator) for run in read]
+    experiments = [experiment_of(run) for run in runs]
+    by_target, ignored, problems = list(experiments), [], []
+    for path in published.values():
+        try:
+            tables = read_published(path, denominator or "all")
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        experiments += tables.experiments
+        by_target += tables.by_target
+        ignored += tables.ignored
+    if problems:
+        raise UserError("\n".join(problems))
+    return Material(runs, experiments, by_target, list(published.values()), left_out, ignored)
 
 
 def all_tables(
@@ -154,8 +189,10 @@ def all_tables(
         *cross_tables(material.experiments, rules),
         *([by_target] if by_target else []),
         *example_tables(material.experiments, rules, class_name=class_name, question=question),
+        *attribute_tables(material.runs, material.published, rules.tolerance),
+        *probe_tables(material.runs, material.published, rules.tolerance),
         *(table for run in material.runs for table in run_tables(run, own[run.directory.root], rules)),
-        *([verdict_table(found)] if found else []),
+        *([verdict_table(found, material.experiments)] if found else []),
     ]
 
 
@@ -164,6 +201,8 @@ def print_verdicts(found: Sequence[Verdict], console: Console) -> None:
     for verdict in found:
         console.print(escape(verdict.text), soft_wrap=True)
         console.print(f"  {escape(verdict.rule)}; {interval_note(verdict)}", style="dim", soft_wrap=True)
+        if verdict.fallback:
+            console.print(f"  {escape('; '.join(verdict.fallback))}", style="dim", soft_wrap=True)
 
 
 def _formats(text: str) -> list[str]:

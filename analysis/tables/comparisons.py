@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.tables.experiment import Example, Experiment, by_row, datasets_of
-from analysis.tables.grids import Rules
-from analysis.tables.table import Cell, Row, Table, of_experiment, percent_cell, points_cell, text_cell
+from analysis.tables.experiment import Example, Experiment, by_row, by_target, datasets_of
+from analysis.tables.rules import TESTS, Rules, common_notes, denominators, lost_answers
+from analysis.tables.table import Cell, Row, Table, of_experiment, percent_cell, points_cell, row_of, text_cell
 from analysis.wording import KIND_NAMES, NBSP
 from reward.errors import UserError
 
@@ -32,18 +32,19 @@ def cross_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]
         compared = any(experiment.cross_differences for experiment in own)
         rows = []
         for name in classifiers:
-            cells = [
-                of_experiment(percent_cell(e.cross.get(name)), e, rules.kl_tolerance / 100) for e in columns.values()
-            ]
+            cells = [of_experiment(percent_cell(e.cross.get(name)), e, rules.tolerance) for e in columns.values()]
             rows.append(Row((name, "accuracy") if compared else (name,), tuple(cells)))
             if compared:
                 changes = [
                     Cell(empty="its own descriptions")
                     if e.vlm == name and name not in e.cross_differences
-                    else of_experiment(points_cell(e.cross_differences.get(name)), e, rules.kl_tolerance / 100)
+                    else points_cell(e.cross_differences.get(name))
                     for e in columns.values()
                 ]
-                rows.append(Row((name, "minus that with its own"), tuple(changes)))
+                marked = (
+                    of_experiment(cell, e, rules.tolerance) for cell, e in zip(changes, columns.values(), strict=True)
+                )
+                rows.append(Row((name, "minus that with its own"), tuple(marked)))
         if not rows:
             continue
         tables.append(
@@ -55,7 +56,8 @@ def cross_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]
                 tuple(rows),
                 (
                     "Differences compare the same images; the classifier's own descriptions are of the same seed.",
-                    rules.kl,
+                    TESTS,
+                    *common_notes(own, rules),
                 ),
             )
         )
@@ -73,7 +75,6 @@ def kl_table(experiments: Sequence[Experiment], rules: Rules) -> Table | None:
         `None` unless a VLM was aligned on some dataset with two targets. Not gated: that accuracy fails to rise at
         one target is part of what is compared.
     """
-    targets = sorted({e.kl_setting for e in experiments if e.kl_setting is not None})
     tried: dict[tuple[str, str], set[float]] = {}
     for e in experiments:
         if e.kl_setting is not None:
@@ -81,25 +82,29 @@ def kl_table(experiments: Sequence[Experiment], rules: Rules) -> Table | None:
     several = {pair for pair, found in tried.items() if len(found) > 1}
     if not several:
         return None
-    chosen = [e for e in experiments if (e.vlm, e.dataset) in several]
-    placed = {target: by_row([e for e in chosen if e.kl_setting == target]) for target in targets}
+    chosen = [e for e in experiments if e.kl_setting is not None and (e.vlm, e.dataset) in several]
+    targets = sorted({e.kl_setting for e in chosen if e.kl_setting is not None})
     datasets = datasets_of(chosen)
+    places = [(dataset, target) for dataset in datasets for target in targets]
     rows = []
-    for label in dict.fromkeys(label for rows_of in placed.values() for label in rows_of):
+    for label, placed in by_target(chosen).items():
         for name in ("accuracy of EX2", "informative", "KL reached"):
-            cells = []
-            for dataset in datasets:
-                for target in targets:
-                    experiment = placed[target].get(label, {}).get(dataset)
-                    cells.append(_kl_cell(experiment, name, rules) if experiment else Cell(empty="no run"))
+            cells = [
+                _kl_cell(placed[place], name, rules) if place in placed else Cell(empty="no run") for place in places
+            ]
             rows.append(Row((label, name), tuple(cells)))
     return Table(
         "table-09-kl-targets",
-        "Accuracy and informative descriptions by KL target, %; KL reached, nats per description",
+        f"Accuracy and informative descriptions by KL target, % of {denominators(chosen)}; KL reached, nats per "
+        "description",
         ("VLM", "number"),
-        tuple(f"{dataset}, KL{NBSP}{target:g}" for dataset in datasets for target in targets),
+        tuple(f"{dataset}, KL{NBSP}{target:g}" for dataset, target in places),
         tuple(rows),
-        ("Filled whether or not EX2's descriptions are more accurate than the templates.", rules.kl),
+        (
+            "Filled whether or not EX2's descriptions are more accurate than the templates.",
+            lost_answers(chosen),
+            *common_notes(chosen, rules),
+        ),
     )
 
 
@@ -111,7 +116,7 @@ def _kl_cell(experiment: Experiment, name: str, rules: Rules) -> Cell:
         cell = percent_cell(experiment.share("informative"), "not known")
     else:
         cell = percent_cell(experiment.accuracies.get("aligned"))
-    return of_experiment(cell, experiment, rules.kl_tolerance / 100)
+    return of_experiment(cell, experiment, rules.tolerance)
 
 
 def example_tables(
@@ -151,10 +156,14 @@ def example_tables(
         ordered = [placed[dataset] for placed in by_row(own).values() if dataset in placed]
         by_experiment = {id(e): t for e, t in zip(own, texts, strict=True)}
         rows = [
-            Row((key[0], by_experiment[id(ordered[0])][key].question or f"question {key[1]}", label), cells)
+            row_of(
+                (key[0], by_experiment[id(ordered[0])][key].question or f"question {key[1]}", label),
+                _example_cells(by_experiment[id(experiment)][key]),
+                experiment,
+                rules.tolerance,
+            )
             for key in chosen
             for label, experiment in zip(labels, ordered, strict=True)
-            if (cells := _example_cells(by_experiment[id(experiment)][key], experiment, rules))
         ]
         if rows:
             tables.append(
@@ -167,10 +176,17 @@ def example_tables(
                     (
                         "The first description of the first seed that is not empty; rewards are in the VLM's own "
                         "logits, not comparable between VLMs.",
+                        *common_notes(own, rules),
                     ),
                 )
             )
-    if seen and not tables and (class_name is not None or question is not None):
+    if not tables and (class_name is not None or question is not None):
+        if not seen:
+            option = "--class" if class_name is not None else "--question"
+            raise UserError(
+                f"ex2 tables: {option}: nothing given has descriptions to choose from; give run directories, or leave "
+                "it out."
+            )
         wanted = " and ".join(
             part
             for part in (
@@ -200,10 +216,9 @@ def _spread(keys: Sequence[tuple[str, int]], most: int) -> list[tuple[str, int]]
     return chosen
 
 
-def _example_cells(example: Example, experiment: Experiment, rules: Rules) -> tuple[Cell, ...]:
-    said = of_experiment(text_cell(" ".join(example.text.split())), experiment, rules.kl_tolerance / 100)
+def _example_cells(example: Example) -> tuple[Cell, ...]:
     reward = Cell("logits", example.reward, n=1) if example.reward is not None else Cell(empty="no reward")
-    return said, text_cell(KIND_NAMES[example.kind]), reward
+    return text_cell(" ".join(example.text.split())), text_cell(KIND_NAMES[example.kind]), reward
 
 
 def slug(name: str) -> str:

@@ -6,11 +6,22 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 
-from analysis.tables.table import NOT_SIGNIFICANT, Cell, Table, interval_text, n_text, number_text
+from analysis.tables.table import (
+    NOTHING,
+    Cell,
+    Table,
+    footnotes,
+    footnotes_of,
+    interval_text,
+    n_text,
+    not_significant,
+    number_text,
+    seeds_text,
+)
 
 DIGITS = 2
 
@@ -24,6 +35,11 @@ FIELDS = (
     "shared",
     "p",
     "significant",
+    "doubts",
+    "images_low",
+    "images_high",
+    "p_least",
+    "p_most",
     "kl",
     "kl_target",
     "kl_off_target",
@@ -40,7 +56,8 @@ def to_csv(table: Table) -> str:
     writer.writerow([*table.row_names, "column", *FIELDS])
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells, strict=True):
-            values = asdict(cell) | {"notes": "; ".join(cell.notes)}
+            said = [*cell.notes, *([cell.kl_note] if cell.kl_note else [])]
+            values = asdict(cell) | {"notes": "; ".join(said), "doubts": "; ".join(cell.doubts)}
             if cell.value is None or not cell.n:
                 values |= {"n": cell.n or None, "seeds": None, "shared": None}
             writer.writerow([*row.names, column, *(_plain(values[field]) for field in FIELDS)])
@@ -72,9 +89,10 @@ def to_latex(table: Table, digits: int = DIGITS) -> str:
         digits: Decimals.
 
     Returns:
-        Every text escaped; a dagger marks a KL off its target, n.s. a difference that is not significant, and notes
-        stand below.
+        Every text escaped; a dagger marks a KL off its target, n.s. a difference that is not significant, and letters
+        what else a cell says, why it is empty included; that and the table's notes stand below.
     """
+    letters = footnotes(table)
     wide = {index for index in range(len(table.columns)) if any(len(row.cells[index].text) > 24 for row in table.rows)}
     names = "".join(r">{\raggedright\arraybackslash}p{0.16\linewidth}" if wide else "l" for _ in table.row_names)
     columns = "".join(
@@ -101,21 +119,30 @@ def to_latex(table: Table, digits: int = DIGITS) -> str:
             "" if previous and row.names[: level + 1] == previous[: level + 1] else name
             for level, name in enumerate(row.names)
         ]
-        cells = [escape_latex(name) for name in shown] + [_latex_cell(cell, digits) for cell in row.cells]
+        cells = [escape_latex(name) for name in shown] + [_latex_cell(cell, digits, letters) for cell in row.cells]
         lines.append(" & ".join(cells) + r" \\")
         previous = row.names
     lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\smallskip{{\footnotesize {escape_latex(note.strip())}\par}}" for note in table.notes]
+    below = [rf"\textsuperscript{{{letter}}}~{escape_latex(words)}" for words, letter in letters.items()]
+    if below:
+        lines.append(_latex_note("; ".join(below)))
+    lines += [_latex_note(escape_latex(note.strip())) for note in table.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def _latex_cell(cell: Cell, digits: int) -> str:
+def _latex_note(escaped: str) -> str:
+    return rf"\par\smallskip{{\footnotesize {escaped}\par}}"
+
+
+def _latex_cell(cell: Cell, digits: int, letters: Mapping[str, str]) -> str:
+    ns = not_significant(cell)
+    marks = rf"~\textit{{{escape_latex(ns)}}}" if ns else ""
+    raised = [letters[words] for words in footnotes_of(cell)] + ([r"\textdagger"] if cell.kl_off_target else [])
+    marks += rf"\textsuperscript{{{','.join(raised)}}}" if raised else ""
     if cell.empty:
-        return "--"
-    marks = r"~\textit{n.s.}" if NOT_SIGNIFICANT in cell.notes else ""
-    marks += r"\textsuperscript{\textdagger}" if cell.kl_off_target else ""
+        return (escape_latex(NOTHING) if cell.empty == NOTHING else "--") + marks
     value = escape_latex(number_text(cell, digits)) + marks
-    below = [interval_text(cell, digits), n_text(cell)]
+    below = [interval_text(cell, digits), *seeds_text(cell, digits), n_text(cell)]
     lines = [value, *(rf"{{\scriptsize {escape_latex(line)}}}" for line in below if line)]
     joined = r" \\ ".join(lines)
     return value if len(lines) == 1 else rf"\shortstack[r]{{{joined}}}"

@@ -13,9 +13,9 @@ from analysis.figure_accuracy import accuracy_figure, accuracy_rows
 from analysis.figure_breakdown import breakdown_figure
 from analysis.pooling import Policy
 from analysis.tables.comparisons import slug
-from analysis.tables.experiment import Experiment, by_row, datasets_of, improves, kl_off
-from analysis.tables.grids import NOT_ABOVE, Rules
-from analysis.tables.runs import Run
+from analysis.tables.experiment import Experiment, by_row, datasets_of, kl_off
+from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_reached, shown
+from analysis.tables.runs import Run, experiment_of
 from analysis.wording import KIND_NAMES, percent_value, points
 from reward.errors import EnvironmentFault, UserError
 
@@ -39,16 +39,33 @@ ZOOM = 2
 
 
 def run_figures(runs: Sequence[Run]) -> dict[str, Markup]:
-    """Draw every run's breakdown and accuracies, by file name without ending."""
+    """Draw every run's breakdown and accuracies, by file name without ending; below stand what shares are of, and KL.
+
+    Args:
+        runs: Their shares are drawn as they are, see `with_denominator`.
+    """
     drawn: dict[str, Markup] = {}
     for run in runs:
         stem = f"run-{slug(run.directory.root.name)}"
+        experiment = experiment_of(run)
+        reached = kl_reached([experiment])
         for policy in POLICIES:
             pair = breakdown_figure(run.results, policy)
             if pair:
-                drawn[f"{stem}-breakdown-{policy}"] = pair[0]
-        drawn[f"{stem}-accuracy"] = accuracy_figure(accuracy_rows(run.results))[0]
+                said = [f"Shares are of {denominators([experiment])}.", *reached]
+                drawn[f"{stem}-breakdown-{policy}"] = captioned(pair[0], said)
+        drawn[f"{stem}-accuracy"] = captioned(accuracy_figure(accuracy_rows(run.results))[0], reached)
     return drawn
+
+
+def captioned(drawing: Markup, lines: Sequence[str]) -> Markup:
+    """Return a drawing with lines of text below it."""
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)[0]
+    text = Markup("").join(svg.text(0, float(height) + 18 * n, line, "small soft") for n, line in enumerate(lines, 1))
+    box = f'viewBox="0 0 {width} {float(height) + 18 * len(lines) + 6:g}"'
+    body = str(drawing).replace(f'viewBox="0 0 {width} {height}"', box, 1)
+    end = body.rindex("</svg>")
+    return Markup(body[:end]) + text + Markup(body[end:])
 
 
 def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
@@ -78,13 +95,13 @@ def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
     bottom = top + high * len(rows)
     parts.append(svg.line((0, bottom), (left + wide * len(datasets), bottom), "grid"))
     x = 0.0
-    shown = {kind for placed in rows.values() for e in placed.values() for kind in kinds_of(e)}
+    drawn = {kind for placed in rows.values() for e in placed.values() for kind in kinds_of(e)}
     for kind, name in LEGEND.items():
-        if kind in shown:
+        if kind in drawn:
             parts.append(svg.rect(x, bottom + 16, 12, 12, f"fill-{kind}", radius=2))
             parts.append(svg.text(x + 18, bottom + 27, name, "small"))
             x += 40 + 7 * len(name)
-    note = f"† KL more than {rules.kl_tolerance:g} % off its target"
+    note = f"† KL more than {rules.kl_tolerance:g} % off its target in any seed"
     parts.append(svg.text(0, bottom + 52, f"n.s.: no significant difference.  {note}.", "small soft"))
     width = max(left + wide * len(datasets), 560.0)
     return svg.document(
@@ -95,9 +112,9 @@ def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
 def _place(experiment: Experiment | None, x: float, y: float, width: float, rules: Rules) -> list[Markup]:
     if experiment is None:
         return [svg.text(x, y + 30, "no run", "small soft")]
-    mark = " †" if kl_off(experiment, rules.kl_tolerance / 100) else ""
+    mark = " †" if kl_off(experiment, rules.tolerance) else ""
     parts = [svg.text(x, y + 30, _gain(experiment) + mark, "small")]
-    if not (rules.every_cell or improves(experiment)):
+    if not shown(experiment, rules):
         return [*parts, svg.text(x, y + 54, NOT_ABOVE, "tick")]
     total = experiment.total("all")
     if not total or experiment.total("spurious") is None:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from analysis.breakdown import GROUPS
+from dataclasses import replace
+
+from analysis.breakdown import GROUPS, Group
 from analysis.judging import KINDS
 from analysis.pooling import Policy, share_change, share_of
 from analysis.tables.comparisons import slug
 from analysis.tables.experiment import Example, Experiment
-from analysis.tables.grids import Rules
+from analysis.tables.rules import FALLBACK, TESTS, Rules, by_template, common_notes, denominators, lost_answers
 from analysis.tables.runs import Run
-from analysis.tables.table import (
-    Cell,
-    Row,
-    Table,
-    count_cell,
-    of_experiment,
-    percent_cell,
-    points_cell,
-    text_cell,
-)
+from analysis.tables.table import NOTHING, Cell, Table, count_cell, percent_cell, points_cell, row_of, text_cell
 from analysis.wording import ARM_NAMES, KIND_NAMES
+
+PAIRS: tuple[tuple[Group, Group], ...] = (("informative", "spurious"), ("visual", "non_visual"))
+"""Kinds whose accuracies are compared."""
 
 
 def run_tables(run: Run, experiment: Experiment, rules: Rules) -> list[Table]:
     """Lay out one run.
 
     Args:
-        run: Analysed.
+        run: Analysed; its shares are shown as they are, see `with_denominator`.
         experiment: The same run's pooled numbers.
         rules: Thresholds.
     """
@@ -39,44 +35,68 @@ def run_tables(run: Run, experiment: Experiment, rules: Rules) -> list[Table]:
 
 def _accuracy(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Table:
     rows = []
+    first = run.results[0].accuracy
     names = {arm: part["name"] for r in run.results for arm, part in r.accuracy.get("controls", {}).items()}
     for arm in dict.fromkeys(arm for result in run.results for arm in result.accuracy["arms"]):
         parts = [part for result in run.results if (part := result.accuracy["arms"].get(arm))]
-        change = points_cell(experiment.difference(arm, "templates")) if arm != "templates" else Cell(empty="–")
-        compared = experiment.differences.get((arm, "aligned"))
         cells = (
-            of_experiment(percent_cell(experiment.accuracies.get(arm), "no descriptions"), experiment, _share(rules)),
-            change,
-            points_cell(compared, "not tested") if arm != "aligned" else Cell(empty="–"),
+            percent_cell(experiment.accuracies.get(arm), "no descriptions"),
+            _against(experiment, arm, "templates"),
+            _against(experiment, arm, "aligned"),
             count_cell(sum(part["texts"] for part in parts)),
-            count_cell(max((len(part["fallback_classes"]) for part in parts), default=0)),
+            count_cell(max((len(part["fallback_classes"]) for part in parts), default=0), n=first["classes"]),
         )
-        rows.append(Row((names.get(arm) or ARM_NAMES.get(arm, arm.replace("_", " ")),), cells))
-    first = run.results[0].accuracy
+        name = names.get(arm) or ARM_NAMES.get(arm, arm.replace("_", " "))
+        rows.append(row_of((name,), cells, experiment, rules.tolerance))
+    nothing = Cell(empty=NOTHING)
+    for arm, other in PAIRS:
+        cell = _against(experiment, arm, other)
+        if not cell.empty:
+            cell = replace(cell, notes=(*cell.notes, *by_template(experiment, arm, other)))
+        cells = (cell, nothing, nothing, nothing, nothing)
+        rows.append(row_of((f"{ARM_NAMES[arm]} − {ARM_NAMES[other]}",), cells, experiment, rules.tolerance))
     return Table(
         f"{stem}-accuracy",
         f"{experiment.name}: accuracy of {experiment.vlm} on {experiment.dataset} by texts, %",
         ("texts",),
         ("accuracy", "minus templates", "minus all of EX2's", "texts used", "classes without such a text"),
         tuple(rows),
-        (f"{first['images']:,} test images of {first['classes']:,} classes.", rules.kl),
+        (
+            f"{first['images']:,} test images of {first['classes']:,} classes.",
+            FALLBACK,
+            lost_answers([experiment]),
+            TESTS,
+            *common_notes([experiment], rules),
+        ),
     )
+
+
+def _against(experiment: Experiment, arm: str, other: str) -> Cell:
+    """Return a tested difference of two arms, whichever way round it was tested."""
+    if arm == other:
+        return Cell(empty=NOTHING)
+    absent = "not tested" if arm in experiment.accuracies and other in experiment.accuracies else "no descriptions"
+    return points_cell(experiment.tested(arm, other), absent)
 
 
 def _breakdown(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Table:
     rows = []
     policies: tuple[Policy, ...] = ("aligned", "base")
+    described = {
+        policy: sum(r.breakdown["policies"].get(policy, {"descriptions": 0})["descriptions"] for r in run.results)
+        for policy in policies
+    }
     for group in GROUPS:
         cells: list[Cell] = []
         for policy in policies:
             share, part = share_of(run.results, policy, group), share_of(run.results, policy, group, "of_parent")
             cells += [
-                of_experiment(percent_cell(share, "no descriptions"), experiment, _share(rules)),
+                percent_cell(share, "no descriptions"),
                 percent_cell(part, "no descriptions"),
-                count_cell(share.count if share else None, "no descriptions"),
+                count_cell(share.count if share else None, "no descriptions", n=described[policy]),
             ]
-        change = share_change(run.results, group)
-        rows.append(Row((KIND_NAMES[group],), (*cells, points_cell(change, "base model not described"))))
+        cells.append(points_cell(share_change(run.results, group), "base model not described"))
+        rows.append(row_of((KIND_NAMES[group],), cells, experiment, rules.tolerance))
     lost = {
         policy: [
             sum(r.breakdown["policies"].get(policy, {"kinds": {kind: 0}})["kinds"][kind] for r in run.results)
@@ -87,7 +107,7 @@ def _breakdown(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Tab
     parts = [f"{policy}, {of}" for policy in policies for of in ("of all", "of its parent", "descriptions")]
     return Table(
         f"{stem}-breakdown",
-        f"{experiment.name}: what the descriptions are made of, %",
+        f"{experiment.name}: what the descriptions are made of, % of {denominators([experiment])}",
         ("kind",),
         (*parts, "aligned − base, of all"),
         tuple(rows),
@@ -96,7 +116,7 @@ def _breakdown(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Tab
             "Answers that could not be read: "
             + "; ".join(f"{p}: {n[1]} informative, {n[0]} visual" for p, n in lost.items())
             + ".",
-            rules.kl,
+            *common_notes([experiment], rules),
         ),
     )
 
@@ -109,18 +129,17 @@ def _examples(stem: str, experiment: Experiment, rules: Rules) -> Table:
     for place, (number, examples) in enumerate(sorted(by_question.items())):
         example = examples[place % len(examples)]  # another class for each question, without choosing by hand
         reward = Cell("logits", example.reward, n=1) if example.reward is not None else Cell(empty="no reward")
-        said = of_experiment(text_cell(" ".join(example.text.split())), experiment, _share(rules))
+        said = text_cell(" ".join(example.text.split()))
         cells = (text_cell(example.class_name), said, text_cell(KIND_NAMES[example.kind]), reward)
-        rows.append(Row((example.question or f"question {number}",), cells))
+        rows.append(row_of((example.question or f"question {number}",), cells, experiment, rules.tolerance))
     return Table(
         f"{stem}-examples",
         f"{experiment.name}: a description for every question",
         ("question",),
         ("class", "description", "judged", "reward"),
         tuple(rows),
-        ("The class moves on by one from question to question; descriptions are of the first seed.",),
+        (
+            "The class moves on by one from question to question; descriptions are of the first seed.",
+            *common_notes([experiment], rules),
+        ),
     )
-
-
-def _share(rules: Rules) -> float:
-    return rules.kl_tolerance / 100

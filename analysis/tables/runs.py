@@ -5,16 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.accuracy import LabeledText
 from analysis.breakdown import Denominator
 from analysis.judging import is_empty
-from analysis.pooling import Difference, Pooled, SeedResult, accuracy_difference, accuracy_of, confidence
+from analysis.pooling import (
+    Difference,
+    Pooled,
+    SeedResult,
+    accuracy_difference,
+    accuracy_of,
+    as_denominator,
+    confidence,
+    pool_accuracies,
+    pool_differences,
+    settings_of,
+)
 from analysis.pooling import end_of_training as end_of
-from analysis.report import load_results
-from analysis.statistics import mean_t
+from analysis.results import load_results
 from analysis.tables.experiment import Counts, Example, Experiment
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
@@ -49,32 +59,40 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
         paths: Run directories, or folders that hold some at any depth.
 
     Returns:
-        Directories with a `recipe.yaml`, each once, those below a folder sorted.
+        Directories with a `recipe.yaml`, each once whatever path leads to it, those below a folder sorted.
 
     Raises:
         UserError: Naming every path that is not there or holds no run.
     """
-    found: dict[Path, None] = {}
+    named, below = _named_and_below(paths)
+    return named + below
+
+
+def _named_and_below(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the runs that are named, and the others, that lie below a named folder."""
+    named: dict[Path, Path] = {}
+    below: dict[Path, Path] = {}
     problems = []
     for path in paths:
         if (path / "recipe.yaml").is_file():
-            found[path] = None
+            named.setdefault(path.resolve(), path)
             continue
-        below = sorted(file.parent for file in path.rglob("recipe.yaml")) if path.is_dir() else []
-        if not below:
+        found = sorted(file.parent for file in path.rglob("recipe.yaml")) if path.is_dir() else []
+        if not found:
             what = "holds no run" if path.is_dir() else "is no folder" if path.exists() else "not found"
             problems.append(f"{path}: {what}; give a run's folder (it holds recipe.yaml) or a folder of such.")
-        found |= dict.fromkeys(below)
+        for folder in found:
+            below.setdefault(folder.resolve(), folder)
     if problems:
         raise UserError("\n".join(problems))
-    return list(found)
+    return list(named.values()), [folder for place, folder in below.items() if place not in named]
 
 
 def read_run(folder: Path) -> Run:
     """Read an analysed run.
 
     Raises:
-        UserError: If its files are broken, or no seed has been analysed.
+        UserError: If its files are broken, no seed has been analysed, or its seeds were analysed differently.
     """
     directory = RunDirectory(folder)
     recipe = read_recipe(directory.recipe)
@@ -99,6 +117,37 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     return runs
 
 
+def gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Read the runs that are named or lie below a named folder.
+
+    Args:
+        paths: Run directories, or folders that hold some at any depth.
+
+    Returns:
+        The runs, and why others below a named folder had to be left out, such as one that is not analysed yet.
+
+    Raises:
+        UserError: If a run that is named cannot be read, or none of those below the folders.
+    """
+    named, below = _named_and_below(paths)
+    runs, left_out = read_runs(named), []
+    for folder in below:
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            left_out.append(str(error))
+    if not runs:
+        raise UserError("\n".join(left_out))
+    return runs, left_out
+
+
+def with_denominator(run: Run, denominator: Denominator | None) -> Run:
+    """Return a run with all of its shares of the given denominator; `None`: as it was analysed."""
+    if denominator is None:
+        return run
+    return replace(run, results=[as_denominator(result, denominator) for result in run.results])
+
+
 def experiment_of(run: Run, denominator: Denominator | None = None) -> Experiment:
     """Pool a run's seeds.
 
@@ -109,6 +158,7 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
     results = run.results
     first = results[0].accuracy
     arms = dict.fromkeys(arm for result in results for arm in result.accuracy["arms"])
+    accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
     pairs = dict.fromkeys((part["arm"], part["against"]) for r in results for part in r.accuracy["differences"])
     target = end_of(results, "kl_target")
     cross, changes = _cross(run)
@@ -116,19 +166,34 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
         name=run.recipe.name,
         vlm=str(first["vlm"]),
         dataset=str(first["dataset"]),
-        accuracies={arm: number for arm in arms if (number := accuracy_of(results, arm))},
+        accuracies=accuracies,
         differences={pair: change for pair in pairs if (change := accuracy_difference(results, *pair))},
         counts=tuple(count for result in results if (count := counts_of(result))),
         denominator=denominator or results[0].breakdown["denominator"],
         confidence=confidence(results),
         kl=end_of(results, "kl"),
         kl_target=target.value if target else None,
+        seed_kl={result.seed: kl.value for result in results if (kl := end_of([result], "kl"))},
         kl_setting=None if run.recipe.ppo.kl.controller == "fixed" else run.recipe.ppo.kl.target,
         cross=cross,
         cross_differences=changes,
         examples=_examples(results[0]),
         folder=run.directory.root,
+        textless=frozenset(arms.keys() - accuracies.keys()),
+        fallback=_fallback(results),
+        classes=int(first["classes"]),
+        missing_seeds=tuple(run.missing),
     )
+
+
+def _fallback(results: Sequence[SeedResult]) -> dict[str, int]:
+    """Return by arm how many classes have no such text, the most of any seed; nothing of arms that cover all."""
+    found: dict[str, int] = {}
+    for result in results:
+        for arm, part in result.accuracy["arms"].items():
+            if part and part["fallback_classes"]:
+                found[arm] = max(found.get(arm, 0), len(part["fallback_classes"]))
+    return found
 
 
 def counts_of(result: SeedResult) -> Counts | None:
@@ -172,35 +237,19 @@ def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
         fingerprint: name if shown.count(name) == 1 else f"{name} ({fingerprint[:8]})"
         for (fingerprint, found), name in zip(rows.items(), shown, strict=True)
     }
-    coverage = confidence(run.results)
-    accuracies = {names[key]: _pooled_accuracy(found, coverage) for key, found in rows.items()}
-    changes = {
-        names[key]: change
-        for key, found in rows.items()
-        if (change := _pooled_difference([row["against_own"] for row in found if row["against_own"]], coverage))
+    settings = settings_of(run.results)
+    accuracies = {
+        names[key]: number for key, found in rows.items() if (number := pool_accuracies(found, settings.confidence))
     }
+    changes: dict[str, Difference] = {}
+    for key, found in rows.items():
+        compared = [row for row in found if row["against_own"]]
+        parts = [row["against_own"] for row in compared]
+        bits = [(row["correct_bits"], row["against_own"].get("own_correct_bits", "")) for row in compared]
+        change = pool_differences(parts, bits, settings)
+        if change:
+            changes[names[key]] = change
     return accuracies, changes
-
-
-def _pooled_accuracy(rows: Sequence[JSON], coverage: float) -> Pooled:
-    n, correct = rows[0]["n"], sum(row["correct"] for row in rows)
-    if len(rows) == 1:
-        return Pooled(rows[0]["accuracy"], rows[0]["low"], rows[0]["high"], n, 1, correct, shared=True)
-    over = mean_t([row["accuracy"] for row in rows], coverage)
-    return Pooled(over.value, over.low, over.high, n, len(rows), correct, shared=True)
-
-
-def _pooled_difference(rows: Sequence[JSON], coverage: float) -> Difference | None:
-    if not rows:
-        return None
-    n = rows[0]["n"]
-    if len(rows) == 1:
-        part = rows[0]
-        significant = part["p"] < 1 - coverage
-        return Difference(part["difference"], part["low"], part["high"], significant, part["p"], n, 1, True)
-    over = mean_t([row["difference"] for row in rows], coverage)
-    apart = None if over.low is None or over.high is None else over.low > 0 or over.high < 0
-    return Difference(over.value, over.low, over.high, apart, None, n, len(rows), True)
 
 
 def _examples(result: SeedResult) -> tuple[Example, ...]:

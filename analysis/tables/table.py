@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from analysis.evidence import NOT_SIGNIFICANT as NOT_SIGNIFICANT
+from analysis.evidence import p_value, verdict_words
 from analysis.pooling import Difference, Pooled
-from analysis.tables.experiment import Experiment, kl_off
+from analysis.tables.experiment import Experiment, kl_off, kl_words
 from analysis.wording import NBSP
 
 Unit = Literal["percent", "points", "count", "nats", "logits", "text"]
 
-NOT_SIGNIFICANT = "no significant difference"
+NOTHING = "–"
+"""Why a cell is empty that no number could ever fill."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,17 @@ class Cell:
         seeds: Seeds pooled.
         shared: Whether all seeds have the same n observations.
         text: Of a text cell.
-        p: McNemar's exact p-value, if tested.
-        significant: Of a difference; `None` where no test is possible.
+        p: McNemar's exact p-value, if tested on one seed.
+        significant: Of a difference, by every test there is; `None` where no test is possible.
+        doubts: Tests that do not tell a difference from 0 although another does.
+        images_low: Lower end of the interval over images of the mean of several seeds.
+        images_high: Upper end of it.
+        p_least: Smallest of McNemar's p-values of several seeds.
+        p_most: Largest of them.
         kl: KL reached by the experiment, in nats per description.
         kl_target: Its target.
-        kl_off_target: Whether it is too far off.
+        kl_off_target: Whether it is too far off, in any seed.
+        kl_note: How far, in words; "" if it is not.
         notes: What a reader must know, in words.
         empty: Why there is nothing; "" in a filled cell.
     """
@@ -46,9 +56,15 @@ class Cell:
     text: str = ""
     p: float | None = None
     significant: bool | None = None
+    doubts: tuple[str, ...] = ()
+    images_low: float | None = None
+    images_high: float | None = None
+    p_least: float | None = None
+    p_most: float | None = None
     kl: float | None = None
     kl_target: float | None = None
     kl_off_target: bool | None = None
+    kl_note: str = ""
     notes: tuple[str, ...] = ()
     empty: str = ""
 
@@ -102,8 +118,11 @@ def points_cell(change: Difference | None, absent: str = "not measured") -> Cell
     """Make a cell of a difference of accuracies."""
     if change is None:
         return Cell(empty=absent)
-    low, high = (None if end is None else 100 * end for end in (change.low, change.high))
-    notes = (NOT_SIGNIFICANT,) if change.significant is False else ()
+    images = change.images or (None, None)
+    low, high, images_low, images_high = (
+        None if end is None else 100 * end for end in (change.low, change.high, *images)
+    )
+    said = verdict_words(change)
     return Cell(
         "points",
         100 * change.value,
@@ -114,13 +133,18 @@ def points_cell(change: Difference | None, absent: str = "not measured") -> Cell
         change.shared,
         p=change.p,
         significant=change.significant,
-        notes=notes,
+        doubts=change.doubts,
+        images_low=images_low,
+        images_high=images_high,
+        p_least=min(change.p_by_seed, default=None),
+        p_most=max(change.p_by_seed, default=None),
+        notes=(said,) if said else (),
     )
 
 
-def count_cell(value: int | None, absent: str = "not measured") -> Cell:
-    """Make a cell of a number of descriptions or experiments."""
-    return Cell(empty=absent) if value is None else Cell("count", value, n=value)
+def count_cell(value: int | None, absent: str = "not measured", *, n: int = 0) -> Cell:
+    """Make a cell of a number of descriptions, classes or experiments, out of `n` where that is known."""
+    return Cell(empty=absent) if value is None else Cell("count", value, n=n)
 
 
 def text_cell(text: str) -> Cell:
@@ -129,23 +153,75 @@ def text_cell(text: str) -> Cell:
 
 
 def of_experiment(cell: Cell, experiment: Experiment, tolerance: float) -> Cell:
-    """Add the KL that the experiment reached, and a note if it is too far off its target.
+    """Add the KL that the experiment reached, and in words if it is too far off its target.
 
     Args:
         cell: Filled or empty; an empty one tells its KL too.
         experiment: Behind the cell.
         tolerance: Share of the target that the KL may be off.
     """
-    off = kl_off(experiment, tolerance)
-    notes = cell.notes
-    if off and experiment.kl and experiment.kl_target:
-        side = "above" if experiment.kl.value > experiment.kl_target else "below"
-        notes = (
-            *notes,
-            f"KL {experiment.kl.value:.1f}, more than {100 * tolerance:g} % {side} its target {experiment.kl_target:g}",
-        )
-    reached = experiment.kl.value if experiment.kl else None
-    return replace(cell, kl=reached, kl_target=experiment.kl_target, kl_off_target=off, notes=notes)
+    return replace(
+        cell,
+        kl=experiment.kl.value if experiment.kl else None,
+        kl_target=experiment.kl_target,
+        kl_off_target=kl_off(experiment, tolerance),
+        kl_note=kl_words(experiment, tolerance),
+    )
+
+
+def row_of(names: tuple[str, ...], cells: Iterable[Cell], experiment: Experiment, tolerance: float) -> Row:
+    """Make a row all of whose cells are of one experiment, and so carry its KL."""
+    return Row(names, tuple(of_experiment(cell, experiment, tolerance) for cell in cells))
+
+
+def footnotes(table: Table, *, reasons: bool = True) -> dict[str, str]:
+    """Give a letter to everything that cells say in words.
+
+    Args:
+        table: Any.
+        reasons: Whether reasons for empty cells get letters too; else they stand in the cells.
+
+    Returns:
+        Letter by words, in order of appearance. What has a mark of its own is left out: n.s. and the KL.
+    """
+    said: dict[str, None] = {}
+    for row in table.rows:
+        for cell in row.cells:
+            if cell.empty and not reasons:
+                continue
+            said |= dict.fromkeys(footnotes_of(cell))
+    return {words: _letter(number) for number, words in enumerate(said)}
+
+
+def footnotes_of(cell: Cell) -> tuple[str, ...]:
+    """Return the words of a cell that stand below a printed table."""
+    words = (cell.empty, *cell.notes)
+    return tuple(word for word in words if word and word != NOTHING and not word.startswith(NOT_SIGNIFICANT))
+
+
+def _letter(number: int) -> str:
+    """Return a, b, …, z, aa, ab, …"""
+    more, last = divmod(number, 26)
+    return (_letter(more - 1) if more else "") + chr(ord("a") + last)
+
+
+def not_significant(cell: Cell) -> str:
+    """Return `n.s.`, with the tests behind it where another test says otherwise, or ""."""
+    if cell.significant is not False:
+        return ""
+    return "n.s." + (f" by {' and '.join(cell.doubts)}" if cell.doubts else "")
+
+
+def seeds_text(cell: Cell, digits: int) -> list[str]:
+    """Return what tests over several seeds add: `images [+0.90, +2.20]` and `p 0.002–0.031`."""
+    said = []
+    if cell.images_low is not None and cell.images_high is not None:
+        ends = (_decimal(end, digits, signed=True) for end in (cell.images_low, cell.images_high))
+        said.append(f"images{NBSP}[{f',{NBSP}'.join(ends)}]")
+    if cell.p_least is not None and cell.p_most is not None:
+        least, most = p_value(cell.p_least), p_value(cell.p_most)
+        said.append(f"p{NBSP}{least if least == most else f'{least}–{most}'}")
+    return said
 
 
 def number_text(cell: Cell, digits: int) -> str:

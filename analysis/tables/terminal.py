@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from analysis.tables.table import NOT_SIGNIFICANT, Cell, Table, interval_text, n_text, number_text
+from analysis.tables.runs import Run
+from analysis.tables.table import (
+    Cell,
+    Table,
+    footnotes,
+    footnotes_of,
+    interval_text,
+    n_text,
+    not_significant,
+    number_text,
+    seeds_text,
+)
 
 
 def print_table(table: Table, console: Console, digits: int = 1) -> None:
@@ -18,18 +31,36 @@ def print_table(table: Table, console: Console, digits: int = 1) -> None:
         console: Where.
         digits: Decimals.
     """
+    letters = footnotes(table, reasons=False)
     headers = [escape(name) for name in (*table.row_names, *table.columns)]
     grid = Grid(*headers, title=escape(table.title), box=box.SIMPLE_HEAD)
     for row in table.rows:
-        grid.add_row(*(escape(name) for name in row.names), *(escape(_words(cell, digits)) for cell in row.cells))
+        grid.add_row(
+            *(escape(name) for name in row.names), *(escape(_words(cell, digits, letters)) for cell in row.cells)
+        )
     console.print(grid)
+    if letters:
+        below = "; ".join(f"{letter}: {words}" for words, letter in letters.items())
+        console.print(escape(below), style="dim", soft_wrap=True)
     for note in table.notes:
         console.print(escape(note), style="dim", soft_wrap=True)
 
 
-def _words(cell: Cell, digits: int) -> str:
+def print_left_out(verb: str, runs: Sequence[Run], left_out: Sequence[str], console: Console) -> None:
+    """Say which seeds have not been analysed, and which runs below a folder could not be read and why."""
+    for run in runs:
+        if run.missing:
+            seeds = f"seed{'s' if len(run.missing) > 1 else ''} {', '.join(map(str, run.missing))}"
+            console.print(f"{verb}: {escape(run.recipe.name)}: not analysed: {seeds}", soft_wrap=True)
+    for problem in left_out:
+        console.print(f"{verb}: left out: {escape(problem)}", soft_wrap=True)
+
+
+def _words(cell: Cell, digits: int, letters: Mapping[str, str]) -> str:
+    ns = not_significant(cell)
+    marks = (f" {ns}" if ns else "") + (" †" if cell.kl_off_target else "")
     if cell.empty:
-        return f"({cell.empty})"
-    words = [number_text(cell, digits), interval_text(cell, digits), n_text(cell)]
-    marks = (" n.s." if NOT_SIGNIFICANT in cell.notes else "") + (" †" if cell.kl_off_target else "")
-    return " ".join(word for word in words if word) + marks
+        return f"({cell.empty}){marks}"
+    words = [number_text(cell, digits), interval_text(cell, digits), *seeds_text(cell, digits), n_text(cell)]
+    raised = "".join(f" ({letters[said]})" for said in footnotes_of(cell))
+    return " ".join(word for word in words if word) + raised + marks

@@ -1,19 +1,21 @@
 """Sentences over many experiments, computed by stated rules: how often is which kind of description behind the gain?
 
-Every count is given twice: of the plain numbers, as in the paper, and of those whose interval lies wholly on the
-rule's side. An experiment without the interval cannot be in the second count; how many those are is said.
+Every count is given twice: of the plain numbers, as in the paper, and of those for which it is sure: every interval
+lies on the rule's side and every test tells the difference from 0, for the rule and for what puts the experiment among
+those looked at. What is looked at never depends on the rule's own outcome: an experiment whose numbers do not settle
+a rule stays among them and is counted as not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from analysis.breakdown import Group
-from analysis.pooling import Difference, Pooled
+from analysis.pooling import Pooled
 from analysis.tables.experiment import EPSILON, Experiment, improves
-from analysis.tables.grids import Rules, weak_information
+from analysis.tables.rules import Rules, by_template, missing_seeds, weak_information
 from analysis.tables.table import Cell, Row, Table, count_cell, text_cell
 from analysis.wording import KIND_NAMES
 
@@ -28,9 +30,11 @@ class Verdict:
         rule: How it is counted, thresholds included.
         count: Experiments that fulfil the rule.
         of: Experiments looked at.
-        by_interval: Of them, those that fulfil it with the whole interval.
-        without_interval: Experiments looked at whose interval is not known.
+        unknown: Of them, those whose numbers do not tell whether they fulfil it.
+        by_interval: Of them, those that fulfil it by every interval and test.
+        without_interval: Experiments looked at whose intervals are not known.
         members: Names of those that fulfil it.
+        fallback: Where the plain template stands for classes without a text of the kind: experiment and how many.
     """
 
     key: str
@@ -38,16 +42,22 @@ class Verdict:
     rule: str
     count: int
     of: int
+    unknown: int
     by_interval: int
     without_interval: int
     members: tuple[str, ...]
+    fallback: tuple[str, ...] = ()
 
 
 class _Finding(NamedTuple):
-    """Whether an experiment fulfils a rule, by its numbers, and by its intervals (`None`: it has none)."""
+    """Whether something holds, by the numbers and for sure; `None`: the numbers, or the intervals, are not known."""
 
-    holds: bool
+    holds: bool | None
     surely: bool | None
+
+
+NO = _Finding(False, False)
+UNKNOWN = _Finding(None, None)
 
 
 def verdicts(experiments: Sequence[Experiment], rules: Rules) -> list[Verdict]:
@@ -69,119 +79,201 @@ def verdicts(experiments: Sequence[Experiment], rules: Rules) -> list[Verdict]:
     made = [
         _count(
             "improvement",
-            "In {count} of {of} experiments EX2's descriptions are more accurate than the templates.",
+            "In {count} of {of} experiments{unknown} EX2's descriptions are more accurate than the templates.",
             "accuracy of EX2 above that of the templates",
             [(e, _gain(e, "aligned", EPSILON)) for e in measured],
         ),
         _count(
             "improvement-margin",
-            "In {count} of {of} experiments EX2's descriptions beat the templates by a considerable margin.",
-            f"accuracy of EX2 more than {rules.margin:g} point{'' if rules.margin == 1 else 's'} above the templates",
+            "In {count} of {of} experiments{unknown} EX2's descriptions beat the templates by a considerable margin.",
+            f"accuracy of EX2 more than {rules.margin:g} {_points(rules.margin)} above the templates",
             [(e, _gain(e, "aligned", rules.margin / 100 + EPSILON)) for e in measured],
         ),
     ]
+    improved = {id(e): _gain(e, "aligned", EPSILON) for e in better}
+    matter = {id(e): _and((improved[id(e)], _informs(e, rules))) for e in split}
     where = "of the experiments that EX2 improves"
-    for kind, other, base, scope in (
-        ("spurious", "informative", known, where),
-        ("informative", "spurious", known, where),
-        ("non_visual", "visual", split, f"{where} and whose informative descriptions matter"),
-        ("visual", "non_visual", split, f"{where} and whose informative descriptions matter"),
-    ):
-        made += _responsible(kind, other, base, scope, rules)  # type: ignore[arg-type]
-    return [verdict for verdict in made if verdict.of]
+    narrower = (
+        f"{where} and whose informative descriptions are at least {rules.solely:g} % and, alone, above the templates "
+        "where that was measured"
+    )
+    pairs: tuple[tuple[Group, Group, Sequence[Experiment], dict[int, _Finding], str], ...] = (
+        ("spurious", "informative", known, improved, where),
+        ("informative", "spurious", known, improved, where),
+        ("non_visual", "visual", split, matter, narrower),
+        ("visual", "non_visual", split, matter, narrower),
+    )
+    for kind, other, base, belongs, scope in pairs:
+        made += _responsible(kind, other, [(e, belongs[id(e)]) for e in base], scope, rules)
+    return [verdict for verdict in made if verdict.of > verdict.unknown]
 
 
-def _responsible(kind: Group, other: Group, base: Sequence[Experiment], scope: str, rules: Rules) -> list[Verdict]:
+def _responsible(
+    kind: Group, other: Group, base: Sequence[tuple[Experiment, _Finding]], scope: str, rules: Rules
+) -> list[Verdict]:
+    """Count how often a kind is behind the gain.
+
+    Args:
+        kind: Which.
+        other: The rest.
+        base: Experiments looked at, and how sure it is that they belong to those.
+        scope: Which those are, in words.
+        rules: Thresholds.
+    """
     name = KIND_NAMES[kind]
     among = " of the informative descriptions" if kind in ("visual", "non_visual") else " of the descriptions"
     solely = f"{KIND_NAMES[other]} share{among} under {rules.solely:g} %"
-    points = "point" if rules.considerable == 1 else "points"
+    points = _points(rules.considerable)
     considerable = f"{name} descriptions alone at least {rules.considerable:g} {points} above the templates"
-    alone = [(e, _below(e.share(other), rules.solely / 100)) for e in base]
-    helps = [(e, _gain(e, kind, rules.considerable / 100 - EPSILON)) for e in base]
-    strong = [(e, _gain(e, kind, rules.margin / 100 + EPSILON)) for e in base]
-    either = [(e, _or(one, two)) for (e, one), (_, two) in zip(alone, helps, strict=True)]
+    alone = [(e, _below(e.share(other), rules.solely / 100)) for e, _ in base]
+    helps = [(e, _gain(e, kind, rules.considerable / 100 - EPSILON)) for e, _ in base]
+    strong = [(e, _gain(e, kind, rules.margin / 100 + EPSILON)) for e, _ in base]
+    either = [(e, _or((one, two))) for (e, one), (_, two) in zip(alone, helps, strict=True)]
+    belongs = [finding for _, finding in base]
     return [
         _count(
             f"{kind}-responsible",
-            f"In {{count}} of {{of}} experiments {name} descriptions are almost solely responsible for the gain or "
-            "contribute considerably to it.",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions are almost solely responsible for the "
+            "gain or contribute considerably to it.",
             f"{scope}: {solely}, or {considerable}",
             either,
+            belongs,
+            kind,
         ),
         _count(
             f"{kind}-solely",
-            f"In {{count}} of {{of}} experiments {name} descriptions are almost solely responsible for the gain.",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions are almost solely responsible for the "
+            "gain.",
             f"{scope}: {solely}",
             alone,
+            belongs,
         ),
         _count(
             f"{kind}-margin",
-            f"In {{count}} of {{of}} experiments {name} descriptions alone beat the templates by a considerable "
-            "margin.",
-            f"{scope} and where it was measured: {name} descriptions alone more than {rules.margin:g} "
-            f"{'point' if rules.margin == 1 else 'points'} above the templates",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions alone beat the templates by a "
+            "considerable margin.",
+            f"{scope}: {name} descriptions alone more than {rules.margin:g} {_points(rules.margin)} above the "
+            "templates",
             strong,
+            belongs,
+            kind,
         ),
     ]
 
 
-def _count(key: str, text: str, rule: str, found: Sequence[tuple[Experiment, _Finding | None]]) -> Verdict:
-    looked = [(experiment, finding) for experiment, finding in found if finding]
-    members = tuple(experiment.name for experiment, finding in looked if finding.holds)
-    surely = sum(finding.surely is True for _, finding in looked)
-    unknown = sum(finding.surely is None for _, finding in looked)
-    said = text.format(count=len(members), of=len(looked))
-    return Verdict(key, said, rule, len(members), len(looked), surely, unknown, members)
+def _count(
+    key: str,
+    text: str,
+    rule: str,
+    found: Sequence[tuple[Experiment, _Finding]],
+    belongs: Sequence[_Finding] | None = None,
+    kind: Group | None = None,
+) -> Verdict:
+    sure = [finding.surely for _, finding in found]
+    if belongs is not None:
+        sure = [_and((finding, other)).surely for (_, finding), other in zip(found, belongs, strict=True)]
+    members = tuple(experiment.name for experiment, finding in found if finding.holds)
+    unknown = sum(finding.holds is None for _, finding in found)
+    fallback = (
+        f"{experiment.name}: {note}" for experiment, _ in found if kind for note in by_template(experiment, kind)
+    )
+    return Verdict(
+        key,
+        text.format(count=len(members), of=len(found), unknown=f" (not known for {unknown})" if unknown else ""),
+        rule + (f"; not known for {unknown}, whose accuracies are not given" if unknown else ""),
+        len(members),
+        len(found),
+        unknown,
+        sum(surely is True for surely in sure),
+        sum(surely is None for surely in sure),
+        members,
+        tuple(fallback),
+    )
 
 
-def _gain(experiment: Experiment, arm: str, threshold: float) -> _Finding | None:
-    """Compare an arm's gain over the templates with a threshold, which it must exceed."""
-    change: Difference | None = experiment.difference(arm, "templates")
+def _gain(experiment: Experiment, arm: str, threshold: float) -> _Finding:
+    """Compare an arm's gain over the templates with a threshold, which it must exceed; without texts it has none."""
+    change = experiment.difference(arm, "templates")
     if change is None:
-        return None
-    return _Finding(change.value > threshold, None if change.low is None else change.low > threshold)
+        return UNKNOWN if experiment.has_texts(arm) else NO
+    return _Finding(change.value > threshold, change.surely_above(threshold))
 
 
-def _below(share: Pooled | None, threshold: float) -> _Finding | None:
+def _below(share: Pooled | None, threshold: float) -> _Finding:
     if share is None:
-        return None
+        return UNKNOWN
     return _Finding(share.value < threshold, None if share.high is None else share.high < threshold)
 
 
-def _or(first: _Finding | None, second: _Finding | None) -> _Finding | None:
-    """Say whether one of two rules holds; an unknown one counts only if the other does not settle it."""
-    if first is None or second is None:
-        known = first or second
-        return known if known and known.holds else None
-    surely = True if first.surely or second.surely else None if None in (first.surely, second.surely) else False
-    return _Finding(first.holds or second.holds, surely)
+def _informs(experiment: Experiment, rules: Rules) -> _Finding:
+    """Say whether the informative descriptions are many enough and, where that is known, above the templates."""
+    share, gain = experiment.share("informative"), _gain(experiment, "informative", EPSILON)
+    low = None if share is None else share.low
+    return _Finding(
+        not weak_information(experiment, rules),
+        _all_of((None if low is None else low >= rules.solely / 100, gain.surely)),
+    )
+
+
+def _or(findings: Iterable[_Finding]) -> _Finding:
+    """Say whether one of several rules holds; an unknown one leaves it open unless another settles it."""
+    holds, surely = zip(*findings, strict=True)
+    return _Finding(_any_of(holds), _any_of(surely))
+
+
+def _and(findings: Iterable[_Finding]) -> _Finding:
+    holds, surely = zip(*findings, strict=True)
+    return _Finding(_all_of(holds), _all_of(surely))
+
+
+def _any_of(values: Sequence[bool | None]) -> bool | None:
+    return True if any(values) else None if None in values else False
+
+
+def _all_of(values: Sequence[bool | None]) -> bool | None:
+    return False if False in values else None if None in values else True
+
+
+def _points(threshold: float) -> str:
+    return "point" if threshold == 1 else "points"
 
 
 def interval_note(verdict: Verdict) -> str:
-    """Return the count by interval in words."""
+    """Return the count by interval and test in words."""
     if verdict.without_interval == verdict.of:
         return "no intervals to count by"
     note = f"by interval in {verdict.by_interval}"
     return note + (f"; {verdict.without_interval} without an interval" if verdict.without_interval else "")
 
 
-def verdict_table(found: Sequence[Verdict]) -> Table:
-    """Lay the sentences out as a table, so that they are written in every format."""
+def verdict_table(found: Sequence[Verdict], experiments: Sequence[Experiment] = ()) -> Table:
+    """Lay the sentences out as a table, so that they are written in every format.
+
+    Args:
+        found: The sentences.
+        experiments: What they were counted over: seeds that are missing are named below.
+    """
     rows = []
     for verdict in found:
-        by_interval = count_cell(verdict.by_interval)
+        by_interval = count_cell(verdict.by_interval, n=verdict.of)
         if verdict.without_interval == verdict.of:
             by_interval = Cell(empty="no intervals")
         cells = (
             text_cell(verdict.text),
-            count_cell(verdict.count),
+            Cell("count", verdict.count, n=verdict.of, notes=verdict.fallback),
             count_cell(verdict.of),
+            count_cell(verdict.unknown, n=verdict.of),
             by_interval,
-            count_cell(verdict.without_interval),
+            count_cell(verdict.without_interval, n=verdict.of),
             text_cell(verdict.rule),
             text_cell("; ".join(verdict.members)),
         )
         rows.append(Row((verdict.key,), cells))
-    columns = ("sentence", "count", "of", "by interval", "without interval", "rule", "experiments")
-    return Table("verdicts", "Verdicts over all experiments", ("verdict",), columns, tuple(rows))
+    columns = ("sentence", "count", "of", "not known", "by interval", "without interval", "rule", "experiments")
+    notes = (
+        "By interval: every interval lies on the rule's side and every test tells the difference from 0, for the rule "
+        "and for what puts an experiment among those looked at.",
+        "Not known: the numbers given do not settle the rule.",
+        *missing_seeds(experiments),
+    )
+    return Table("verdicts", "Verdicts over all experiments", ("verdict",), columns, tuple(rows), notes)

@@ -1,0 +1,124 @@
+"""The rules behind tables and verdict sentences: thresholds, empty cells, and the notes that every table carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.breakdown import Group
+from analysis.tables.experiment import EPSILON, Experiment, by_row, improves
+
+NOT_ABOVE = "EX2 not above the templates"
+
+TESTS = (
+    "Accuracies of one seed have Wilson intervals; differences a bootstrap interval over images and McNemar's exact "
+    "test, and are significant by both. Over several seeds intervals are Student's t; beside a difference stand the "
+    "bootstrap interval over images of the seeds' mean, which must exclude 0 too, and McNemar's p, the seeds' smallest "
+    "to largest. n.s.: no significant difference; a test named after it is the one that does not tell. What no seed "
+    "changes has the interval of one seed. Tests are not corrected for their number."
+)
+
+FALLBACK = "Classes without a text of a kind are recognised by the plain template; cells say how many."
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Thresholds behind tables and verdict sentences.
+
+    Attributes:
+        considerable: Points above the templates from which a gain is considerable.
+        margin: Points above the templates beyond which a gain is by a considerable margin.
+        solely: Percent of the other kind below which a kind is almost solely responsible.
+        kl_tolerance: Percent that the KL reached may be off its target.
+        every_cell: Fill the breakdown also where EX2 is not above the templates.
+    """
+
+    considerable: float = 0.5
+    margin: float = 1.0
+    solely: float = 25.0
+    kl_tolerance: float = 20.0
+    every_cell: bool = False
+
+    @property
+    def gate(self) -> str:
+        """The rule for empty cells, as a note."""
+        if self.every_cell:
+            return "Filled whether or not EX2's descriptions are more accurate than the templates."
+        return "Empty where EX2's descriptions are not more accurate than the templates."
+
+    @property
+    def kl(self) -> str:
+        """The rule for the mark at a cell, as a note."""
+        return f"A dagger marks experiments whose KL is more than {self.kl_tolerance:g} % off its target in any seed."
+
+    @property
+    def tolerance(self) -> float:
+        """Share of the target that the KL reached may be off."""
+        return self.kl_tolerance / 100
+
+
+def shown(experiment: Experiment, rules: Rules) -> bool:
+    """Say whether the breakdown of an experiment is shown."""
+    return rules.every_cell or improves(experiment) is True
+
+
+def weak_information(experiment: Experiment, rules: Rules) -> tuple[str, ...]:
+    """Return why the informative descriptions tell little about the gain; nothing if they tell much."""
+    share, gain = experiment.share("informative"), experiment.difference("informative", "templates")
+    notes = []
+    if share and 100 * share.value < rules.solely:
+        notes.append(f"under {rules.solely:g} % informative")
+    if gain and gain.value <= EPSILON:
+        notes.append("informative descriptions alone not above the templates")
+    return tuple(notes)
+
+
+def common_notes(experiments: Sequence[Experiment], rules: Rules) -> tuple[str, ...]:
+    """Return what every table over experiments says: the KL reached, what the dagger means, and seeds left out."""
+    return (*kl_reached(experiments), rules.kl, *missing_seeds(experiments))
+
+
+def kl_reached(experiments: Sequence[Experiment]) -> list[str]:
+    """Return the KL of every experiment that has one, as a note: a printed table has no room for it in the cells."""
+    reached = [
+        f"{label}, {dataset}: {e.kl.value:.1f} ({f'target {e.kl_target:g}' if e.kl_target else 'no target'}"
+        + (f"; seeds {', '.join(f'{kl:.1f}' for kl in e.seed_kl.values())})" if len(e.seed_kl) > 1 else ")")
+        for label, placed in by_row(experiments).items()
+        for dataset, e in placed.items()
+        if e.kl
+    ]
+    return [f"KL reached, nats per description: {'; '.join(reached)}."] if reached else []
+
+
+def missing_seeds(experiments: Sequence[Experiment]) -> list[str]:
+    """Return which seeds of which experiments have not been analysed, as a note."""
+    missing = [f"{e.name}: {', '.join(map(str, e.missing_seeds))}" for e in experiments if e.missing_seeds]
+    return [f"Seeds not analysed, and left out of every number: {'; '.join(missing)}."] if missing else []
+
+
+def lost_answers(experiments: Sequence[Experiment]) -> str:
+    """Return how many of the judge's answers could not be read, by question, as a note."""
+    said = []
+    for name, question in (("lost_information", "informative"), ("lost_visibility", "visual")):
+        lost = [value for experiment in experiments if (value := experiment.total(name)) is not None]
+        where = f"{len(lost)} experiment{'' if len(lost) == 1 else 's'}"
+        said.append(f"Answers lost to the question whether {question}: {sum(lost)} in {where}.")
+    return " ".join(said)
+
+
+def denominators(experiments: Sequence[Experiment]) -> str:
+    """Return what shares are of, for a title."""
+    kinds = {experiment.denominator for experiment in experiments}
+    words = {"all": "all descriptions, unparsed ones included", "parsed": "descriptions with readable verdicts"}
+    return " or of ".join(words[kind] for kind in sorted(kinds)) if kinds else "descriptions"
+
+
+def by_template(experiment: Experiment, *groups: Group) -> tuple[str, ...]:
+    """Return as notes in how many classes the plain template stands for texts of each kind."""
+    of = f" of {experiment.classes}" if experiment.classes else ""
+    found = {group: experiment.fallback[group] for group in groups if experiment.fallback.get(group)}
+    named = len(groups) > 1
+    return tuple(
+        f"{group.replace('_', '-') + ': ' if named else ''}{count}{of} classes by template"
+        for group, count in found.items()
+    )

@@ -1,0 +1,81 @@
+"""Analysed runs over the demo world with chosen sentences: the exact judge knows what each speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from analysis.breakdown import breakdown
+from analysis.judge.scripted import ScriptedJudge
+from analysis.judging import judge_descriptions, judge_digest
+from ex2.data.demo_world import CONCEPTS, slots
+from ex2.recipe import Recipe
+from ex2.recipe_io import to_yaml
+from ex2.run_dir import RunDirectory, write_json, write_jsonl, write_text
+
+
+def write_attributed(
+    root: Path,
+    name: str,
+    sentences: Mapping[int, Sequence[str]],
+    *,
+    vlm: str = "demo-visual",
+    concepts: slice = slice(None),
+    kl: Mapping[int, float] | None = None,
+    not_analysed: Sequence[int] = (),
+) -> Path:
+    """Write one run.
+
+    Args:
+        root: Folder of runs.
+        name: Of the recipe and of the folder.
+        sentences: Patterns that each seed says of every class.
+        vlm: Shown name.
+        concepts: Classes that are described.
+        kl: In every batch of a seed; default: 10, the target.
+        not_analysed: Further seeds of the recipe.
+    """
+    recipe = Recipe.model_validate(
+        {
+            "name": name,
+            "output_dir": str(root),
+            "seeds": [*sentences, *not_analysed],
+            "policy": {"model": "m"},
+            "vlm": {"name": vlm},
+            "dataset": {"name": "shapes", "reward_split": "reward", "test_split": "test"},
+            "judge": {"name": "scripted"},
+        }
+    )
+    run = RunDirectory.of(recipe)
+    write_text(run.recipe, to_yaml(recipe))
+    for seed, patterns in sentences.items():
+        where = run.seed(seed)
+        rows = [
+            {
+                "class": concept.name,
+                "label": label,
+                "question_id": question,
+                "question": "q",
+                "policy": "aligned",
+                "seed": seed,
+                "sample": 0,
+                "text": pattern.format(**slots(concept)),
+                "tokens": 5,
+                "cut": False,
+                "reward": 1.0,
+                "vlm_cut": False,
+            }
+            for label, concept in list(enumerate(CONCEPTS))[concepts]
+            for question, pattern in enumerate(patterns)
+        ]
+        write_jsonl(where.descriptions, rows)
+        digest = judge_digest("scripted", {})
+        verdicts = judge_descriptions(ScriptedJudge(), rows, where.verdicts, digest=digest)
+        judge = {"name": "scripted", "settings": digest, "rubric": "r"}
+        shares = {"judge": judge, "denominator": "parsed", "confidence": 0.95}
+        write_json(where.breakdown, shares | {"policies": breakdown(rows, verdicts, "parsed")})
+        measured = {"vlm": vlm, "dataset": "shapes", "split": "test", "images": 9, "classes": 16, "confidence": 0.95}
+        write_json(where.accuracy, measured)
+        reached = (kl or {}).get(seed, 10.0)
+        write_jsonl(where.train_log, [{"batch": batch, "kl": reached, "kl_target": 10.0} for batch in range(1, 21)])
+    return run.root

@@ -1,0 +1,99 @@
+"""Runs whose right and wrong images are chosen one by one, for what pools seeds and compares arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from run_samples import write_run
+
+from analysis.statistics import paired_accuracy, wilson
+from analysis.tables.experiment import Experiment
+from analysis.tables.grids import grid_tables
+from analysis.tables.rules import Rules
+from analysis.tables.table import Cell, Table
+from analysis.zero_shot import pack_correct
+from ex2.run_dir import read_json, write_json, write_jsonl
+
+Right = Sequence[bool]
+
+
+def tables_of(experiments: Sequence[Experiment], rules: Rules | None = None) -> dict[str, Table]:
+    """The grids, by file name."""
+    return {table.key: table for table in grid_tables(experiments, rules or Rules())}
+
+
+def place(table: Table, row: tuple[str, ...], column: str) -> Cell:
+    """The cell of a row and column, by their names."""
+    [found] = [r for r in table.rows if r.names == row]
+    return found.cells[table.columns.index(column)]
+
+
+def hits(n: int, *ranges: tuple[int, int]) -> list[bool]:
+    """Of n images, right on those within the ranges, ends excluded."""
+    return [any(low <= index < high for low, high in ranges) for index in range(n)]
+
+
+def arm_of(right: Right, fallback: Sequence[str] = ()) -> dict[str, Any]:
+    """An arm as `accuracy.json` holds it."""
+    estimate = wilson(sum(right), len(right))
+    return {
+        "accuracy": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "correct": sum(right),
+        "texts": 10,
+        "unique_texts": 9,
+        "fallback_classes": list(fallback),
+        "correct_bits": pack_correct(right),
+    }
+
+
+def difference_of(arm: str, right: Right, against: str, other: Right) -> dict[str, Any]:
+    """A comparison as `accuracy.json` holds it."""
+    return {"arm": arm, "against": against, **paired_accuracy(right, other, samples=2000)._asdict()}
+
+
+def set_arms(
+    run: Path,
+    seed: int,
+    right: Mapping[str, Right | None],
+    compared: Sequence[tuple[str, str]],
+    fallback: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Replace what a seed of a written run measured.
+
+    Args:
+        run: From `write_run`.
+        seed: Of the run.
+        right: Whether each image is right, by arm; `None` for an arm without texts.
+        compared: Pairs of arms.
+        fallback: Classes without a text, by arm.
+    """
+    path = run / f"seed-{seed}" / "accuracy.json"
+    content = read_json(path)
+    known = {arm: bits for arm, bits in right.items() if bits is not None}
+    content["arms"] = {
+        arm: None if bits is None else arm_of(bits, (fallback or {}).get(arm, ())) for arm, bits in right.items()
+    }
+    content["differences"] = [
+        difference_of(arm, known[arm], other, known[other]) for arm, other in compared if {arm, other} <= known.keys()
+    ]
+    content["samples"] = 4000
+    content["images"] = len(next(iter(known.values())))
+    write_json(path, content)
+
+
+def run_with_seeds(root: Path, name: str, aligned: Mapping[int, Right], templates: Right, **settings: Any) -> Path:
+    """Write a run of templates and EX2's descriptions alone, compared, with chosen images right in each seed."""
+    run = write_run(root, name, seeds=dict.fromkeys(aligned, 0), **settings)
+    for seed, right in aligned.items():
+        set_arms(run, seed, {"templates": templates, "aligned": right}, [("aligned", "templates")])
+    return run
+
+
+def set_kl(run: Path, seed: int, kl: float, target: float = 10.0) -> None:
+    """Replace the KL that a seed of a written run reached."""
+    write_jsonl(run / f"seed-{seed}" / "train.jsonl", [{"batch": b, "kl": kl, "kl_target": target} for b in (1, 2, 3)])

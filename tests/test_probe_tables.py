@@ -1,0 +1,212 @@
+"""Table 7 and the report's section: from stored probes and published numbers, with KL, tests and what is left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from described_runs import CLASSES, row, write_described
+
+from analysis.probe.stored import corrected, stored_probe, trials
+from analysis.probe.testing import holm, split_classes
+from analysis.report_probe import probe_section
+from analysis.tables.export import WRITERS
+from analysis.tables.probe_tables import probe_drawings, probe_tables
+from analysis.tables.runs import Run
+from analysis.tables.table import Cell, Table
+from ex2.cli import main
+from ex2.recipe_io import read_recipe
+from ex2.run_dir import RunDirectory, read_jsonl, write_jsonl
+from reward.errors import UserError
+
+PAPER = Path(__file__).parent / "data" / "paper_tables.json"
+
+SEED = next(seed for seed in range(99) if {2, 4} <= set(split_classes(6, seed).tested))
+"""Both classes that the cue confuses are tested."""
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    return write_described(tmp_path, monkeypatch)
+
+
+def read(folder: Path) -> Run:
+    directory = RunDirectory(folder)
+    return Run(directory, read_recipe(directory.recipe), [], [])
+
+
+def probe(*folders: Path, seed: int = SEED) -> None:
+    out = str(folders[0].parent / "out")
+    assert main(["probe", *map(str, folders), "--seed", str(seed), "--out", out]) == 0
+
+
+def cell(table: Table, *names: str) -> Cell:
+    (found,) = [r for r in table.rows if r.names == names[:-1]]
+    return found.cells[table.columns.index(names[-1])]
+
+
+def test_rows_by_hand(runs: list[Path]) -> None:
+    """With "blur" 20 of 30 images are lost: −66.7 points, McNemar 2/2²⁰, times the four tests."""
+    probe(*runs)
+    (table,) = probe_tables([read(folder) for folder in runs], [])
+    assert (table.key, table.row_names) == ("table-07-hypotheses", ("dataset", "template", "VLM"))
+    place = ("shapes", "A blur of {}.", "demo-visual")
+    accuracy, change = cell(table, *place, "accuracy"), cell(table, *place, "minus plain")
+    assert (accuracy.value, accuracy.n) == (pytest.approx(100 / 3), 30)
+    assert (change.value, change.n, change.significant) == (pytest.approx(-200 / 3), 30, True)
+    assert change.low is not None
+    assert change.high is not None
+    assert change.low < -200 / 3 < change.high
+    assert change.p == pytest.approx(2 / 2**20)
+    assert cell(table, *place, "p, corrected").p == pytest.approx(4 * 2 / 2**20)
+    assert (cell(table, *place, "verdict").text, cell(table, *place, "from").text) == ("worse", "a")
+    same = ("shapes", "A blur of {}.", "demo-spurious")
+    assert cell(table, *same, "verdict").text == "no significant difference"
+    assert "no significant difference" in cell(table, *same, "minus plain").notes
+    assert cell(table, "shapes", "A photo of a {}.", "demo-visual", "accuracy").value == 100
+    assert len(table.rows) == 2 * 3
+    assert all(writer(table) for writer in WRITERS.values())
+
+
+def test_the_kl_is_of_the_run_that_was_mined(runs: list[Path]) -> None:
+    probe(*runs)
+    (table,) = probe_tables([read(folder) for folder in runs], [], 0.2)
+    blur = cell(table, "shapes", "A blur of {}.", "demo-spurious", "accuracy")
+    assert (blur.kl, blur.kl_target, blur.kl_off_target) == (pytest.approx(10), 10, False)
+    sharp = cell(table, "shapes", "A photo of a {}. So sharp.", "demo-visual", "verdict")
+    assert (sharp.kl, sharp.kl_off_target) == (pytest.approx(6), True)
+    assert cell(table, "shapes", "A photo of a {}.", "demo-visual", "accuracy").kl is None
+    (loose,) = probe_tables([read(folder) for folder in runs], [], 0.7)
+    assert cell(loose, "shapes", "A photo of a {}. So sharp.", "demo-visual", "verdict").kl_off_target is False
+
+
+def test_probes_made_apart_are_corrected_together(runs: list[Path]) -> None:
+    for folder in runs:
+        probe(folder)
+    alone = [json.loads((folder / "probe.json").read_text()) for folder in runs]
+    assert [result["tests"] for result in alone] == [1, 1]
+    (table,) = probe_tables([read(folder) for folder in runs], [])
+    assert {row.names[0] for row in table.rows} == {"shapes (a)", "shapes (b)"}
+    raw = [result["datasets"][0]["results"][0]["p"] for result in alone]
+    column = table.columns.index("p, corrected")
+    assert [r.cells[column].p for r in table.rows if r.cells[column].p is not None] == pytest.approx(holm(raw))
+    assert any("over all 2 tests shown" in note for note in table.notes)
+    drawn = str(probe_drawings([read(folder) for folder in runs])["table-07-hypotheses"])
+    assert "shapes (a): points above the plain template" in drawn
+    assert "shapes (b): points above the plain template" in drawn
+    assert probe_drawings([]) == {}
+
+
+def test_a_part_in_two_folders_is_shown_once(runs: list[Path]) -> None:
+    probe(*runs)
+    both = probe_tables([read(folder) for folder in runs], [])
+    assert both[0].rows == probe_tables([read(runs[0])], [])[0].rows
+
+
+def test_correction_keeps_the_plain_template() -> None:
+    result = {"vlm": "v", "accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 10}
+    ends = {"difference": 0.1, "difference_low": 0.0, "difference_high": 0.2}
+    part = {
+        "dataset": "d",
+        "runs": [],
+        "plain_template": "{}",
+        "plain": [result],
+        "templates": [{"template": name, "runs": []} for name in ("a {}", "b {}")],
+        "results": [{**result, **ends, "template": name, "p": p} for name, p in (("b {}", 0.02), ("a {}", 0.03))],
+    }
+    rows = corrected(trials([part]), 0.05)
+    assert [(row.template, row.p, row.verdict) for row in rows] == [
+        ("{}", None, ""),
+        ("a {}", 0.04, "better"),
+        ("b {}", 0.04, "better"),
+    ]
+
+
+def test_published_templates() -> None:
+    """The paper's accuracies and their bare differences; which template is the plain one is known by its text."""
+    (table,) = probe_tables([], [PAPER])
+    enlarge = ("stanford_dogs", "A photo of a {}. Click to enlarge.", "SigLIP")
+    assert cell(table, *enlarge, "accuracy").value == pytest.approx(78.24)
+    change = cell(table, *enlarge, "minus plain")
+    assert (change.value, change.low, change.significant) == (pytest.approx(78.24 - 77.23), None, None)
+    assert cell(table, *enlarge, "p, corrected").empty == "not tested"
+    assert cell(table, *enlarge, "verdict").text == "not tested"
+    printed = json.loads(PAPER.read_text())["table7_templates_stanford_dogs"]
+    values = [r.cells[0].value for r in table.rows]
+    assert values == pytest.approx([line[vlm] for line in printed for vlm in ("CLIP", "SigLIP")])
+
+
+def test_published_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    for content, told in (([{"CLIP": 1}], "KeyError 'template'"), ([{"template": "{}", "CLIP": "x"}], "ValueError")):
+        path.write_text(json.dumps({"table7_templates_cub": content}))
+        with pytest.raises(UserError, match=rf"p.json: table7_templates_cub: {told}.*; give a list of templates"):
+            probe_tables([], [path])
+    path.write_text("{}")
+    assert probe_tables([], [path]) == []
+
+
+def test_what_cannot_be_used_is_named(runs: list[Path]) -> None:
+    assert probe_tables([read(folder) for folder in runs], []) == []
+    probe(runs[0])
+    (table,) = probe_tables([read(folder) for folder in runs], [])
+    assert "Left out: b: no hypotheses; run `ex2 probe` on it." in table.notes
+    path = runs[0] / "seed-1" / "descriptions.jsonl"
+    write_jsonl(path, read_jsonl(path)[1:])
+    assert probe_tables([read(folder) for folder in runs], []) == []
+    assert stored_probe(RunDirectory(runs[0]))[1].endswith("the descriptions changed since; run `ex2 probe` again.")
+
+
+def test_runs_and_seeds_that_are_missing(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Below a folder left out and named, by their own name an error; a seed that a policy did not describe is named."""
+    (runs[0] / "seed-0" / "descriptions.jsonl").unlink()
+    write_jsonl(runs[0] / "seed-1" / "descriptions.jsonl", [row(0, CLASSES, "aligned", "x")])
+    (runs[1] / "seed-1" / "descriptions.jsonl").unlink()
+    out = runs[0].parent.parent / "out"
+    assert main(["probe", str(runs[0].parent), "--seed", str(SEED), "--out", str(out)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"left out: {runs[0]}: no descriptions by the base policy" in printed
+    assert "b: KL 8.00 [8.00, 8.00] nats, target 10; left out: seed 1, not described by both policies" in printed
+    (run,) = json.loads((out / "probe.json").read_text())["datasets"][0]["runs"]
+    assert (run["seeds"], run["missing_seeds"], run["kl"]["off_target"]) == ([0], [1], False)
+    (table,) = probe_tables([read(runs[1])], [])
+    assert "b: no descriptions of seed 1." in table.notes
+    assert main(["probe", *map(str, runs)]) == 2
+    assert "no descriptions by the base policy, which mining compares" in capsys.readouterr().err
+
+
+def test_the_section(runs: list[Path]) -> None:
+    assert probe_section(RunDirectory(runs[0])) is None
+    probe(*runs)
+    section = probe_section(RunDirectory(runs[0]))
+    assert section is not None
+    assert len(section.columns) == len(section.rows[0]) == 8
+    rows = {cells[:2]: cells for cells in section.rows}
+    blur = rows["A blur of {}.", "demo-visual"]
+    assert blur[2].startswith("33.3\u00a0% [".replace(" [", "\u00a0["))
+    assert blur[4].startswith("−66.7\u00a0points [")
+    assert blur[5:] == ("<\u00a00.001", "worse", "a")
+    assert rows["A photo of a {}.", "demo-visual"][4:] == ("–", "–", "–", "the plain template")
+    assert any(note.startswith("b: KL\u00a06.00") and "seed 1 (4.0)" in note for note in section.notes)
+    assert section.intro.startswith("Phrases that stand more often in the aligned descriptions of 3 classes")
+    drawn = str(section.figure)
+    assert drawn.count('class="dot"') == 1, "one of four differs"
+    assert drawn.count('class="dot hollow"') == 3
+    assert "A photo of a {}. So sharp. †" in drawn
+    assert "A blur of {}. †" not in drawn
+    assert 'id="probe-narrow-t"' in str(section.narrow)
+
+
+def test_given_templates_do_not_grow_old(runs: list[Path], tmp_path: Path) -> None:
+    """Nothing was mined, so that other descriptions change nothing; and there is nothing to draw without templates."""
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"templates": ["<b>blur</b>, {}"]}))
+    assert main(["probe", str(runs[0]), "--templates", str(own), "--top", "0"]) == 0
+    write_jsonl(runs[0] / "seed-0" / "descriptions.jsonl", [])
+    section = probe_section(RunDirectory(runs[0]))
+    assert section is not None
+    assert section.rows[1][0] == "<b>blur</b>, {}", "escaped by the page"
+    assert "&lt;b&gt;blur" in str(section.figure)
+    assert "<b>" not in str(section.figure)
+    assert section.intro.startswith("Given templates on all 6 classes")
