@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 from rich import box
@@ -13,10 +15,11 @@ from analysis.accuracy import ARMS, Settings, accuracy, reward_gain, texts_by_ar
 from analysis.breakdown import GROUPS, breakdown
 from analysis.control_arms import ControlArm, build_controls
 from analysis.description_files import read_arms
-from analysis.judge.base import Estimates, Judge, Spent
-from analysis.judge.panel import panel_summary, write_disagreements
+from analysis.judge.base import Estimates, Judge
+from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import build_judge
-from analysis.judging import judge_descriptions, judge_digest, open_questions, read_verdicts, rubric_version
+from analysis.judging import Verdicts, judge_descriptions, judge_digest, rubric_version
+from analysis.results import STAMP
 from analysis.text_bank import text_banks
 from ex2.banks import load_dataset, load_vlm, test_embeddings
 from ex2.export import refresh_card
@@ -39,7 +42,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
             are kept and not asked again.
     """
     where = RunDirectory.of(recipe).seed(seed)
-    descriptions = _descriptions(where)
+    descriptions = read_descriptions(where)
     files = _files(recipe)  # before the judge is asked: a wrong name must cost nothing
     digest = judge_digest(recipe.judge.name, recipe.judge.settings)
     judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
@@ -67,66 +70,37 @@ def analyze(recipe: Recipe, seed: int) -> None:
     }
     shares: JSON = {
         "judge": {"name": judge.name, "exact": judge.exact, "rubric": rubric_version(judge), "settings": digest},
-        "usage": usage(judge, verdicts.spent),
+        "usage": usage(judge, verdicts),
         "panel": panel_summary(verdicts.items()),
         "denominator": recipe.analysis.denominator,
         "confidence": settings.confidence,
         "policies": breakdown(descriptions, verdicts, recipe.analysis.denominator, settings.confidence),
     }
-    write_json(where.accuracy, measured)
+    # In both files: a kill between the two must not pair new accuracies with old shares unnoticed.
+    content = json.dumps([measured, shares], sort_keys=True)
+    stamp = {STAMP: hashlib.sha256(content.encode()).hexdigest()[:16]}
+    write_json(where.accuracy, measured | stamp)
     refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
-    write_json(where.breakdown, shares)
+    write_json(where.breakdown, shares | stamp)
     print_summary(recipe.name, seed, measured, shares, Console())
 
 
-def usage(judge: Judge, spent: Spent | None) -> JSON | None:
+def usage(judge: Judge, verdicts: Verdicts) -> JSON | None:
     """Return what all verdicts took: `requests`, `input_tokens`, `output_tokens` and `cost`, None without prices.
+
+    Of a panel, `judges` says the same for each of its judges, with `name`.
 
     Args:
         judge: Knows the prices.
-        spent: None if the judge does not count; the result is then None too.
+        verdicts: The result is None if their judge does not count.
     """
+    spent = verdicts.spent
     if spent is None:
         return None
+    if isinstance(judge, PanelJudge):
+        rows = judge.usage(spent, verdicts.parts)
+        return {**spent._asdict(), "cost": judge.cost(spent, verdicts.parts), "judges": rows}
     return {**spent._asdict(), "cost": judge.cost(spent) if isinstance(judge, Estimates) else None}
-
-
-def plan(recipe: Recipe, seed: int) -> str:
-    """Return what judging one seed would take, in words; nothing is sent or loaded but what the judge needs.
-
-    Args:
-        recipe: The experiment, whose descriptions have been made.
-        seed: One of its seeds.
-
-    Raises:
-        UserError: If there are no descriptions, or the judge's settings are wrong.
-    """
-    where = RunDirectory.of(recipe).seed(seed)
-    descriptions = _descriptions(where)
-    digest = judge_digest(recipe.judge.name, recipe.judge.settings)
-    judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
-    known = read_verdicts(where.verdicts, digest=digest)
-    questions = open_questions(descriptions, known)
-    lines = [
-        f"{recipe.name}, seed {seed}, judge {judge.name}, rubric {rubric_version(judge)}: {len(descriptions)} "
-        f"descriptions, {len(known)} verdicts in the log"
-    ]
-    parts = [("to ask", questions.certain)]
-    if questions.possible:
-        parts.append(("then, if all are informative, at most", questions.possible))
-    for words, asked in parts:
-        line = f"  {words}: {len(asked)} questions"
-        if isinstance(judge, Estimates):
-            cached, spent, cost = judge.estimate(asked)
-            line += (
-                f", {cached} of them in the cache; {spent.requests} requests, about {spent.input_tokens:,} input and "
-                f"at most {spent.output_tokens:,} output tokens, "
-            )
-            line += "no price_per_million given" if cost is None else f"at most {cost:,.4f} by the given prices"
-        else:
-            line += "; this judge counts no tokens"
-        lines.append(line)
-    return "\n".join(lines)
 
 
 def print_summary(name: str, seed: int, measured: JSON, shares: JSON, console: Console) -> None:
@@ -208,7 +182,12 @@ def _files(recipe: Recipe) -> dict[str, ControlArm]:
     return read_arms(files, load_dataset(recipe.dataset).class_names, partial=recipe.analysis.partial_files)
 
 
-def _descriptions(where: SeedDirectory) -> list[JSON]:
+def read_descriptions(where: SeedDirectory) -> list[JSON]:
+    """Read a seed's descriptions.
+
+    Raises:
+        UserError: If there are none, or a row is not one.
+    """
     rows = read_jsonl(where.descriptions)
     if not rows:
         raise UserError(f"{where.descriptions}: no descriptions; run `ex2 describe RECIPE` first (ex2 run does all).")

@@ -117,7 +117,7 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
             parts.append(svg.line((0, y - APART + 4), (960, y - APART + 4), "grid"))
             parts.append(svg.text(0, y - 16, CONTROLS, "small soft"))
         indent, css = (14, "part") if row.is_part or row.note is not None else (0, "strong")
-        lines_of_name = textwrap.wrap(row.name, 24)[:2]
+        lines_of_name = _lines(row.name, 24)
         for number, said in enumerate(lines_of_name):
             parts.append(svg.text(indent, middle + 5 + 16 * number, said, css))
         if row.accuracy and row.fallback:
@@ -149,7 +149,12 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
             parts.append(svg.line((left, y - 16), (350, y - 16), "grid"))
             parts.append(svg.text(left, y + 6, CONTROLS, "small soft"))
             y += 34
-        label = [(row.name + " ", "part" if row.is_part or row.note is not None else "strong")]
+        css = "part" if row.is_part or row.note is not None else "strong"
+        *above, name = _lines(row.name, 24)
+        for said in above:
+            parts.append(svg.text(left, y, said, css))
+            y += 18
+        label = [(name + " ", css)]
         if row.accuracy is None:
             parts.append(svg.spans(left, y, [*label, ("no descriptions", "small soft")]))
             y += 30
@@ -172,6 +177,11 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
         y += 58
     title = "Zero-shot accuracy, each bar from 0 to 100 %"
     return svg.document(350, y - 24, parts, title=title, description=description, key="accuracy-narrow")
+
+
+def _lines(name: str, width: int) -> list[str]:
+    """Return a name in two lines at most: controls are named after files."""
+    return textwrap.wrap(name, width, max_lines=2, placeholder=" …") or [""]
 
 
 def _first_control(rows: Sequence[Row]) -> Row | None:

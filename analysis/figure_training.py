@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,21 +11,23 @@ from markupsafe import Markup
 from analysis import svg
 from analysis.pooling import SeedResult
 
-WIDTH, HEIGHT = 440.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 422.0, 46.0, 212.0
+HEIGHT, LEFT, TOP, BOTTOM = 250.0, 46.0, 46.0, 212.0
+WIDE, NARROW = 440.0, 300.0
+"""Widths of the two drawings, so that the words keep a readable size on a phone."""
+
 MOST_POINTS = 400  # of a line; more cannot be told apart at this width
 
 Curve = list[tuple[float, float]]
 
 
-def training_figures(results: Sequence[SeedResult]) -> list[Markup]:
+def training_figures(results: Sequence[SeedResult]) -> list[tuple[Markup, Markup]]:
     """Draw the mean reward and the KL to the base model, one line per seed.
 
     Args:
         results: The run's seeds; rows without a key are left out, a seed without rows too.
 
     Returns:
-        One drawing per metric that was logged.
+        A wide and a narrow drawing (for phones) per metric that was logged.
     """
     figures = []
     for key, title, target_key in (
@@ -34,7 +37,7 @@ def training_figures(results: Sequence[SeedResult]) -> list[Markup]:
         curves = {result.seed: curve for result in results if (curve := curve_of(result, key))}
         if curves:
             target = _last(results, target_key) if target_key else None
-            figures.append(_figure(curves, key, title, target))
+            figures.append((_figure(curves, key, title, target, WIDE), _figure(curves, key, title, target, NARROW)))
     return figures
 
 
@@ -76,33 +79,36 @@ def _last(results: Sequence[SeedResult], key: str) -> float | None:
     return float(known[0]) if known else None
 
 
-def _figure(curves: dict[int, Curve], key: str, title: str, target: float | None) -> Markup:
+def _figure(curves: dict[int, Curve], key: str, title: str, target: float | None, width: float) -> Markup:
+    right, few = width - 18, 6 if width == WIDE else 4
     values = [y for curve in curves.values() for _, y in curve] + ([target] if target is not None else [])
     marks = svg.ticks(min([*values, 0.0]) if key == "kl" else min(values), max(values), 6)
     last = max(x for curve in curves.values() for x, _ in curve)
-    steps = [tick for tick in svg.ticks(0, last, 6) if tick <= last]
+    steps = [tick for tick in svg.ticks(0, last, few) if tick <= last]
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + (RIGHT - LEFT) * x / (last or 1)
+        across = LEFT + (right - LEFT) * x / (last or 1)
         return across, BOTTOM - (BOTTOM - TOP) * (y - marks[0]) / (marks[-1] - marks[0])
 
-    parts = [svg.text(0, 16, title, "strong")]
+    lines = textwrap.wrap(title, 60 if width == WIDE else 34)[:2]
+    parts = [svg.text(0, 16 + 17 * number, line, "strong") for number, line in enumerate(lines)]
     for mark in marks:
         _, y = place(0, mark)
-        parts.append(svg.line((LEFT, y), (RIGHT, y), "grid"))
+        parts.append(svg.line((LEFT, y), (right, y), "grid"))
         parts.append(svg.text(LEFT - 8, y + 5, f"{mark:g}".replace("-", "−"), "tick", anchor="end"))
     for step in steps:
         x, _ = place(step, marks[0])
         parts.append(svg.text(x, BOTTOM + 20, f"{step:g}", "tick", anchor="middle"))
-    parts.append(svg.text(RIGHT, BOTTOM + 34, "batch", "tick", anchor="end"))
+    parts.append(svg.text(right, BOTTOM + 34, "batch", "tick", anchor="end"))
     if target is not None:
         _, y = place(0, target)
-        parts.append(svg.line((LEFT, y), (RIGHT, y), "mark"))
-        parts.append(svg.text(RIGHT, y - 6, f"target {target:g}", "tick", anchor="end"))
+        parts.append(svg.line((LEFT, y), (right, y), "mark"))
+        parts.append(svg.text(right, y - 6, f"target {target:g}", "tick", anchor="end"))
     for curve in curves.values():
         parts.append(svg.polyline([place(*point) for point in thin(curve)], f"raw raw-{key}"))
     for curve in curves.values():
         parts.append(svg.polyline([place(*point) for point in thin(smooth(curve))], f"smooth smooth-{key}"))
     ends = ", ".join(f"seed {seed}: from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for seed, curve in curves.items())
     description = f"{title} over {last:g} batches; {ends}."
-    return svg.document(WIDTH, HEIGHT, parts, title=title, description=description, key=f"training-{key}")
+    name = f"training-{key}" if width == WIDE else f"training-{key}-narrow"
+    return svg.document(width, HEIGHT, parts, title=title, description=description, key=name)

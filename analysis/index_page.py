@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from analysis.evidence import evidence, images_interval
+from analysis.pages import page_environment, page_script
+from analysis.reading import judge_standing
+from analysis.report_judge import read_calibration
+from analysis.table_view import table_view
+from analysis.tables.attribute_tables import attribute_tables
 from analysis.tables.command import rules_of
+from analysis.tables.comparisons import cross_tables, example_tables, kl_table
 from analysis.tables.experiment import Experiment, by_row, datasets_of, improves, kl_off
 from analysis.tables.figures import LEGEND, kinds_of
-from analysis.tables.grids import NOT_ABOVE, Rules
+from analysis.tables.grids import grid_tables
+from analysis.tables.rules import NOT_ABOVE, Rules, shown
 from analysis.tables.runs import Run, experiment_of, find_runs, read_run
 from analysis.tables.verdicts import Verdict, interval_note, verdicts
-from analysis.wording import count, listing, percent, percent_value, points, significance
+from analysis.wording import count, listing, percent, percent_value, points
 from ex2.run_dir import write_text
 from reward.errors import UserError
 
@@ -65,36 +71,45 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
         problems: Why other runs are not on the page; shown there.
 
     Returns:
-        The page as HTML, with its style inside.
+        The page as HTML, with style and script inside.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # for every template, whatever its name: names of runs and datasets are on the page
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    script, script_source = page_script(("print.js",))
     experiments = [experiment_of(run) for run in runs]
     links = {run.directory.root: _link(run.directory.report, where) for run in runs}
     found = verdicts(experiments, rules)
     first = [verdict for key in MAIN for verdict in found if verdict.key == key]
     datasets = datasets_of(experiments)
-    return environment.get_template("index_template.html").render(
-        title=f"{len(runs)} experiments" if len(runs) > 1 else "1 experiment",
-        lead=_lead(experiments),
-        main_verdicts=[_sentence(verdict) for verdict in first],
-        more_verdicts=[_sentence(verdict) for verdict in found if verdict not in first],
-        datasets=datasets,
-        rows=[
-            (label, [_cell(placed.get(dataset), rules, links) for dataset in datasets])
-            for label, placed in by_row(experiments).items()
-        ],
-        legend=LEGEND,
-        runs=[_run(run, experiment, links) for run, experiment in zip(runs, experiments, strict=True)],
-        rules=rules,
-        confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
-        denominators=sorted({experiment.denominator for experiment in experiments}),
-        problems=problems,
+    by_target = kl_table(experiments, rules)
+    tables = [
+        *grid_tables(experiments, rules),
+        *cross_tables(experiments, rules),
+        *([by_target] if by_target else []),
+        *example_tables(experiments, rules),
+        *attribute_tables(runs, (), rules.tolerance),
+    ]
+    return (
+        page_environment()
+        .get_template("index_template.html")
+        .render(
+            title=f"{len(runs)} experiments" if len(runs) > 1 else "1 experiment",
+            lead=_lead(experiments),
+            main_verdicts=[_sentence(verdict) for verdict in first],
+            more_verdicts=[_sentence(verdict) for verdict in found if verdict not in first],
+            datasets=datasets,
+            rows=[
+                (label, [_cell(placed.get(dataset), rules, links) for dataset in datasets])
+                for label, placed in by_row(experiments).items()
+            ],
+            legend=LEGEND,
+            tables=[table_view(table) for table in tables],
+            runs=[_run(run, experiment, links) for run, experiment in zip(runs, experiments, strict=True)],
+            rules=rules,
+            confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
+            denominators=sorted({experiment.denominator for experiment in experiments}),
+            problems=problems,
+            script=script,
+            script_source=script_source,
+        )
     )
 
 
@@ -113,6 +128,7 @@ def _sentence(verdict: Verdict) -> dict[str, str]:
         "rule": verdict.rule,
         "interval": interval_note(verdict),
         "members": "; ".join(verdict.members),
+        "fallback": "; ".join(verdict.fallback),
     }
 
 
@@ -123,9 +139,9 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
     own, change = experiment.accuracies.get("aligned"), experiment.difference("aligned", "templates")
     informative = experiment.share("informative")
     total = experiment.total("all")
-    shown = rules.every_cell or improves(experiment)
+    filled = shown(experiment, rules)
     parts = []
-    if total and shown and experiment.total("spurious") is not None:
+    if total and filled and experiment.total("spurious") is not None:
         parts = [(kind, size, round(100 * size / total, 3)) for kind, size in kinds_of(experiment).items()]
     return {
         "link": links.get(experiment.folder) if experiment.folder else "",
@@ -134,13 +150,14 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
         "interval": percent(own).partition("\u00a0[")[2].rstrip("]") if own else "",
         "n": count(own, "images") if own else "",
         "gain": points(change) if change else "",
-        "test": significance(change) if change else "",
+        "over_images": images_interval(change) if change else "",
+        "test": evidence(change) if change else "",
         "better": bool(improves(experiment) and change and change.significant),
         "parts": parts,
-        "informative": f"{percent(informative)} informative, {count(informative)}" if informative and shown else "",
-        "empty": "" if shown else NOT_ABOVE,
+        "informative": f"{percent(informative)} informative, {count(informative)}" if informative and filled else "",
+        "empty": "" if filled else NOT_ABOVE,
         "kl": _kl(experiment),
-        "kl_off": bool(kl_off(experiment, rules.kl_tolerance / 100)),
+        "kl_off": bool(kl_off(experiment, rules.tolerance)),
     }
 
 
@@ -161,9 +178,21 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
         "seeds": ", ".join(str(result.seed) for result in run.results),
         "missing": ", ".join(map(str, run.missing)),
         "judge": judge["name"],
+        "standing": _standing(run),
+        "rubric": judge["rubric"],
         "images": f"{run.results[0].accuracy['images']:,}",
         "descriptions": f"{experiment.total('all') or 0:,}",
+        "unparsed": f"{(experiment.total('lost_information') or 0) + (experiment.total('lost_visibility') or 0):,}",
     }
+
+
+def _standing(run: Run) -> str:
+    """Say how far the judge can be trusted; a file of people's answers that cannot be read must not cost the page."""
+    try:
+        calibration = read_calibration(run.directory.root, run.results, complete=not run.missing)
+    except UserError as error:
+        return f"unknown: {error}"
+    return judge_standing(run.results, calibration)
 
 
 def _link(report: Path, where: Path) -> str:

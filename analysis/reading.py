@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from analysis.accuracy import COMPARISONS
 from analysis.agreement_tables import SHARE_NAMES
@@ -33,6 +33,11 @@ from analysis.wording import (
     signed,
     significance,
 )
+
+T = TypeVar("T")
+
+NOTES = {True: "", False: ", no significant difference", None: ", cannot be tested"}
+"""What is said of a change of shares, by its test."""
 
 LEAVES: tuple[Group, ...] = ("visual", "non_visual", "spurious")
 
@@ -123,10 +128,15 @@ def findings(results: Sequence[SeedResult], calibration: Calibration | None = No
 
 
 def judge_standing(results: Sequence[SeedResult], calibration: Calibration | None = None) -> str:
-    """Return whether the judge is `exact`, `calibrated` against people, or `uncalibrated`."""
+    """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
+
+    Calibrated takes people's answers of both kinds to the first question; how many, the words tell.
+    """
     if results[0].breakdown["judge"]["exact"]:
         return "exact"
-    return "calibrated" if calibration and not calibration.stale else "uncalibrated"
+    if calibration is None or calibration.lacking:
+        return "uncalibrated"
+    return f"calibrated on {calibration.used['questions']['informative']['n']:,} labelled descriptions"
 
 
 def _shares(results: Sequence[SeedResult]) -> Finding | None:
@@ -135,7 +145,7 @@ def _shares(results: Sequence[SeedResult]) -> Finding | None:
         return None
     sentences = []
     for leaf, change in changes.items():
-        note = ", no significant difference" if change.significant is False else ""
+        note = NOTES[change.significant]
         sentences.append(f"{KIND_NAMES[leaf]} {points(change)}{note}")
     most = max(changes, key=lambda leaf: changes[leaf].value)
     return Finding(
@@ -154,6 +164,7 @@ def _reward(results: Sequence[SeedResult]) -> Finding | None:
         above="The alignment reached its aim",
         below="The alignment lowered the reward it was to raise",
         same="No significant difference: the alignment cannot be told from none",
+        untested="Whether the alignment did anything cannot be tested",
     )
     return Finding(
         "Reward",
@@ -171,6 +182,7 @@ def _accuracy(results: Sequence[SeedResult]) -> Finding | None:
         above="EX2's descriptions classify better than the 80 generic templates",
         below="EX2's descriptions classify worse than the 80 generic templates",
         same="EX2's descriptions and the 80 generic templates show no significant difference in accuracy",
+        untested="Whether EX2's descriptions or the 80 generic templates classify better cannot be tested",
     )
     text = f"{verdict}: {percent(own)}, {points(change)} ({count(change, 'images')})."
     base = accuracy_difference(results, "aligned", "base")
@@ -184,16 +196,14 @@ def _worth(results: Sequence[SeedResult]) -> Finding | None:
     better: list[str] = []
     same: list[str] = []
     worse: list[str] = []
+    untested: list[str] = []
     for group in ("spurious", "informative", "visual", "non_visual"):
         change = accuracy_difference(results, group, "templates")
         if change is None:
             continue
         said = f"{KIND_NAMES[group]} ({points(change)})"
-        if not change.significant:
-            same.append(said)
-        else:
-            (better if change.value > 0 else worse).append(said)
-    if not better + same + worse:
+        _verdict(change, above=better, below=worse, same=same, untested=untested).append(said)
+    if not better + same + worse + untested:
         return None
     sentences = []
     if better:
@@ -202,6 +212,8 @@ def _worth(results: Sequence[SeedResult]) -> Finding | None:
         sentences.append(f"no significant difference from the templates: {listing(same)}")
     if worse:
         sentences.append(f"significantly below: {listing(worse)}")
+    if untested:
+        sentences.append(f"cannot be tested against the templates: {listing(untested)}")
     return Finding("What each kind is worth", f"Used alone, {'; '.join(sentences)}.")
 
 
@@ -250,15 +262,18 @@ def _controls(results: Sequence[SeedResult]) -> Finding | None:
     below: list[str] = []
     same: list[str] = []
     above: list[str] = []
+    untested: list[str] = []
     for row in accuracy_rows(results):
         if row.to_aligned is None:
             continue
         said = f"{row.name} ({points(row.to_aligned)})"
-        if not row.to_aligned.significant:
-            same.append(said)
-        else:
-            (above if row.to_aligned.value > 0 else below).append(said)
-    parts = (("below it", below), ("no significant difference from it", same), ("above it", above))
+        _verdict(row.to_aligned, above=above, below=below, same=same, untested=untested).append(said)
+    parts = (
+        ("below it", below),
+        ("no significant difference from it", same),
+        ("above it", above),
+        ("cannot be tested", untested),
+    )
     sentences = [f"{words}: {listing(arms)}" for words, arms in parts if arms]
     if not sentences:
         return None
@@ -273,15 +288,18 @@ def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Fi
     if standing == "exact":
         return None
     if standing == "uncalibrated" or calibration is None:
-        stale = f" agreement.json does not count: {calibration.stale}." if calibration else ""
+        why = calibration.lacking if calibration else "its verdicts have not been compared with people's"
         return Finding(
             "The judge is uncalibrated",
-            f"{judge['name']} sorted the descriptions; its verdicts have not been compared with people's, so shares "
-            f"carry its errors beside the intervals shown.{stale}",
+            f"{judge['name']} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
         )
     rates = [
-        f"{question} or not: {share_text(rate['agreement'])} (n = {rate['n']}), Cohen's κ {number_text(rate['kappa'])}"
-        for question, rate in calibration.used["questions"].items()
+        f"{words}: {share_text(rate['agreement'])}, Cohen's κ {number_text(rate['kappa'])}"
+        for words, rate in zip(
+            ("informative or not", "visual or not, where both call it informative"),
+            calibration.used["questions"].values(),
+            strict=True,
+        )
     ]
     text = f"{judge['name']} agrees with people on {'; '.join(rates)}."
     shares = calibration.content["policies"].get("aligned", {}).get("shares", {})
@@ -292,6 +310,12 @@ def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Fi
     ]
     if corrected:
         text += f" Corrected for its errors, the aligned descriptions are {'; '.join(corrected)}."
+    reasons: dict[str, list[str]] = {}
+    for name, share in shares.items():
+        if share["judged"] and not share["corrected"]:
+            reasons.setdefault(share["reason"], []).append(SHARE_NAMES[name])
+    for reason, names in reasons.items():
+        text += f" Not corrected: {'; '.join(names)}: {reason}."
     return Finding("The judge against people", text)
 
 
@@ -332,7 +356,10 @@ def _cautions(results: Sequence[SeedResult]) -> list[Finding]:
     return found
 
 
-def _verdict(difference: Difference, *, above: str, below: str, same: str) -> str:
+def _verdict(difference: Difference, *, above: T, below: T, same: T, untested: T) -> T:
+    """Choose by what the test says; without an interval nothing can be said of a difference, not even that."""
+    if difference.significant is None:
+        return untested
     if not difference.significant:
         return same
     return above if difference.value > 0 else below

@@ -5,9 +5,9 @@
   const [CLASS, QUESTION, POLICY, SEED, TEXT, KIND, REWARD, NOTE, CUT] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const PAGE = 50;
   const IMAGE = "data:image/jpeg;base64,"; // what follows is base64: no other kind of address can come of it
-  const seeds = new Set(data.rows.map((row) => row[SEED])).size;
   const lower = data.rows.map((row) => row[TEXT].toLowerCase());
   const $ = (id) => document.getElementById(id);
+  const seedFilter = $("f-seed"); // only with several seeds
   let found = [];
   let shown = 0;
 
@@ -29,16 +29,19 @@
     return made;
   };
 
+  // Roles are said again, since a phone lays rows out as blocks, and with that some browsers forget that it is a table.
+  const cell = (tag, css, content) => {
+    const made = element(tag, css, content);
+    made.setAttribute("role", tag === "th" ? "rowheader" : "cell");
+    if (tag === "th") made.scope = "row";
+    return made;
+  };
+
   const item = (row, wanted) => {
-    const made = element("li");
-    const who = element("div", "who", data.classes[row[CLASS]]);
-    who.append(element("small", "", row[POLICY] + (seeds > 1 ? `, seed ${row[SEED]}` : "")));
-    const said = element("div", "said");
-    said.append(row[TEXT].trim() ? marked(row[TEXT] + (row[CUT] ? " …" : ""), wanted) : element("i", "soft", "(empty)"));
-    said.append(element("small", "", data.questions[row[QUESTION]]));
-    if (data.notes[row[NOTE]]) said.append(element("small", "", `Judge: ${data.notes[row[NOTE]]}`));
-    const kind = data.kinds[row[KIND]];
-    who.append(element("span", `chip chip-${kind.key}`, kind.name));
+    const made = element("tr");
+    made.setAttribute("role", "row");
+    const who = cell("th", "who", data.classes[row[CLASS]]);
+    who.append(element("small", "", row[POLICY] + (seedFilter ? `, seed ${row[SEED]}` : "")));
     const images = data.images[row[CLASS]];
     if (images.length) {
       const thumbs = element("div", "thumbs");
@@ -50,38 +53,69 @@
       });
       who.append(thumbs);
     }
-    const score = element("div", "score", row[REWARD] === null ? "none" : row[REWARD].toFixed(2));
-    score.append(element("small", "", "reward"));
-    made.append(who, said, score);
+    const said = cell("td", "said");
+    said.append(row[TEXT].trim() ? marked(row[TEXT] + (row[CUT] ? " …" : ""), wanted) : element("i", "soft", "(empty)"));
+    if (data.notes[row[NOTE]]) said.append(element("small", "", `Judge: ${data.notes[row[NOTE]]}`));
+    const kind = data.kinds[row[KIND]];
+    const verdict = cell("td", "verdict");
+    verdict.append(element("span", `chip chip-${kind.key}`, kind.name));
+    const score = cell("td", "score", row[REWARD] === null ? "none" : row[REWARD].toFixed(2));
+    made.append(who, said, cell("td", "asked", data.questions[row[QUESTION]]), verdict, score);
     return made;
   };
 
+  const words = () => $("f-text").value.trim().toLowerCase();
+
   const more = () => {
-    const wanted = $("f-text").value.trim().toLowerCase();
     const page = document.createDocumentFragment();
-    for (const index of found.slice(shown, shown + PAGE)) page.append(item(data.rows[index], wanted));
+    for (const index of found.slice(shown, shown + PAGE)) page.append(item(data.rows[index], words()));
+    const first = page.firstElementChild;
     $("rows").append(page);
     shown = Math.min(shown + PAGE, found.length);
     $("more").hidden = shown >= found.length;
     $("count").textContent = `${found.length} of ${data.rows.length} descriptions` + (shown < found.length ? `, ${shown} shown` : "");
+    return first;
+  };
+
+  // Places of names in alphabetical order, made once: comparing 25,000 rows by name would take too long.
+  const places = (names) => {
+    const compare = new Intl.Collator(undefined, { numeric: true }).compare;
+    const made = new Array(names.length);
+    [...names.keys()].sort((a, b) => compare(names[a], names[b])).forEach((index, place) => { made[index] = place; });
+    return made;
+  };
+  const classPlaces = places(data.classes);
+  const verdictPlaces = data.kinds.map((kind) => data.order.indexOf(kind.key));
+  const ORDERS = {
+    class: (row) => classPlaces[row[CLASS]],
+    question: (row) => data.asked[row[QUESTION]],
+    kind: (row) => verdictPlaces[row[KIND]],
+    reward: (row) => row[REWARD],
   };
 
   const apply = () => {
-    const cls = $("f-class").value, policy = $("f-policy").value, kinds = wantedKinds.get($("f-kind").value);
-    const wanted = $("f-text").value.trim().toLowerCase(), order = $("f-order").value;
+    const cls = $("f-class").value, question = $("f-question").value, policy = $("f-policy").value;
+    const seed = seedFilter ? seedFilter.value : "", kinds = wantedKinds.get($("f-kind").value);
+    const wanted = words(), order = $("f-order").value;
     found = [];
     data.rows.forEach((row, index) => {
       if (cls !== "" && row[CLASS] !== Number(cls)) return;
+      if (question !== "" && data.asked[row[QUESTION]] !== Number(question)) return;
       if (policy && row[POLICY] !== policy) return;
+      if (seed !== "" && row[SEED] !== Number(seed)) return;
       if (kinds && !kinds.has(row[KIND])) return;
       if (wanted && !lower[index].includes(wanted)) return;
       found.push(index);
     });
-    const reward = (index) => data.rows[index][REWARD];
-    if (order === "class") found.sort((a, b) => data.rows[a][CLASS] - data.rows[b][CLASS]);
-    if (order === "up" || order === "down") {
-      const sign = order === "up" ? 1 : -1; // descriptions without a reward come last either way
-      found.sort((a, b) => (reward(a) === null) - (reward(b) === null) || sign * (reward(a) - reward(b)));
+    if (order) {
+      const sign = order[0] === "-" ? -1 : 1, key = ORDERS[order.replace("-", "")];
+      const keys = data.rows.map(key);
+      // what has no reward comes last either way; equals stay as generated
+      found.sort((a, b) => (keys[a] === null) - (keys[b] === null) || sign * (keys[a] - keys[b]));
+    }
+    for (const head of document.querySelectorAll("th[data-order]")) {
+      const own = order.replace("-", "") === head.dataset.order.replace("-", "");
+      head.setAttribute("aria-sort", !own ? "none" : order[0] === "-" ? "descending" : "ascending");
     }
     $("rows").replaceChildren();
     shown = 0;
@@ -95,8 +129,14 @@
   });
   const kinds = [...data.groups, ...data.kinds.map((kind, index) => ({ ...kind, kinds: [index] }))];
   const wantedKinds = new Map(kinds.map((kind) => [kind.key, new Set(kind.kinds)]));
-  fill($("f-class"), data.classes);
+  const byName = [...data.classes.keys()].sort((a, b) => classPlaces[a] - classPlaces[b]);
+  fill($("f-class"), byName.map((index) => data.classes[index]), byName);
+  fill($("f-question"), data.templates);
   fill($("f-kind"), kinds.map((kind) => kind.name), kinds.map((kind) => kind.key));
+  if (seedFilter) {
+    const seeds = [...new Set(data.rows.map((row) => row[SEED]))];
+    fill(seedFilter, seeds, seeds);
+  }
 
   const pick = (part) => {
     clearTimeout(timer);
@@ -125,6 +165,19 @@
   $("filters").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(apply, 80); });
   $("filters").addEventListener("reset", () => setTimeout(apply)); // after the fields are reset
   $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("more").addEventListener("click", more);
+  for (const head of document.querySelectorAll("th[data-order]")) {
+    head.querySelector("button").addEventListener("click", () => {
+      const first = head.dataset.order, turned = first[0] === "-" ? first.slice(1) : `-${first}`;
+      $("f-order").value = $("f-order").value === first ? turned : first;
+      apply();
+    });
+  }
+  $("more").addEventListener("click", () => {
+    const first = more();
+    if ($("more").hidden && first) { // the button that had the focus is gone
+      first.tabIndex = -1;
+      first.focus({ preventScroll: true });
+    }
+  });
   apply();
 })();

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from analysis.accuracy_tables import accuracy_table, confusion_table
-from analysis.breakdown import GROUPS
 from analysis.figure_accuracy import accuracy_figure, accuracy_rows
 from analysis.figure_breakdown import breakdown_figure
 from analysis.figure_training import training_figures
 from analysis.judge.panel import DISAGREEMENTS
-from analysis.judging import read_verdicts
-from analysis.pooling import (
-    SeedResult,
-    accuracy_difference,
-    accuracy_of,
-    confidence,
-    end_of_training,
-    reward_gain,
-    share_change,
-    share_of,
-)
-from analysis.reading import LEAVES, findings, headline, judge_standing
+from analysis.pages import page_environment, page_script
+from analysis.pooling import SeedResult, confidence
+from analysis.reading import findings, headline, judge_standing
+from analysis.report_attributes import attribute_section
 from analysis.report_descriptions import descriptions_table
 from analysis.report_images import class_images
 from analysis.report_judge import (
@@ -37,22 +27,23 @@ from analysis.report_judge import (
     read_calibration,
     usage,
 )
+from analysis.report_numbers import KL_TOLERANCE, seed_names, seed_table, tiles
+from analysis.report_probe import probe_section
+from analysis.report_section import Section
+from analysis.results import load_results
 from analysis.signs import fired_rules, sign_panel
-from analysis.wording import (
-    ARM_NAMES,
-    KIND_NAMES,
-    count,
-    percent,
-    percent_value,
-    plain,
-    points,
-    signed,
-    significance,
-)
+from analysis.table_view import TableView, table_view
+from analysis.tables.one_run import run_tables
+from analysis.tables.rules import Rules
+from analysis.tables.runs import Run, experiment_of
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
-from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_text
-from reward.errors import UserError
+from ex2.run_dir import JSON, RunDirectory, read_json, write_text
+
+SCRIPTS = ("report.js", "print.js")
+
+SECTIONS = (attribute_section, probe_section)
+"""What other verbs leave in a run's folder for the page, in the order of the paper."""
 
 
 def write_report(recipe: Recipe) -> Path:
@@ -65,7 +56,7 @@ def write_report(recipe: Recipe) -> Path:
         Path of the page. It needs no network and no other file.
 
     Raises:
-        UserError: If no seed has been analysed, or descriptions changed since.
+        UserError: If no seed has been analysed, or seeds not alike, or descriptions changed since.
         EnvironmentFault: If the page cannot be written.
     """
     run = RunDirectory.of(recipe)
@@ -78,51 +69,13 @@ def write_report(recipe: Recipe) -> Path:
         provenance=provenance,
         calibration=read_calibration(run.root, results, complete=not missing),
         images=class_images(recipe),
+        sections=further_sections(run),
+        examples=example_table(recipe, run, results),
     )
     write_text(run.report, page)
     said = headline(results)
     print(f"{said.answer.rstrip('.')}. {said.evidence}")
     return run.report
-
-
-def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], list[int]]:
-    """Read what the stages left.
-
-    Args:
-        recipe: Names the seeds.
-        run: The run's directory.
-
-    Returns:
-        Results of the analysed seeds in the recipe's order, and the seeds that have not been analysed.
-
-    Raises:
-        UserError: If no seed has been analysed.
-    """
-    results, missing = [], []
-    for seed in recipe.seeds:
-        where = run.seed(seed)
-        if not (where.accuracy.exists() and where.breakdown.exists()):
-            missing.append(seed)
-            continue
-        breakdown = read_json(where.breakdown)
-        results.append(
-            SeedResult(
-                seed,
-                read_json(where.accuracy),
-                breakdown,
-                read_jsonl(where.descriptions),
-                read_verdicts(where.verdicts, digest=breakdown["judge"]["settings"]),
-                _batches(read_jsonl(where.train_log)),
-            )
-        )
-    if not results:
-        raise UserError(f"{run.root}: no seed has been analysed; run `ex2 analyze RECIPE` first (ex2 run does all).")
-    return results, missing
-
-
-def _batches(rows: Sequence[JSON]) -> list[JSON]:
-    """Keep the last row of each batch: a resumed run may have logged some twice."""
-    return [row for _, row in sorted({row.get("batch", number): row for number, row in enumerate(rows, 1)}.items())]
 
 
 def render(
@@ -133,6 +86,8 @@ def render(
     provenance: JSON,
     calibration: Calibration | None = None,
     images: Mapping[str, Sequence[str]] | None = None,
+    sections: Sequence[Section] = (),
+    examples: TableView | None = None,
 ) -> str:
     """Fill the template.
 
@@ -143,6 +98,8 @@ def render(
         provenance: Content of `provenance.json`; any keys.
         calibration: What people said of the judge.
         images: Thumbnails by class name, from `class_images`.
+        sections: Attributes and hypotheses, from `further_sections`.
+        examples: A description for every question, from `example_table`.
 
     Returns:
         The page as HTML, with style, script and drawings inside.
@@ -150,48 +107,83 @@ def render(
     Raises:
         UserError: If a description has no verdict, because descriptions changed since the analysis.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # for every template, whatever its name: model text is on the page
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = accuracy_rows(results)
     trust = judge_standing(results, calibration)
-    return environment.get_template("report_template.html").render(
-        recipe=recipe,
-        headline=headline(results),
-        facts=_facts(recipe, results, trust),
-        tiles=_tiles(results),
-        findings=findings(results, calibration),
-        flows={policy: breakdown_figure(results, policy) for policy in ("aligned", "base")},
-        accuracy_figure=accuracy_figure(rows),
-        accuracy_table=accuracy_table(results),
-        confusion_table=confusion_table(results),
-        training=training_figures(results),
-        signs=sign_panel(results),
-        rules=recipe.watch.as_rules(),
-        fired=fired_rules(recipe.watch.as_rules(), results),
-        seed_names=[f"seed {result.seed}" for result in results] + (["all seeds"] if len(results) > 1 else []),
-        seed_table=_seed_table(results),
-        missing_seeds=list(missing_seeds),
-        judge=results[0].breakdown["judge"],
-        trust=trust,
-        denominators=both_denominators(results),
-        panel=panel(results),
-        disagreements=[f"seed-{r.seed}/{DISAGREEMENTS}" for r in results] if panel(results) else [],
-        usage=usage(results),
-        calibration=calibration_tables(calibration),
-        stale_calibration=calibration.stale if calibration else "",
-        has_images=bool(images),
-        denominator=results[0].breakdown["denominator"],
-        confidence=f"{100 * confidence(results):g}",
-        several_seeds=len(results) > 1,
-        recipe_yaml=to_yaml(recipe),
-        provenance=_flatten(provenance),
-        table=descriptions_table(results, images or {}),
+    script, script_source = page_script(SCRIPTS)
+    return (
+        page_environment()
+        .get_template("report_template.html")
+        .render(
+            recipe=recipe,
+            headline=headline(results),
+            facts=_facts(recipe, results, trust),
+            tiles=tiles(results),
+            findings=findings(results, calibration),
+            flows={policy: breakdown_figure(results, policy) for policy in ("aligned", "base")},
+            accuracy_figure=accuracy_figure(rows),
+            accuracy_table=accuracy_table(results),
+            confusion_table=confusion_table(results),
+            training=training_figures(results),
+            signs=sign_panel(results),
+            rules=recipe.watch.as_rules(),
+            fired=fired_rules(recipe.watch.as_rules(), results),
+            seed_names=seed_names(results),
+            seed_table=seed_table(results),
+            missing_seeds=list(missing_seeds),
+            judge=results[0].breakdown["judge"],
+            trust=trust,
+            denominators=both_denominators(results),
+            panel=panel(results),
+            disagreements=[f"seed-{r.seed}/{DISAGREEMENTS}" for r in results] if panel(results) else [],
+            usage=usage(results),
+            calibration=calibration_tables(calibration),
+            stale_calibration=calibration.stale if calibration else "",
+            has_images=bool(images),
+            denominator=results[0].breakdown["denominator"],
+            classes=results[0].accuracy["classes"],
+            confidence=f"{100 * confidence(results):g}",
+            several_seeds=len(results) > 1,
+            recipe_yaml=to_yaml(recipe),
+            provenance=_flatten(provenance),
+            sections=sections,
+            examples=examples,
+            table=descriptions_table(results, images or {}),
+            kl_tolerance=f"{100 * KL_TOLERANCE:g}",
+            script=script,
+            script_source=script_source,
+        )
     )
+
+
+def further_sections(run: RunDirectory) -> list[Section]:
+    """Return what other verbs left for the page: attributes, then hypotheses; nothing of a verb that has not run.
+
+    Args:
+        run: The run's directory.
+
+    Raises:
+        UserError: If what one left cannot be read.
+    """
+    found = (section(run) for section in SECTIONS)
+    return [section for section in found if section]
+
+
+def example_table(recipe: Recipe, run: RunDirectory, results: Sequence[SeedResult]) -> TableView | None:
+    """Return a description for every question (the paper's Table 10, for one run), or `None` without descriptions.
+
+    Args:
+        recipe: The experiment.
+        run: Its directory.
+        results: At least one seed; examples are of the first.
+    """
+    read = Run(run, recipe, results, ())
+    made = run_tables(read, experiment_of(read), Rules())
+    found = next((table for table in made if table.key.endswith("-examples")), None)
+    if found is None:
+        return None
+    # One run's KL is the same for every cell: the page flags it once, in its tile.
+    rows = (replace(row, cells=tuple(replace(cell, kl_off_target=None) for cell in row.cells)) for row in found.rows)
+    return table_view(replace(found, rows=tuple(rows), notes=found.notes[:1]))
 
 
 def _facts(recipe: Recipe, results: Sequence[SeedResult], trust: str) -> list[tuple[str, str]]:
@@ -205,71 +197,6 @@ def _facts(recipe: Recipe, results: Sequence[SeedResult], trust: str) -> list[tu
         ("Seeds", ", ".join(str(result.seed) for result in results)),
         ("Judge", f"{judge['name']} ({trust}), rubric {judge['rubric']}"),
     ]
-
-
-def _tiles(results: Sequence[SeedResult]) -> list[dict[str, str]]:
-    """Four numbers to take away: label, value, what it is compared with, n and interval."""
-    tiles = []
-    most = max(LEAVES, key=lambda leaf: share.value if (share := share_of(results, "aligned", leaf)) else -1.0)
-    kind = headline(results).kind or most
-    after, before = share_of(results, "aligned", kind), share_of(results, "base", kind)
-    if after:
-        note = f"before: {percent(before, 0)}, {count(before)}" if before else "base model not described"
-        tiles.append(
-            _tile(f"{KIND_NAMES[kind]} descriptions", percent_value(after, 0), percent(after), count(after), note, kind)
-        )
-    gain = reward_gain(results)
-    if gain:
-        value = signed(gain).split(" [")[0]
-        tiles.append(
-            _tile("reward gained", value, signed(gain), count(gain, "pairs"), "same class and question", "all")
-        )
-    own, change = accuracy_of(results, "aligned"), accuracy_difference(results, "aligned", "templates")
-    if own and change:
-        note = f"{points(change)} on templates{', not significant' if change.significant is False else ''}"
-        tiles.append(_tile("accuracy of EX2", percent_value(own), percent(own), count(own, "images"), note, "all"))
-    kl = end_of_training(results, "kl")
-    if kl:
-        note = f"target {targets[0]:g}" if (targets := _last_values(results, "kl_target")) else "end of training"
-        tiles.append(_tile("nats of KL", f"{kl.value:.1f}", plain(kl), count(kl, "batches"), note, "all"))
-    return tiles
-
-
-def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dict[str, str]:
-    interval = full[full.index("[") :] if "[" in full else "no interval"
-    return {"label": label, "value": value, "detail": f"{interval}, {n}", "note": note, "css": css}
-
-
-def _last_values(results: Sequence[SeedResult], key: str) -> list[float]:
-    return [float(row[key]) for result in results for row in result.train[-1:] if row.get(key) is not None]
-
-
-def _seed_table(results: Sequence[SeedResult]) -> list[tuple[str, list[str]]]:
-    """One row per number; first the seeds alone, then all together."""
-    columns: list[Sequence[SeedResult]] = [[result] for result in results]
-    if len(results) > 1:
-        columns.append(results)
-    table: list[tuple[str, list[str]]] = []
-    for group in GROUPS:
-        cells = []
-        for column in columns:
-            share, change = share_of(column, "aligned", group), share_change(column, group)
-            cell = f"{percent(share)}, {count(share)}" if share else "–"
-            cells.append(f"{cell}; {points(change)}" if change else cell)
-        table.append((f"{KIND_NAMES[group]}, aligned; change", cells))
-    for arm in ("templates", "base", "aligned"):
-        accuracies = [accuracy_of(column, arm) for column in columns]
-        cells = [f"{percent(value)}, {count(value)}" if value else "–" for value in accuracies]
-        table.append((f"accuracy, {ARM_NAMES[arm]}", cells))
-    changes = [accuracy_difference(column, "aligned", "templates") for column in columns]
-    cells = [f"{points(value)}; {significance(value)}".removesuffix("; ") if value else "–" for value in changes]
-    table.append(("accuracy, EX2 minus templates", cells))
-    gains = [reward_gain(column) for column in columns]
-    table.append(("reward gained", [f"{signed(gain)}, {count(gain, 'pairs')}" if gain else "–" for gain in gains]))
-    for name, key in (("reward at the end", "reward_mean"), ("KL at the end, nats", "kl")):
-        reached = [end_of_training(column, key) for column in columns]
-        table.append((name, [f"{plain(end)}, {count(end, 'batches')}" if end else "–" for end in reached]))
-    return table
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:

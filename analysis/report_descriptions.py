@@ -8,11 +8,15 @@ from typing import Any
 
 from analysis.breakdown import MEMBERS
 from analysis.judge.panel import votes_of
-from analysis.judging import KINDS
+from analysis.judging import KINDS, Kind
+from analysis.naming import SLOT, replace_name
 from analysis.pooling import SeedResult
 from analysis.wording import KIND_NAMES
 from ex2.run_dir import JSON
 from reward.errors import UserError
+
+ORDER: tuple[Kind, ...] = ("visual", "non_visual", "informative_unparsed", "spurious", "unparsed")
+"""How the list is ordered by verdict."""
 
 MOST_NOTE = 300
 """Characters of a judge's explanation that are kept for the page."""
@@ -29,7 +33,9 @@ def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Seque
         UserError: If a description has no verdict, because descriptions changed since the analysis.
     """
     classes: dict[str, int] = {}
-    questions: dict[str, int] = {}
+    questions: dict[str, int] = {}  # with the class's name in it
+    asked: dict[int, int | str] = {}  # index of such a question → of the template it was made of
+    templates: dict[int | str, str] = {}
     notes: dict[str, int] = {"": 0}
     rows: list[list[Any]] = []
     for result in results:
@@ -42,11 +48,16 @@ def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Seque
                     "changed since the analysis; run `ex2 analyze RECIPE` again."
                 ) from error
             question = "informative" if kind in ("spurious", "unparsed") else "visual"
+            text = questions.setdefault(row.get("question", ""), len(questions))
+            template = replace_name(row.get("question", ""), row["class"], SLOT)
+            key = row.get("question_id", template)
+            templates.setdefault(key, template)
+            asked[text] = key
             note = explanation(result.verdicts.raw(question, row["class"], row["text"]))  # type: ignore[arg-type]
             rows.append(
                 [
                     classes.setdefault(row["class"], len(classes)),
-                    questions.setdefault(row.get("question", ""), len(questions)),
+                    text,
                     row["policy"],
                     result.seed,
                     row["text"],
@@ -56,9 +67,13 @@ def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Seque
                     int(bool(row.get("cut"))),
                 ]
             )
+    order = sorted(templates, key=lambda key: (isinstance(key, str), key))
+    places = {key: place for place, key in enumerate(order)}
     return {
         "classes": list(classes),
         "questions": list(questions),
+        "templates": [templates[key] for key in order],
+        "asked": [places[asked[index]] for index in range(len(questions))],
         "notes": list(notes),
         "kinds": [{"key": kind, "name": KIND_NAMES[kind]} for kind in KINDS],
         "groups": [
@@ -66,6 +81,7 @@ def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Seque
             for group, members in MEMBERS.items()
             if len(members) > 1
         ],
+        "order": list(ORDER),
         "images": [list(images.get(name, ())) for name in classes],
         "rows": rows,
     }

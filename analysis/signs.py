@@ -8,8 +8,9 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from analysis import svg
-from analysis.figure_training import curve_of, smooth, thin
+from analysis.figure_training import Curve, curve_of, smooth, thin
 from analysis.pooling import SeedResult
+from analysis.wording import NBSP
 from ex2.ppo.watch import METRICS, SIGNS, Firing, Rule, fired
 
 WIDTH, HEIGHT, EDGE = 150.0, 34.0, 3.0
@@ -22,14 +23,16 @@ class Sign(NamedTuple):
 
     Attributes:
         name: In words.
-        first: Mean over the first tenth of the batches, over seeds.
+        first: Mean over the first tenth of the batches that logged it, over seeds.
         last: The same at the end.
+        n: Batches behind each of the two, and seeds if there are several.
         course: Small drawing, one line per seed.
     """
 
     name: str
     first: str
     last: str
+    n: str
     course: Markup
 
 
@@ -48,7 +51,8 @@ def sign_panel(results: Sequence[SeedResult]) -> list[Sign]:
         if curves:
             ends = [_ends([y for _, y in curve]) for curve in curves.values()]
             first, last = (sum(values) / len(values) for values in zip(*ends, strict=True))
-            rows.append(Sign(METRICS[key], f"{first:.3g}", f"{last:.3g}", _course(curves, key, METRICS[key])))
+            course = _course(curves, key, METRICS[key])
+            rows.append(Sign(METRICS[key], f"{first:.3g}", f"{last:.3g}", _n(list(curves.values())), course))
     return rows
 
 
@@ -57,12 +61,22 @@ def fired_rules(rules: Sequence[Rule], results: Sequence[SeedResult]) -> list[Fi
     return [FiredRule(result.seed, firing) for result in results for firing in fired(rules, result.train)]
 
 
+def _n(curves: Sequence[Curve]) -> str:
+    """Return `4 of 40 batches`, summed over seeds."""
+    some, of = sum(_part(curve) for curve in curves), sum(len(curve) for curve in curves)
+    return f"{some:,} of {of:,} batches" + (f", {len(curves)}{NBSP}seeds" if len(curves) > 1 else "")
+
+
+def _part(values: Sequence[object]) -> int:
+    return max(1, round(PART * len(values)))
+
+
 def _ends(values: Sequence[float]) -> tuple[float, float]:
-    some = max(1, round(PART * len(values)))
+    some = _part(values)
     return sum(values[:some]) / some, sum(values[-some:]) / some
 
 
-def _course(curves: dict[int, list[tuple[float, float]]], key: str, name: str) -> Markup:
+def _course(curves: dict[int, Curve], key: str, name: str) -> Markup:
     values = [y for curve in curves.values() for _, y in curve]
     low, high = min(values), max(values)
     last = max(x for curve in curves.values() for x, _ in curve)

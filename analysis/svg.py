@@ -1,13 +1,21 @@
-"""Just enough SVG: every text is escaped, colours come from the page's style sheet through classes."""
+"""Just enough SVG: every text is escaped, colours come from the page's style sheet through classes.
+
+A drawing is also written as a file of its own, which is XML: characters that XML does not know, not even escaped, are
+replaced.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
 Point = tuple[float, float]
+
+NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What is no character of XML 1.0 (section 2.2)."""
 
 
 def document(width: float, height: float, parts: Iterable[Markup], *, title: str, description: str, key: str) -> Markup:
@@ -28,20 +36,27 @@ def document(width: float, height: float, parts: Iterable[Markup], *, title: str
         '<svg viewBox="0 0 {w} {h}" role="img" aria-labelledby="{key}-t {key}-d" xmlns="http://www.w3.org/2000/svg">'
         '<title id="{key}-t">{title}</title><desc id="{key}-d">{description}</desc>{parts}</svg>'
     ).format(
-        w=number(width), h=number(height), key=key, title=title, description=description, parts=Markup("").join(parts)
+        w=number(width),
+        h=number(height),
+        key=key,
+        title=known(title),
+        description=known(description),
+        parts=Markup("").join(parts),
     )
 
 
 def text(x: float, y: float, content: str, css: str = "", *, anchor: str = "start") -> Markup:
     """Return a line of text whose baseline starts (or ends, or is centred) at a point."""
     return Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(
-        number(x), number(y), css, anchor, content
+        number(x), number(y), css, anchor, known(content)
     )
 
 
 def spans(x: float, y: float, parts: Sequence[tuple[str, str]], *, anchor: str = "start") -> Markup:
     """Return a line of text in several styles, each part with its class."""
-    inside = Markup("").join(Markup('<tspan class="{}">{}</tspan>').format(css, content) for content, css in parts)
+    inside = Markup("").join(
+        Markup('<tspan class="{}">{}</tspan>').format(css, known(content)) for content, css in parts
+    )
     return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(number(x), number(y), anchor, inside)
 
 
@@ -119,5 +134,10 @@ def number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def known(content: str) -> str:
+    """Return a text with U+FFFD for every character that XML does not know."""
+    return NO_XML.sub("\ufffd", content)
+
+
 def _tip(tip: str) -> Markup:
-    return Markup("<title>{}</title>").format(tip) if tip else Markup("")
+    return Markup("<title>{}</title>").format(known(tip)) if tip else Markup("")

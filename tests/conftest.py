@@ -9,13 +9,17 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # ruff: noqa: E402 - the environment is set before the libraries read it
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
 
+import browser
 import tiny
 
 
@@ -55,3 +59,20 @@ def open_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.save_image_folder(tmp_path_factory.mktemp("images") / "photos")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless browser; without one the test is skipped, or fails where one must be."""
+    with browser.launched() as found:
+        yield found
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Callable[..., AbstractContextManager[Any]]:
+    """Open a file in the browser, see `browser.opened`."""
+
+    def one(path: Path, **settings: Any) -> AbstractContextManager[Any]:
+        return browser.opened(chromium, path, **settings)
+
+    return one

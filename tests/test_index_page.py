@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import browser
 import pytest
 from run_samples import write_run
 from test_report import Page
 
+from analysis.table_view import table_view
+from analysis.tables.table import Cell, Row, Table
 from ex2.cli import main
+from ex2.run_dir import RunDirectory, read_json, write_json
 
 HOSTILE = '</td><script>alert("x")</script> & <img src=x onerror=alert(1)>'
 
@@ -43,7 +49,7 @@ def test_the_grid_shows_the_main_numbers(runs: Path) -> None:
     assert "p < 0.001" in text
     assert "76.9 % [61.7–87.4] informative, n = 39" in text
     assert "† KL 13.0 of 10: more than 20 % off" in text
-    assert text.count("EX2 not above the templates") == 1
+    assert text.partition("The paper's tables")[0].count("EX2 not above the templates") == 1
     assert "−0.5 points" in text
     assert "no significant difference, p = 1.000" in text
     assert "no run" in text
@@ -74,8 +80,8 @@ def test_links_lead_to_reports_that_are_there(runs: Path) -> None:
     assert "align-pets (no report yet)" in said(page)
     assert not re.findall(r"https?://", html)
     assert "url(" not in html
-    assert "<script" not in html
     assert "default-src 'none'" in html
+    assert html.count("<script") == 1, "what unfolds the page for print"
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
@@ -83,7 +89,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     page, html = index(tmp_path)
     assert HOSTILE in page.text
     assert "<b>pets</b>" in page.text
-    assert not {"script", "img"} & {tag for tag, _ in page.elements}
+    assert "img" not in {tag for tag, _ in page.elements}
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert "alert" not in "".join(page.scripts)
     assert "<b>pets" not in html
 
 
@@ -105,6 +113,66 @@ def test_the_page_is_accessible(runs: Path) -> None:
     assert "visual: 20, non-visual: 10, spurious: 9, unparsed: 1" in said(page), "bars are said in words"
 
 
+def test_the_papers_tables_are_on_the_page(runs: Path) -> None:
+    page, html = index(runs)
+    for key in ("01-accuracy", "02-informative", "03-accuracy-by-information", "04-visual", "13-counts"):
+        assert f'<details class="card" id="table-{key}">' in html, "folded"
+    assert 'id="table-06' not in html
+    assert 'id="table-09' not in html, "no two KL targets"
+    text = said(page).replace("\u00a0", " ")
+    # 30 of 39 first answers that could be read; Wilson
+    assert "76.9[61.7, 87.4]n = 39" in text.partition("Informative descriptions, % of")[2]
+    write_run(runs, "clip-pets-20", kl=20.0, target=20.0)
+    cross = {"fingerprint": "f", "vlm": "other", "accuracy": 0.75, "low": 0.7, "high": 0.8, "n": 200, "correct": 150}
+    write_cross(runs / "clip-pets", cross | {"against_own": None})
+    html = index(runs)[1]
+    assert 'id="table-06-cross-pets"' in html
+    assert 'id="table-09-kl-targets"' in html
+
+
+def write_cross(run: Path, row: dict[str, object]) -> None:
+    from analysis.tables.runs import aligned_texts, read_run, texts_digest
+
+    digest = texts_digest(aligned_texts(read_run(run).results[0]))
+    write_json(run / "seed-0/cross.json", {"descriptions": digest, "classifiers": [row]})
+
+
+def test_a_name_spans_its_rows_and_cells_tell_all() -> None:
+    empty = Cell(empty="no run")
+    flagged = Cell("percent", 55.33, 53.4, 57.25, 2550, kl=13.0, kl_target=10.0, kl_off_target=True, notes=("why",))
+    rows = [
+        Row(("clip", "templates"), (flagged,)),
+        Row(("clip", "EX2"), (empty,)),
+        Row(("align", "templates"), (empty,)),
+    ]
+    view = table_view(Table("key", "Title", ("VLM", "descriptions"), ("pets",), tuple(rows), ("note",)))
+    assert view.heads == ("VLM", "descriptions", "pets")
+    assert [row.names for row in view.rows] == [
+        (("clip", 2), ("templates", 1)),
+        (("EX2", 1),),
+        (("align", 1), ("templates", 1)),
+    ]
+    (cell,) = view.rows[0].cells
+    assert (cell.main, cell.mark.replace("\u00a0", " ")) == ("55.3", "† KL 13.0")
+    assert [line.replace("\u00a0", " ") for line in cell.details] == ["[53.4, 57.2]", "n = 2,550", "why"]
+    assert view.rows[1].cells[0][:2] == ("", ("no run",))
+
+
+def test_runs_tell_how_far_their_judge_can_be_trusted(runs: Path) -> None:
+    path = RunDirectory(runs / "align-pets").seed(0).breakdown
+    shares = read_json(path)
+    shares["judge"]["exact"] = False
+    write_json(path, shares)
+    (runs / "deep er/align-cub/agreement.json").write_text("{")
+    page, _ = index(runs)
+    text = said(page)
+    assert "Aligned descriptions" in text
+    assert "grammar & councalibratedrubric paper-1" in text
+    assert "grammar & coexactrubric paper-1" in text
+    assert "grammar & counknown: " in text, "a broken file of people's answers does not cost the page"
+    assert "agreement.json: " in text
+
+
 def test_runs_that_are_not_analysed_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "clip-pets/seed-0/breakdown.json").unlink()
     page, _ = index(runs)
@@ -117,3 +185,52 @@ def test_runs_that_are_not_analysed_are_named(runs: Path, capsys: pytest.Capture
     assert "no run to show" in capsys.readouterr().err
     assert main(["index", str(runs / "gone")]) == 2
     assert "gone: not found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_in_a_browser(chromium: Any, runs: Path, tmp_path: Path, width: int, scheme: str) -> None:
+    write_run(runs, "hostile", vlm=HOSTILE, dataset="<b>pets</b>" * 8, kinds={"visual": 21, "informative_unparsed": 9})
+    index(runs)
+    with browser.opened(chromium, runs / "index.html", width=width, scheme=scheme) as page:
+        browser.open_all(page)
+        assert browser.sticking_out(page) == []
+        texts = (
+            ".lead",
+            ".verdict",
+            ".number",
+            ".number.better",
+            ".kinds",
+            ".grid-table .soft",
+            ".flag",
+            "summary",
+            "a",
+        )
+        for selector in (*texts, "td small"):
+            assert browser.contrast(page, selector) >= 4.5, selector
+        assert browser.contrast(page, ".bar span:not([class*=unparsed])", "background") >= 3
+        bar = page.locator(".bar").first
+        parts = [part.bounding_box() for part in bar.locator("span").all()]
+        gaps = [right["x"] - left["x"] - left["width"] for left, right in pairwise(parts)]
+        assert gaps == pytest.approx([2.0] * len(gaps), abs=0.01)
+        assert page.locator(".kinds").first.inner_text().startswith("visual: 20")
+        assert page.locator(".kinds").first.is_visible()
+        looks = {
+            kind: page.locator(f".legend .fill-{kind}").evaluate("e => getComputedStyle(e).background")
+            for kind in ("visual", "non_visual", "spurious", "unparsed", "informative_unparsed")
+        }
+        assert len(set(looks.values())) == 5
+        assert all(("gradient" in look) == ("unparsed" in kind) for kind, look in looks.items())
+        if width != 320:
+            browser.screenshot(page, f"index-{width}-{scheme}", tmp_path)
+
+
+def test_paper_holds_the_index(chromium: Any, runs: Path) -> None:
+    index(runs)
+    with browser.opened(chromium, runs / "index.html", width=718) as page:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        assert page.locator("details").count() > 6
+        assert page.locator("details:not([open])").count() == 0
+        assert browser.wide_boxes(page) == []
+        assert browser.sticking_out(page) == []

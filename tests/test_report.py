@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -11,16 +13,16 @@ from typing import Any
 import pytest
 
 from analysis.breakdown import breakdown
-from analysis.figure_training import smooth, thin
 from analysis.judge.base import Unparsed, Verdict
 from analysis.judging import Verdicts
 from analysis.pooling import SeedResult, accuracy_difference, accuracy_of, share_change, share_of
 from analysis.reading import findings, headline
-from analysis.report import render, write_report
-from analysis.report_descriptions import explanation
-from analysis.svg import ticks
+from analysis.report import example_table, render, write_report
+from analysis.report_descriptions import descriptions_table, explanation
+from analysis.report_numbers import seed_table
+from analysis.report_section import Section
 from ex2.recipe import Recipe
-from ex2.run_dir import RunDirectory, append_jsonl, write_json
+from ex2.run_dir import RunDirectory, SeedDirectory, append_jsonl, write_json
 from reward.errors import UserError
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & <!-- \u2028 \"quoted\""
@@ -179,6 +181,11 @@ def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     links = [value for _, attrs in parsed.elements for key, value in attrs.items() if key in ("src", "href", "action")]
     assert set(links) == {"#descriptions", "data:,"}
     assert set(re.findall(r"https?://[^\"'\s<]+", html)) == {"http://www.w3.org/2000/svg"}
+    script = html.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(str(attrs["content"]) for _, attrs in parsed.elements if "http-equiv" in attrs)
+    assert f"script-src 'sha256-{digest}';" in policy, "this script and no other"
+    assert "default-src 'none'" in policy
     assert "url(" not in html
     assert "@import" not in html
 
@@ -188,7 +195,7 @@ def test_drawings_are_labelled_and_ids_unique(tmp_path: Path) -> None:
     ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     drawings = [attrs for tag, attrs in parsed.elements if tag == "svg"]
-    assert len(drawings) == 8  # three figures, wide and narrow, and two curves
+    assert len(drawings) == 10  # three figures and two curves, each wide and narrow
     for attrs in drawings:
         assert attrs["role"] == "img"
         assert set(str(attrs["aria-labelledby"]).split()) <= set(ids)
@@ -268,15 +275,91 @@ def test_seeds_are_pooled_by_t() -> None:
     assert rise.value == pytest.approx(30 / 39 - 0.25)
 
 
+def test_sections_stand_in_the_papers_order(tmp_path: Path) -> None:
+    result = seed_result(0, exact=False)
+    result.breakdown["usage"] = {"requests": 1, "input_tokens": 2, "output_tokens": 3, "cost": None}
+    made = recipe(tmp_path, [0])
+    more = [
+        Section("Attributes", "Said.", ("attribute", "share"), (("<b>colour</b>", "12 %"),), ("A note.",)),
+        Section("Hypotheses", "", ("template",), ()),
+    ]
+    examples = example_table(made, RunDirectory.of(made), [result])
+    html = render(made, [result], missing_seeds=[], provenance={}, sections=more, examples=examples)
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", html) == [
+        "What the aligned descriptions are made of",
+        "What each kind is worth",
+        "Attributes",
+        "Hypotheses",
+        "Examples per question",
+        "In plain words",
+        "How far the judge can be trusted",
+        "How it was learnt",
+        "The descriptions",
+        "The seed",
+        "How to read the numbers",
+        "Where this comes from",
+    ]
+    assert "&lt;b&gt;colour&lt;/b&gt;" in html
+    assert '<a class="skip" href="#descriptions">' in html
+    examples_shown = Page(html).text.partition("Examples per question")[2].partition("In plain words")[0]
+    assert re.search(r"pug\s*aligned 0 0\s*visual\s*20\.0", examples_shown)
+
+
+def test_a_kl_far_from_its_target_is_flagged(tmp_path: Path) -> None:
+    near, _ = page(tmp_path, seed_result(0))  # 9.75 of 10
+    assert "tile-off" not in {css for _, attrs in near.elements for css in str(attrs.get("class")).split()}
+    far = seed_result(0)
+    far.train[:] = [row | {"kl": 13.0} for row in far.train]
+    off, _ = page(tmp_path, far)
+    assert "tile tile-off" in {attrs.get("class") for _, attrs in off.elements}
+    assert "† KL 13.0, more than 20 % above its target 10" in off.text
+
+
+def test_a_question_is_one_whatever_class_it_names() -> None:
+    result = seed_result(0)
+    for index, row in enumerate(result.descriptions):
+        row["question_id"] = 7 - index // 2 % 2
+        row["question"] = f"{('Say', 'Tell')[index // 2 % 2]} what the {row['class']} is."
+    table = descriptions_table([result], {})
+    assert len(table["questions"]) == 4
+    assert table["templates"] == ["Tell what the {} is.", "Say what the {} is."], "by number"
+    for row in table["rows"]:
+        assert table["templates"][table["asked"][row[1]]].split()[0] == table["questions"][row[1]].split()[0]
+
+
+def test_unparsed_answers_are_in_the_table_of_seeds() -> None:
+    rows = dict(seed_table([seed_result(0), seed_result(1)]))
+    assert rows["unparsed answers, aligned"] == ["1 of 40: informative 1, visual 0"] * 2 + [
+        "2 of 80: informative 2, visual 0"
+    ]
+    assert rows["unparsed answers, base"] == ["none of 40", "none of 40", "none of 80"]
+
+
+def test_the_method_tells_what_each_interval_is(tmp_path: Path) -> None:
+    one, _ = page(tmp_path, seed_result(0))
+    assert "batches that follow one another resemble each other" in one.text
+    assert "Its interval is Student's t over pairs." in one.text
+    three, _ = page(tmp_path, *(seed_result(seed, 28 + seed) for seed in range(3)))
+    assert (
+        "The templates and other texts that no seed changes keep Wilson's interval over the test images." in three.text
+    )
+    assert "Its interval is Student's t over the seeds' means." in three.text
+    assert "Mean over classes, n = 2 classes" in one.text.replace("\u00a0", " ")
+
+
+def write_seed(where: SeedDirectory, result: SeedResult) -> None:
+    write_json(where.accuracy, result.accuracy)
+    write_json(where.breakdown, result.breakdown)
+    append_jsonl(where.descriptions, result.descriptions)
+
+
 def test_missing_seeds_are_named(tmp_path: Path) -> None:
     made = recipe(tmp_path, [0, 7])
     with pytest.raises(UserError, match=r"tiny: no seed has been analysed; run `ex2 analyze RECIPE` first"):
         write_report(made)
     result = seed_result(0)
     where = RunDirectory(tmp_path / "tiny").seed(0)
-    write_json(where.accuracy, result.accuracy)
-    write_json(where.breakdown, result.breakdown)
-    append_jsonl(where.descriptions, result.descriptions)
+    write_seed(where, result)
     with pytest.raises(
         UserError, match=r"seed 0: a description of 'pug' has no verdict: descriptions or verdicts changed"
     ):
@@ -297,32 +380,6 @@ def test_missing_seeds_are_named(tmp_path: Path) -> None:
     assert "seed 0: from 5 to 7." in path.read_text(encoding="utf-8")
     assert path == tmp_path / "tiny" / "report.html"
     assert "Not analysed yet, and left out of every number: seed 7." in path.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0, 10, [0, 2, 4, 6, 8, 10]),
-        (-0.3, 0.4, [-0.4, -0.2, 0, 0.2, 0.4]),
-        (22.3, 26.1, [22, 23, 24, 25, 26, 27]),
-        (5, 5, [4, 5, 6]),
-        (0, 0, None),
-    ],
-)
-def test_ticks_are_round_and_cover(low: float, high: float, expected: list[float] | None) -> None:
-    found = ticks(low, high, 6)
-    assert found[0] <= low
-    assert found[-1] >= high
-    assert found[0] < found[-1]
-    if expected and low != high:
-        assert found == expected
-
-
-def test_smoothing_and_thinning() -> None:
-    curve = [(float(x), float(x % 2)) for x in range(30)]
-    assert smooth(curve)[15] == pytest.approx((15, 1 / 3))  # a window of three: 0, 1, 0
-    assert thin(curve, 10)[0] == pytest.approx((1, 1 / 3))
-    assert len(thin([(float(x), 0.0) for x in range(1000)])) == 400
 
 
 @pytest.mark.parametrize(

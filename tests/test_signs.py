@@ -48,6 +48,7 @@ def test_panel_of_signs() -> None:
         "3",
         "0.25",
     )
+    assert name.n.replace("\u00a0", " ") == "8 of 80 batches, 2 seeds"
     assert name.course.count("<polyline") == 2
     assert "between 0.1 and 8." in name.course
 
@@ -103,7 +104,7 @@ def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.splitlines() == [
         "at the end of training    seed 0    seed 1    seed 2   mean over seeds",
         "reward                     20.50     21.50     22.50   21.50 [19.02, 23.98] (n = 3)",
-        "KL, nats                    5.00      5.00      5.00   5.00 [5.00, 5.00] (n = 3)",
+        "KL, nats                    5.00      5.00      5.00   5.00 no interval: all are equal (n = 3)",
         "accuracy, %                    –     80.50         –   80.50 no interval (n = 1)",
         "brackets: 95 % t-intervals over seeds",
     ]

@@ -1,0 +1,168 @@
+"""Pages in a real browser: found, opened and watched, and what an eye would measure on them.
+
+`EX2_REQUIRE_BROWSER=1` turns a missing browser from a skip into a failure; screenshots go to `$EX2_SCREENSHOTS` if it
+is set, else to the test's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def absent(reason: str) -> None:
+    """Skip the test, or fail it where a browser is required."""
+    if os.environ.get("EX2_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"EX2_REQUIRE_BROWSER=1, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """Start the machine's Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        absent("playwright is not installed")
+    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        absent("there is no Chromium on this machine")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Any, path: Path, *, width: int = 1200, scheme: str = "light", height: int = 900) -> Iterator[Any]:
+    """Open a file; at the end the browser must not have complained, nor have asked for anything else."""
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    problems: list[str] = []
+    elsewhere: list[str] = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda sent: elsewhere.append(sent.url))
+    page.set_default_timeout(15_000)
+    try:
+        page.goto(path.as_uri())
+        yield page
+        assert problems == []
+        assert [url for url in elsewhere if not url.startswith("data:")] == [path.as_uri()]
+    finally:
+        page.close()
+
+
+def screenshot(page: Any, name: str, otherwise: Path) -> Path:
+    """Keep a picture of the whole page.
+
+    Args:
+        page: Opened.
+        name: Of the file, without ending.
+        otherwise: Folder if `$EX2_SCREENSHOTS` is not set.
+
+    Returns:
+        Where it is.
+    """
+    folder = Path(os.environ.get("EX2_SCREENSHOTS", otherwise))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    page.screenshot(path=path, full_page=True, timeout=60_000)  # a long page on a busy machine
+    return path
+
+
+COLOURS = """
+    const rgba = text => { const v = text.match(/[\\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
+    const over = (front, back) => [0, 1, 2].map(i => front[3] * front[i] + (1 - front[3]) * back[i]).concat(1);
+    const luminance = colour => colour.slice(0, 3).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = element => {
+      const back = rgba(getComputedStyle(element).backgroundColor);
+      if (back[3] === 1) return back;
+      return over(back, element.parentElement ? behind(element.parentElement) : [255, 255, 255, 1]);
+    };
+    const ratio = (one, other) => {
+      const [a, b] = [one, other].map(luminance);
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    };
+"""
+
+
+def contrast(page: Any, selector: str, of: str = "color", pseudo: str = "") -> float:
+    """Return the least WCAG contrast of the elements that a selector finds with what is behind them.
+
+    Args:
+        page: Opened.
+        selector: Must find some that are shown.
+        of: `color` of the text, `border` against what is outside, `fill` of a drawing's part or `background` of a box.
+        pseudo: Such as `::placeholder`.
+    """
+    found = page.evaluate(
+        "([selector, of, pseudo]) => {"
+        + COLOURS
+        + """
+      const shown = [...document.querySelectorAll(selector)].filter(e => e.getClientRects().length);
+      return shown.map(element => {
+        const style = getComputedStyle(element, pseudo || null), outside = () => behind(element.parentElement);
+        if (of === "border") return ratio(over(rgba(style.borderTopColor), outside()), outside());
+        if (of === "background") return ratio(behind(element), outside());
+        if (of === "fill") {
+          const fill = rgba(style.fill);
+          return ratio(over([...fill.slice(0, 3), fill[3] * Number(style.fillOpacity)], outside()), outside());
+        }
+        return ratio(over(rgba(style.color), behind(element)), behind(element));
+      });
+    }""",
+        [selector, of, pseudo],
+    )
+    assert found, f"nothing that is shown: {selector}"
+    return float(min(found))
+
+
+def smallest_text(page: Any) -> float:
+    """Return the size in pixels of the smallest text in a drawing that is shown."""
+    return float(
+        page.evaluate("""() => Math.min(...[...document.querySelectorAll("svg text")]
+          .filter(e => e.getClientRects().length && e.textContent.trim())
+          .map(e => parseFloat(getComputedStyle(e.querySelector("tspan") || e).fontSize) * e.getScreenCTM().a))""")
+    )
+
+
+def sticking_out(page: Any) -> list[str]:
+    """Return the words of drawings that are cut at an edge, and the boxes whose content is wider than they are."""
+    return list(
+        page.evaluate("""() => {
+      const cut = [...document.querySelectorAll("svg text")].filter(e => {
+        if (!e.getClientRects().length) return false;
+        const box = e.getBBox(), view = e.ownerSVGElement.viewBox.baseVal;
+        return box.x < -1 || box.x + box.width > view.width + 1 || box.y + box.height > view.height + 6;
+      }).map(e => `text: ${e.textContent}`);
+      for (const box of document.querySelectorAll(".tile, figure, .findings, .grid-table td, .filters"))
+        if (box.scrollWidth > box.clientWidth) cut.push(`${box.className || box.tagName}: ${box.innerText}`);
+      const whole = document.documentElement;
+      if (whole.scrollWidth > innerWidth) cut.push(`page: ${whole.scrollWidth} in ${innerWidth}`);
+      return cut;
+    }""")
+    )
+
+
+def wide_boxes(page: Any) -> list[str]:
+    """Return the regions that are narrower than the table in them."""
+    return list(
+        page.evaluate("""() => [...document.querySelectorAll(".scroll, .card, main")]
+          .filter(e => e.getClientRects().length && e.scrollWidth > e.clientWidth)
+          .map(e => `${e.ariaLabel || e.className || e.tagName}: ${e.scrollWidth} in ${e.clientWidth}`)""")
+    )
+
+
+def open_all(page: Any) -> None:
+    """Open everything that is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")

@@ -1,0 +1,115 @@
+"""Every drawing, alone and on a page: names of VLMs, datasets and arms are text, whatever they hold."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from markupsafe import Markup
+from run_samples import write_run
+from test_report import against, arm, seed_result
+from test_signs import with_signs
+
+from analysis import svg
+from analysis.figure_accuracy import accuracy_figure, accuracy_rows
+from analysis.figure_breakdown import breakdown_figure
+from analysis.figure_training import smooth, thin, training_figures
+from analysis.signs import sign_panel
+from analysis.svg import ticks
+from analysis.tables.figures import grid_figure, standalone
+from analysis.tables.rules import Rules
+from analysis.tables.runs import experiment_of, read_run
+
+HOSTILE = '</text></svg><script>alert("x")</script><a href="javascript:x">\'&amp; ]]> \x0b\x00'
+SHOWN = HOSTILE.replace("\x0b", "\ufffd").replace("\x00", "\ufffd")
+KNOWN = {"svg", "title", "desc", "g", "path", "rect", "line", "circle", "polyline", "text", "tspan", "style"}
+XML = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(drawing: Markup) -> ET.Element:
+    """Read a drawing as XML, which forgives nothing; no element and no attribute is any but ours."""
+    root = ET.fromstring(str(drawing))
+    for element in root.iter():
+        assert element.tag.removeprefix(XML) in KNOWN
+        for name, value in element.attrib.items():
+            assert not name.startswith("on")
+            assert "href" not in name
+            assert "alert" not in value or name in ("aria-label", "data-label")
+    ET.fromstring(standalone(drawing))
+    return root
+
+
+def words(root: ET.Element) -> str:
+    return " ".join(root.itertext())
+
+
+def test_arms() -> None:
+    result = seed_result(0)
+    result.accuracy["controls"] = {HOSTILE: {"name": HOSTILE, "note": HOSTILE}, "long": {"name": "w" * 90, "note": ""}}
+    for name in result.accuracy["controls"]:
+        result.accuracy["arms"][name] = arm(120)
+        result.accuracy["differences"] += [against(name, other, -0.1, 0.01) for other in ("templates", "aligned")]
+    for drawing in accuracy_figure(accuracy_rows([result])):
+        root = parsed(drawing)
+        assert SHOWN in words(root), "in the words for those who cannot see it"
+
+
+@pytest.mark.parametrize("policy", ["aligned", "base"])
+def test_breakdown(policy: str) -> None:
+    for drawing in breakdown_figure([seed_result(0), seed_result(1)], policy) or ():  # type: ignore[arg-type]
+        assert "Of 80 descriptions" in words(parsed(drawing))
+
+
+def test_training_and_signs() -> None:
+    figures = training_figures([with_signs(0), with_signs(1)])
+    assert len(figures) == 2
+    wide, narrow = (parsed(drawing) for drawing in figures[1])
+    assert [root.attrib["viewBox"].split()[2] for root in (wide, narrow)] == ["440", "300"]
+    assert wide.find(f"{XML}title").text == narrow.find(f"{XML}title").text  # type: ignore[union-attr]
+    for sign in sign_panel([with_signs(0)]):
+        parsed(sign.course)
+
+
+def test_the_grid(tmp_path: Path) -> None:
+    name = HOSTILE.replace("\x0b", "").replace("\x00", "")  # a recipe's YAML holds none
+    folder = write_run(tmp_path, "run", vlm=name, dataset=name)
+    root = parsed(grid_figure([experiment_of(read_run(folder))], Rules()))
+    assert words(root).count(name) >= 2
+
+
+def test_every_part_escapes_its_text() -> None:
+    parts = [
+        svg.text(0, 0, HOSTILE),
+        svg.spans(0, 0, [(HOSTILE, "strong")]),
+        svg.rect(0, 0, 1, 1, "fill-all", tip=HOSTILE),
+        svg.circle((0, 0), 1, "dot", tip=HOSTILE),
+    ]
+    root = parsed(svg.document(10, 10, parts, title=HOSTILE, description=HOSTILE, key="k"))
+    assert words(root).count(SHOWN) == 6
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 10, [0, 2, 4, 6, 8, 10]),
+        (-0.3, 0.4, [-0.4, -0.2, 0, 0.2, 0.4]),
+        (22.3, 26.1, [22, 23, 24, 25, 26, 27]),
+        (5, 5, [4, 5, 6]),
+        (0, 0, None),
+    ],
+)
+def test_ticks_are_round_and_cover(low: float, high: float, expected: list[float] | None) -> None:
+    found = ticks(low, high, 6)
+    assert found[0] <= low
+    assert found[-1] >= high
+    assert found[0] < found[-1]
+    if expected and low != high:
+        assert found == expected
+
+
+def test_smoothing_and_thinning() -> None:
+    curve = [(float(x), float(x % 2)) for x in range(30)]
+    assert smooth(curve)[15] == pytest.approx((15, 1 / 3))  # a window of three: 0, 1, 0
+    assert thin(curve, 10)[0] == pytest.approx((1, 1 / 3))
+    assert len(thin([(float(x), 0.0) for x in range(1000)])) == 400

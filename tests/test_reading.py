@@ -1,0 +1,69 @@
+"""The numbers in words: what cannot be tested is not called insignificant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from test_report import against, arm, seed_result
+
+from analysis import reading
+from analysis.pooling import Difference
+from analysis.reading import findings
+
+
+def said(result: Any) -> dict[str, str]:
+    return {finding.topic: finding.text for finding in findings([result])}
+
+
+def test_one_pair_alone_cannot_be_tested() -> None:
+    result = seed_result(0)
+    result.accuracy["reward_gain"].update(difference=0.5, low=None, high=None, n=1)
+    text = said(result)["Reward"].replace("\u00a0", " ")
+    assert text.startswith("Whether the alignment did anything cannot be tested: ")
+    assert "+0.50 against the base model's" in text
+    assert "No significant difference" not in text
+    result.accuracy["reward_gain"].update(low=-0.5, high=1.5, n=9)
+    assert said(result)["Reward"].startswith("No significant difference: ")
+
+
+@pytest.mark.parametrize(
+    ("significant", "value", "words"),
+    [
+        (True, 0.1, ("classify better", "significantly above the templates: spurious", "above it: name")),
+        (True, -0.1, ("classify worse", "significantly below: spurious", "below it: name")),
+        (
+            False,
+            0.1,
+            ("show no significant difference", "no significant difference from the", "from it: name"),
+        ),
+        (
+            None,
+            0.1,
+            (
+                "templates classify better cannot be tested",
+                "cannot be tested against the templates: spurious",
+                "cannot be tested: name",
+            ),
+        ),
+    ],
+)
+def test_every_sentence_has_four_wordings(
+    monkeypatch: pytest.MonkeyPatch, significant: bool | None, value: float, words: tuple[str, str, str]
+) -> None:
+    result = seed_result(0)
+    result.accuracy["controls"] = {"name": {"name": "name", "note": ""}}
+    result.accuracy["arms"]["name"] = arm(120)
+    result.accuracy["differences"].append(against("name", "aligned", -0.2, 0.001))
+    change = Difference(value, None, None, significant, None, 200, 1, shared=True)
+    monkeypatch.setattr(reading, "accuracy_difference", lambda *_: change)
+    monkeypatch.setattr("analysis.figure_accuracy.accuracy_difference", lambda *_: change)
+    text = said(result)
+    for topic, expected in zip(("Accuracy", "What each kind is worth", "Against other texts"), words, strict=True):
+        assert expected in text[topic]
+
+
+def test_a_share_whose_change_has_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = Difference(0.1, None, None, None, None, 4, 1)
+    monkeypatch.setattr(reading, "share_change", lambda *_: change)
+    assert "points, cannot be tested; " in said(seed_result(0))["What alignment changed"]
