@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from browser import contrast
 from labelled_runs import give, make_run, options, session_of
 
 from analysis.labelling.log import label_path, read_labels
@@ -162,18 +162,6 @@ def test_the_verb_says_what_comes_next(
 # --- browser ---
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 def wait_for(condition: Any) -> None:
     deadline = time.monotonic() + 5
     while not condition():
@@ -223,27 +211,6 @@ def test_the_page_by_keyboard(served: LabelServer, chromium: Any) -> None:
     assert problems == []
     assert elsewhere == []
     page.close()
-
-
-def contrast(page: Any, selector: str) -> float:
-    """WCAG contrast of an element's text with the nearest background behind it."""
-    return float(
-        page.evaluate(
-            """selector => {
-      const rgb = text => text.match(/[\\d.]+/g).map(Number);
-      const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
-        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-      const element = document.querySelector(selector);
-      let behind = element;
-      while (rgb(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-      const colours = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
-      const [a, b] = colours.map(rgb).map(luminance);
-      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    }""",
-            selector,
-        )
-    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
