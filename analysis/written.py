@@ -1,4 +1,4 @@
-"""Tables and drawings of a verb as files: every table as CSV, JSON and LaTeX, every drawing as SVG and PNG."""
+"""Tables and drawings of a verb as files: tables as CSV, JSON and LaTeX, drawings as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from analysis.tables.figures import standalone, to_png
 from analysis.tables.table import Table
 from ex2.run_dir import write_text, writing
 
+FORMATS = (*WRITERS, "svg", "png")
 
-def write_everything(tables: Sequence[Table], drawings: Mapping[str, Markup], folder: Path) -> list[str]:
+
+def write_everything(
+    tables: Sequence[Table], drawings: Mapping[str, Markup], folder: Path, formats: Sequence[str] = FORMATS
+) -> list[str]:
     """Write tables and drawings.
 
     Args:
         tables: Named by their keys.
         drawings: By file name without ending.
         folder: Made if it is missing.
+        formats: Some of `FORMATS`.
 
     Returns:
         The names of the files, in order.
@@ -30,13 +35,13 @@ def write_everything(tables: Sequence[Table], drawings: Mapping[str, Markup], fo
     """
     written = []
     for table in tables:
-        for name, writer in WRITERS.items():
+        for name in (name for name in WRITERS if name in formats):
             written.append(f"{table.key}{ENDINGS[name]}")
-            write_text(folder / written[-1], writer(table))
-    for stem, drawing in drawings.items():
+            write_text(folder / written[-1], WRITERS[name](table))
+    for stem, drawing in drawings.items() if "svg" in formats else ():
         written.append(f"{stem}.svg")
         write_text(folder / written[-1], standalone(drawing))
-    for stem, drawing in drawings.items():
+    for stem, drawing in drawings.items() if "png" in formats else ():
         picture = to_png(drawing)
         written.append(f"{stem}.png")
         with writing(folder / written[-1]):

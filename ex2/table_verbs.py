@@ -17,7 +17,7 @@ def add_table_verbs(tool: AddVerb) -> None:
     sub = tool(
         "tables",
         "write the tables and figures over runs",
-        "ex2 tables runs --out tables --format csv,json,latex,svg,png",
+        "ex2 tables runs --out tables",
     )
     sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}, or JSON files of published tables")
     sub.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the files go")
@@ -25,8 +25,8 @@ def add_table_verbs(tool: AddVerb) -> None:
         "--format",
         dest="formats",
         metavar="NAMES",
-        default="csv,json,latex,svg",
-        help="some of csv,json,latex,svg,png; default: all but png",
+        default="csv,json,latex,svg,png",
+        help="some of csv,json,latex,svg,png; default: all",
     )
     sub.add_argument("--denominator", choices=("parsed", "all"), help="of shares; default: each run's own; all: paper")
     sub.add_argument("--class", dest="class_name", metavar="NAME", help="of the examples side by side; default: some")

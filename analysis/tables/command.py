@@ -14,8 +14,8 @@ from analysis.breakdown import Denominator
 from analysis.tables.attribute_tables import attribute_drawings, attribute_tables
 from analysis.tables.comparisons import cross_tables, example_tables, kl_table
 from analysis.tables.experiment import Experiment
-from analysis.tables.export import ENDINGS, WRITERS, duplicate_keys
-from analysis.tables.figures import grid_figure, run_figures, standalone, to_png
+from analysis.tables.export import duplicate_keys
+from analysis.tables.figures import grid_figure, run_figures
 from analysis.tables.grids import grid_tables
 from analysis.tables.one_run import run_tables
 from analysis.tables.probe_tables import probe_drawings, probe_tables
@@ -25,10 +25,8 @@ from analysis.tables.runs import Run, experiment_of, gather_runs, with_denominat
 from analysis.tables.table import Table
 from analysis.tables.terminal import print_left_out
 from analysis.tables.verdicts import Verdict, interval_note, verdict_table, verdicts
-from ex2.run_dir import write_text, writing
+from analysis.written import FORMATS, write_everything
 from reward.errors import UserError, unknown_name
-
-FORMATS = (*WRITERS, "svg", "png")
 
 
 class Material(NamedTuple):
@@ -75,32 +73,19 @@ def main(options: argparse.Namespace) -> int:
             f"ex2 tables: {', '.join(twice)}: two runs or datasets want this file name; runs need folders with "
             "different names."
         )
-    written = _write_tables(tables, options.out, [name for name in formats if name in WRITERS])
-    figures = [name for name in formats if name not in WRITERS]
-    if figures:
-        drawings = {
-            "figure-grid": grid_figure(material.experiments, rules),
-            **run_figures(material.runs),
-            **attribute_drawings(material.runs),
-            **probe_drawings(material.runs),
-        }
-        for stem, drawing in drawings.items():
-            for name in figures:
-                path = options.out / f"{stem}.{name}"
-                if name == "svg":
-                    write_text(path, standalone(drawing))
-                else:
-                    picture = to_png(drawing)
-                    with writing(path):
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        path.write_bytes(picture)
-                written += 1
+    drawings = {
+        "figure-grid": grid_figure(material.experiments, rules),
+        **run_figures(material.runs),
+        **attribute_drawings(material.runs),
+        **probe_drawings(material.runs),
+    }
+    written = write_everything(tables, drawings, options.out, formats)
     console = Console(highlight=False)
     print_left_out("tables", material.runs, material.left_out, console)
     for line in material.ignored:
         console.print(f"tables: {escape(line)}", soft_wrap=True)
     print_verdicts(found, console)
-    console.print(f"tables: {len(tables)} tables, {written} files in {escape(str(options.out))}", soft_wrap=True)
+    console.print(f"tables: {len(tables)} tables, {len(written)} files in {escape(str(options.out))}", soft_wrap=True)
     return 0
 
 
@@ -213,10 +198,3 @@ def _formats(text: str) -> list[str]:
     if problems:
         raise UserError("\n".join(problems))
     return list(dict.fromkeys(names))
-
-
-def _write_tables(tables: Sequence[Table], folder: Path, formats: Sequence[str]) -> int:
-    for table in tables:
-        for name in formats:
-            write_text(folder / f"{table.key}{ENDINGS[name]}", WRITERS[name](table))
-    return len(tables) * len(formats)

@@ -206,12 +206,12 @@ def to_png(drawing: Markup) -> bytes:
         import resvg_py
     except ImportError as error:
         raise UserError(
-            "ex2 tables: --format png: the package resvg-py is missing; pip install resvg-py, or leave png out."
+            "figures as PNG: the package resvg-py is missing; pip install resvg-py (all else is written)."
         ) from error
     if not _draws_text():
         raise EnvironmentFault(
-            "ex2 tables: --format png: no font found, so that a PNG would lack its words; install one (such as the "
-            "package fonts-liberation), or write svg."
+            "figures as PNG: no font found, so that they would lack their words; install one (such as the package "
+            "fonts-liberation). All else is written."
         )
     return bytes(resvg_py.svg_to_bytes(svg_string=standalone(drawing), zoom=ZOOM))
 
