@@ -85,7 +85,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-calibrate: install       ## what EX2 finds in worlds whose truth is known: some 30 minutes
+calibrate: install       ## what EX2 finds in worlds whose truth is known: some 20 minutes
 	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration.md
 
 benchmarks: install

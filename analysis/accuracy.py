@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from analysis.breakdown import GROUPS, MEMBERS
 from analysis.judging import Verdicts, is_empty
-from analysis.statistics import Settings as Settings
-from analysis.statistics import mean_share, mean_t, paired_accuracy, paired_mean, wilson
+from analysis.statistics import Settings, mean_share, mean_t, paired_accuracy, paired_mean, wilson
 from analysis.text_bank import TextBank
 from analysis.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
 from ex2.data.prompts import generic_templates

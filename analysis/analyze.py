@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from analysis.accuracy import ARMS, Settings, accuracy, reward_gain, texts_by_arm
+from analysis.accuracy import ARMS, accuracy, reward_gain, texts_by_arm
 from analysis.breakdown import GROUPS, breakdown
 from analysis.control_arms import ControlArm, build_controls
 from analysis.description_files import read_arms
@@ -19,12 +19,12 @@ from analysis.judge.base import Estimates, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import build_judge
 from analysis.judging import Verdicts, judge_descriptions, judge_digest, rubric_version
-from analysis.results import STAMP
+from analysis.statistics import Settings
 from analysis.text_bank import text_banks
 from ex2.banks import load_dataset, load_vlm, test_embeddings
 from ex2.export import refresh_card
 from ex2.recipe import Recipe
-from ex2.run_dir import JSON, RunDirectory, SeedDirectory, read_jsonl, write_json
+from ex2.run_dir import ANALYSIS_ID, JSON, RunDirectory, SeedDirectory, read_jsonl, write_json
 from reward.errors import UserError
 from reward.presets import shown_name
 
@@ -78,7 +78,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
     }
     # In both files: a kill between the two must not pair new accuracies with old shares unnoticed.
     content = json.dumps([measured, shares], sort_keys=True)
-    stamp = {STAMP: hashlib.sha256(content.encode()).hexdigest()[:16]}
+    stamp = {ANALYSIS_ID: hashlib.sha256(content.encode()).hexdigest()[:16]}
     write_json(where.accuracy, measured | stamp)
     refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
     write_json(where.breakdown, shares | stamp)

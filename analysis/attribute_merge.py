@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from analysis.attribute_summary import correct, identity, pair_of
+from analysis.attribute_summary import correct, identity, labels_of, pair_of
 from ex2.run_dir import JSON
 
 
@@ -23,8 +22,8 @@ def merged(results: Sequence[JSON]) -> JSON:
     groups = {
         identity(group): {**group, "sample_size": result["sample"]} for result in results for group in result["groups"]
     }
-    for place, label in _labels(list(groups.values())).items():
-        groups[place]["label"] = label
+    for group, label in zip(groups.values(), labels_of(list(groups.values())), strict=True):
+        group["label"] = label
     compared: dict[frozenset[tuple[str, str]], JSON] = {}
     for result in results:
         for row in result["comparisons"]:
@@ -37,21 +36,3 @@ def merged(results: Sequence[JSON]) -> JSON:
     comparisons = list(compared.values())
     correct(comparisons, 1 - confidence)
     return {**results[0], "confidence": confidence, "groups": list(groups.values()), "comparisons": comparisons}
-
-
-def _labels(groups: Sequence[JSON]) -> dict[tuple[str, str], str]:
-    """Name every group by its VLM, with the run where several have it on a dataset, and a number where that is not
-    enough."""
-    places = Counter((group["vlm"], group["dataset"]) for group in groups)
-    labels: dict[tuple[str, str], str] = {}
-    taken: set[tuple[str, str]] = set()
-    for group in groups:
-        label = group["vlm"]
-        if places[group["vlm"], group["dataset"]] > 1:
-            label = f"{label} ({group['run']})"
-        number = 1
-        while (free := label if number == 1 else f"{label} ({number})", group["dataset"]) in taken:
-            number += 1
-        taken.add((free, group["dataset"]))
-        labels[identity(group)] = free
-    return labels

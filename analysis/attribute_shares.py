@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.pooling import Pooled, pool
-from analysis.statistics import Estimate, all_equal
+from analysis.statistics import Estimate, all_equal, wilson_bounds
 from ex2.run_dir import JSON
 
 Mentions = NDArray[np.int64]
@@ -45,14 +45,6 @@ def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confiden
     effective = float((mentions > 0).sum()) if variance == 0 else min(value * (1 - value) / variance, float(total))
     low, high = wilson_bounds(value, effective, confidence)
     return Estimate(value, low, high, total)
-
-
-def wilson_bounds(value: float, n: float, confidence: float) -> tuple[float, float]:
-    """Wilson's score interval of a share for an n that need not be whole."""
-    z2 = float(stats.norm.ppf(0.5 + confidence / 2)) ** 2
-    centre = (value + z2 / (2 * n)) / (1 + z2 / n)
-    reach = math.sqrt(z2 * (value * (1 - value) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def over_seeds(shares: Sequence[Estimate | None], confidence: float = 0.95) -> Pooled | None:

@@ -15,7 +15,7 @@ from analysis.attribute_answers import Answered, Row, SeedAnswers, texts_digest
 from analysis.attribute_comparison import Comparison, Side, compare, least_p, restricted, shared_classes
 from analysis.attribute_judges import ATTRIBUTES, VERSION, Named, Unreadable
 from analysis.attribute_shares import Mentions, mention_share, over_seeds, stored_share, welch
-from analysis.probe.testing import holm
+from analysis.holm import mark
 from analysis.statistics import Estimate, all_equal, newcombe, wilson
 from ex2.run_dir import JSON, RunDirectory, read_json
 from reward.errors import UserError
@@ -42,7 +42,8 @@ def summarise(runs: Sequence[Answered], confidence: float, *, sample: int, seed:
         Content of `attributes.json`. p-values are corrected by Holm's method: `p_holm` of a comparison over all
         comparisons, of an attribute over all attributes of all comparisons.
     """
-    labels = _labels(runs)
+    groups = [_group(run, confidence, sample, seed) for run in runs]
+    labels = labels_of(groups)
     pairs = [
         (labels[one], labels[other], runs[one], runs[other])
         for one, other in itertools.combinations(range(len(runs)), 2)
@@ -63,7 +64,7 @@ def summarise(runs: Sequence[Answered], confidence: float, *, sample: int, seed:
         "Student's t over seeds",
         "test": f"whole seeds exchanged where there are enough of them, else {PERMUTATIONS} relabellings of whole "
         "descriptions within classes, given these seeds; Holm's correction",
-        "groups": [_group(run, label, confidence, sample, seed) for run, label in zip(runs, labels, strict=True)],
+        "groups": [{"label": label, **group} for label, group in zip(labels, groups, strict=True)],
         "comparisons": comparisons,
     }
 
@@ -76,8 +77,7 @@ def correct(comparisons: Sequence[JSON], level: float) -> None:
         level: Of the tests.
     """
     for rows in (comparisons, [row for compared in comparisons for row in compared["attributes"]]):
-        for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-            row["p_holm"], row["significant"] = p, p < level
+        mark(rows, level)
 
 
 def part_of(result: JSON, group: JSON) -> JSON:
@@ -131,13 +131,32 @@ def matrix(answers: Sequence[Named | Unreadable]) -> Mentions:
     return np.array(rows, dtype=np.int64).reshape(len(parsed), len(ATTRIBUTES))
 
 
-def _labels(runs: Sequence[Answered]) -> list[str]:
-    """Return a name for each run that no other on its dataset has: the VLM's, with the run's where needed."""
-    places = Counter((run.vlm, run.dataset) for run in runs)
-    return [f"{run.vlm} ({run.run})" if places[run.vlm, run.dataset] > 1 else run.vlm for run in runs]
+def labels_of(groups: Sequence[JSON]) -> list[str]:
+    """Name every group as no other on its dataset.
+
+    Args:
+        groups: Of `attributes.json`; they need no labels yet.
+
+    Returns:
+        The VLM, with the run's name where several groups on a dataset have that VLM, and a number where that is not
+        enough.
+    """
+    places = Counter((group["vlm"], group["dataset"]) for group in groups)
+    labels: list[str] = []
+    taken: set[tuple[str, str]] = set()
+    for group in groups:
+        label = group["vlm"]
+        if places[group["vlm"], group["dataset"]] > 1:
+            label = f"{label} ({group['run']})"
+        number = 1
+        while (free := label if number == 1 else f"{label} ({number})", group["dataset"]) in taken:
+            number += 1
+        taken.add((free, group["dataset"]))
+        labels.append(free)
+    return labels
 
 
-def _group(run: Answered, label: str, confidence: float, sample: int, seed: int) -> JSON:
+def _group(run: Answered, confidence: float, sample: int, seed: int) -> JSON:
     everything = [[answer for _, answer in part.rows] for part in run.seeds]
     chosen = [
         _sampled(answers, sample, f"attributes {seed} {part.seed}")
@@ -147,7 +166,6 @@ def _group(run: Answered, label: str, confidence: float, sample: int, seed: int)
         name for answers in everything for answer in answers if isinstance(answer, Named) for name in answer.own
     )
     return {
-        "label": label,
         "vlm": run.vlm,
         "dataset": run.dataset,
         "run": run.run,

@@ -43,6 +43,11 @@ def p_words(p: float) -> str:
     return f"p{NBSP}<{NBSP}0.001" if p < 0.001 else f"p{NBSP}={NBSP}{p:.3f}"
 
 
+def p_digits(p: float) -> str:
+    """Return `0.0120`, or `7.6e-06` where four decimals would be zero: what stands alone in a column of a table."""
+    return f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}"
+
+
 def comparison_words(row: JSON) -> str:
     """Return one sentence on two VLMs.
 

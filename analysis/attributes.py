@@ -19,8 +19,7 @@ from analysis.kl_reached import kl_reached
 from analysis.pooling import SeedResult, confidence
 from analysis.tables.attribute_tables import KEY, tables_of
 from analysis.tables.runs import Run, gather_runs
-from analysis.written import write_everything
-from ex2.run_dir import write_json
+from analysis.written import hand_over
 from reward.errors import UserError
 
 
@@ -41,20 +40,20 @@ def main(options: argparse.Namespace) -> int:
     if options.sample < 1:
         raise UserError(f"--sample: {options.sample}; give 1 or more.")
     runs, left_out = gather_runs([Path(path) for path in options.runs])
-    out = Path(options.out) if options.out else runs[0].directory.root if len(runs) == 1 else Path("attributes")
     coverage = max(confidence(run.results) for run in runs)  # runs that differ are shown at the stricter one
     result = summarise([*answered(runs)], coverage, sample=options.sample, seed=options.seed)
-    for run, group in zip(runs, result["groups"], strict=True):
-        write_json(run.directory.root / RESULT, part_of(result, group))
-    if out not in [run.directory.root for run in runs]:
-        write_json(out / RESULT, result)
     console = Console()
     show(result, console)
-    for line in left_out:
-        console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
-    drawings = {KEY: attributes_figure(result)}
-    written = [RESULT, *write_everything(tables_of([result], left_out=left_out), drawings, out)]
-    console.print(f"written: {out}: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
+    hand_over(
+        RESULT,
+        result,
+        {run.directory.root: part_of(result, group) for run, group in zip(runs, result["groups"], strict=True)},
+        options.out,
+        tables=tables_of([result], left_out=left_out),
+        drawings={KEY: attributes_figure(result)},
+        left_out=left_out,
+        console=console,
+    )
     return 0
 
 

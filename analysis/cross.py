@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.accuracy import LabeledText, Settings, accuracy
+from analysis.accuracy import LabeledText, accuracy
 from analysis.pooling import SeedResult
-from analysis.statistics import paired_accuracy
+from analysis.statistics import Settings, paired_accuracy
 from analysis.tables.comparisons import cross_tables
-from analysis.tables.grids import Rules
+from analysis.tables.rules import Rules
 from analysis.tables.runs import (
     CROSS,
     Run,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from analysis.pooling import OVER_IMAGES, Difference
+from analysis.wording import NBSP
 
 NOT_SIGNIFICANT = "no significant difference"
-
-NBSP = "\u00a0"
 
 
 def verdict_words(difference: Difference) -> str:

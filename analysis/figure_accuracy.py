@@ -11,9 +11,10 @@ from markupsafe import Markup
 from analysis import svg
 from analysis.accuracy import ARMS
 from analysis.breakdown import GROUPS
+from analysis.evidence import evidence
 from analysis.pooling import Difference, Pooled, SeedResult, accuracy_difference, accuracy_of
 from analysis.report_picks import pick
-from analysis.wording import ARM_NAMES, KIND_NAMES, count, percent, points, significance
+from analysis.wording import ARM_NAMES, KIND_NAMES, NBSP, count, percent, points
 
 CONTROLS = "For comparison"
 APART = 36.0
@@ -131,11 +132,11 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
         if row.difference:
             parts += _difference(row.difference, origin, middle, scale)
             said, _, interval = points(row.difference).partition(" [")
-            verdict = "not significant" if row.difference.significant is False else significance(row.difference)
-            lines = [line for line in (said, f"[{interval}" if interval else "", verdict) if line]
-            for number, line in enumerate(lines):
-                y_line = middle + 5 + 14 * (number - (len(lines) - 1) / 2)
-                parts.append(svg.text(956, y_line, line, "tick" if number else "small", anchor="end"))
+            parts.append(svg.text(956, middle - 9 if interval else middle + 5, said, "small", anchor="end"))
+            if interval:
+                parts.append(svg.text(956, middle + 5, f"[{interval}", "tick", anchor="end"))
+            # Below bar and dot, as over several seeds it is too long for the column.
+            parts.append(svg.text(956, middle + 21, evidence(row.difference), "tick", anchor="end"))
     return svg.document(960, bottom + 20, parts, title="Zero-shot accuracy", description=description, key="accuracy")
 
 
@@ -167,8 +168,8 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
             parts.append(svg.line((x, y + 7), (x, y + 13 + bar), "mark"))
         notes = ["the dotted line"]
         if row.difference:
-            verdict = "not significant" if row.difference.significant is False else significance(row.difference)
-            notes = [f"{points(row.difference)}{', ' + verdict if verdict else ''}"]
+            test = evidence(row.difference)
+            notes = textwrap.wrap(points(row.difference) + (f", {test}" if test else ""), 44)
         if row.fallback:
             notes.append(_by_template(row))
         for note in notes:
@@ -246,5 +247,5 @@ def _percent_axis(left: float, unit: float, top: float, bottom: float) -> list[M
     for tick in (0, 25, 50, 75, 100):
         x = left + tick * unit
         parts.append(svg.line((x, top), (x, bottom - 4), "grid"))
-        parts.append(svg.text(x, bottom + 12, f"{tick}\u00a0%", "tick", anchor="middle"))
+        parts.append(svg.text(x, bottom + 12, f"{tick}{NBSP}%", "tick", anchor="middle"))
     return parts

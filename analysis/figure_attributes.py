@@ -10,7 +10,8 @@ from markupsafe import Markup
 from analysis import svg
 from analysis.attribute_judges import OTHERS
 from analysis.attribute_wording import classes_words, how_tested, verdict_words
-from analysis.kl_reached import kl_summary
+from analysis.kl_reached import TOLERANCE, kl_summary, with_kl
+from analysis.tables.experiment import kl_off
 from ex2.run_dir import JSON
 
 LEFT, BAR, RIGHT = 112.0, 13.0, 132.0
@@ -30,11 +31,19 @@ STYLE = "".join(f".vlm-{index}{{fill:{colour}}}" for index, colour in enumerate(
 """All that the report's style sheet does not name."""
 
 
-def attributes_figure(result: JSON, *, unit: float = WIDE, least: float = 0.0, key: str = "attributes") -> Markup:
+def attributes_figure(
+    result: JSON,
+    *,
+    tolerance: float = TOLERANCE,
+    unit: float = WIDE,
+    least: float = 0.0,
+    key: str = "attributes",
+) -> Markup:
     """Draw the shares of all informative descriptions.
 
     Args:
         result: Content of `attributes.json`.
+        tolerance: Share of the target that the KL may be off.
         unit: Pixels for a per cent.
         least: Width that is not gone below: a page stretches drawings to its own.
         key: Unique in the page.
@@ -48,7 +57,7 @@ def attributes_figure(result: JSON, *, unit: float = WIDE, least: float = 0.0, k
     widest = least
     for dataset in dict.fromkeys(group["dataset"] for group in result["groups"]):
         groups = [group for group in result["groups"] if group["dataset"] == dataset]
-        drawn, top, reach = _panel(dataset, groups, result["confidence"], top, unit)
+        drawn, top, reach = _panel(dataset, groups, result["confidence"], top, unit, tolerance)
         parts += drawn
         widest = max(widest, reach)
         for row in result["comparisons"]:
@@ -85,7 +94,7 @@ def drawn_attributes(groups: Sequence[JSON]) -> list[str]:
 
 
 def _panel(
-    dataset: str, groups: Sequence[JSON], confidence: float, top: float, unit: float
+    dataset: str, groups: Sequence[JSON], confidence: float, top: float, unit: float, tolerance: float
 ) -> tuple[list[Markup], float, float]:
     """Draw one dataset: elements, lower edge, width."""
     order = drawn_attributes(groups)
@@ -100,10 +109,11 @@ def _panel(
     for index, group in enumerate(groups):
         top += 22
         parts.append(svg.rect(0, top - 10, 11, 11, _css(index), radius=2))
-        mark = " †" if (group["kl"] or {}).get("off_target") else ""
+        mark = " †" if kl_off(with_kl(group["kl"]), tolerance) else ""
         parts.append(svg.text(18, top, f"{group['label']}{mark}", "small"))
         most = 46 if unit == NARROW else 120
-        for line in (*textwrap.wrap(counts_words(group), most), *textwrap.wrap(kl_summary(group["kl"]), most)):
+        known = (counts_words(group), kl_summary(group["kl"], tolerance))
+        for line in [line for words in known for line in textwrap.wrap(words, most)]:
             top += 16
             parts.append(svg.text(18, top, line, "tick"))
             widest = max(widest, 24 + 6.3 * len(line))

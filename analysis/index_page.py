@@ -20,10 +20,11 @@ from analysis.tables.comparisons import cross_tables, example_tables, kl_table
 from analysis.tables.experiment import Experiment, by_row, datasets_of, improves, kl_off
 from analysis.tables.figures import LEGEND, kinds_of
 from analysis.tables.grids import grid_tables
+from analysis.tables.probe_tables import probe_tables
 from analysis.tables.rules import NOT_ABOVE, Rules, shown
 from analysis.tables.runs import Run, experiment_of, find_runs, read_run
 from analysis.tables.verdicts import Verdict, interval_note, verdicts
-from analysis.wording import count, listing, percent, percent_value, points
+from analysis.wording import NBSP, count, listing, percent, percent_value, points
 from ex2.run_dir import write_text
 from reward.errors import UserError
 
@@ -86,6 +87,7 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
         *([by_target] if by_target else []),
         *example_tables(experiments, rules),
         *attribute_tables(runs, (), rules.tolerance),
+        *probe_tables(runs, (), rules.tolerance),
     ]
     return (
         page_environment()
@@ -147,7 +149,7 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
         "link": links.get(experiment.folder) if experiment.folder else "",
         "name": experiment.name,
         "accuracy": percent_value(own) if own else "no accuracy",
-        "interval": percent(own).partition("\u00a0[")[2].rstrip("]") if own else "",
+        "interval": percent(own).partition(f"{NBSP}[")[2].rstrip("]") if own else "",
         "n": count(own, "images") if own else "",
         "gain": points(change) if change else "",
         "over_images": images_interval(change) if change else "",

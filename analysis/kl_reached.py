@@ -8,11 +8,12 @@ from analysis.judging import Verdicts
 from analysis.pooling import Pooled, SeedResult, end_of_training
 from analysis.results import last_of_each_batch
 from analysis.tables.experiment import Experiment, kl_off, seeds_off
+from analysis.tables.rules import Rules
 from analysis.wording import NBSP, plain
 from ex2.run_dir import JSON, RunDirectory, read_jsonl
 
-TOLERANCE = 0.2
-"""Share of the target that the KL may be off without being flagged."""
+TOLERANCE = Rules().tolerance
+"""Share of the target that the KL may be off without being flagged, unless a command line says otherwise."""
 
 
 def kl_reached(directory: RunDirectory, seeds: Sequence[int], confidence: float) -> JSON:
@@ -25,7 +26,7 @@ def kl_reached(directory: RunDirectory, seeds: Sequence[int], confidence: float)
 
     Returns:
         `reached` (value, low, high, n batches, seeds; null without a log), `by_seed`, `target` of the same quantity
-        (null without one) and `off_target` (whether it is more than 20 % off in any seed; null if unknown).
+        (null without one) and `off_target` (whether it is further off than `TOLERANCE` in any seed; null if unknown).
     """
     results = [
         SeedResult(
@@ -68,8 +69,13 @@ def with_kl(stored: JSON | None) -> Experiment:
     )
 
 
-def kl_summary(stored: JSON | None) -> str:
-    """Return `KL 8.61 [8.40–8.82] nats, target 10`, and whether that is too far off, or `KL not known`."""
+def kl_summary(stored: JSON | None, tolerance: float = TOLERANCE) -> str:
+    """Return `KL 8.61 [8.40–8.82] nats, target 10`, and whether that is too far off, or `KL not known`.
+
+    Args:
+        stored: From `kl_reached`; `None` if the run's KL is not known.
+        tolerance: Share of the target that the KL may be off.
+    """
     experiment = with_kl(stored)
     if experiment.kl is None:
         return "KL not known"
@@ -77,9 +83,9 @@ def kl_summary(stored: JSON | None) -> str:
     if not experiment.kl_target:
         return f"{said}, no target"
     said += f", target {experiment.kl_target:g}"
-    if not kl_off(experiment, TOLERANCE):
+    if not kl_off(experiment, tolerance):
         return said
-    rule, off = f"more than {100 * TOLERANCE:g}{NBSP}%", seeds_off(experiment, TOLERANCE)
+    rule, off = f"more than {100 * tolerance:g}{NBSP}%", seeds_off(experiment, tolerance)
     if len(experiment.seed_kl) < 2 or not off:
         return f"{said}: {rule} {'above' if experiment.kl.value > experiment.kl_target else 'below'} it"
     return f"{said}: {rule} off it in " + ", ".join(f"seed {seed} ({kl:.1f})" for seed, kl in off.items())

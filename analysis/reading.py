@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from analysis.accuracy import COMPARISONS
 from analysis.agreement_tables import SHARE_NAMES
 from analysis.breakdown import Group
+from analysis.evidence import NOT_SIGNIFICANT, evidence
 from analysis.figure_accuracy import accuracy_rows
 from analysis.pooling import (
     Difference,
@@ -31,12 +32,11 @@ from analysis.wording import (
     plain,
     points,
     signed,
-    significance,
 )
 
 T = TypeVar("T")
 
-NOTES = {True: "", False: ", no significant difference", None: ", cannot be tested"}
+NOTES = {True: "", False: f", {NOT_SIGNIFICANT}", None: ", cannot be tested"}
 """What is said of a change of shares, by its test."""
 
 LEAVES: tuple[Group, ...] = ("visual", "non_visual", "spurious")
@@ -163,7 +163,7 @@ def _reward(results: Sequence[SeedResult]) -> Finding | None:
         gain,
         above="The alignment reached its aim",
         below="The alignment lowered the reward it was to raise",
-        same="No significant difference: the alignment cannot be told from none",
+        same=f"{NOT_SIGNIFICANT.capitalize()}: the alignment cannot be told from none",
         untested="Whether the alignment did anything cannot be tested",
     )
     return Finding(
@@ -181,14 +181,14 @@ def _accuracy(results: Sequence[SeedResult]) -> Finding | None:
         change,
         above="EX2's descriptions classify better than the 80 generic templates",
         below="EX2's descriptions classify worse than the 80 generic templates",
-        same="EX2's descriptions and the 80 generic templates show no significant difference in accuracy",
+        same=f"EX2's descriptions and the 80 generic templates show {NOT_SIGNIFICANT} in accuracy",
         untested="Whether EX2's descriptions or the 80 generic templates classify better cannot be tested",
     )
     text = f"{verdict}: {percent(own)}, {points(change)} ({count(change, 'images')})."
     base = accuracy_difference(results, "aligned", "base")
     if base:
-        note = f" ({significance(base)})" if significance(base) else ""
-        text += f" Against the base model's own descriptions: {points(base)}{note}."
+        test = evidence(base)
+        text += f" Against the base model's own descriptions: {points(base)}{f' ({test})' if test else ''}."
     return Finding("Accuracy", text)
 
 
@@ -209,7 +209,7 @@ def _worth(results: Sequence[SeedResult]) -> Finding | None:
     if better:
         sentences.append(f"significantly above the templates: {listing(better)}")
     if same:
-        sentences.append(f"no significant difference from the templates: {listing(same)}")
+        sentences.append(f"{NOT_SIGNIFICANT} from the templates: {listing(same)}")
     if worse:
         sentences.append(f"significantly below: {listing(worse)}")
     if untested:
@@ -232,7 +232,7 @@ def _coverage(results: Sequence[SeedResult]) -> list[Finding]:
         )
         change = covered_difference(results, groups)
         if change:
-            test = significance(change)
+            test = evidence(change)
             text += (
                 f" Among the {_range(covered[0], covered[-1])} classes that have both, {first} minus {second} is "
                 f"{points(change)} ({test + ', ' if test else ''}{count(change, 'images')})."
@@ -270,7 +270,7 @@ def _controls(results: Sequence[SeedResult]) -> Finding | None:
         _verdict(row.to_aligned, above=above, below=below, same=same, untested=untested).append(said)
     parts = (
         ("below it", below),
-        ("no significant difference from it", same),
+        (f"{NOT_SIGNIFICANT} from it", same),
         ("above it", above),
         ("cannot be tested", untested),
     )

@@ -27,15 +27,16 @@ from analysis.report_judge import (
     read_calibration,
     usage,
 )
-from analysis.report_numbers import KL_TOLERANCE, seed_names, seed_table, tiles
+from analysis.report_numbers import seed_names, seed_table, tiles
 from analysis.report_probe import probe_section
 from analysis.report_section import Section
 from analysis.results import load_results
 from analysis.signs import fired_rules, sign_panel
 from analysis.table_view import TableView, table_view
-from analysis.tables.one_run import run_tables
+from analysis.tables.experiment import Experiment
+from analysis.tables.one_run import question_examples
 from analysis.tables.rules import Rules
-from analysis.tables.runs import Run, experiment_of
+from analysis.tables.runs import examples_of
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run_dir import JSON, RunDirectory, read_json, write_text
@@ -148,7 +149,7 @@ def render(
             sections=sections,
             examples=examples,
             table=descriptions_table(results, images or {}),
-            kl_tolerance=f"{100 * KL_TOLERANCE:g}",
+            kl_tolerance=f"{Rules().kl_tolerance:g}",
             script=script,
             script_source=script_source,
         )
@@ -176,14 +177,11 @@ def example_table(recipe: Recipe, run: RunDirectory, results: Sequence[SeedResul
         run: Its directory.
         results: At least one seed; examples are of the first.
     """
-    read = Run(run, recipe, results, ())
-    made = run_tables(read, experiment_of(read), Rules())
-    found = next((table for table in made if table.key.endswith("-examples")), None)
-    if found is None:
-        return None
-    # One run's KL is the same for every cell: the page flags it once, in its tile.
-    rows = (replace(row, cells=tuple(replace(cell, kl_off_target=None) for cell in row.cells)) for row in found.rows)
-    return table_view(replace(found, rows=tuple(rows), notes=found.notes[:1]))
+    # Without the KL, which is the same for every cell: the page flags it once, in its tile.
+    accuracy = results[0].accuracy
+    names = (recipe.name, str(accuracy["vlm"]), str(accuracy["dataset"]))
+    found = question_examples(run.root, Experiment(*names, {}, examples=examples_of(results[0])), Rules())
+    return table_view(replace(found, notes=found.notes[:1])) if found else None
 
 
 def _facts(recipe: Recipe, results: Sequence[SeedResult], trust: str) -> list[tuple[str, str]]:

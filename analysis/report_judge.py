@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.agreement_tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
-from analysis.breakdown import DENOMINATORS, GROUPS, Denominator
+from analysis.breakdown import DENOMINATORS, GROUPS
 from analysis.judging import KINDS
 from analysis.labelling.sample import frame_digest, read_frame
-from analysis.pooling import Policy, SeedResult, share_of
+from analysis.pooling import Policy, SeedResult, as_denominator, share_of
 from analysis.wording import KIND_NAMES, NBSP, count, percent
 from ex2.run_dir import JSON, read_json
 
@@ -111,7 +110,7 @@ def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
         unparsed = {question: sum(part["unparsed"][question] for part in parts) for question in QUESTION_NAMES}
         if not any(unparsed.values()):
             continue
-        by_way = [_by_denominator(results, way) for way in DENOMINATORS]
+        by_way = [[as_denominator(result, way) for result in results] for way in DENOMINATORS]
         rows = []
         for group in GROUPS:
             name = KIND_NAMES[group]
@@ -122,17 +121,6 @@ def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
                 )
         tables.append({"policy": policy, **unparsed, "rows": rows, "n": sum(part["descriptions"] for part in parts)})
     return tables
-
-
-def _by_denominator(results: Sequence[SeedResult], way: Denominator) -> list[SeedResult]:
-    def chosen(result: SeedResult) -> SeedResult:
-        policies = {
-            policy: {**part, "groups": part["by_denominator"][way]}
-            for policy, part in result.breakdown["policies"].items()
-        }
-        return replace(result, breakdown={**result.breakdown, "policies": policies})
-
-    return [chosen(result) for result in results]
 
 
 def _share(results: Sequence[SeedResult], policy: Policy, group: Any, of: Any) -> str:
@@ -172,19 +160,35 @@ VOTES = ("yes", "no", "unparsed")
 
 
 def usage(results: Sequence[SeedResult]) -> str:
-    """Say what the verdicts took; empty if the judge does not count."""
+    """Say what the verdicts took, of a panel each judge's part too; empty if the judge does not count."""
     parts = [part for result in results if (part := result.breakdown.get("usage"))]
     if not parts:
         return ""
+    taken, cost = _taken(parts)
+    if cost is None:
+        is_panel = any(result.breakdown.get("panel") for result in results)
+        priced = "the cost is unknown: not every judge was priced" if is_panel else "no prices were given"
+    else:
+        priced = f"{cost} by the prices given"
+    by_judge: dict[str, list[JSON]] = {}
+    for part in parts:
+        for row in part.get("judges", ()):
+            by_judge.setdefault(row["name"], []).append(row)
+    judges = []
+    for name, rows in by_judge.items():
+        own, own_cost = _taken(rows)
+        judges.append(f"{name}: {own}, cost {own_cost or 'unknown'}")
+    return ". ".join((f"{taken}; {priced}", *(["; ".join(judges)] if judges else [])))
+
+
+def _taken(parts: Sequence[JSON]) -> tuple[str, str | None]:
+    """Return what several seeds took in words, and its cost; `None` if that of a part is unknown."""
     requests, sent, received = (
         sum(part[key] for part in parts) for key in ("requests", "input_tokens", "output_tokens")
     )
-    words = f"{requests:,} requests, {sent:,} tokens in and {received:,} out"
     costs = [part["cost"] for part in parts]
-    if None in costs:
-        is_panel = any(result.breakdown.get("panel") for result in results)
-        return f"{words}; {'the cost is unknown: not every judge was priced' if is_panel else 'no prices were given'}"
-    return f"{words}; {sum(costs):,.4f} by the prices given"
+    words = f"{requests:,} requests, {sent:,} tokens in and {received:,} out"
+    return words, None if None in costs else f"{sum(costs):,.4f}"
 
 
 def calibration_tables(calibration: Calibration | None) -> dict[str, Any] | None:

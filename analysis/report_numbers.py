@@ -34,9 +34,6 @@ from analysis.wording import (
 
 POLICIES: tuple[Policy, ...] = ("aligned", "base")
 
-KL_TOLERANCE = Rules().tolerance
-"""Share of its target that the KL may be off before it is flagged."""
-
 
 def tiles(results: Sequence[SeedResult]) -> list[dict[str, str]]:
     """Return four numbers to take away: label, value, what it is compared with, n and interval."""
@@ -66,7 +63,7 @@ def _kl_tile(results: Sequence[SeedResult]) -> list[dict[str, str]]:
         return []
     by_seed = {result.seed: own.value for result in results if (own := end_of_training([result], "kl"))}
     reached = Experiment("", "", "", {}, kl=kl, kl_target=target.value if target else None, seed_kl=by_seed)
-    off = kl_words(reached, KL_TOLERANCE)
+    off = kl_words(reached, Rules().tolerance)
     note, css = f"target {target.value:g}" if target else "no target", "all"
     if off:
         note, css = f"† {off}", "off"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from analysis.judging import read_verdicts
 from analysis.pooling import SeedResult
 from ex2.recipe import Recipe
-from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl
+from ex2.run_dir import ANALYSIS_ID, JSON, RunDirectory, read_json, read_jsonl
 from reward.errors import UserError
 
 ALIKE: dict[str, Callable[[SeedResult], object]] = {
@@ -26,9 +26,6 @@ ALIKE: dict[str, Callable[[SeedResult], object]] = {
     "analysis.bootstrap_samples": lambda result: result.accuracy.get("samples"),
 }
 """What a mean over seeds takes for granted: the same measurement in each."""
-
-STAMP = "analysis_id"
-"""Of `accuracy.json` and `breakdown.json`: tells whether one analysis wrote both."""
 
 
 def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], list[int]]:
@@ -63,7 +60,7 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
         )
     if not results:
         raise UserError(f"{run.root}: no seed has been analysed; run `ex2 analyze RECIPE` first (ex2 run does all).")
-    torn = [r.seed for r in results if r.accuracy.get(STAMP) != r.breakdown.get(STAMP)]
+    torn = [r.seed for r in results if r.accuracy.get(ANALYSIS_ID) != r.breakdown.get(ANALYSIS_ID)]
     if torn:
         raise UserError(
             f"{run.root}: {_named(torn)}: accuracy.json and breakdown.json are of two analyses, the later of which was "

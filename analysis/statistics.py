@@ -106,12 +106,26 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
         raise ValueError("a share of nothing has no value")
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} hits in {n} trials")
+    share = successes / n
+    return Estimate(share, *wilson_bounds(share, n, confidence), n)
+
+
+def wilson_bounds(share: float, n: float, confidence: float) -> tuple[float, float]:
+    """Ends of Wilson's score interval, for an n that need not be whole.
+
+    Args:
+        share: Of hits, in [0, 1].
+        n: Trials, or their effective number; above 0.
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        Lower and upper end within [0, 1]; exactly 0 and 1 where the share is.
+    """
     # In closed form: scipy's binomtest finds a p-value first, which takes a hundred times as long.
-    z, share = float(ndtri(0.5 + confidence / 2)), successes / n
+    z = float(ndtri(0.5 + confidence / 2))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = (0.0 if successes == 0 else centre - reach), (1.0 if successes == n else centre + reach)
-    return Estimate(share, low, high, n)
+    return (0.0 if share == 0 else centre - reach), (1.0 if share == 1 else centre + reach)
 
 
 def mean_share(successes: Sequence[int], counts: Sequence[int], confidence: float = 0.95) -> Estimate:

@@ -77,16 +77,6 @@ def plain(pooled: Pooled, digits: int = 2) -> str:
     return value.replace("-", "−")
 
 
-def significance(difference: Difference) -> str:
-    """Return `p < 0.001`, `no significant difference, p = 0.41`, or the same by interval over seeds."""
-    if difference.significant is None:
-        return "one seed alone: no test"
-    if difference.p is None:
-        return "" if difference.significant else "no significant difference"
-    p = f"p{NBSP}<{NBSP}0.001" if difference.p < 0.001 else f"p{NBSP}={NBSP}{difference.p:.3f}"
-    return p if difference.significant else f"no significant difference, {p}"
-
-
 def listing(words: list[str]) -> str:
     """Return `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

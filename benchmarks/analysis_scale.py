@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from common import processor
 from PIL import Image
 
 from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
@@ -237,16 +238,10 @@ def open_page(path: Path, repeats: int = 3) -> list[float] | None:
 
 def versions() -> str:
     """Hardware, versions and date."""
-    names = [line.partition(": ")[2] for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
-    machine = f"{os.cpu_count()} cores, {names[0] if names else platform.processor() or platform.machine()}"
     return (
-        f"{machine}; Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}; "
+        f"{processor()}; Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}; "
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     )
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def summary(what: str, rows: Sequence[Sequence[str]], threads: int, faults: Sequence[str]) -> str:

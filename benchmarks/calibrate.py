@@ -48,7 +48,7 @@ from ex2.generation import TransformersGenerator, derived_seed
 from ex2.policy import load_model, load_tokenizer
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, read_json, read_jsonl, write_json
+from ex2.run_dir import RunDirectory, read_json, read_jsonl
 from reward.backends.toy import SHIPPED, config_metadata
 from reward.cache import cache_dir
 from reward.cosine import CosineReward
@@ -313,6 +313,7 @@ def main() -> int:
     folder = cache_dir() / "calibration"
     worlds = make_worlds(folder)
     jobs = [(world, seed) for seed in SEEDS for world in worlds]
+    earlier = sum(RunDirectory.of(world.recipe()).seed(seed).is_analysed for world, seed in jobs)
     with ThreadPoolExecutor(options.processes) as pool, tqdm(total=len(jobs), desc="runs", unit="run") as bar:
         for _ in pool.map(lambda job: run(*job), jobs):
             bar.update()
@@ -321,12 +322,13 @@ def main() -> int:
     for world in worlds:
         scored = None if world.amplified else scored_samples(world, samples)
         outcomes += [outcome(world, seed, scored) for seed in SEEDS]
-    head = f"{device()}; {(time.perf_counter() - start) / 60:.0f} minutes. Shares in percent, the theory's in brackets."
+    took = f"{(time.perf_counter() - start) / 60:.0f} minutes"
+    took += f", {earlier} of {len(jobs)} runs from an earlier call" if earlier else ""
+    head = f"{device()}; {took}. Shares in percent, the theory's in brackets."
     text = f"{head}\n\n{summary(outcomes)}\n\nEach run:\n\n{table(outcomes)}\n"
     print(text)
     if options.out:
         options.out.write_text(f"# What EX2 finds where the truth is known\n\n`make calibrate`. {text}")
-    write_json(folder / "passed.json", {"passed": passed(outcomes)})
     return 0 if passed(outcomes) else 1
 
 

@@ -1,11 +1,13 @@
-"""One line per measurement: what, size, device, median, spread."""
+"""One line per measurement: what, size, device, median, spread; and what it was measured on."""
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -32,6 +34,13 @@ def device() -> str:
     """Hardware, threads and library version."""
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU {platform.machine()}"
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def processor(info: Path = Path("/proc/cpuinfo")) -> str:
+    """Name the machine's cores and processor, as Linux does in `info`; elsewhere by its architecture."""
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {names[0] if names else platform.processor() or platform.machine()}"
 
 
 def _unit(seconds: float) -> str:

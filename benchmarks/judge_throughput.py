@@ -12,7 +12,6 @@ import asyncio
 import datetime
 import json
 import multiprocessing
-import os
 import platform
 import statistics
 import sys
@@ -23,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import openai
+from common import processor
 
 from analysis.judge.base import JudgeRequest
 from analysis.judge.client import OpenAIJudge
@@ -112,14 +112,6 @@ def measure() -> dict[str, list[float]]:
                     rates[name].append(REQUESTS / (time.perf_counter() - start))
     server.terminate()
     return rates
-
-
-def processor() -> str:
-    """Name the processor as Linux does; elsewhere its architecture."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} cores, {names[0] if names else platform.machine()}"
 
 
 def page(rates: dict[str, list[float]]) -> str:

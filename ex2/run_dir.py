@@ -1,8 +1,9 @@
 """The run directory: one experiment's results, readable after a kill at any instant.
 
     runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  probe.json
-                  cross.json  sweep/
+                  sweep/
        seed-<n>/  checkpoints/  adapter/  train.jsonl  descriptions.jsonl  accuracy.json  verdicts.jsonl  breakdown.json
+                  attributes.jsonl  cross.json, and of judges that need it judge_batches.json  disagreements.jsonl
 
 Files are replaced atomically; logs (`*.jsonl`) are appended, and a torn last line is dropped on reading.
 """
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from ex2.recipe import Recipe
 
 JSON = dict[str, Any]
+
+ANALYSIS_ID = "analysis_id"
+"""In `accuracy.json` and `breakdown.json`: equal if one analysis wrote both."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,15 @@ class SeedDirectory:
     def breakdown(self) -> Path:
         """Shares and counts of each kind."""
         return self.root / "breakdown.json"
+
+    @property
+    def is_analysed(self) -> bool:
+        """Whether there is a breakdown, and no accuracy of another analysis: one that was killed between the two."""
+        try:
+            found = [read_json(path).get(ANALYSIS_ID) for path in (self.breakdown, self.accuracy) if path.is_file()]
+        except EX2Error:
+            return False
+        return self.breakdown.is_file() and len(set(found)) == 1
 
 
 _REASONS = {

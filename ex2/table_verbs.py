@@ -25,7 +25,7 @@ def add_table_verbs(tool: AddVerb) -> None:
         "--format",
         dest="formats",
         metavar="NAMES",
-        default="csv,json,latex,svg,png",
+        default=None,
         help="some of csv,json,latex,svg,png; default: all",
     )
     sub.add_argument("--denominator", choices=("parsed", "all"), help="of shares; default: each run's own; all: paper")

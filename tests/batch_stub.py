@@ -123,7 +123,8 @@ class BatchServer:
         for key, lines in (("output_file_id", good), ("error_file_id", bad)):
             if lines:
                 found[key] = f"{name}-{key}"
-                self.files[found[key]] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+                written = [json.dumps(line, ensure_ascii=False) for line in lines]
+                self.files[found[key]] = "".join(f"{line}\n" for line in written).encode()
         found["status"] = status
         found["request_counts"] = {"total": len(good) + len(bad), "completed": len(good), "failed": len(bad)}
 

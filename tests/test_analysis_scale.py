@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,13 @@ def scale() -> Any:
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
-    spec.loader.exec_module(made)
-    yield made
-    del sys.modules[spec.name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(PATH.parent))  # as where a script runs
+        patch.setitem(sys.modules, spec.name, made)
+        patch.delitem(sys.modules, "common", raising=False)
+        spec.loader.exec_module(made)
+        yield made
+        sys.modules.pop("common", None)
 
 
 def test_every_limit_counts(scale: Any) -> None:
@@ -62,3 +67,12 @@ def test_the_result_names_machine_versions_and_faults(scale: Any) -> None:
     assert f"torch {torch.__version__}" in text
     assert "Broken: page: 3.20 s, limit 3 s." in text
     assert "No limit is broken." in scale.summary("what", [], 2, [])
+
+
+def test_the_processor_is_named_as_linux_does(scale: Any, tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2.4 GHz: new\nprocessor\t: 1\nmodel name\t: Other\n")
+    assert scale.processor(info) == f"{os.cpu_count()} cores, Some CPU @ 2.4 GHz: new"
+    elsewhere = scale.processor(tmp_path / "none")
+    assert elsewhere == f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}"
+    assert f"{scale.processor()}; Python {platform.python_version()}" in scale.versions()

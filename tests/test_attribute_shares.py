@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from analysis.attribute_comparison import compare, least_p, shared_classes
-from analysis.attribute_shares import mention_share, over_seeds, read_share, stored_share, welch, wilson_bounds
-from analysis.statistics import Estimate, wilson
+from analysis.attribute_shares import mention_share, over_seeds, read_share, stored_share, welch
+from analysis.statistics import Estimate, wilson, wilson_bounds
 
 # ---------------------------------------------------------------- shares of one seed
 

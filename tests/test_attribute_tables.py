@@ -11,7 +11,7 @@ import pytest
 from attributed_runs import write_attributed
 
 from analysis.attribute_judges import ATTRIBUTES
-from analysis.probe.testing import holm
+from analysis.holm import holm
 from analysis.tables.attribute_tables import attribute_drawings, attribute_tables
 from analysis.tables.export import WRITERS
 from analysis.tables.runs import gather_runs
@@ -90,8 +90,13 @@ def test_the_tests_are_given_these_seeds(tables: list[Table], tmp_path: Path) ->
     assert (gap.kl, gap.kl_off_target) == (pytest.approx(12.0), True), "of the run further off its target"
     names = [row.names[3] for row in tests.rows[1:]]
     assert set(names) <= set(ATTRIBUTES)
-    raw = [cell(tests, *place, name, "p").p or 0.0 for name in names]
-    assert [cell(tests, *place, name, "p, corrected").p for name in names] == pytest.approx(holm(raw))
+    stored = json.loads((tmp_path / "out" / "attributes.json").read_text())["comparisons"][0]["attributes"]
+    assert [part["attribute"] for part in stored] == names
+    corrected = holm([part["p"] for part in stored])
+    for column, expected in (("p", [part["p"] for part in stored]), ("p, corrected", corrected)):
+        texts = [cell(tests, *place, name, column).text for name in names]
+        assert [float(text) for text in texts] == pytest.approx(expected, abs=5e-5)
+    assert {c.p for row in tests.rows for c in row.cells} == {None}, "what stands as text is no number beside it"
 
 
 def test_every_writer_takes_them(tables: list[Table]) -> None:
@@ -141,8 +146,8 @@ def test_pairs_compared_apart_are_corrected_together(tmp_path: Path) -> None:
     pairs = {row.names[1:3]: row for row in tests.rows if row.names[3] == "all attributes"}
     assert set(pairs) == {("two", "three"), ("one", "four")}, "the last call that a run took part in counts"
     column = tests.columns.index("p")
-    raw = [row.cells[column].p or 0.0 for row in pairs.values()]
-    assert [row.cells[column + 1].p for row in pairs.values()] == pytest.approx(holm(raw))
+    raw = [float(row.cells[column].text) for row in pairs.values()]
+    assert [float(row.cells[column + 1].text) for row in pairs.values()] == pytest.approx(holm(raw), abs=1e-4)
     assert holm(raw) != raw
     drawn = str(attribute_drawings(runs)["figure-04-attributes"])
     assert "one and four: differ" in drawn
@@ -172,4 +177,40 @@ def test_runs_that_say_the_same_are_two_runs(tmp_path: Path) -> None:
     runs, _ = gather_runs([tmp_path])
     shares, _, tests = attribute_tables(runs, [])
     assert shares.columns == ("one", "two")
-    assert cell(tests, "shapes", "one", "two", "all attributes", "p").p == 1.0
+    assert cell(tests, "shapes", "one", "two", "all attributes", "p").text == "1.0000"
+
+
+def test_the_drawing_follows_the_tolerance(tables: list[Table], tmp_path: Path) -> None:
+    """Seeds at 10 and 14 of a target of 10: further off than 20 %, not than 50 %."""
+    runs, _ = gather_runs([tmp_path / "runs"])
+    drawn = {tolerance: str(attribute_drawings(runs, tolerance)["figure-04-attributes"]) for tolerance in (0.2, 0.5)}
+    assert drawn[0.2].count(" †<") == 1
+    assert "demo-visual †<" in drawn[0.2]
+    assert "more than 20\u00a0% off it in seed 1" in drawn[0.2]
+    assert "†" not in drawn[0.5]
+    assert "more than" not in drawn[0.5]
+    strict = str(attribute_drawings(runs, 0.1)["figure-04-attributes"])
+    assert "more than 10\u00a0% off it in seed 1" in strict
+
+
+def test_folders_with_one_recipe_name_are_numbered_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, texts in (("first", VISUAL[:3]), ("second", LIFE[:3])):
+        write_attributed(tmp_path / folder, "same", {0: texts}, vlm="CLIP")
+    out = tmp_path / "out"
+    assert main(["attributes", str(tmp_path / "first"), str(tmp_path / "second"), "--out", str(out)]) == 0
+    labels = ("CLIP (same)", "CLIP (same) (2)")
+    stored = json.loads((out / "attributes.json").read_text())
+    assert tuple(group["label"] for group in stored["groups"]) == labels
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f"{label}, n = " in printed for label in labels)
+    sentence = f"{labels[0]} and {labels[1]}: differ"
+    assert sentence in printed
+    runs, _ = gather_runs([tmp_path / "first", tmp_path / "second"])
+    shares, _, tests = attribute_tables(runs, [])
+    assert shares.columns == labels
+    assert tests.rows[0].names[1:3] == labels
+    for drawn in ((out / "figure-04-attributes.svg").read_text(), str(attribute_drawings(runs)[shares.key])):
+        assert sentence in drawn
+        assert all(f">{label}<" in drawn for label in labels)

@@ -235,6 +235,22 @@ def test_one_run_keeps_its_result(analysed: list[Path], capsys: pytest.CaptureFi
     assert "--sample: 0; give 1 or more." in capsys.readouterr().err
 
 
+def test_out_may_spell_a_run_s_folder_as_it_likes(
+    analysed: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored there stays the run's own part, which is read again."""
+    monkeypatch.chdir(tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(analysed[0])
+    named = [str(folder.relative_to(tmp_path)) for folder in analysed]
+    for out in (str(analysed[0]), f"runs/../{named[0]}", str(link)):
+        assert main(["attributes", *named, "--out", out]) == 0
+        content, problem = stored_attributes(RunDirectory(analysed[0]))
+        assert problem == ""
+        assert content is not None
+        assert [group["run"] for group in content["groups"]] == ["visual"]
+
+
 def test_runs_that_are_not_analysed(analysed: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Below a folder they are left out and named, by their own name they are an error; missing seeds are named."""
     torn = write_attributed(tmp_path / "runs", "torn", {0: VISUAL[:1]})

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import analysis.analyze
-from analysis.accuracy import Settings, accuracy
+from analysis.accuracy import accuracy
 from analysis.control_arms import (
     CONTROLS,
     best_of_n,
@@ -26,6 +26,7 @@ from analysis.control_arms import (
 from analysis.description_files import dclip_text, read_arm, read_arms
 from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
 from analysis.naming import mask_name, replace_name
+from analysis.statistics import Settings
 from ex2.recipe import Control, Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run_dir import RunDirectory, append_jsonl, read_json

@@ -15,6 +15,7 @@ from analysis import svg
 from analysis.figure_accuracy import accuracy_figure, accuracy_rows
 from analysis.figure_breakdown import breakdown_figure
 from analysis.figure_training import smooth, thin, training_figures
+from analysis.pooling import OVER_IMAGES, Difference
 from analysis.signs import sign_panel
 from analysis.svg import ticks
 from analysis.tables.figures import grid_figure, standalone
@@ -53,6 +54,19 @@ def test_arms() -> None:
     for drawing in accuracy_figure(accuracy_rows([result])):
         root = parsed(drawing)
         assert SHOWN in words(root), "in the words for those who cannot see it"
+
+
+def test_arms_of_several_seeds_say_which_test_doubts() -> None:
+    doubted = Difference(0.02, 0.01, 0.03, False, None, 200, 3, True, (0.0, 0.04), (0.25, 0.5), (OVER_IMAGES,))
+    results = [seed_result(0), seed_result(1, aligned=164), seed_result(2, aligned=170)]
+    rows = [row._replace(difference=doubted) if row.arm == "visual" else row for row in accuracy_rows(results)]
+    for drawing, long in zip(accuracy_figure(rows), (90, 46), strict=True):
+        lines = [" ".join(element.itertext()) for element in parsed(drawing).iter(f"{XML}text")]
+        said = " ".join(lines).replace("\u00a0", " ")
+        # 10, 12 and 15 points: 12.33 ± 4.302653 · 2.517 / √3 do not hold 0
+        assert "interval over 3 seeds excludes 0, McNemar p 0.010 by seed" in said
+        assert "no significant difference by interval over images, McNemar p 0.250–0.500 by seed" in said
+        assert max(len(line) for line in lines) <= long
 
 
 @pytest.mark.parametrize("policy", ["aligned", "base"])

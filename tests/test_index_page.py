@@ -137,6 +137,38 @@ def write_cross(run: Path, row: dict[str, object]) -> None:
     write_json(run / "seed-0/cross.json", {"descriptions": digest, "classifiers": [row]})
 
 
+def test_hypotheses_are_on_the_page(runs: Path) -> None:
+    assert 'id="table-07' not in index(runs)[1], "nothing probed"
+    reached = {"value": 13.0, "low": 12.0, "high": 14.0, "n": 2, "seeds": 1}
+    run = {"run": "clip-pets", "kl": {"reached": reached, "by_seed": {"0": 13.0}, "target": 10.0}}
+    counted = {"vlm": "clip-vit-b32", "low": 0.6, "high": 0.8, "n": 200}
+    tested = {"difference": -0.1, "difference_low": -0.15, "difference_high": -0.05, "p": 0.004, "p_holm": 0.004}
+    part = {
+        "dataset": "pets",
+        "plain_template": "A photo of a {}.",
+        "templates": [{"template": "A blur of {}.", "runs": ["clip-pets"]}],
+        "plain": [counted | {"accuracy": 0.7}],
+        "results": [counted | tested | {"accuracy": 0.6, "template": "A blur of {}.", "significant": True}],
+        "runs": [run | {"texts": None, "seeds": [0], "missing_seeds": []}],
+        "mined_classes": ["pug"],
+        "tested_classes": ["oak"],
+    }
+    found = {"format": 2, "own": "clip-pets", "seed": 0, "confidence": 0.95, "datasets": [part]}
+    write_json(runs / "clip-pets/probe.json", found)
+
+    def hypotheses(*words: str) -> str:
+        page, html = index(runs, *words)
+        assert '<details class="card" id="table-07-hypotheses">' in html
+        shown = said(page).partition("Templates made of phrases")[2].partition("</table>")[0]
+        return shown.replace("\u00a0", " ")
+
+    text = hypotheses()
+    assert "A blur of {}." in text
+    assert "−10.0 † KL 13.0[−15.0, −5.0]" in text
+    assert "align-pets: no hypotheses; run `ex2 probe` on it." in text
+    assert "† KL 13.0" not in hypotheses("--kl-tolerance", "40"), "the page's tolerance is the table's"
+
+
 def test_a_name_spans_its_rows_and_cells_tell_all() -> None:
     empty = Cell(empty="no run")
     flagged = Cell("percent", 55.33, 53.4, 57.25, 2550, kl=13.0, kl_target=10.0, kl_off_target=True, notes=("why",))

@@ -153,3 +153,14 @@ def test_state_of_an_earlier_version_is_read(server: BatchServer, tmp_path: Path
     answers = informative(to_the_end(server, tmp_path))
     assert answers["text 4"] == Unparsed("perhaps")
     assert answers["text 4"].spent == Spent(2, 200, 14)
+
+
+def test_an_answer_with_a_line_separator_is_one_line(server: BatchServer, tmp_path: Path) -> None:
+    said = YES.replace('": "', '": "one\u2028two\u0085three ', 1)
+    server.respond = lambda body: said if answer(body) == YES else answer(body)
+    answers = informative(to_the_end(server, tmp_path))
+    assert {text: given.raw for text, given in answers.items() if int(text.rpartition(" ")[2]) % 2} == {
+        f"text {number}": said for number in (1, 3, 5, 7)
+    }
+    assert all(isinstance(given, Verdict) for given in answers.values())
+    assert len(server.batches) == 2, "one for each question: none was lost and handed in again"

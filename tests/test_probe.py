@@ -13,9 +13,10 @@ from cue_vlm import CueVLM, bank
 from scipy import stats
 
 import analysis.probe.templates
+from analysis.holm import correct, holm, mark
 from analysis.probe.mining import Mining, Phrase, different, log_odds, mine, words_of
 from analysis.probe.templates import PLAIN, fill, from_phrase, read_templates
-from analysis.probe.testing import holm, measure, restrict, split_classes
+from analysis.probe.testing import measure, restrict, split_classes
 from analysis.statistics import Settings
 from reward.errors import UserError
 
@@ -150,6 +151,17 @@ def test_holm_by_hand() -> None:
     assert holm([0.03, 0.01, 0.04, 0.015]) == pytest.approx([0.06, 0.04, 0.06, 0.045])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_corrected_tests_are_compared_with_the_level() -> None:
+    """0.06, 0.04, 0.06 and 0.045 against 0.05 and against 0.04, which is not below itself."""
+    p_values = [0.03, 0.01, 0.04, 0.015]
+    assert [test.significant for test in correct(p_values, 0.05)] == [False, True, False, True]
+    assert not any(test.significant for test in correct(p_values, 0.04))
+    rows: list[dict[str, object]] = [{"p": p} for p in p_values]
+    mark(rows, 0.05)
+    assert [row["p_holm"] for row in rows] == pytest.approx([0.06, 0.04, 0.06, 0.045])
+    assert [row["significant"] for row in rows] == [False, True, False, True]
 
 
 def test_holm_by_the_step_down_rule() -> None:

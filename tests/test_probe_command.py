@@ -10,10 +10,11 @@ import pytest
 from described_runs import CLASSES, recipe, row, write_described
 
 import analysis.probe.command
+from analysis.probe.stored import stored_probe
 from analysis.probe.testing import split_classes
 from ex2.cli import main
 from ex2.data.demo_world import CONCEPTS, sentences
-from ex2.recipe_io import to_yaml
+from ex2.recipe_io import read_recipe, to_yaml
 from ex2.run_dir import RunDirectory, write_jsonl, write_text
 
 PAPER = Path(analysis.probe.command.__file__).with_name("paper_templates.json")
@@ -73,6 +74,35 @@ def test_without_mining_every_class_is_tested(runs: list[Path], capsys: pytest.C
     assert result["tests"] == 6
     stems = {path.suffix for path in runs[0].glob("table-07-hypotheses.*")}
     assert stems == {".csv", ".json", ".tex", ".svg", ".png"}
+
+
+def test_runs_that_differ_are_tested_at_the_stricter(runs: list[Path], tmp_path: Path) -> None:
+    for folder, asked in zip(runs, ({"bootstrap_samples": 300}, {"confidence": 0.99}), strict=True):
+        made = read_recipe(folder / "recipe.yaml")
+        own = made.analysis.model_copy(update={"bootstrap_samples": 200, "confidence": 0.9, **asked})
+        write_text(folder / "recipe.yaml", to_yaml(made.model_copy(update={"analysis": own})))
+    out = tmp_path / "out"
+    for order in (runs, runs[::-1]):
+        assert main(["probe", *map(str, order), "--out", str(out)]) == 0
+        result = json.loads((out / "probe.json").read_text())
+        assert (result["confidence"], result["bootstrap_samples"]) == (0.99, 300)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_out_may_spell_a_run_s_folder_as_it_likes(
+    runs: list[Path], several: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored there stays the run's own part, which is read again."""
+    monkeypatch.chdir(tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(runs[0])
+    named = [str(folder.relative_to(tmp_path)) for folder in runs[: 1 + several]]
+    for out in (str(runs[0]), f"runs/../{named[0]}", str(link)):
+        assert main(["probe", *named, "--out", out]) == 0
+        content, problem = stored_probe(RunDirectory(runs[0]))
+        assert problem == ""
+        assert content is not None
+        assert content["own"] == "a"
 
 
 def test_mistakes_are_told(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,3 +67,23 @@ def test_a_share_whose_change_has_no_interval(monkeypatch: pytest.MonkeyPatch) -
     change = Difference(0.1, None, None, None, None, 4, 1)
     monkeypatch.setattr(reading, "share_change", lambda *_: change)
     assert "points, cannot be tested; " in said(seed_result(0))["What alignment changed"]
+
+
+def test_several_seeds_say_which_test_doubts_and_what_mcnemar_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [seed_result(seed) for seed in (0, 1, 2)]
+    for result in results:
+        result.accuracy["covered_by_both"] = [{"groups": ["visual", "non_visual"], "classes": 1, "difference": None}]
+    doubted = Difference(
+        0.02, 0.01, 0.03, False, None, 200, 3, True, (0.0, 0.04), (0.25, 0.5, 0.31), ("interval over images",)
+    )
+    monkeypatch.setattr(reading, "accuracy_difference", lambda *_: doubted)
+    monkeypatch.setattr(reading, "covered_difference", lambda *_: doubted)
+    text = {finding.topic: finding.text.replace("\u00a0", " ") for finding in findings(results)}
+    test = "no significant difference by interval over images, McNemar p 0.250–0.500 by seed"
+    assert text["Accuracy"].endswith(f"own descriptions: +2.0 points [+1.0, +3.0] ({test}).")
+    assert text["Classes without a kind"].endswith(f"is +2.0 points [+1.0, +3.0] ({test}, n = 200 images × 3 seeds).")
+    clear = Difference(0.02, 0.01, 0.03, True, None, 200, 3, True, (0.01, 0.04), (0.002, 0.031, 0.01))
+    monkeypatch.setattr(reading, "accuracy_difference", lambda *_: clear)
+    text = {finding.topic: finding.text.replace("\u00a0", " ") for finding in findings(results)}
+    test = "intervals over 3 seeds and over images exclude 0, McNemar p 0.002–0.031 by seed"
+    assert text["Accuracy"].endswith(f"({test}).")

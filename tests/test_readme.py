@@ -50,6 +50,19 @@ def test_make_targets_exist(target: str) -> None:
     assert shown.returncode == 0, shown.stderr
 
 
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
+    assert len(links) >= 4
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_calibration_is_the_one_measured() -> None:
+    measured = (ROOT / "benchmarks" / "results" / "calibration.md").read_text()
+    table = re.search(r"\| planted in the VLM .*?(?=\n\nEach run)", measured, re.DOTALL)
+    assert table is not None
+    assert table[0] in README
+
+
 def test_the_launch_line_is_the_one_the_plan_shows(tmp_path: Path) -> None:
     (launch,) = (command for command in COMMANDS if command.startswith("accelerate"))
     (dry,) = (command for command in COMMANDS if "--dry-run" in command)

@@ -11,11 +11,20 @@ from labelled_runs import give, session_of
 from run_samples import write_run
 
 from analysis.agreement import agreement
+from analysis.breakdown import DENOMINATORS
 from analysis.calibration_data import read_run
 from analysis.labelling.sample import open_sample
 from analysis.pooling import SeedResult
 from analysis.reading import findings, judge_standing
-from analysis.report_judge import Calibration, calibration_tables, number_text, read_calibration, share_text, usage
+from analysis.report_judge import (
+    Calibration,
+    both_denominators,
+    calibration_tables,
+    number_text,
+    read_calibration,
+    share_text,
+    usage,
+)
 from analysis.results import load_results
 from ex2.recipe_io import read_recipe
 from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_json, write_jsonl
@@ -224,3 +233,42 @@ def test_what_the_verdicts_cost(costs: tuple[float | None, ...], panel: JSON | N
         for seed, cost in enumerate(costs)
     ]
     assert usage(results) == f"20 requests, 4,000 tokens in and 60 out; {words}"
+
+
+def test_what_each_judge_of_a_panel_took_is_summed_over_seeds() -> None:
+    def row(name: str, requests: int, cost: float | None) -> JSON:
+        return {
+            "name": name,
+            "requests": requests,
+            "input_tokens": 600 * requests,
+            "output_tokens": requests,
+            "cost": cost,
+        }
+
+    seeds = [[row("a", 2, 0.125), row("b", 1, 0.5)], [row("a", 3, 0.25), row("b", 4, None)]]
+    results: Any = [
+        SeedResult(
+            seed, {}, {"usage": {**row("", 5, None), "judges": judges}, "panel": {"informative": {}}}, [], None, []
+        )  # type: ignore[arg-type]
+        for seed, judges in enumerate(seeds)
+    ]
+    assert usage(results) == (
+        "10 requests, 6,000 tokens in and 10 out; the cost is unknown: not every judge was priced. "
+        "a: 5 requests, 3,000 tokens in and 5 out, cost 0.3750; b: 5 requests, 3,000 tokens in and 5 out, cost unknown"
+    )
+
+
+def test_both_denominators_need_no_more_than_the_counts(tmp_path: Path) -> None:
+    """20 visual, 10 non-visual, 9 spurious, 1 unparsed: 30 of 40 or of 39 informative, 20 of 30 visual."""
+    results = results_of(write_run(tmp_path, "run"))
+    for result in results:
+        for part in result.breakdown["policies"].values():
+            del part["by_denominator"]
+    (table,) = both_denominators(results)
+    rows = {name: [cell.replace("\u00a0", " ") for cell in cells] for name, cells in table["rows"]}
+    ways = dict(zip(DENOMINATORS, rows["informative"], strict=True))
+    assert ways["all"].startswith("75.0 % [")
+    assert ways["all"].endswith("n = 40")
+    assert ways["parsed"].startswith("76.9 % [")
+    assert ways["parsed"].endswith("n = 39")
+    assert all(cell.startswith("66.7 % [") for cell in rows["visual, of informative"])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from test_report import recipe, seed_result, write_seed
 
-from analysis.results import STAMP, load_results
-from ex2.run_dir import RunDirectory, write_json
+from analysis.results import load_results
+from ex2.run_dir import ANALYSIS_ID, RunDirectory, write_json
 from reward.errors import UserError
 
 
@@ -39,9 +39,9 @@ def test_seeds_that_were_not_analysed_alike_are_not_pooled(tmp_path: Path) -> No
 def test_an_analysis_that_was_interrupted_between_its_files_is_not_shown(tmp_path: Path) -> None:
     made, run = recipe(tmp_path, [0]), RunDirectory(tmp_path / "tiny")
     result = seed_result(0)
-    result.accuracy[STAMP], result.breakdown[STAMP] = "new", "old"
+    result.accuracy[ANALYSIS_ID], result.breakdown[ANALYSIS_ID] = "new", "old"
     write_seed(run.seed(0), result)
     with pytest.raises(UserError, match=r"seed 0: .* two analyses.*; run `ex2 analyze RECIPE --seeds 0` again"):
         load_results(made, run)
-    write_json(run.seed(0).breakdown, result.breakdown | {STAMP: "new"})
+    write_json(run.seed(0).breakdown, result.breakdown | {ANALYSIS_ID: "new"})
     assert len(load_results(made, run)[0]) == 1

@@ -18,6 +18,7 @@ from analysis.statistics import (
     paired_accuracy,
     paired_mean,
     wilson,
+    wilson_bounds,
 )
 
 
@@ -46,6 +47,19 @@ def test_wilson_is_scipys(n: int, confidence: float) -> None:
         assert wilson(successes, n, confidence) == pytest.approx(expected, abs=1e-12)
     with pytest.raises(ValueError, match=f"{n + 1} hits in {n} trials"):
         wilson(n + 1, n)
+
+
+@pytest.mark.parametrize("n", [1, 2.5, 3, 17.3, 400])
+def test_wilson_bounds_of_an_n_that_is_not_whole(n: float) -> None:
+    """The ends solve |p − x| = z·sqrt(x(1 − x)/n), and are exact where the share is."""
+    z = float(stats.norm.ppf(0.95))
+    low, high = wilson_bounds(0.3, n, 0.9)
+    assert 0 < low < 0.3 < high < 1
+    for end in (low, high):
+        assert abs(0.3 - end) == pytest.approx(z * math.sqrt(end * (1 - end) / n))
+    none, every = wilson_bounds(0.0, n, 0.9), wilson_bounds(1.0, n, 0.9)
+    assert (none[0], every[1]) == (0.0, 1.0)
+    assert (none[1], every[0]) == pytest.approx((z * z / (n + z * z), n / (n + z * z)))
 
 
 def test_wilson_of_nothing_is_refused() -> None:

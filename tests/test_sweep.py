@@ -19,6 +19,7 @@ from rich.console import Console
 
 from ex2 import sweep
 from ex2.cli import main
+from ex2.run_dir import ANALYSIS_ID, write_json
 from ex2.sweeping.engines import LocalEngine
 from ex2.sweeping.jobs import Job, Outcome, RunningJob, is_done, last_line, progress, read_record, training_progress
 from ex2.sweeping.table import LiveDisplay, PlainDisplay, Row, as_table
@@ -85,6 +86,10 @@ def test_done_means_this_very_experiment_with_its_result_there(tmp_path: Path) -
     run([job])
     assert is_done(job)
     assert not is_done(make_job(tmp_path, "a", 0, digest="another judge"))
+    write_json(job.results.accuracy, {ANALYSIS_ID: "of a later analysis, killed before it wrote its breakdown"})
+    assert not is_done(job)
+    write_json(job.results.breakdown, {ANALYSIS_ID: "of a later analysis, killed before it wrote its breakdown"})
+    assert is_done(job)
     job.results.breakdown.unlink()
     assert not is_done(job)
 

@@ -12,6 +12,9 @@ import pytest
 from run_samples import write_run
 from table_samples import hits, place, set_arms, set_kl, tables_of
 
+from analysis import pooling
+from analysis.report import example_table
+from analysis.table_view import table_view
 from analysis.tables.command import all_tables, read_material
 from analysis.tables.comparisons import example_tables, kl_table
 from analysis.tables.experiment import kl_off, seeds_off
@@ -278,3 +281,28 @@ def test_the_class_of_examples_must_exist(tmp_path: Path, capsys: pytest.Capture
     run = write_run(tmp_path, "clip", texts=dict.fromkeys(range(40), " "))
     assert main(["tables", str(run), "--out", str(tmp_path / "out"), "--class", "pug"]) == 2
     assert "--class: nothing given has descriptions to choose from" in capsys.readouterr().err
+
+
+def test_the_pages_examples_are_the_tables_and_cost_no_bootstrap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = read_run(write_run(tmp_path, "clip", seeds={0: 160, 1: 163, 2: 166}, kl=13.0))
+    *_, whole = (table_view(table) for table in run_tables(run, experiment_of(run), Rules()))
+
+    def never(*_: object) -> None:
+        raise AssertionError("examples need no interval")
+
+    for name in ("averaged_accuracy", "mean_t"):
+        monkeypatch.setattr(pooling, name, never)
+    with pytest.raises(AssertionError, match="no interval"):
+        experiment_of(run)
+    shown = example_table(run.recipe, run.directory, run.results)
+    assert shown is not None
+    assert (shown.key, shown.title, shown.heads) == (whole.key, whole.title, whole.heads)
+    assert shown.key == "run-clip-examples"
+    assert [[(c.main, c.details) for c in row.cells] for row in shown.rows] == [
+        [(c.main, c.details) for c in row.cells] for row in whole.rows
+    ]
+    assert len(shown.rows) == 2
+    assert {cell.mark for row in shown.rows for cell in row.cells} == {""}, "the page flags the KL once"
+    assert {cell.mark for row in whole.rows for cell in row.cells} == {"†\u00a0KL\u00a013.0"}

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.accuracy import Settings, accuracy, reward_gain, texts_by_arm
+from analysis.accuracy import accuracy, reward_gain, texts_by_arm
 from analysis.judge.base import Unparsed, Verdict
 from analysis.judging import Verdicts
-from analysis.statistics import mean_share
+from analysis.statistics import Settings, mean_share
 from analysis.zero_shot import class_vectors, confusions, pack_correct, rank_classes, unpack_correct
 from ex2.data.prompts import generic_templates
 from reward.image_bank import ImageEmbeddings

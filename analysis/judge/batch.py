@@ -274,7 +274,7 @@ def _parts(keys: Sequence[str], line: Callable[[str], bytes]) -> Iterator[tuple[
 def _lines(client: openai.OpenAI, files: Sequence[str | None]) -> Iterator[Mapping[str, Any]]:
     for file in files:
         if file:
-            for line in client.files.content(file).text.splitlines():
+            for line in client.files.content(file).text.split("\n"):  # splitlines would cut at U+2028 within a string
                 try:
                     row = json.loads(line)
                 except ValueError:

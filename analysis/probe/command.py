@@ -10,19 +10,20 @@ from pathlib import Path
 
 from rich.console import Console
 
+from analysis.holm import mark
 from analysis.probe.described import Run, gather_described
 from analysis.probe.figure import probe_figure
 from analysis.probe.mining import Named, Phrase, different, mine
 from analysis.probe.stored import FORMAT, RESULT, part_of, trials
 from analysis.probe.templates import PLAIN, TemplateFile, from_phrase, read_templates
 from analysis.probe.terminal import show
-from analysis.probe.testing import Halves, holm, measure, restrict, split_classes
+from analysis.probe.testing import Halves, measure, restrict, split_classes
 from analysis.statistics import Settings
 from analysis.tables.probe_tables import KEY, tables_of
-from analysis.written import write_everything
+from analysis.written import hand_over
 from ex2.banks import load_dataset, load_vlm, test_embeddings
 from ex2.recipe import Component
-from ex2.run_dir import JSON, write_json
+from ex2.run_dir import JSON
 from reward.errors import UserError
 from reward.presets import shown_name, vlm_problems
 
@@ -61,32 +62,34 @@ def main(options: argparse.Namespace) -> int:
     if problems:
         raise UserError("\n".join(problems))
     runs, left_out = gather_described([Path(path) for path in options.runs], needed=options.top > 0)
-    out = Path(options.out) if options.out else runs[0].directory.root if len(runs) == 1 else Path("probe")
-    analysis = runs[0].recipe.analysis
-    settings = Settings(analysis.confidence, analysis.bootstrap_samples, options.seed)
+    asked = [run.recipe.analysis for run in runs]  # runs that differ are tested at the stricter one
+    settings = Settings(max(one.confidence for one in asked), max(one.bootstrap_samples for one in asked), options.seed)
     datasets = [probe_dataset(group, given, options.vlms, options.top, settings) for group in _by_dataset(runs)]
+    results = [row for dataset in datasets for row in dataset["results"]]
+    mark(results, 1 - settings.confidence)
     result: JSON = {
         "format": FORMAT,
         "seed": options.seed,
         "confidence": settings.confidence,
         "bootstrap_samples": settings.samples,
         "templates_source": given.source,
-        "tests": correct(datasets, 1 - settings.confidence),
+        "tests": len(results),
         "correction": "Holm over all tests of this file",
         "datasets": datasets,
     }
-    for run in runs:
-        write_json(run.directory.root / RESULT, part_of(result, run.name))
-    if out not in [run.directory.root for run in runs]:
-        write_json(out / RESULT, result)
     console = Console()
     show(result, console)
-    for line in left_out:
-        console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
     drawn = probe_figure(trials(datasets), settings.confidence)
-    written = write_everything(tables_of([result], left_out=left_out), {KEY: drawn} if drawn else {}, out)
-    said = f"written: {out}: {', '.join([RESULT, *written])}"
-    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    hand_over(
+        RESULT,
+        result,
+        {run.directory.root: part_of(result, run.name) for run in runs},
+        options.out,
+        tables=tables_of([result], left_out=left_out),
+        drawings={KEY: drawn} if drawn else {},
+        left_out=left_out,
+        console=console,
+    )
     return 0
 
 
@@ -165,22 +168,6 @@ def probe_dataset(
         "plain": plain,
         "results": results,
     }
-
-
-def correct(datasets: Sequence[JSON], level: float) -> int:
-    """Add `p_holm` and `significant` to every result, corrected over all of them.
-
-    Args:
-        datasets: From `probe_dataset`, changed in place.
-        level: Of the tests.
-
-    Returns:
-        The number of tests.
-    """
-    results = [result for dataset in datasets for result in dataset["results"]]
-    for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
-        result["p_holm"], result["significant"] = p, p < level
-    return len(results)
 
 
 def _vlm_problems(name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from markupsafe import Markup
 
@@ -19,26 +19,29 @@ ROW, LINE = 24.0, 17.0
 """Pixels: of a VLM's row, of a line of a template."""
 
 
-def probe_figure(rows: Sequence[Trial], confidence: float) -> Markup | None:
+def probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = TOLERANCE) -> Markup | None:
     """Draw differences to the plain template.
 
     Args:
         rows: From `stored.trials`; the plain templates are named, not drawn.
         confidence: Of the intervals.
+        tolerance: Share of the target that the KL may be off.
 
     Returns:
         A wide drawing: templates, VLMs, dots (hollow: no significant difference) and numbers; `None` without a
         template to draw.
     """
-    return _figure(rows, confidence, left=440.0, wide=300.0, narrow=False)
+    return _figure(rows, confidence, tolerance, left=440.0, wide=300.0, narrow=False)
 
 
-def narrow_probe_figure(rows: Sequence[Trial], confidence: float) -> Markup | None:
+def narrow_probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = TOLERANCE) -> Markup | None:
     """Draw the same for phones: templates above their dots, numbers below."""
-    return _figure(rows, confidence, left=16.0, wide=318.0, narrow=True)
+    return _figure(rows, confidence, tolerance, left=16.0, wide=318.0, narrow=True)
 
 
-def _figure(rows: Sequence[Trial], confidence: float, *, left: float, wide: float, narrow: bool) -> Markup | None:
+def _figure(
+    rows: Sequence[Trial], confidence: float, tolerance: float, *, left: float, wide: float, narrow: bool
+) -> Markup | None:
     drawn = [row for row in rows if row.change is not None]
     if not drawn:
         return None
@@ -58,7 +61,9 @@ def _figure(rows: Sequence[Trial], confidence: float, *, left: float, wide: floa
             y += 18
             parts.append(svg.text(0, y, line, "tick"))
         top = y + 30
-        body, y, spans = _rows([row for row in drawn if row.dataset == dataset], top, origin, unit, narrow)
+        placed = [row for row in drawn if row.dataset == dataset]
+        off = {row.template for row in placed if row.kl and kl_off(with_kl(row.kl), tolerance)}
+        body, y, spans = _rows(placed, off, top, origin, unit, narrow)
         for tick in ticks:
             x = origin + tick * unit
             label = f"{tick:+g}".replace("-", "−") if tick else "0"
@@ -66,7 +71,7 @@ def _figure(rows: Sequence[Trial], confidence: float, *, left: float, wide: floa
             for upper, lower in spans if narrow else [(top - 6, y - 8)]:
                 parts.append(svg.line((x, upper), (x, lower), "zero" if tick == 0 else "grid"))
         parts += body
-        for line in _legend([row for row in drawn if row.dataset == dataset], narrow=narrow):
+        for line in _legend(tolerance if off else None, narrow=narrow):
             parts.append(svg.text(0, y + 14, line, "tick"))
             y += 17
         y += 40
@@ -82,7 +87,7 @@ def _figure(rows: Sequence[Trial], confidence: float, *, left: float, wide: floa
 
 
 def _rows(
-    rows: Sequence[Trial], y: float, origin: float, unit: float, narrow: bool
+    rows: Sequence[Trial], off: Set[str], y: float, origin: float, unit: float, narrow: bool
 ) -> tuple[list[Markup], float, list[tuple[float, float]]]:
     """Draw one dataset's templates: elements, their lower edge, and upper and lower edge of each row of dots."""
     parts: list[Markup] = []
@@ -90,7 +95,7 @@ def _rows(
     for template in dict.fromkeys(row.template for row in rows):
         own = [row for row in rows if row.template == template]
         lines = textwrap.wrap(template, 44 if narrow else 38) or [template]
-        if _off(own[0]):
+        if template in off:
             lines[-1] += " †"
         origin_lines = textwrap.wrap(own[0].source, 50 if narrow else 44)
         for number, line in enumerate([*lines, *origin_lines]):
@@ -119,15 +124,11 @@ def _rows(
     return parts, y, spans
 
 
-def _legend(rows: Sequence[Trial], *, narrow: bool) -> list[str]:
+def _legend(dagger: float | None, *, narrow: bool) -> list[str]:
     lines = ["Hollow: no significant difference."]
-    if any(_off(row) for row in rows):
-        lines.append(f"†: KL of its run more than {100 * TOLERANCE:g}\u00a0% off the target.")
+    if dagger is not None:
+        lines.append(f"†: KL of its run more than {100 * dagger:g}\u00a0% off the target.")
     return lines if narrow else [" ".join(lines)]
-
-
-def _off(row: Trial) -> bool:
-    return bool(row.kl and kl_off(with_kl(row.kl), TOLERANCE))
 
 
 def _dot(change: Difference, vlm: str, origin: float, unit: float, y: float) -> list[Markup]:

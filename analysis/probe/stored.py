@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from analysis.holm import correct
 from analysis.pooling import Difference, Pooled
-from analysis.probe.testing import holm
 from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl
 
 RESULT = "probe.json"
@@ -140,14 +140,14 @@ def corrected(rows: Sequence[Trial], level: float) -> list[Trial]:
         level: Of the tests.
     """
     compared = [row.change for row in rows if row.change is not None and row.change.p is not None]
-    adjusted = iter(holm([change.p for change in compared if change.p is not None]))
+    tests = iter(correct([change.p for change in compared if change.p is not None], level))
     made = []
     for row in rows:
         if row.change is None or row.change.p is None:
             made.append(row)
             continue
-        p = next(adjusted)
-        made.append(replace(row, p=p, change=replace(row.change, significant=p < level)))
+        test = next(tests)
+        made.append(replace(row, p=test.p, change=replace(row.change, significant=test.significant)))
     return made
 
 

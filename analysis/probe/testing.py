@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import torch
 
-from analysis.accuracy import Settings, Texts
+from analysis.accuracy import Texts
 from analysis.probe.templates import fill
-from analysis.statistics import Estimate, PairedAccuracy, paired_accuracy, wilson
+from analysis.statistics import Estimate, PairedAccuracy, Settings, paired_accuracy, wilson
 from analysis.zero_shot import rank_classes
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
@@ -93,23 +93,3 @@ def measure(
     return estimates[plain], [
         Measured(template, estimates[template], paired) for template, paired in zip(templates, compared, strict=True)
     ]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number: adjusted so that each is compared with the level itself.
-
-    Args:
-        p_values: Of one family of tests, each in [0, 1].
-
-    Returns:
-        Adjusted p-values in the same order: of the k-th smallest of m, the largest (m − j + 1)·p of the j ≤ k
-        smallest, at most 1. The chance of any false rejection in the family is at most the level.
-
-    Source: Holm (1979), Scandinavian Journal of Statistics 6.
-    """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted

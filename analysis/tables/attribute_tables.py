@@ -14,11 +14,12 @@ from analysis.attribute_judges import ATTRIBUTES, standard_name
 from analysis.attribute_merge import merged
 from analysis.attribute_shares import read_share
 from analysis.attribute_summary import identity, pair_of, stored_attributes
-from analysis.attribute_wording import how_tested
+from analysis.attribute_wording import how_tested, p_digits
+from analysis.evidence import NOT_SIGNIFICANT
 from analysis.figure_attributes import attributes_figure
 from analysis.kl_reached import TOLERANCE, with_kl
 from analysis.tables.experiment import Experiment
-from analysis.tables.table import NOT_SIGNIFICANT, Cell, Row, Table, count_cell, of_experiment, percent_cell, text_cell
+from analysis.tables.table import Cell, Row, Table, count_cell, of_experiment, percent_cell, text_cell
 from ex2.run_dir import JSON, read_json
 from reward.errors import UserError
 
@@ -72,10 +73,15 @@ def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: 
     return tables_of(results, printed, left_out, tolerance) if results or printed else []
 
 
-def attribute_drawings(runs: Sequence[Run]) -> dict[str, Markup]:
-    """Draw what `ex2 attributes` left in the runs' folders, by file name without ending; nothing where it left none."""
+def attribute_drawings(runs: Sequence[Run], tolerance: float = TOLERANCE) -> dict[str, Markup]:
+    """Draw what `ex2 attributes` left in the runs' folders, by file name without ending; nothing where it left none.
+
+    Args:
+        runs: As of `attribute_tables`.
+        tolerance: Share of the target that the KL may be off.
+    """
     results, _ = stored_results(runs)
-    return {KEY: attributes_figure(merged(results))} if results else {}
+    return {KEY: attributes_figure(merged(results), tolerance=tolerance)} if results else {}
 
 
 def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
@@ -210,8 +216,8 @@ def _tests(result: JSON, notes: Sequence[str], tolerance: float) -> Table | None
         def cells(gap: Cell, part: JSON, row: JSON = row, kl: Experiment = kl) -> tuple[Cell, ...]:
             return (
                 of_experiment(gap, kl, tolerance),
-                Cell("text", text=f"{part['p']:.4f}", p=part["p"]),
-                Cell("text", text=f"{part['p_holm']:.4f}", p=part["p_holm"]),
+                text_cell(p_digits(part["p"])),
+                text_cell(p_digits(part["p_holm"])),
                 text_cell(how_tested(row)),
                 count_cell(row["shared_classes"]),
             )
@@ -240,7 +246,7 @@ def _tests(result: JSON, notes: Sequence[str], tolerance: float) -> Table | None
 def _gap(part: JSON, row: JSON) -> Cell:
     significant = part["significant"]
     if part["difference"] is None:
-        return Cell(empty="one side mentions nothing in the classes shared", p=part["p"], significant=significant)
+        return Cell(empty="one side mentions nothing in the classes shared", significant=significant)
     low, high = 100 * part["low"], 100 * part["high"]
     notes: tuple[str, ...] = () if significant else (NOT_SIGNIFICANT,)
     if significant and row["unit"] == "descriptions":
@@ -251,9 +257,8 @@ def _gap(part: JSON, row: JSON) -> Cell:
             notes = (f"{how_tested(row)}; {over} the difference could be 0",)
     seeds = min(row["seeds"]) if part["over_seeds"] else 1
     n = min(part["mentions"])
-    return Cell(
-        "points", 100 * part["difference"], low, high, n, seeds, p=part["p"], significant=significant, notes=notes
-    )
+    # No p here: significance follows the corrected one, which stands beside the other in columns of their own.
+    return Cell("points", 100 * part["difference"], low, high, n, seeds, significant=significant, notes=notes)
 
 
 def _distance(experiment: Experiment) -> float:

@@ -53,16 +53,17 @@ def main(options: argparse.Namespace) -> int:
     """Run the verb.
 
     Args:
-        options: `runs`, `out`, `formats`, `denominator`, the thresholds of `Rules`, `class_name` and `question`.
+        options: `runs`, `out`, `formats` (`None`: all that this machine can write), `denominator`, the thresholds of
+            `Rules`, `class_name` and `question`.
 
     Returns:
         0.
 
     Raises:
         UserError: For paths without runs, broken files, unknown formats, or a class or question that is not there.
-        EnvironmentFault: If a file cannot be written.
+        EnvironmentFault: If a file cannot be written, or PNG is among the formats named and there is no font.
     """
-    formats = _formats(options.formats)
+    formats = None if options.formats is None else _formats(options.formats)
     rules = rules_of(options)
     material = read_material(options.runs, options.denominator)
     found = verdicts(material.experiments, rules)
@@ -76,16 +77,19 @@ def main(options: argparse.Namespace) -> int:
     drawings = {
         "figure-grid": grid_figure(material.experiments, rules),
         **run_figures(material.runs),
-        **attribute_drawings(material.runs),
-        **probe_drawings(material.runs),
+        **attribute_drawings(material.runs, rules.tolerance),
+        **probe_drawings(material.runs, rules.tolerance),
     }
     written = write_everything(tables, drawings, options.out, formats)
     console = Console(highlight=False)
     print_left_out("tables", material.runs, material.left_out, console)
     for line in material.ignored:
         console.print(f"tables: {escape(line)}", soft_wrap=True)
+    if written.not_drawn:
+        console.print(f"tables: left out: {escape(written.not_drawn)}", soft_wrap=True)
     print_verdicts(found, console)
-    console.print(f"tables: {len(tables)} tables, {len(written)} files in {escape(str(options.out))}", soft_wrap=True)
+    files = f"{len(written.names)} files in {escape(str(options.out))}"
+    console.print(f"tables: {len(tables)} tables, {files}", soft_wrap=True)
     return 0
 
 

@@ -14,7 +14,7 @@ from analysis.figure_breakdown import breakdown_figure
 from analysis.pooling import Policy
 from analysis.tables.comparisons import slug
 from analysis.tables.experiment import Experiment, by_row, datasets_of, kl_off
-from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_reached, shown
+from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown
 from analysis.tables.runs import Run, experiment_of
 from analysis.wording import KIND_NAMES, percent_value, points
 from reward.errors import EnvironmentFault, UserError
@@ -48,7 +48,7 @@ def run_figures(runs: Sequence[Run]) -> dict[str, Markup]:
     for run in runs:
         stem = f"run-{slug(run.directory.root.name)}"
         experiment = experiment_of(run)
-        reached = kl_reached([experiment])
+        reached = kl_note([experiment])
         for policy in POLICIES:
             pair = breakdown_figure(run.results, policy)
             if pair:

@@ -13,7 +13,9 @@ from analysis.breakdown import Group
 from analysis.tables.experiment import Experiment, by_row, datasets_of, improves
 from analysis.tables.rules import (
     FALLBACK,
+    NOT_ABOVE,
     TESTS,
+    Rules,
     by_template,
     common_notes,
     denominators,
@@ -21,8 +23,6 @@ from analysis.tables.rules import (
     shown,
     weak_information,
 )
-from analysis.tables.rules import NOT_ABOVE as NOT_ABOVE
-from analysis.tables.rules import Rules as Rules
 from analysis.tables.table import Cell, Row, Table, count_cell, of_experiment, percent_cell, points_cell
 from analysis.wording import ARM_NAMES
 

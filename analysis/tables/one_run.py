@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from analysis.breakdown import GROUPS, Group
 from analysis.judging import KINDS
@@ -26,11 +27,15 @@ def run_tables(run: Run, experiment: Experiment, rules: Rules) -> list[Table]:
         experiment: The same run's pooled numbers.
         rules: Thresholds.
     """
-    stem = f"run-{slug(run.directory.root.name)}"
+    folder = run.directory.root
+    stem = _stem(folder)
     tables = [_accuracy(stem, run, experiment, rules), _breakdown(stem, run, experiment, rules)]
-    if experiment.examples:
-        tables.append(_examples(stem, experiment, rules))
-    return tables
+    examples = question_examples(folder, experiment, rules)
+    return [*tables, examples] if examples else tables
+
+
+def _stem(folder: Path) -> str:
+    return f"run-{slug(folder.name)}"
 
 
 def _accuracy(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Table:
@@ -121,7 +126,19 @@ def _breakdown(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Tab
     )
 
 
-def _examples(stem: str, experiment: Experiment, rules: Rules) -> Table:
+def question_examples(folder: Path, experiment: Experiment, rules: Rules) -> Table | None:
+    """Lay out a description for every question.
+
+    Args:
+        folder: The run's; names the table.
+        experiment: Its examples are shown, and its KL if it has one.
+        rules: Thresholds.
+
+    Returns:
+        `None` without examples.
+    """
+    if not experiment.examples:
+        return None
     by_question: dict[int, list[Example]] = {}
     for example in experiment.examples:
         by_question.setdefault(example.question_id, []).append(example)
@@ -133,7 +150,7 @@ def _examples(stem: str, experiment: Experiment, rules: Rules) -> Table:
         cells = (text_cell(example.class_name), said, text_cell(KIND_NAMES[example.kind]), reward)
         rows.append(row_of((example.question or f"question {number}",), cells, experiment, rules.tolerance))
     return Table(
-        f"{stem}-examples",
+        f"{_stem(folder)}-examples",
         f"{experiment.name}: a description for every question",
         ("question",),
         ("class", "description", "judged", "reward"),

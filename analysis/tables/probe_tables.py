@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from analysis.evidence import p_value
+from analysis.attribute_wording import p_digits
 from analysis.kl_reached import TOLERANCE, with_kl
 from analysis.naming import SLOT
 from analysis.pooling import Difference, Pooled
@@ -53,10 +53,15 @@ def probe_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: floa
     return tables_of(results, printed, left_out, tolerance) if results or printed else []
 
 
-def probe_drawings(runs: Sequence[Run]) -> dict[str, Markup]:
-    """Draw what `ex2 probe` left in the runs' folders, by file name without ending; nothing where it left none."""
+def probe_drawings(runs: Sequence[Run], tolerance: float = TOLERANCE) -> dict[str, Markup]:
+    """Draw what `ex2 probe` left in the runs' folders, by file name without ending; nothing where it left none.
+
+    Args:
+        runs: As of `probe_tables`.
+        tolerance: Share of the target that the KL may be off.
+    """
     parts, confidence = _parts(stored_results(runs)[0])
-    drawn = probe_figure(corrected(_told_apart(parts), 1 - confidence), confidence)
+    drawn = probe_figure(corrected(_told_apart(parts), 1 - confidence), confidence, tolerance)
     return {KEY: drawn} if drawn else {}
 
 
@@ -147,7 +152,7 @@ def _cells(row: Trial) -> tuple[Cell, ...]:
     return (
         percent_cell(row.accuracy),
         Cell(empty=NOTHING) if plain else points_cell(row.change),
-        Cell(empty=NOTHING if plain else "not tested") if row.p is None else Cell("text", text=p_value(row.p), p=row.p),
+        Cell(empty=NOTHING if plain else "not tested") if row.p is None else text_cell(p_digits(row.p)),
         Cell(empty=NOTHING) if plain else text_cell(row.verdict),
         text_cell(row.origin),
     )

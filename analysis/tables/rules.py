@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.breakdown import Group
+from analysis.evidence import NOT_SIGNIFICANT
 from analysis.tables.experiment import EPSILON, Experiment, by_row, improves
 
 NOT_ABOVE = "EX2 not above the templates"
@@ -14,7 +15,7 @@ TESTS = (
     "Accuracies of one seed have Wilson intervals; differences a bootstrap interval over images and McNemar's exact "
     "test, and are significant by both. Over several seeds intervals are Student's t; beside a difference stand the "
     "bootstrap interval over images of the seeds' mean, which must exclude 0 too, and McNemar's p, the seeds' smallest "
-    "to largest. n.s.: no significant difference; a test named after it is the one that does not tell. What no seed "
+    f"to largest. n.s.: {NOT_SIGNIFICANT}; a test named after it is the one that does not tell. What no seed "
     "changes has the interval of one seed. Tests are not corrected for their number."
 )
 
@@ -75,10 +76,10 @@ def weak_information(experiment: Experiment, rules: Rules) -> tuple[str, ...]:
 
 def common_notes(experiments: Sequence[Experiment], rules: Rules) -> tuple[str, ...]:
     """Return what every table over experiments says: the KL reached, what the dagger means, and seeds left out."""
-    return (*kl_reached(experiments), rules.kl, *missing_seeds(experiments))
+    return (*kl_note(experiments), rules.kl, *missing_seeds(experiments))
 
 
-def kl_reached(experiments: Sequence[Experiment]) -> list[str]:
+def kl_note(experiments: Sequence[Experiment]) -> list[str]:
     """Return the KL of every experiment that has one, as a note: a printed table has no room for it in the cells."""
     reached = [
         f"{label}, {dataset}: {e.kl.value:.1f} ({f'target {e.kl_target:g}' if e.kl_target else 'no target'}"

@@ -177,7 +177,7 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
         kl_setting=None if run.recipe.ppo.kl.controller == "fixed" else run.recipe.ppo.kl.target,
         cross=cross,
         cross_differences=changes,
-        examples=_examples(results[0]),
+        examples=examples_of(results[0]),
         folder=run.directory.root,
         textless=frozenset(arms.keys() - accuracies.keys()),
         fallback=_fallback(results),
@@ -252,8 +252,12 @@ def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
     return accuracies, changes
 
 
-def _examples(result: SeedResult) -> tuple[Example, ...]:
-    """Keep the first description of each class and question that is neither empty nor left unjudged."""
+def examples_of(result: SeedResult) -> tuple[Example, ...]:
+    """Return the first aligned description of each class and question that is not empty.
+
+    Raises:
+        UserError: If one has no verdict, because descriptions changed since the analysis.
+    """
     kept: dict[tuple[str, int], Example] = {}
     for number, row in enumerate(result.descriptions):
         key = (row["class"], int(row.get("question_id", number)))

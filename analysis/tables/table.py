@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from analysis.evidence import NOT_SIGNIFICANT as NOT_SIGNIFICANT
-from analysis.evidence import p_value, verdict_words
+from analysis.evidence import NOT_SIGNIFICANT, p_value, verdict_words
 from analysis.pooling import Difference, Pooled
 from analysis.tables.experiment import Experiment, kl_off, kl_words
 from analysis.wording import NBSP

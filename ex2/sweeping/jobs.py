@@ -188,7 +188,7 @@ def is_done(job: Job) -> bool:
     """Whether an earlier sweep finished this very job, and its last result is still there."""
     record = read_record(job)
     same = record.get("state") == "done" and record.get("digest") == job.digest
-    return same and job.results.breakdown.is_file()
+    return same and job.results.is_analysed
 
 
 def last_line(log: Path) -> str:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from analysis.accuracy import Settings, accuracy
+from analysis.accuracy import accuracy
+from analysis.statistics import Settings
 from analysis.zero_shot import PLAIN_TEMPLATE, class_vectors, rank_classes, unpack_correct
 from ex2.data.prompts import generic_templates
 from ex2.data.shapes import Shapes
