@@ -200,11 +200,23 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
+def leave_process_group() -> None:
+    """End with the other processes, if there are any: one that leaves while another is busy may abort at its exit."""
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def main() -> int:
     """Entry point of `python -m ex2.train`: the same as `ex2 train`."""
     from ex2.cli import main as command_line
 
-    return command_line(["train", *sys.argv[1:]])
+    status = command_line(["train", *sys.argv[1:]])
+    if status == 0:  # else the others are ended by the launcher: waiting for them would last until its time-out
+        leave_process_group()
+    return status
 
 
 if __name__ == "__main__":

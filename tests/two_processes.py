@@ -85,10 +85,12 @@ def main() -> None:
     model, folder, changes = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     from accelerate import PartialState
 
+    from ex2.train import leave_process_group
+
     state = PartialState(cpu=True)
     found = train(model, folder / "run", state.num_processes, **changes)
     torch.save(found, folder / f"process-{state.process_index}.pt")
-    state.destroy_process_group()
+    leave_process_group()
 
 
 if __name__ == "__main__":
