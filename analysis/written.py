@@ -9,13 +9,17 @@ from typing import NamedTuple
 from markupsafe import Markup
 from rich.console import Console
 
+from analysis import fonts
+from analysis.png import to_png
 from analysis.tables.export import ENDINGS, WRITERS
-from analysis.tables.figures import standalone, to_png
+from analysis.tables.figures import standalone, words_of
 from analysis.tables.table import Table
 from ex2.run_dir import JSON, write_json, write_text, writing
 from reward.errors import EX2Error
 
 FORMATS = (*WRITERS, "svg", "png")
+
+NOT_IN_FONT = "figures as PNG: characters that {} does not have: {}. The SVG files hold them."
 
 
 class Written(NamedTuple):
@@ -23,11 +27,11 @@ class Written(NamedTuple):
 
     Attributes:
         names: Of the files, in order.
-        not_drawn: Why there is no PNG although there are drawings, "" otherwise.
+        lacking: What the PNGs lack, or why there are none although there are drawings; "" otherwise.
     """
 
     names: list[str]
-    not_drawn: str = ""
+    lacking: str = ""
 
 
 def write_everything(
@@ -44,7 +48,7 @@ def write_everything(
     Raises:
         UserError: If PNG is among the formats named and the package that draws it is missing; the PNGs come last, so
             that all else is written.
-        EnvironmentFault: If a file cannot be written; or if PNG is named and this machine has no font.
+        EnvironmentFault: If a file cannot be written.
     """
     wanted = FORMATS if formats is None else formats
     names = []
@@ -57,7 +61,7 @@ def write_everything(
         write_text(folder / names[-1], standalone(drawing))
     for stem, drawing in drawings.items() if "png" in wanted else ():
         try:
-            picture = to_png(drawing)
+            picture = to_png(standalone(drawing))
         except EX2Error as error:
             if formats is not None:
                 raise
@@ -65,7 +69,8 @@ def write_everything(
         names.append(f"{stem}.png")
         with writing(folder / names[-1]):
             (folder / names[-1]).write_bytes(picture)
-    return Written(names)
+    characters = fonts.lacking("".join(words_of(drawing) for drawing in drawings.values())) if "png" in wanted else ""
+    return Written(names, NOT_IN_FONT.format(fonts.FAMILY, " ".join(characters)) if characters else "")
 
 
 def hand_over(
@@ -102,7 +107,7 @@ def hand_over(
     if folder.resolve() not in own:
         write_json(folder / name, whole)
     written = write_everything(tables, drawings, folder)
-    for line in [*left_out, *([written.not_drawn] if written.not_drawn else [])]:
+    for line in [*left_out, *([written.lacking] if written.lacking else [])]:
         console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
     said = f"written: {folder}: {', '.join([name, *written.names])}"
     console.print(said, highlight=False, markup=False, soft_wrap=True)

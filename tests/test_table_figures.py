@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from run_samples import write_run
 
+from analysis.png import to_png
 from analysis.pooling import Pooled
 from analysis.tables.experiment import Counts, Experiment
-from analysis.tables.figures import captioned, drawing_style, grid_figure, run_figures, standalone, to_png
+from analysis.tables.figures import captioned, drawing_style, grid_figure, run_figures, standalone
 from analysis.tables.rules import Rules
 from analysis.tables.runs import experiment_of, read_run, with_denominator
 
@@ -45,7 +46,7 @@ def test_standalone_style_names_every_colour() -> None:
 def test_png_is_the_drawing() -> None:
     accuracies = {arm: Pooled(value, None, None, 100, 1) for arm, value in (("templates", 0.6), ("aligned", 0.7))}
     experiment = Experiment("e", "A", "d", accuracies, counts=(Counts(10, 4, 6, 6, 0),))
-    png = to_png(grid_figure([experiment], Rules()))
+    png = to_png(standalone(grid_figure([experiment], Rules())))
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert picture.shape[1] == 2 * (560 + 28)
     counted = {

@@ -13,26 +13,19 @@ from markupsafe import Markup
 from run_samples import write_run
 
 import analysis.tables.command
-import analysis.tables.figures
 from analysis import svg
 from analysis.tables.table import Cell, Row, Table
 from analysis.written import write_everything
 from ex2.cli import main, parser
 from ex2.data.demo_world import SENTENCES
-from reward.errors import EnvironmentFault, UserError
+from reward.errors import UserError
 
 TABLE = Table("t", "Title", ("row",), ("column",), (Row(("r",), (Cell("count", 1.0),)),))
-NO_FONT = "figures as PNG: no font found, so that they would lack their words; install one"
 NO_PACKAGE = "figures as PNG: the package resvg-py is missing; pip install resvg-py"
 
 
-def drawing() -> Markup:
-    return svg.document(20, 20, [svg.text(0, 10, "word", "small")], title="t", description="d", key="k")
-
-
-@pytest.fixture
-def no_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analysis.tables.figures, "_draws_text", lambda: False)
+def drawing(word: str = "word") -> Markup:
+    return svg.document(20, 20, [svg.text(0, 10, word, "small")], title="t", description="d", key="k")
 
 
 @pytest.fixture
@@ -46,24 +39,34 @@ def test_everything_is_written_where_all_can_be(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(written.names)
 
 
-def test_without_a_font_png_is_a_note_unless_it_is_named(no_font: None, tmp_path: Path) -> None:
+def test_without_the_package_png_is_a_note_unless_it_is_named(no_package: None, tmp_path: Path) -> None:
     written = write_everything([TABLE], {"d": drawing()}, tmp_path)
     assert written.names == ["t.csv", "t.json", "t.tex", "d.svg"]
-    assert written.not_drawn.startswith(NO_FONT)
-    with pytest.raises(EnvironmentFault, match=NO_FONT):
+    assert written.lacking.startswith(NO_PACKAGE)
+    with pytest.raises(UserError, match=NO_PACKAGE):
         write_everything([TABLE], {"d": drawing()}, tmp_path / "named", ["png", "csv", "svg"])
     assert {path.name for path in (tmp_path / "named").iterdir()} == {"t.csv", "d.svg"}, "all else is written"
-    assert write_everything([TABLE], {}, tmp_path).not_drawn == "", "there is nothing to draw"
+    assert write_everything([TABLE], {}, tmp_path).lacking == "", "there is nothing to draw"
 
 
-def test_without_the_package_png_is_a_note_unless_it_is_named(no_package: None, tmp_path: Path) -> None:
-    assert write_everything([], {"d": drawing()}, tmp_path).not_drawn.startswith(NO_PACKAGE)
-    with pytest.raises(UserError, match=NO_PACKAGE):
-        write_everything([], {"d": drawing()}, tmp_path, ["png"])
+@pytest.mark.parametrize(
+    ("formats", "lacking"),
+    [
+        (None, "figures as PNG: characters that Liberation Sans does not have: 蘭 🌺. The SVG files hold them."),
+        (["png"], "figures as PNG: characters that Liberation Sans does not have: 蘭 🌺. The SVG files hold them."),
+        (["svg"], ""),
+    ],
+)
+def test_characters_that_the_font_lacks_are_named(formats: list[str] | None, lacking: str, tmp_path: Path) -> None:
+    drawings = {"one": drawing("蘭 é"), "two": drawing("🌺蘭")}
+    written = write_everything([], drawings, tmp_path, formats)
+    assert written.lacking == lacking
+    assert {path.suffix for path in tmp_path.iterdir()} == {f".{name}" for name in formats or ("svg", "png")}
+    assert {"one.svg", "two.svg"} <= set(written.names) or formats == ["png"]
 
 
-def test_attributes_and_probe_end_well_without_a_font(
-    no_font: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_attributes_and_probe_end_well_without_the_package(
+    no_package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attributed = write_attributed(tmp_path / "attributed", "one", {0: SENTENCES["visual"][:2]})
     described = write_described(tmp_path, monkeypatch)[0]
@@ -73,7 +76,7 @@ def test_attributes_and_probe_end_well_without_a_font(
     ):
         assert main([verb, str(folder)]) == 0
         said = capsys.readouterr().out
-        assert f"left out: {NO_FONT}" in said
+        assert f"left out: {NO_PACKAGE}" in said
         assert f"written: {folder}: {verb}.json, {stem}.csv" in said
         assert f"{stem}.svg" in said
         assert f"{stem}.png" not in said
@@ -87,18 +90,18 @@ def table_options(runs: Path, out: Path, *more: str, formats: str | None = None)
     return options
 
 
-def test_tables_end_well_without_a_font_unless_png_is_named(
-    no_font: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_tables_end_well_without_the_package_unless_png_is_named(
+    no_package: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "runs", "clip")
     assert analysis.tables.command.main(table_options(tmp_path / "runs", tmp_path / "out")) == 0
     said = capsys.readouterr().out
-    assert f"tables: left out: {NO_FONT}" in said
+    assert f"tables: left out: {NO_PACKAGE}" in said
     assert f"files in {tmp_path / 'out'}" in said
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"figure-grid.svg", "table-01-accuracy.csv", "table-01-accuracy.json", "table-01-accuracy.tex"} <= names
     assert not any(name.endswith(".png") for name in names)
-    with pytest.raises(EnvironmentFault, match=NO_FONT):
+    with pytest.raises(UserError, match=NO_PACKAGE):
         analysis.tables.command.main(table_options(tmp_path / "runs", tmp_path / "named", formats="csv,png"))
     assert (tmp_path / "named" / "table-01-accuracy.csv").exists()
 

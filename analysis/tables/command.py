@@ -61,7 +61,7 @@ def main(options: argparse.Namespace) -> int:
 
     Raises:
         UserError: For paths without runs, broken files, unknown formats, or a class or question that is not there.
-        EnvironmentFault: If a file cannot be written, or PNG is among the formats named and there is no font.
+        EnvironmentFault: If a file cannot be written.
     """
     formats = None if options.formats is None else _formats(options.formats)
     rules = rules_of(options)
@@ -85,8 +85,8 @@ def main(options: argparse.Namespace) -> int:
     print_left_out("tables", material.runs, material.left_out, console)
     for line in material.ignored:
         console.print(f"tables: {escape(line)}", soft_wrap=True)
-    if written.not_drawn:
-        console.print(f"tables: left out: {escape(written.not_drawn)}", soft_wrap=True)
+    if written.lacking:
+        console.print(f"tables: left out: {escape(written.lacking)}", soft_wrap=True)
     print_verdicts(found, console)
     files = f"{len(written.names)} files in {escape(str(options.out))}"
     console.print(f"tables: {len(tables)} tables, {files}", soft_wrap=True)

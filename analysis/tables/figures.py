@@ -1,14 +1,15 @@
-"""Figures as files: the grid of VLM × dataset, each run's breakdown and accuracies; SVG alone, or drawn as PNG."""
+"""Figures as files: the grid of VLM × dataset, each run's breakdown and accuracies; each an SVG that stands alone."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from analysis import svg
+from analysis import fonts, svg
 from analysis.figure_accuracy import accuracy_figure, accuracy_rows
 from analysis.figure_breakdown import breakdown_figure
 from analysis.pooling import Policy
@@ -17,7 +18,6 @@ from analysis.tables.experiment import Experiment, by_row, datasets_of, kl_off
 from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown
 from analysis.tables.runs import Run, experiment_of
 from analysis.wording import KIND_NAMES, percent_value, points
-from reward.errors import EnvironmentFault, UserError
 
 LEGEND = {
     "visual": "visual",
@@ -33,9 +33,6 @@ MARGIN = 14
 """Around a drawing that stands alone."""
 
 POLICIES: tuple[Policy, ...] = ("aligned", "base")
-
-ZOOM = 2
-"""Pixels of a PNG per unit of its drawing."""
 
 
 def run_figures(runs: Sequence[Run]) -> dict[str, Markup]:
@@ -190,36 +187,12 @@ def drawing_style() -> str:
         lambda found: ", ".join(f".{name}{found[2]}" for name in sorted(names) if name.startswith(found[1])),
         rules,
     )
-    font = 'svg { font-family: "Liberation Sans", Arial, Helvetica, "DejaVu Sans", sans-serif; font-size: 15px; }'
+    font = f'svg {{ font-family: "{fonts.FAMILY}", Arial, Helvetica, "DejaVu Sans", sans-serif; font-size: 15px; }}'
     kept = [rule for rule in re.findall(r"[^{}]+{[^{}]*}", rules) if not rule.strip().startswith(("svg {", ".narrow"))]
     return font + "".join(rule.strip() for rule in kept)
 
 
-def to_png(drawing: Markup) -> bytes:
-    """Draw an SVG as PNG.
-
-    Raises:
-        UserError: If the package that does it is not installed.
-        EnvironmentFault: If this machine has no font: every word would be missing.
-    """
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise UserError(
-            "figures as PNG: the package resvg-py is missing; pip install resvg-py (all else is written)."
-        ) from error
-    if not _draws_text():
-        raise EnvironmentFault(
-            "figures as PNG: no font found, so that they would lack their words; install one (such as the package "
-            "fonts-liberation). All else is written."
-        )
-    return bytes(resvg_py.svg_to_bytes(svg_string=standalone(drawing), zoom=ZOOM))
-
-
-def _draws_text() -> bool:
-    import resvg_py
-
-    page = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20">{}</svg>'
-    word = '<text x="2" y="15" font-size="14" font-family="Liberation Sans, Arial, sans-serif">word</text>'
-    blank, drawn = (bytes(resvg_py.svg_to_bytes(svg_string=page.format(inside))) for inside in ("", word))
-    return blank != drawn
+def words_of(drawing: Markup) -> str:
+    """Return all text that a drawing shows."""
+    root = ElementTree.fromstring(str(drawing))
+    return " ".join("".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text"))
