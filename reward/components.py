@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -32,6 +35,7 @@ def resolve(name: str, table: Mapping[str, str], where: str) -> Any:
     module_name, _, attribute = name.replace(":", ".").rpartition(".")
     if not module_name:
         raise UserError(unknown_name(where, name, table, hint="Or give the dotted path of your own."))
+    _look_here_too()
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except ModuleNotFoundError as error:
@@ -43,6 +47,17 @@ def resolve(name: str, table: Mapping[str, str], where: str) -> Any:
         ) from error
     except AttributeError as error:
         raise UserError(f"{where}: module '{module_name}' has no '{attribute}'.") from error
+
+
+def _look_here_too() -> None:
+    """Let modules of the folder that the command runs in be found, as `python -m` does and a console script does not.
+
+    Last in the search: a file there named as a library must not stand in for it.
+    """
+    with contextlib.suppress(OSError):  # the folder was deleted
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
 
 
 def settings_problems(factory: Any, settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:

@@ -1,7 +1,6 @@
 """Pages in a real browser: found, opened and watched, and what an eye would measure on them.
 
-`EX2_REQUIRE_BROWSER=1` turns a missing browser from a skip into a failure; screenshots go to `$EX2_SCREENSHOTS` if it
-is set, else to the test's own folder.
+Screenshots go to `$EX2_SCREENSHOTS` if it is set, else to the test's own folder.
 """
 
 from __future__ import annotations
@@ -13,44 +12,46 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from needs import absent
+from playwright.sync_api import sync_playwright
+from processes import PATIENCE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-def absent(reason: str) -> None:
-    """Skip the test, or fail it where a browser is required."""
-    if os.environ.get("EX2_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"EX2_REQUIRE_BROWSER=1, but {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 @contextmanager
 def launched() -> Iterator[Any]:
     """Start the machine's Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("playwright is not installed")
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
-        absent("there is no Chromium on this machine")
+        absent("browser", "there is no Chromium on this machine")
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"], timeout=1000 * PATIENCE)
         yield browser
         browser.close()
+
+
+def new_page(browser: Any, **settings: Any) -> Any:
+    """Return an empty page that waits as long as a busy machine needs.
+
+    Args:
+        browser: Launched.
+        **settings: As Playwright's, such as `viewport` and `color_scheme`.
+    """
+    page = browser.new_page(**settings)
+    page.set_default_timeout(1000 * PATIENCE)
+    return page
 
 
 @contextmanager
 def opened(browser: Any, path: Path, *, width: int = 1200, scheme: str = "light", height: int = 900) -> Iterator[Any]:
     """Open a file; at the end the browser must not have complained, nor have asked for anything else."""
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = new_page(browser, viewport={"width": width, "height": height}, color_scheme=scheme)
     problems: list[str] = []
     elsewhere: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda sent: elsewhere.append(sent.url))
-    page.set_default_timeout(15_000)
     try:
         page.goto(path.as_uri())
         yield page
@@ -74,7 +75,7 @@ def screenshot(page: Any, name: str, otherwise: Path) -> Path:
     folder = Path(os.environ.get("EX2_SCREENSHOTS", otherwise))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
-    page.screenshot(path=path, full_page=True, timeout=60_000)  # a long page on a busy machine
+    page.screenshot(path=path, full_page=True)
     return path
 
 

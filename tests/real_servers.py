@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import PATIENCE
 
 from analysis.judge.base import Answer, JudgeRequest, Unparsed, Verdict
 from analysis.judge.cache import AnswerCache
@@ -52,12 +53,12 @@ def serving(command: list[str], port: int, path: str, log: Path) -> Iterator[str
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + PATIENCE
         while True:
             assert process.poll() is None, f"{command[:3]} ended with {process.returncode}: {log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, f"{command[:3]} did not start: {log.read_text()[-2000:]}"
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE).close()
                 break
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.25)
@@ -86,7 +87,7 @@ def remembered_format(cache: Path, url: str, model: str) -> str | None:
 def judge_for_real(url: str, model: str, folder: Path, **settings: Any) -> Verdicts:
     """Judge `ROWS`; then again without a server, which only works if nothing is asked twice."""
     log = folder / "verdicts.jsonl"
-    common: dict[str, Any] = {"cache": str(folder / "c.sqlite"), "timeout": 300.0, "folder": folder, **settings}
+    common: dict[str, Any] = {"cache": str(folder / "c.sqlite"), "timeout": PATIENCE, "folder": folder, **settings}
     verdicts = judge_descriptions(OpenAIJudge(model, url, **common), ROWS, log, digest="d")
     answers: dict[JudgeRequest, Answer] = dict(verdicts.items())
     asked = [(request.class_name, request.question) for request in answers]

@@ -1,11 +1,10 @@
-"""Started by `torch.distributed.run` from `test_scale.py`: the policy cut by FSDP 2, as accelerate cuts it.
+"""What each of two processes of test_scale.py does: the policy cut by FSDP 2, as accelerate cuts it.
 
 accelerate ignores FSDP on a CPU, so `fully_shard` is called here, on the same modules.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,10 @@ def one_pass(model: Any, head: Any) -> dict[str, torch.Tensor]:
     return {"log_probs": output.log_probs.detach(), "values": output.values.detach(), **whole}
 
 
-def main() -> None:
-    """Entry point of every process."""
+def main(mistral: Path, folder: Path) -> None:
+    """Compare the whole model with the one in parts, and write `process-N.pt`."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
-    mistral, folder = Path(sys.argv[1]), Path(sys.argv[2])
     rank = torch.distributed.get_rank()
     found: dict[str, Any] = {f"whole {name}": value for name, value in one_pass(*build(mistral)).items()}
 
@@ -82,7 +80,3 @@ def main() -> None:
     found["head restored"] = torch.equal(head.summary.weight.full_tensor(), before) and bool(before.any())
     torch.save(found, folder / f"process-{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +14,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from processes import ROOT, run_ex2
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer, RLOOTrainer
 
@@ -35,7 +33,6 @@ from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
-ROOT = Path(__file__).parent.parent
 GENERATIONS = 4
 
 
@@ -506,15 +503,7 @@ def test_grpos_hooks_have_the_signatures_and_keys_we_rely_on() -> None:
 def test_the_demo_runs_to_a_report_and_moves_to_the_planted_kind(algorithm: str, tmp_path: Path) -> None:
     recipe = str(ROOT / "recipes/demo/visual.yaml")
     words = (f"algorithm={algorithm}", f"output_dir={tmp_path}", "ppo.batches=40", "training.save_every=20")
-    result = subprocess.run(
-        [sys.executable, "-m", "ex2.cli", "run", recipe, *words],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "EX2_CACHE": str(tmp_path / "cache")},
-        timeout=500,
-        check=False,
-    )
+    result = run_ex2("run", recipe, *words, EX2_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
     assert f"{algorithm.upper()}, 40 batches of 32 descriptions, 4 of each of 8 prompts" in result.stdout
     assert "β starts at 0.2 and can reach" in result.stdout

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
+from processes import ROOT, Ended, command, new_interpreter
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).parent.parent
 
-
-def command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "EX2_CACHE": str(cwd / "cache"), **environment},
-        timeout=300,
-        check=False,
-    )
+def run(*words: str, cwd: Path) -> Ended:
+    """Run `python -m WORD…`."""
+    return command(*words, folder=cwd, EX2_CACHE=str(cwd / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +50,7 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
     recipe = str(ROOT / "recipes/paper/clip/pets.yaml")
     config = str(ROOT / "accelerate_configs/cpu.yaml")
     launch = ("accelerate.commands.accelerate_cli", "launch", "--config_file", config, "-m", "ex2.train", recipe)
-    result = command(*launch, *TINY, cwd=work)
+    result = new_interpreter("-m", *launch, *TINY, folder=work, EX2_CACHE=str(work / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
     seed = work / "runs/clip-pets/seed-0"
     rows = [json.loads(line) for line in (seed / "train.jsonl").read_text().splitlines()]
@@ -76,28 +65,28 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
     versions = json.loads((work / "runs/clip-pets/provenance.json").read_text())["packages"]
     assert versions["trl"].startswith("1.16")
 
-    again = command("ex2.train", recipe, *TINY, cwd=work)
+    again = run("ex2.train", recipe, *TINY, cwd=work)
     assert again.returncode == 0, again.stderr[-3000:]
     assert "align" not in again.stderr  # a finished stage is skipped
 
-    other = command("ex2.train", recipe, *TINY, "ppo.batches=3", cwd=work)
+    other = run("ex2.train", recipe, *TINY, "ppo.batches=3", cwd=work)
     assert other.returncode == 2
     assert "runs/clip-pets: holds results of a recipe with another ppo. Give this one another name" in other.stderr
 
-    described = command("ex2.cli", "describe", recipe, *TINY, cwd=work)
+    described = run("ex2.cli", "describe", recipe, *TINY, cwd=work)
     assert described.returncode == 0, described.stderr[-3000:]
     lines = (seed / "descriptions.jsonl").read_text().splitlines(keepends=True)
     assert len(lines) == 2 * 4 * 25
     first = json.loads(lines[0])
     assert set(first) >= {"class", "question", "policy", "seed", "text", "tokens", "cut", "reward"}
     (seed / "descriptions.jsonl").write_text("".join(lines[:70]) + lines[70][:20])  # killed while writing
-    resumed = command("ex2.cli", "describe", recipe, *TINY, cwd=work)
+    resumed = run("ex2.cli", "describe", recipe, *TINY, cwd=work)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert (seed / "descriptions.jsonl").read_text().splitlines(keepends=True) == lines
 
 
 def test_validate_names_every_problem_without_a_traceback(work: Path) -> None:
-    result = command(
+    result = run(
         "ex2.cli", "validate", str(ROOT / "recipes/demo/visual.yaml"), "vlm.name=clp", "ppo.batchs=1", cwd=work
     )
     assert result.returncode == 2
@@ -106,7 +95,7 @@ def test_validate_names_every_problem_without_a_traceback(work: Path) -> None:
 
 
 def test_dry_run_shows_the_plan_without_hub_weights_or_images(work: Path) -> None:
-    result = command("ex2.cli", "train", str(ROOT / "recipes/paper/clip/pets.yaml"), "--dry-run", cwd=work)
+    result = run("ex2.cli", "train", str(ROOT / "recipes/paper/clip/pets.yaml"), "--dry-run", cwd=work)
     assert result.returncode == 0, result.stderr
     assert "accelerate launch --config_file accelerate_configs/single_gpu.yaml -m ex2.train" in result.stdout
     assert "base model 7.24 B parameters, 8bit (float16): 7.0 GiB" in result.stdout

@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from needs import absent
 from PIL import Image, ImageOps
 
 from ex2.data.debian_packages import download, find_package, read_files
@@ -20,7 +21,13 @@ from ex2.data.photo_nouns import CURATION, Curation, Picture, clean_caption
 from ex2.data.qt_rcc import RccError, entries
 from reward.errors import EnvironmentFault, UserError
 
-needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb (Debian, Ubuntu)")
+
+@pytest.fixture
+def dpkg() -> None:
+    if shutil.which("dpkg-deb") is None:
+        absent("dpkg", "there is no dpkg-deb on this machine (Debian and Ubuntu have it)")
+
+
 SETTINGS = {"seed": 0, "min_pictures": 2, "max_pictures": 8}
 
 
@@ -255,7 +262,7 @@ def debs(tmp_path: Path) -> Path:
     return folder
 
 
-@needs_dpkg
+@pytest.mark.usefixtures("dpkg")
 def test_from_packages_to_folder_and_a_second_call(
     tmp_path: Path, debs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,7 +286,7 @@ def test_from_packages_to_folder_and_a_second_call(
     assert [path.name for path in out.parent.iterdir()] == ["photos"], "temporary files are left"
 
 
-@needs_dpkg
+@pytest.mark.usefixtures("dpkg")
 def test_damaged_packages_and_foreign_folders_are_one_line(tmp_path: Path, debs: Path) -> None:
     out = tmp_path / "photos"
     with pytest.raises(UserError, match=r"no class has 3 pictures"):
@@ -303,7 +310,7 @@ def test_damaged_packages_and_foreign_folders_are_one_line(tmp_path: Path, debs:
         make_folder(debs, out)
 
 
-@needs_dpkg
+@pytest.mark.usefixtures("dpkg")
 def test_members_outside_the_prefix_are_not_read(tmp_path: Path) -> None:
     folder = tmp_path / "debs"
     folder.mkdir()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from needs import absent
+from processes import ROOT, Ended, run_ex2
 
 from ex2.data.demo_world import kind_of
 
-ROOT = Path(__file__).parent.parent
-
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     folder = tmp_path_factory.mktemp("demo")
     recipe = str(ROOT / "recipes/demo/visual.yaml")
     result = run("run", recipe, f"output_dir={folder}", "ppo.batches=40", "training.save_every=20", cache=folder)
@@ -25,16 +23,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     return folder, result
 
 
-def run(*words: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ex2.cli", *words],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "EX2_CACHE": str(cache / "cache")},
-        timeout=280,
-        check=False,
-    )
+def run(*words: str, cache: Path) -> Ended:
+    return run_ex2(*words, EX2_CACHE=str(cache / "cache"))
 
 
 def rows(path: Path) -> list[dict[str, object]]:
@@ -73,7 +63,7 @@ def test_breakdown_counts_what_the_exact_judge_said(finished: tuple[Path, object
 
 
 def test_report_is_one_file_and_the_numbers_are_printed(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    finished: tuple[Path, Ended],
 ) -> None:
     folder, result = finished
     page = (folder / "demo-visual/report.html").read_text()
@@ -119,7 +109,7 @@ def test_a_disk_that_refuses_is_one_line(state: str, tmp_path: Path) -> None:
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", str(disk)], capture_output=True, check=False
     ).returncode:
-        pytest.skip("mounting a tmpfs needs root")
+        absent("mount", "mounting a tmpfs needs root")
     try:
         (disk / "earlier.txt").write_text("earlier")
         if state == "read-only":

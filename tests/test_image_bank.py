@@ -6,9 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import PATIENCE, Process, new_interpreter, until
 from safetensors import safe_open
 
 from reward import embedding, image_bank
@@ -189,9 +187,9 @@ def test_processes_share_the_parts_and_all_get_the_bank(tmp_path: Path) -> None:
 
     def gather(rank: int, own: list[str]) -> list[str]:
         lines[rank] = own
-        barrier.wait(timeout=20)
+        barrier.wait(PATIENCE)
         everybodys = lines[0] + lines[1]
-        barrier.wait(timeout=20)
+        barrier.wait(PATIENCE)
         return everybodys
 
     def work(rank: int) -> None:
@@ -202,7 +200,7 @@ def test_processes_share_the_parts_and_all_get_the_bank(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(PATIENCE)
     assert [vlm.batches for vlm in ranks] == [[8, 6], [8]]
     for rows in results:
         assert rows is not None
@@ -241,31 +239,23 @@ def test_memory_stays_flat_over_20_000_images(tmp_path: Path, monkeypatch: pytes
     torch.testing.assert_close(rows[19_990:].double(), expected(many[19_990:], dim=512), atol=1e-6, rtol=0)
 
 
-SLOW_BUILD = """
-import sys, time
-sys.path.insert(0, {tests!r})
-import torch
-torch.set_num_threads(1)
-from test_image_bank import NOISE, Projection, build, embedding
-from reward.embedding import Loading
-from pathlib import Path
-embedding.PART_SIZE = 8
 class Slow(Projection):
-    def encode_pixels(self, pixels):
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         time.sleep(0.2)
         return super().encode_pixels(pixels)
-build(Slow(), NOISE, Path({cache!r}), loading=Loading(workers=0, batch_size=4))
-"""
+
+
+def build_slowly(cache: Path) -> None:
+    torch.set_num_threads(1)
+    embedding.PART_SIZE = 8
+    build(Slow(), NOISE, cache, loading=Loading(workers=0, batch_size=4))
 
 
 def test_a_killed_build_goes_on_where_it_was(tmp_path: Path) -> None:
-    script = SLOW_BUILD.format(tests=str(Path(__file__).parent), cache=str(tmp_path))
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("parts/*.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = Process(build_slowly, tmp_path)
+    until(lambda: list(tmp_path.glob("parts/*.safetensors")), unless_ended=process)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait().returncode == -signal.SIGKILL
     kept = [load_part(path) is not None for path in _parts(NOISE, tmp_path)]
     assert kept[0]
     assert not all(kept)
@@ -303,15 +293,8 @@ record = {{"batches": vlm.batches, "rows": rows.shape[0]}}
 def test_two_launched_processes_share_the_work(tmp_path: Path) -> None:
     script = tmp_path / "build.py"
     script.write_text(TWO_PROCESSES.format(tests=str(Path(__file__).parent), cache=str(tmp_path)))
-    words = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "ACCELERATE_USE_CPU": "true"},
-        timeout=120,
-        check=False,
-    )
+    words = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script))
+    done = new_interpreter(*words, ACCELERATE_USE_CPU="true")
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
     assert [rank["batches"] for rank in ranks] == [[8, 6], [8]]

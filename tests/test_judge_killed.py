@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import killable_judge
 import pytest
 from judge_stub import NO, YES, Reply, Server, completion, starting
+from processes import Process
 
 from analysis.judge.base import Spent
 from analysis.judging import read_verdicts
@@ -27,44 +26,19 @@ VISUAL = '{"explanation": "x", "provides_visual_description": "No"}'
 
 
 class Judging:
-    """`killable_judge.py`, whose children judge."""
+    """Judges in processes, one after the other."""
 
-    def __init__(self, log: Path) -> None:
-        program = Path(__file__).with_name("killable_judge.py")
-        with log.open("w") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, str(program)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        self.log = log
-        self.child = 0
+    def __init__(self) -> None:
+        self.process: Process | None = None
 
     def run(self, server: Server, folder: Path) -> int:
         """Judge in a new process; return its exit status, minus the signal that ended it."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{server.url} {folder} {COUNT}\n")
-        self._process.stdin.flush()
-        self.child = self._number()
-        return self._number()
+        self.process = Process(killable_judge.work, server.url, folder, COUNT)
+        return self.process.wait().returncode
 
-    def close(self) -> None:
-        self._process.communicate(timeout=30)  # closes its input
-
-    def _number(self) -> int:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, self.log.read_text()[-2000:]
-        return int(line)
-
-
-@pytest.fixture(scope="module")
-def judging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judging]:
-    made = Judging(tmp_path_factory.mktemp("judging") / "log.txt")
-    yield made
-    made.close()
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
 
 
 def question_of(body: dict[str, Any]) -> tuple[str, str]:
@@ -73,14 +47,13 @@ def question_of(body: dict[str, Any]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("at", [25, COUNT + 10])  # in the middle of the first question, and of the second
-def test_a_killed_run_asks_only_what_is_missing(
-    serve: Callable[..., Server], judging: Judging, tmp_path: Path, at: int
-) -> None:
+def test_a_killed_run_asks_only_what_is_missing(serve: Callable[..., Server], tmp_path: Path, at: int) -> None:
+    judging = Judging()
     killed = threading.Event()
 
     def handler(body: dict[str, Any], number: int) -> Reply:
         if number == at:
-            os.kill(judging.child, signal.SIGKILL)
+            judging.kill()
             killed.set()
         elif number > at:
             killed.wait(10)  # it was sent before the kill
@@ -98,7 +71,7 @@ def test_a_killed_run_asks_only_what_is_missing(
     known = len(read_jsonl(log)) if log.exists() else 0
     assert known < at - 1, "the log is written in pieces: answers in the cache only are lost from it"
 
-    assert judging.run(server, tmp_path) == 0, judging.log.read_text()[-2000:]
+    assert judging.run(server, tmp_path) == 0, judging.process
     after = [question_of(body) for body in server.asked[len(before) :]]
     wanted = {("informative", f"text {number}") for number in range(COUNT)}
     wanted |= {("visual", f"text {number}") for number in range(1, COUNT, 2)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,14 +51,8 @@ def save_parrot(folder: Path) -> Path:
     return folder
 
 
-def needs_the_server() -> None:
-    if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("fastapi") is None:
-        pytest.skip("not installed: uvicorn and fastapi (the dev extra has them)")
-
-
 @pytest.fixture(scope="module")
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    needs_the_server()
     folder = tmp_path_factory.mktemp("parrot")
     model = str(save_parrot(folder / "model"))
     with transformers_serve(model, folder / "log.txt") as url:
@@ -108,10 +101,7 @@ def test_the_wrong_model_is_the_users(parrot: tuple[str, str]) -> None:
 
 
 def test_a_real_model_answers_real_questions(tmp_path: Path) -> None:
-    needs_the_server()
     source = smollm2()
-    if importlib.util.find_spec("gguf") is None:
-        pytest.skip("not installed: gguf (the dev extra has it)")
     model = str(convert_gguf(source.parent, SMOLLM2, tmp_path / "converted"))
     with transformers_serve(model, tmp_path / "log.txt") as url:
         verdicts = judge_for_real(url, model, tmp_path, max_tokens=64, concurrency=2)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import browser
 import pytest
 from browser import contrast
 from labelled_runs import give, make_run, options, session_of
+from processes import PATIENCE, started, until
 
 from analysis.labelling.log import label_path, read_labels
 from analysis.labelling.server import LabelServer, main
@@ -42,7 +40,7 @@ def served(tmp_path: Path) -> Iterator[LabelServer]:
 
 
 def request(server: LabelServer, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=PATIENCE)
     try:
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         connection.request(method, path, data, {"Content-Type": "application/json"} | headers)
@@ -113,19 +111,15 @@ def test_addresses_that_cannot_be_used(served: LabelServer) -> None:
 
 def test_ctrl_c_leaves_everything_saved(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ex2.cli", "label", str(run), "--n", "3", "--rater", "anna"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+    process = started(
+        *("ex2.cli", "label", str(run), "--n", "3", "--rater", "anna"), PYTHONUNBUFFERED="1", COLUMNS="200"
     )
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "0 of 3 descriptions labelled by anna.\n"
-        url = urlsplit(process.stdout.readline().split()[1])
-        connection = http.client.HTTPConnection(str(url.hostname), int(url.port or 0), timeout=10)
+        until(lambda: process.stdout.count("\n") >= 2, unless_ended=process)
+        first, second = process.stdout.splitlines()[:2]
+        assert first == "0 of 3 descriptions labelled by anna."
+        url = urlsplit(second.split()[1])
+        connection = http.client.HTTPConnection(str(url.hostname), int(url.port or 0), timeout=PATIENCE)
         connection.request("GET", f"{url.path}state")
         ask = json.loads(connection.getresponse().read())["ask"]
         body = json.dumps({"key": ask["key"], "question": "informative", "answer": "no"})
@@ -133,13 +127,12 @@ def test_ctrl_c_leaves_everything_saved(tmp_path: Path) -> None:
         assert connection.getresponse().status == 200
         connection.connect()  # as browsers do ahead of a request
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        ended = process.wait()
         connection.close()
     finally:
-        process.kill()
-        process.wait()
-    assert (process.returncode, err) == (0, "")
-    assert "1 labelled, 0 skipped, 2 left: the same command continues." in out
+        process.close()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "1 labelled, 0 skipped, 2 left: the same command continues." in ended.stdout
     assert len(read_labels(label_path(run, "anna"))) == 1
 
 
@@ -162,15 +155,8 @@ def test_the_verb_says_what_comes_next(
 # --- browser ---
 
 
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened in 5 seconds"
-        time.sleep(0.01)
-
-
 def test_the_page_by_keyboard(served: LabelServer, chromium: Any) -> None:
-    page = chromium.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = browser.new_page(chromium, viewport={"width": 390, "height": 844}, color_scheme="dark")
     problems: list[str] = []
     elsewhere: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
@@ -215,7 +201,7 @@ def test_the_page_by_keyboard(served: LabelServer, chromium: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_can_be_read_and_reached(served: LabelServer, chromium: Any, scheme: str) -> None:
-    page = chromium.new_page(color_scheme=scheme)
+    page = browser.new_page(chromium, color_scheme=scheme)
     page.goto(served.url)
     page.wait_for_selector("#ask:visible")
     for selector in ("#count", "#step", "#class", "#before", "#description", ".yes", ".no", ".hint", "footer p"):
@@ -240,12 +226,19 @@ def test_a_dead_server_and_a_stale_page_are_said(tmp_path: Path, chromium: Any) 
     server = LabelServer(session_of(run))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    first, second = chromium.new_page(), chromium.new_page()
+    first, second = (
+        browser.new_page(
+            chromium,
+        ),
+        browser.new_page(
+            chromium,
+        ),
+    )
     for page in (first, second):
         page.goto(server.url)
         page.wait_for_selector("#ask:visible")
     first.keyboard.press("n")
-    wait_for(lambda: server.session.state()["done"] == 1)
+    until(lambda: server.session.state()["done"] == 1)
     second.keyboard.press("y")
     second.wait_for_selector("#problem:visible")
     assert "answered already" in second.inner_text("#problem")
@@ -255,5 +248,5 @@ def test_a_dead_server_and_a_stale_page_are_said(tmp_path: Path, chromium: Any) 
     server.server_close()
     first.close()
     second.keyboard.press("n")
-    second.wait_for_selector("#problem:text('The server has ended')", timeout=5000)
+    second.wait_for_selector("#problem:text('The server has ended')")
     second.close()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import subprocess
-import sys
-import time
 import tomllib
 from pathlib import Path
 
 import pytest
+from needs import absent
+from processes import ROOT, new_interpreter
 
-ROOT = Path(__file__).parent.parent
 FORBIDDEN = {"reward": {"ex2", "analysis"}, "ex2": {"analysis"}, "analysis": set()}
 
 
@@ -38,19 +37,17 @@ def test_only_the_command_line_and_validate_name_analysis() -> None:
     assert naming == {"cli.py", "validate.py"}
 
 
-def test_help_loads_no_torch_and_answers_at_once() -> None:
+def test_help_loads_no_torch() -> None:
     code = (
-        "import sys, time; start = time.perf_counter()\n"
+        "import sys\n"
         "from ex2.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert not {'torch', 'transformers', 'pydantic'} & set(sys.modules), 'heavy import'\n"
     )
-    start = time.perf_counter()
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    result = new_interpreter("-c", code)
     assert result.returncode == 0, result.stderr
     assert "example: ex2 run recipes/demo/visual.yaml" in result.stdout
-    assert time.perf_counter() - start < 5  # a hang, not a timing: the timing is in benchmarks/
 
 
 def test_every_data_file_is_installed_with_its_package() -> None:
@@ -58,7 +55,7 @@ def test_every_data_file_is_installed_with_its_package() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     tracked = subprocess.run(["git", "ls-files", *FORBIDDEN], cwd=ROOT, capture_output=True, text=True, check=False)
     if tracked.returncode:
-        pytest.skip("not a git checkout")
+        absent("git", "this is no git checkout")
     packed = {
         str(path.relative_to(ROOT))
         for package, patterns in settings.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import krippendorff
 import numpy as np
 import pytest
 
@@ -98,7 +99,6 @@ def test_kappas_interval_covers_and_never_pretends() -> None:
 
 
 def test_alpha_is_the_packages() -> None:
-    krippendorff = pytest.importorskip("krippendorff")
     rng = np.random.default_rng(2)
     for raters, missing in itertools.product((2, 3, 5), (0.0, 0.3)):
         truth = rng.random(40) < 0.6

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import ROOT, run_ex2
 
 from ex2.cli import parse, parser
 from ex2.sweep import read_grid
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
     line
@@ -23,18 +21,6 @@ COMMANDS = [
     if not line.startswith("#")
 ]
 STAGES = {"validate", "describe", "analyze", "report"}
-
-
-def run(words: list[str], cwd: Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{cwd}", "EX2_CACHE": str(cache)},
-        timeout=280,
-        check=False,
-    )
 
 
 def test_every_command_is_of_a_kind_that_is_checked_here() -> None:
@@ -66,7 +52,7 @@ def test_the_calibration_is_the_one_measured() -> None:
 def test_the_launch_line_is_the_one_the_plan_shows(tmp_path: Path) -> None:
     (launch,) = (command for command in COMMANDS if command.startswith("accelerate"))
     (dry,) = (command for command in COMMANDS if "--dry-run" in command)
-    result = run(["ex2.cli", *shlex.split(dry)[1:]], ROOT, tmp_path)
+    result = run_ex2(*shlex.split(dry)[1:], EX2_CACHE=str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert f"launch:  {launch}\n" in result.stdout
 
@@ -78,7 +64,7 @@ def test_the_vlm_of_the_readme_runs_through_every_stage(tmp_path: Path) -> None:
     (command,) = (c for c in COMMANDS if "my_vlm.ColourWords" in c)
     _, verb, recipe, *overrides = shlex.split(command)
     overrides.append(f"output_dir={tmp_path}/runs")
-    result = run(["ex2.cli", verb, str(ROOT / recipe), *overrides], tmp_path, tmp_path / "cache")
+    result = run_ex2(verb, str(ROOT / recipe), *overrides, folder=tmp_path, EX2_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
     page = (tmp_path / "runs/colours/report.html").read_text()
     assert "my_vlm.ColourWords" in page
@@ -86,14 +72,14 @@ def test_the_vlm_of_the_readme_runs_through_every_stage(tmp_path: Path) -> None:
     assert stages == ["validate", "describe", "analyze", "report"]
     (tmp_path / "runs/colours/report.html").unlink()
     for stage in ("validate", "report"):
-        again = run(["ex2.cli", stage, str(ROOT / recipe), *overrides], tmp_path, tmp_path / "cache")
+        again = run_ex2(stage, str(ROOT / recipe), *overrides, folder=tmp_path, EX2_CACHE=str(tmp_path / "cache"))
         assert again.returncode == 0, again.stderr[-3000:]
     assert (tmp_path / "runs/colours/report.html").is_file()
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if shlex.split(c)[1] in ("vlms", "data")])
 def test_commands_that_look_at_parts_run(command: str, tmp_path: Path) -> None:
-    result = run(["ex2.cli", *shlex.split(command)[1:]], tmp_path, tmp_path / "cache")
+    result = run_ex2(*shlex.split(command)[1:], folder=tmp_path, EX2_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
     assert (tmp_path / "shapes.png").is_file() == ("--sheet" in command)
 

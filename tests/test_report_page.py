@@ -108,7 +108,7 @@ def count(page: Any) -> str:
 
 
 def found(page: Any, expected: str) -> None:
-    page.wait_for_selector(f"#count:has-text('{expected} descriptions')", timeout=3000)
+    page.wait_for_selector(f"#count:has-text('{expected} descriptions')")
 
 
 def test_filters(page: Any) -> None:

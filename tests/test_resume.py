@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import killable
 import pytest
+from processes import Process, until
 
 from ex2.ppo.checkpoints import COMPLETE, delete_old_checkpoints, mark_complete, newest_checkpoint
 from ex2.run_dir import read_jsonl
@@ -49,59 +47,22 @@ POINTS = [
 ]
 
 
-class Server:
-    """`killable.py`, with its children."""
+class Runs:
+    """Processes that train and describe, with one cache."""
 
     def __init__(self, cache: Path) -> None:
-        environment = os.environ | {
-            "EX2_CACHE": str(cache),
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        self._log = cache.with_suffix(".log")
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("killable.py"))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment,
-            )
-        self._read("ready")
+        self._environment = os.environ | {"EX2_CACHE": str(cache)}
 
-    def start(self, recipe: Path, *fatal: Any) -> int:
-        assert self._process.stdin is not None
-        self._process.stdin.write(" ".join(map(str, [recipe, *fatal])) + "\n")
-        self._process.stdin.flush()
-        return int(self._read())
-
-    def status(self) -> int:
-        return int(self._read("ended").split()[1])
+    def start(self, recipe: Path, *fatal: Any) -> Process:
+        return Process(killable.work, str(recipe), *fatal, environment=self._environment)
 
     def finish(self, recipe: Path, *fatal: Any) -> int:
-        self.start(recipe, *fatal)
-        return self.status()
-
-    def close(self) -> None:
-        self._process.communicate(timeout=30)  # closes its input
-
-    def _read(self, expected: str = "") -> str:
-        """The next line that is ours: the stages print too."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            words = line.split()
-            if (expected and words[:1] == [expected]) or (not expected and line.strip().isdigit()):
-                return line
-        raise AssertionError(f"the server died:\n{self._log.read_text()[-3000:]}")
+        return self.start(recipe, *fatal).wait().returncode
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("server") / "cache")
-    yield made
-    made.close()
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("runs") / "cache")
 
 
 def write(folder: Path, *, batches: int = BATCHES, limit: int = 1) -> Path:
@@ -131,12 +92,12 @@ def ending(recipe: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def unkilled(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
+def unkilled(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
     """What the uninterrupted run leaves, and its seconds."""
     recipe = write(tmp_path_factory.mktemp("unkilled") / "run")
-    server.finish(write(tmp_path_factory.mktemp("warm") / "run", batches=1))  # makes the image bank
+    runs.finish(write(tmp_path_factory.mktemp("warm") / "run", batches=1))  # makes the image bank
     start = time.monotonic()
-    assert server.finish(recipe) == 0
+    assert runs.finish(recipe) == 0
     found = ending(recipe)
     assert len(found["metrics"]) == BATCHES
     assert found["summary"]["kl_coef"] != 0.2
@@ -147,17 +108,14 @@ def torn(folder: Path) -> list[Path]:
     return [path for path in folder.glob("checkpoint-*") if not (path / COMPLETE).is_file()]
 
 
-def kill_while_writing(server: Server, recipe: Path, number: int) -> bool:
+def kill_while_writing(runs: Runs, recipe: Path, number: int) -> bool:
     """Kill while checkpoint `number` is written; whether it was caught in the act."""
     checkpoints = seed_folder(recipe) / "checkpoints"
     target = checkpoints / f"checkpoint-{4 * number}"
-    child = server.start(recipe)
-    deadline = time.monotonic() + 60
-    while not target.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
-    os.kill(child, signal.SIGKILL)
-    assert server.status() == -signal.SIGKILL
+    child = runs.start(recipe)
+    until(target.exists, unless_ended=child, look_every=0.0005)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait().returncode == -signal.SIGKILL
     return target in torn(checkpoints)
 
 
@@ -166,16 +124,16 @@ def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         assert found[key] == expected[key], key
 
 
-def test_two_kills_and_the_same_ending(server: Server, unkilled: tuple[dict[str, Any], float], tmp_path: Path) -> None:
+def test_two_kills_and_the_same_ending(runs: Runs, unkilled: tuple[dict[str, Any], float], tmp_path: Path) -> None:
     """One inside a checkpoint's writing, one while the only other checkpoint is being deleted."""
     recipe = write(tmp_path / "run")
-    assert server.finish(recipe, "transformers.trainer:Trainer._save_optimizer_and_scheduler", 2) == -signal.SIGKILL
+    assert runs.finish(recipe, "transformers.trainer:Trainer._save_optimizer_and_scheduler", 2) == -signal.SIGKILL
     checkpoints = seed_folder(recipe) / "checkpoints"
     assert [path.name for path in torn(checkpoints)] == ["checkpoint-8"]
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
-    assert server.finish(recipe, "ex2.ppo.trainer:delete_old_checkpoints", 2) == -signal.SIGKILL
+    assert runs.finish(recipe, "ex2.ppo.trainer:delete_old_checkpoints", 2) == -signal.SIGKILL
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-12"
-    assert server.finish(recipe) == 0
+    assert runs.finish(recipe) == 0
     same(ending(recipe), unkilled[0])
     assert [path.name for path in checkpoints.iterdir()] == [f"checkpoint-{4 * BATCHES}"]  # save_total_limit: 1
 
@@ -183,33 +141,32 @@ def test_two_kills_and_the_same_ending(server: Server, unkilled: tuple[dict[str,
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(20))
 def test_twenty_kills_and_twenty_identical_endings(
-    server: Server, unkilled: tuple[dict[str, Any], float], tmp_path: Path, number: int
+    runs: Runs, unkilled: tuple[dict[str, Any], float], tmp_path: Path, number: int
 ) -> None:
     """Six while a checkpoint is seen to be written, nine at chosen points, five at random instants."""
     expected, seconds = unkilled
     recipe = write(tmp_path / "run", limit=1 + number % 2)
     if number < 6:
         attempts = 0
-        while not kill_while_writing(server, recipe, 1 + number):
+        while not kill_while_writing(runs, recipe, 1 + number):
             attempts += 1
             assert attempts < 5, "the writer was never caught in the act"
             recipe = write(tmp_path / f"run-{attempts}", limit=1 + number % 2)
     elif number < 6 + len(POINTS):
-        assert server.finish(recipe, *POINTS[number - 6]) == -signal.SIGKILL
+        assert runs.finish(recipe, *POINTS[number - 6]) == -signal.SIGKILL
     else:
         instant = random.Random(number).uniform(0.2, 0.9) * seconds
         for attempt in range(5):
-            child = server.start(recipe)
+            child = runs.start(recipe)
             time.sleep(instant)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-            if server.status() == -signal.SIGKILL:
+            child.send_signal(signal.SIGKILL)
+            if child.wait().returncode == -signal.SIGKILL:
                 break
             # a machine that has become faster since `seconds` was measured had ended the run already
             instant, recipe = 0.5 * instant, write(tmp_path / f"run-{attempt}", limit=1 + number % 2)
         else:
             raise AssertionError("every run ended before it could be killed")
-    assert server.finish(recipe) == 0
+    assert runs.finish(recipe) == 0
     same(ending(recipe), expected)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needs import absent
 
 from ex2.run_dir import append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
 from reward.errors import EnvironmentFault, UserError
@@ -60,7 +61,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("mounting a tmpfs needs root")
+        absent("mount", "mounting a tmpfs needs root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

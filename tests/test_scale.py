@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sharded
 import torch
 import two_processes
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
+from processes import on_processes
 from scipy.stats import chisquare
 
 from ex2.launch import config_of_environment, full_training_problems, launch_problems, read_accelerate_config
@@ -30,26 +28,12 @@ PAPER = ROOT / "recipes/paper/clip/pets.yaml"
 BF16 = ["policy.quantization=none", "policy.dtype=bfloat16"]
 
 
-def launch(script: str, *arguments: str, processes: int = 2, launcher: tuple[str, ...] = ()) -> None:
-    """Start a script of this folder on gloo."""
-    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    done = subprocess.run(
-        [*(launcher or line), str(Path(__file__).with_name(script)), *arguments],
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-
-
 # --- one process and two ------------------------------------------------------------------------------------------
 
 
 def on_two(mistral: Path, folder: Path, **changes: Any) -> list[dict[str, Any]]:
     folder.mkdir()
-    launch("two_processes.py", str(mistral), str(folder), json.dumps(changes))
+    on_processes(2, two_processes.main, mistral, folder, changes)
     return [torch.load(folder / f"process-{number}.pt", weights_only=True) for number in (0, 1)]
 
 
@@ -193,7 +177,7 @@ def test_a_rows_sample_depends_on_its_key_alone() -> None:
 
 def test_value_head_works_inside_a_sharded_forward(mistral: Path, tmp_path: Path) -> None:
     """`sharded.py` cuts the policy by FSDP 2 over two gloo processes and compares with the whole one."""
-    launch("sharded.py", str(mistral), str(tmp_path))
+    on_processes(2, sharded.main, mistral, tmp_path)
     for number in (0, 1):
         found = torch.load(tmp_path / f"process-{number}.pt", weights_only=True)
         assert found["parameters"] == found["sharded"] > 20

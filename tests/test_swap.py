@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
+from processes import ROOT, run_ex2
 
 VLM = '''
 import torch
@@ -79,15 +75,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "prompts.questions=[0, 5, 7]",
     ]
     for stage in ("train", "describe", "analyze", "report"):
-        done = subprocess.run(
-            [sys.executable, "-m", "ex2.cli", stage, *words],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "EX2_CACHE": str(folder / "cache")},
-            timeout=200,
-            check=False,
-        )
+        done = run_ex2(stage, *words, folder=folder, EX2_CACHE=str(folder / "cache"))
         assert done.returncode == 0, done.stderr[-3000:]
     return folder
 

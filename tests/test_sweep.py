@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from processes import Ended, Process, run_ex2, until
 from rich.console import Console
 
 from ex2 import sweep
@@ -49,13 +50,6 @@ def run(jobs: list[Job]) -> tuple[dict[tuple[str, int], str], str]:
 def lines(folder: Path, name: str) -> Counter[str]:
     path = folder / name
     return Counter(line.split()[0] for line in path.read_text().splitlines()) if path.exists() else Counter()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.02)
 
 
 def test_a_failure_does_not_stop_the_rest_and_a_second_sweep_does_only_what_is_left(tmp_path: Path) -> None:
@@ -108,14 +102,14 @@ def test_nothing_of_a_run_outlives_the_process_that_started_it(tmp_path: Path) -
         "RunningJob(job, 's').wait()\n"
     )
     process = subprocess.Popen([sys.executable, "-c", starter], cwd=tmp_path)
-    wait_for(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("\n"))
+    until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("\n"))
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert all(psutil.pid_exists(pid) for pid in pids)
     for child in psutil.Process(process.pid).children():  # as a dying Ray worker does
         child.kill()
     process.kill()
     process.wait()
-    wait_for(lambda: not any(_is_alive(pid) for pid in pids), seconds=10)
+    until(lambda: not any(_is_alive(pid) for pid in pids))
 
 
 def _is_alive(pid: int) -> bool:
@@ -125,18 +119,25 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_stopped_run_is_interrupted_first(tmp_path: Path) -> None:
-    """SIGINT, as a Ctrl-C: the child says goodbye; then the record says that it is not done."""
+@pytest.mark.parametrize("disposition", [signal.default_int_handler, signal.SIG_IGN], ids=["shell", "background"])
+def test_a_stopped_run_is_interrupted_first(tmp_path: Path, disposition: Any) -> None:
+    """SIGINT, as a Ctrl-C: the child says goodbye; then the record says that it is not done.
+
+    A script's background jobs are started with SIGINT ignored, and their children inherit that.
+    """
     script = (
         "import time, pathlib\n"
-        "pathlib.Path('up').touch()\n"
-        "try:\n    time.sleep(600)\n"
+        "try:\n    pathlib.Path('up').touch()\n    time.sleep(1e6)\n"
         "except KeyboardInterrupt:\n    pathlib.Path('interrupted').touch()\n"
     )
     job = Job("a", 0, (sys.executable, "-c", script), tmp_path / "runs/a", tmp_path, "d", batches=10)
     running = RunningJob(job, "s")
-    assert running.poll(0) is None
-    wait_for(lambda: (tmp_path / "up").exists())
+    before = signal.signal(signal.SIGINT, disposition)
+    try:
+        assert running.poll(0) is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    until((tmp_path / "up").exists)
     assert running.poll(0) is None
     running.stop()
     assert (tmp_path / "interrupted").exists()
@@ -156,24 +157,21 @@ def test_two_sweeps_at_once_do_each_run_once(tmp_path: Path) -> None:
     assert read_record(job)["sweep"] == "first"
 
 
+def sweep_of_the_stub(folder: Path) -> int:
+    sweep.make_jobs = lambda *a: [make_job(folder, "a", 0, "sleep", 1e6)]  # type: ignore[assignment]
+    return main(["sweep", DEMO])
+
+
 def test_ctrl_c_ends_the_sweep_and_its_child(tmp_path: Path) -> None:
     """Through the public command: exit status 130, no traceback, no child left."""
-    (tmp_path / "stub.py").write_text(
-        "import sys\nfrom ex2.sweeping import jobs\nfrom ex2 import sweep, cli\n"
-        f"sys.path.insert(0, {str(STUB.parent)!r})\nimport pathlib, test_sweep\n"
-        "sweep.make_jobs = lambda *a: [test_sweep.make_job(pathlib.Path.cwd(), 'a', 0, 'sleep', 600)]\n"
-        f"sys.exit(cli.main(['sweep', {DEMO!r}]))\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "stub.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: bool(lines(tmp_path, "starts")), seconds=60)
+    process = Process(sweep_of_the_stub, tmp_path, folder=tmp_path)
+    until(lambda: lines(tmp_path, "starts"), unless_ended=process)
     pid = int((tmp_path / "starts").read_text().split()[1])
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "ex2: interrupted; the same command continues." in errors
-    assert "Traceback" not in errors
+    ended = process.wait()
+    assert ended.returncode == 130
+    assert "ex2: interrupted; the same command continues." in ended.stderr
+    assert "Traceback" not in ended.stderr
     assert not _is_alive(pid)
     assert not lines(tmp_path, "ends")
 
@@ -294,15 +292,11 @@ def test_without_ray_the_message_says_how_to_get_it(
 @pytest.mark.slow
 def test_the_command_on_the_demo_world(tmp_path: Path) -> None:
     """Two seeds for real, one output that is no terminal; the report over both comes once; a second sweep skips."""
-    words = [sys.executable, "-m", "ex2.cli", "sweep", DEMO, "--seeds", "0,1"]
-    words += ["--set", "ppo.batches=1", "--set", f"output_dir={tmp_path}"]
+    words = ["sweep", DEMO, "--seeds", "0,1", "--set", "ppo.batches=1", "--set", f"output_dir={tmp_path}"]
     words += ["--set", "prompts.questions=[0, 1]", "--set", "generation.max_new_tokens=8"]
-    environment = {**os.environ, "EX2_CACHE": str(tmp_path / "cache")}
 
-    def call() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, check=False
-        )
+    def call() -> Ended:
+        return run_ex2(*words, EX2_CACHE=str(tmp_path / "cache"))
 
     first = call()
     assert first.returncode == 0, first.stdout + first.stderr

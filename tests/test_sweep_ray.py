@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import PATIENCE, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -68,8 +69,8 @@ def ends(folder: Path) -> Counter[str]:
     return Counter(path.read_text().splitlines()) if path.exists() else Counter()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
@@ -84,7 +85,7 @@ def test_a_node_dies_and_every_run_still_finishes_exactly_once(tmp_path: Path, c
     wait_for(lambda: len(starts(tmp_path)) == 2, process)  # one run on each node's GPU
     assert not ends(tmp_path)
     cluster.remove_node(doomed, allow_graceful=False)
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output + errors
     everything = {f"{name}/seed-{seed}": 1 for name in NAMES for seed in SEEDS}
     assert ends(tmp_path) == everything, "one result of each run, none twice"
@@ -95,7 +96,7 @@ def test_a_node_dies_and_every_run_still_finishes_exactly_once(tmp_path: Path, c
     assert {words[2] for words in starts(tmp_path)} == {"0"}, "each run saw the GPU that Ray gave it"
 
     again = start_sweep(tmp_path, cluster, seconds=8)
-    output, errors = again.communicate(timeout=120)
+    output, errors = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, errors
     assert "6 skipped" in output
     assert ends(tmp_path) == everything
@@ -106,7 +107,7 @@ def test_what_no_node_can_hold_says_so_and_ctrl_c_ends_all(tmp_path: Path, clust
     assert process.stdout is not None
     assert process.stdout.readline() == "a seed 0 waiting: no node with 4 GPUs and 1 CPUs\n"
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert not starts(tmp_path)
 
@@ -115,11 +116,8 @@ def test_what_no_node_can_hold_says_so_and_ctrl_c_ends_all(tmp_path: Path, clust
     time.sleep(2)
     assert len(starts(tmp_path)) == 1, "one GPU holds one run at a time"
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, output + errors
     pid = int(starts(tmp_path)[0][1])
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{pid}").exists()
+    until(lambda: not Path(f"/proc/{pid}").exists())
     assert not ends(tmp_path)

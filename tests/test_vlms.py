@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import open_clip
 import pytest
 import tiny
 import torch
+from processes import new_interpreter
 
 from ex2.cli import main
 from reward import revisions
@@ -152,9 +151,7 @@ def test_the_list_shows_every_preset_without_torch() -> None:
         "import sys; from ex2.cli import main; assert main(['vlms']) == 0\n"
         "assert not {'torch', 'transformers', 'open_clip', 'timm'} & set(sys.modules), 'heavy import'\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, env={"COLUMNS": "200"}
-    )
+    result = new_interpreter("-c", code, COLUMNS="200")
     assert result.returncode == 0, result.stderr
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     assert set(PRESETS) <= set(rows)

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+import open_clip
 import pytest
 import torch
 
@@ -41,7 +42,6 @@ class TableVLM:
 
 
 def test_generic_templates_are_open_clips() -> None:
-    open_clip = pytest.importorskip("open_clip")
     assert [template.format("red fox") for template in generic_templates()] == [
         template("red fox") for template in open_clip.OPENAI_IMAGENET_TEMPLATES
     ]
@@ -49,7 +49,6 @@ def test_generic_templates_are_open_clips() -> None:
 
 
 def test_class_vectors_agree_with_open_clips_classifier() -> None:
-    open_clip = pytest.importorskip("open_clip")
 
     def embed(texts: Sequence[str]) -> torch.Tensor:
         generators = [torch.Generator().manual_seed(zlib.crc32(text.encode())) for text in texts]

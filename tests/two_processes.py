@@ -1,21 +1,15 @@
-"""Started by `torch.distributed.run` from `test_scale.py`: trains a few batches and writes down what it saw.
+"""What each of the processes of test_scale.py does: it trains a few batches and writes down what it saw.
 
-Arguments: the model's folder, the output folder, a JSON object of changed settings. Each process writes
-`process-N.pt`: losses of every update, minibatches, samples, rows of the log, the trained weights.
+That is `process-N.pt`: losses of every update, minibatches, rows of the log, the trained weights.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from test_ppo_trainer import Letters, make
 
 GLOBAL = {"minibatch": 8, "batch": 32}
@@ -78,11 +72,16 @@ def train(model: Path, folder: Path, processes: int, **changes: Any) -> dict[str
     }
 
 
-def main() -> None:
-    """Entry point of every process."""
+def main(model: Path, folder: Path, changes: dict[str, Any]) -> None:
+    """Do one process's work.
+
+    Args:
+        model: Folder of the model.
+        folder: Of what is written.
+        changes: Settings other than `train`'s.
+    """
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    model, folder, changes = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     from accelerate import PartialState
 
     from ex2.train import leave_process_group
@@ -91,7 +90,3 @@ def main() -> None:
     found = train(model, folder / "run", state.num_processes, **changes)
     torch.save(found, folder / f"process-{state.process_index}.pt")
     leave_process_group()
-
-
-if __name__ == "__main__":
-    main()

@@ -41,7 +41,7 @@ def _guard(words: list[str]) -> int:
         words,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING),  # a child inherits the mask
+        preexec_fn=_as_in_a_terminal,
     )
 
     def starter_is_gone() -> None:
@@ -57,6 +57,12 @@ def _guard(words: list[str]) -> int:
     threading.Thread(target=starter_is_gone, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     return _shell_status(child.wait())
+
+
+def _as_in_a_terminal() -> None:
+    """Undo what a child inherits: the mask, and that a script's background job ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 def _shell_status(code: int) -> int:
