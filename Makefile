@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes test \
-        test-slow test-learning test-kills test-ray test-judge-servers peers check format calibrate benchmarks clean
+.PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
+        test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
+        check format calibrate benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -45,11 +46,26 @@ paper-recipes: install   ## write the paper's recipes and the table in recipes/R
 	$(BIN)/python recipes/make_paper.py
 
 # pictures of the pages stay in build/screenshots
+SUITE = $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_OPTIONS)
 test: install
-	EX2_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -n 2 --dist loadfile tests
+	EX2_SCREENSHOTS=$(CURDIR)/build/screenshots $(SUITE) tests
+
+test-bare: install       ## as on a machine that has just been made: no fonts, browser, caches, network, home (Linux)
+	EX2_REQUIRE=dpkg,git,mount tests/bare.sh $(SUITE) --listed-skips bare tests
+
+# such as PYTHONS="$(HOME)/.pyenv/versions/3.12.1/bin/python $(HOME)/.pyenv/versions/3.13.0/bin/python"
+PYTHONS ?= python3.12 python3.13
+test-pythons:            ## the suite under other interpreters, an environment of 7 GB in build/ for each
+	@for python in $(PYTHONS); do \
+		version=$$($$python -c 'import platform; print(platform.python_version())') && \
+		echo "Python $$version" && $(MAKE) --no-print-directory test PYTHON=$$python VENV=build/python-$$version || exit 1; \
+	done
 
 test-slow: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile --run-slow tests
+	EX2_REQUIRE=browser,dpkg,git,mount $(SUITE) --run-slow --listed-skips slow tests
+
+test-real: real-assets   ## the parts of `make real` against numbers published for them
+	EX2_REQUIRE=weights $(BIN)/python -m pytest --run-slow tests/test_conse.py tests/test_gguf.py tests/test_local_judge.py
 
 test-learning: install   ## ten seeds of PPO against a known optimum, and broken trainers that must miss it
 	$(BIN)/python -m pytest --run-slow -s tests/test_learning.py
@@ -59,7 +75,7 @@ test-kills: install      ## 20 kills, 20 identical endings
 
 test-ray: install        ## a cluster of two nodes, one of which dies
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,ray]'
-	$(BIN)/python -m pytest --run-slow tests/test_sweep_ray.py
+	EX2_REQUIRE=ray $(BIN)/python -m pytest --run-slow tests/test_sweep_ray.py
 
 # llama.cpp's servers live in an environment of their own. llama-cpp-python compiles for ten minutes on one core.
 LLAMA ?= build/llama
@@ -69,11 +85,10 @@ test-judge-servers: install  ## the judge against transformers serve, llama.cpp 
 	$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/llama_servers.txt xllamacpp numpy
 	MAX_JOBS=$${MAX_JOBS:-1} CMAKE_BUILD_PARALLEL_LEVEL=$${MAX_JOBS:-1} \
 		$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/llama_servers.txt 'llama-cpp-python[server]'
-	EX2_LLAMA_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest --run-slow -s \
+	EX2_REQUIRE=llama,weights EX2_LLAMA_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest --run-slow -s \
 		tests/test_judge_server.py tests/test_judge_llama_servers.py
 
 peers: install           ## zero-shot predictions against CLIP_benchmark's
-	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,peers]'
 	$(BIN)/python -m pytest tests/peers
 
 check: install

@@ -23,12 +23,19 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a script's background j
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import browser
+import needs
 import tiny
+
+pytest_plugins = ["skip_list"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-slow", action="store_true", help="also run tests that take longer than a few seconds")
     parser.addoption("--run-gpu", action="store_true", help="also run tests that need a GPU")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    needs.required()  # a name that is not known is told before anything runs
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,10 +1,11 @@
-"""What tests take from a machine beside Python packages: where it is absent they are skipped, or fail where it must be.
+"""What tests take from a machine beside the dev extra: where it is absent they are skipped, or fail where it must be.
 
-`EX2_REQUIRE=browser,dpkg,git,mount` names what must be there, as `.ci/run` does.
+`EX2_REQUIRE=browser,dpkg` names what must be there; `.ci/run` and the make targets of such tests set it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import NoReturn
 
@@ -14,7 +15,10 @@ NEEDS = {
     "browser": "a Chromium, for tests of the pages",
     "dpkg": "dpkg-deb, for tests that read Debian packages",
     "git": "a git checkout, for tests of what is tracked",
+    "llama": "llama.cpp's servers, for tests of the judge; EX2_LLAMA_PYTHON names the interpreter that has them",
     "mount": "leave to mount a small disk, for tests of full and read-only ones",
+    "ray": "Ray, for tests of sweeps on a cluster",
+    "weights": "packages with a model's weights (recipes/real/packages.txt), for tests of real models",
 }
 
 
@@ -36,3 +40,9 @@ def absent(need: str, reason: str) -> NoReturn:
     if need in required():
         pytest.fail(f"EX2_REQUIRE={need}, but {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+def needs_weights(*packages: str) -> None:
+    """Skip or fail the test unless packages that bring weights are installed."""
+    if any(importlib.util.find_spec(package.replace("-", "_")) is None for package in packages):
+        absent("weights", f"not installed: {', '.join(packages)}")

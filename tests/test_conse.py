@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from needs import needs_weights
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -192,9 +193,7 @@ def test_to_rgb_turns_photographs_upright(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_networks_agree_with_published_numbers() -> None:
-    missing = [name for name in conse.PACKAGES if importlib.util.find_spec(name.replace("-", "_")) is None]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (make real installs them)")
+    needs_weights(*conse.PACKAGES)
     vlm = conse.ConSE(device="cpu")
     texts = vlm.encode_texts(
         ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"]

