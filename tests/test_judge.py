@@ -329,6 +329,10 @@ def test_the_openai_key_stays_with_openai(monkeypatch: pytest.MonkeyPatch) -> No
 # ---------------------------------------------------------------- table
 
 
+class NoJudge:
+    """Of the user's own, and something else."""
+
+
 def test_judges_are_built_by_name_or_path() -> None:
     judge = build_judge(
         "openai", {"model": "m", "base_url": "http://localhost:1/v1", "cache": ":memory:"}, "x.yaml: judge"
@@ -338,5 +342,5 @@ def test_judges_are_built_by_name_or_path() -> None:
         build_judge("opnai", {}, "x.yaml: judge")
     with pytest.raises(UserError, match=r"x.yaml: judge: unknown 'modl'. Did you mean 'model'\?"):
         build_judge("openai", {"modl": "m"}, "x.yaml: judge")
-    with pytest.raises(UserError, match=r"'pathlib.PurePath' is no judge: it lacks exact, answer"):
-        build_judge("pathlib.PurePath", {}, "x.yaml: judge")
+    with pytest.raises(UserError, match=r"'test_judge.NoJudge' is no judge: it lacks exact, answer"):
+        build_judge("test_judge.NoJudge", {}, "x.yaml: judge")
