@@ -332,6 +332,8 @@ def test_the_openai_key_stays_with_openai(monkeypatch: pytest.MonkeyPatch) -> No
 class NoJudge:
     """Of the user's own, and something else."""
 
+    name = "none"
+
 
 def test_judges_are_built_by_name_or_path() -> None:
     judge = build_judge(
