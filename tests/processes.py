@@ -236,6 +236,7 @@ def until(happened: Callable[[], Any], *, unless_ended: Process | None = None, l
     while not (found := happened()):
         assert time.monotonic() < deadline, "it never happened"
         if unless_ended is not None and not unless_ended.is_running and not happened():
-            raise AssertionError(f"it ended before:\n{unless_ended.stdout[-2000:]}\n{unless_ended.stderr[-3000:]}")
+            ended = unless_ended.wait()
+            raise AssertionError(f"it ended before:\n{ended.stdout[-2000:]}\n{ended.stderr[-3000:]}")
         time.sleep(look_every)
     return found
