@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from judge_stub import YES, Reply, completion, failure, requests_for, starting
 
@@ -175,3 +177,20 @@ def test_equal_judges_of_a_panel_pay_once(serve: Any, tmp_path: Path) -> None:
     PanelJudge([member, member], folder=tmp_path).answer(requests_for(2), lambda request, answer: got.append(answer))
     assert len(server.asked) == 2
     assert [answer.parts for answer in got] == [(Spent(1, 100, 7), Spent())] * 2
+
+
+def open_files() -> set[str]:
+    return {Path(file.path).name for file in psutil.Process().open_files()}
+
+
+def test_a_file_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
+    """Python 3.13 warns of connections that are left open."""
+    cache = AnswerCache(str(tmp_path / "held.sqlite"))
+    assert "held.sqlite" in open_files()
+    del cache
+    assert "held.sqlite" not in open_files()
+    (tmp_path / "broken.sqlite").write_text("no database" * 100)
+    with pytest.raises(EnvironmentFault, match="broken.sqlite: the judge's cache cannot be used"):
+        AnswerCache(str(tmp_path / "broken.sqlite"))
+    gc.collect()
+    assert "broken.sqlite" not in open_files()

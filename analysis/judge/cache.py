@@ -7,6 +7,7 @@ import hashlib
 import json
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -77,6 +78,7 @@ class AnswerCache:
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             # 30 s is how long a writer of another process is waited for.
             self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._end = weakref.finalize(self, self._connection.close)  # a judge has no end at which it could close
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")  # a power cut loses answers, never the file
             for table, (key, columns) in _TABLES.items():
@@ -159,8 +161,8 @@ class AnswerCache:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file; that happens too when nobody holds the cache any more."""
+        self._end()
 
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
