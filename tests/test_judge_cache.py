@@ -190,7 +190,7 @@ def test_a_file_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
     del cache
     assert "held.sqlite" not in open_files()
     (tmp_path / "broken.sqlite").write_text("no database" * 100)
-    with pytest.raises(EnvironmentFault, match="broken.sqlite: the judge's cache cannot be used"):
+    with pytest.raises(EnvironmentFault, match=r"broken\.sqlite: the judge.s cache cannot be used"):
         AnswerCache(str(tmp_path / "broken.sqlite"))
     gc.collect()
     assert "broken.sqlite" not in open_files()
