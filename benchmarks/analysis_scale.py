@@ -35,7 +35,8 @@ from PIL import Image
 
 from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
 from ex2.recipe import Recipe
-from ex2.run_dir import RunDirectory, write_jsonl, write_text
+from ex2.run.directory import RunDirectory
+from reward.files import write_jsonl, write_text
 from reward.vlm import TextEmbeddings
 
 CLASSES, QUESTIONS, TEST_IMAGES, DIM = 1000, 25, 10, 512
@@ -185,7 +186,7 @@ def stage(name: str, folder: Path, threads: int) -> None:
 
         analyze(recipe(folder), 0)
     else:
-        from analysis.report import write_report
+        from analysis.report.page import write_report
 
         write_report(recipe(folder))
     taken = {"gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "asked": analysis_scale.ASKED}

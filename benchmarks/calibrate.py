@@ -35,23 +35,24 @@ from typing import NamedTuple
 import torch
 from common import device
 from safetensors.torch import save_file
+from theory import Prediction, predict_shares
 from tqdm import tqdm
 
-from analysis.statistics import Estimate, mean_t
-from analysis.theory import Prediction, predict_shares
-from analysis.zero_shot import unpack_correct
+from analysis.accuracy.zero_shot import unpack_correct
+from analysis.statistics.intervals import Estimate, mean_t
 from ex2 import banks
-from ex2.data.demo_world import CONCEPTS, KINDS, kind_of
-from ex2.data.pretrain_vlm import PLANTED, Preference, train_vlm
+from ex2.data.demo.pretrain_vlm import PLANTED, Preference, train_vlm
+from ex2.data.demo.world import CONCEPTS, KINDS, kind_of
 from ex2.data.prompts import make_prompts
-from ex2.generation import TransformersGenerator, derived_seed
-from ex2.policy import load_model, load_tokenizer
+from ex2.policy.generation import TransformersGenerator, derived_seed
+from ex2.policy.loading import load_model, load_tokenizer
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, read_json, read_jsonl
+from ex2.run.directory import RunDirectory
 from reward.backends.toy import SHIPPED, config_metadata
 from reward.cache import cache_dir
 from reward.cosine import CosineReward
+from reward.files import read_json, read_jsonl
 
 RECIPE = "recipes/demo/visual.yaml"
 SEEDS = (0, 1, 2)

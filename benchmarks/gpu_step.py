@@ -27,11 +27,12 @@ from common import processor
 from ppo_step import tokenizer_of
 from transformers import MistralConfig, MistralForCausalLM
 
-from ex2 import trainer_arguments
-from ex2.ppo.trainer import PPOTrainer
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, read_jsonl
-from ex2.train import train
+from ex2.run.directory import RunDirectory
+from ex2.trainers.ppo import PPOTrainer
+from ex2.training import arguments as trainer_arguments
+from ex2.training.stage import train
+from reward.files import read_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes/paper/clip/pets.yaml"

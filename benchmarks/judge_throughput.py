@@ -25,8 +25,8 @@ import openai
 from common import processor
 
 from analysis.judge.base import JudgeRequest
-from analysis.judge.client import OpenAIJudge
-from analysis.judging import judge_descriptions
+from analysis.judge.server.client import OpenAIJudge
+from analysis.verdicts.asking import judge_descriptions
 
 DELAY, CONCURRENCY, REQUESTS, REPEATS = 0.05, 64, 2000, 5
 WANTED = 0.8

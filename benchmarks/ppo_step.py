@@ -19,9 +19,9 @@ from peft import LoraConfig
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, ProgressCallback
 
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.trainer import PPOTrainer
-from ex2.train import quiet_libraries
+from ex2.runtime import quiet_libraries
+from ex2.trainers.config import PPOConfig
+from ex2.trainers.ppo import PPOTrainer
 
 
 def tokenizer_of(size: int) -> PreTrainedTokenizerFast:

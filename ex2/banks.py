@@ -3,131 +3,26 @@
 from __future__ import annotations
 
 import os
-import random
-from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from ex2.data.image_datasets import ImageDataset, open_dataset
 from ex2.data.prompts import generic_templates
-from ex2.recipe import Component, Data, Recipe
+from ex2.data.selection import check_overlap, load_dataset, reward_images
+from ex2.recipe import Component, Recipe
 from reward import image_bank, presets
 from reward.cache import cache_dir
 from reward.calibration import Calibration, stored_calibration
 from reward.embedding import Loading, Share
-from reward.errors import UserError, unknown_name
 from reward.image_bank import ClassMeans, ImageEmbeddings
-from reward.images import LabeledImage
 from reward.vlm import VLM
-
-SHOWN = 10
-"""Unreadable images that a message names; the rest is counted."""
-
-
-class Labeled(Protocol):
-    """What a choice by class looks at."""
-
-    @property
-    def label(self) -> int: ...
-
-
-L = TypeVar("L", bound=Labeled)
 
 
 def load_vlm(section: Component) -> VLM:
     """Load a recipe's VLM."""
     return presets.load_vlm(section.name, section.settings)
-
-
-def load_dataset(section: Data) -> ImageDataset:
-    """Open a recipe's dataset, and check that its splits exist.
-
-    Raises:
-        UserError: For an unknown dataset, setting or split, a missing folder, or duplicate or empty class names.
-    """
-    dataset = open_dataset(section.name, section.settings)
-    problems = [
-        unknown_name(f"dataset.{key}", split, dataset.splits)
-        for key, split in (("reward_split", section.reward_split), ("test_split", section.test_split))
-        if split not in dataset.splits
-    ]
-    if problems:
-        raise UserError("\n".join(problems))
-    return dataset
-
-
-def select(images: Sequence[L], per_class: int, selection: str, seed: int) -> list[L]:
-    """Choose at most `per_class` images of each class.
-
-    Args:
-        images: Ordered by label, then by name.
-        per_class: Most images of a class.
-        selection: `first` in the given order, or `random`.
-        seed: Of the random choice.
-
-    Returns:
-        The chosen images in their original order. A class's choice depends on the seed and on that class's own
-        images alone: other classes may come, go or be renumbered.
-    """
-    by_label: dict[int, list[int]] = defaultdict(list)
-    for index, image in enumerate(images):
-        by_label[image.label].append(index)
-    chosen: list[int] = []
-    for indices in by_label.values():
-        if selection == "random" and len(indices) > per_class:
-            # `random()` alone gives the same numbers in every version of Python; `sample` promises nothing.
-            generator = random.Random(seed)
-            draws = {index: generator.random() for index in indices}
-            chosen += sorted(indices, key=draws.__getitem__)[:per_class]
-        else:
-            chosen += indices[:per_class]
-    return [images[index] for index in sorted(chosen)]
-
-
-def reward_images(section: Data, dataset: ImageDataset) -> list[LabeledImage]:
-    """Return the images behind the reward."""
-    images = dataset.images(section.reward_split)
-    return select(images, section.images_per_class, section.selection, section.selection_seed)
-
-
-def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], section: Data) -> None:
-    """Refuse a test image that also feeds the reward (equal content, whatever its name).
-
-    Raises:
-        UserError: Naming the first such pair, or the files that cannot be read.
-    """
-    rewarded, tested = _digests(reward), _digests(test)
-    unreadable = [problem for _, problem in (*rewarded, *tested) if problem]
-    if unreadable:
-        listed = unreadable[:SHOWN] + [f"and {len(unreadable) - SHOWN} more files"] * (len(unreadable) > SHOWN)
-        raise UserError("\n".join(listed))
-    by_digest = {digest: image.name for (digest, _), image in zip(rewarded, reward, strict=True)}
-    shared = [
-        (by_digest[digest], image.name) for (digest, _), image in zip(tested, test, strict=True) if digest in by_digest
-    ]
-    if shared:
-        first, second = shared[0]
-        raise UserError(
-            f"dataset: {len(shared)} images are in both the reward split '{section.reward_split}' and the test split "
-            f"'{section.test_split}', such as {first} and {second}; accuracy on them would say nothing. Use disjoint "
-            "splits."
-        )
-
-
-def _digests(images: Sequence[LabeledImage]) -> list[tuple[str, str]]:
-    """Return each image's digest and an empty string, or an empty string and why it cannot be read."""
-    found = []
-    for image in images:
-        try:
-            found.append((image.digest(), ""))
-        except UserError as error:
-            found.append(("", str(error)))
-    return found
 
 
 def class_means(recipe: Recipe, vlm: VLM) -> ClassMeans:
@@ -178,9 +73,3 @@ def own_share() -> Share:
         return Share()
     state = PartialState()
     return Share(state.local_process_index, int(os.environ.get("LOCAL_WORLD_SIZE", "1")), gather_object)
-
-
-def counts_by_class(images: Sequence[LabeledImage], class_names: Sequence[str]) -> dict[str, int]:
-    """Return images per class name, in label order."""
-    counts = Counter(image.label for image in images)
-    return {name: counts[label] for label, name in enumerate(class_names)}

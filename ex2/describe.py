@@ -14,14 +14,24 @@ from tqdm import tqdm
 
 from ex2 import banks
 from ex2.data.prompts import Prompt, make_prompts
-from ex2.generation import Generated, Generator, PolicyName, TransformersGenerator, derived_seed, prompt_ids
-from ex2.policy import load_model, load_tokenizer
-from ex2.ppo.endings import shown_text
+from ex2.data.selection import load_dataset
+from ex2.monitoring.endings import shown_text
+from ex2.policy.generation import (
+    Generated,
+    Generator,
+    PolicyName,
+    TransformersGenerator,
+    WholeModelGenerator,
+    derived_seed,
+    prompt_ids,
+)
+from ex2.policy.loading import load_model, load_tokenizer
 from ex2.recipe import Recipe
-from ex2.run_dir import JSON, RunDirectory, SeedDirectory, append_jsonl, read_jsonl
-from ex2.train import build_reward, is_trained, quiet_libraries, set_threads
-from ex2.whole_models import WholeModelGenerator
+from ex2.run.directory import RunDirectory, SeedDirectory, is_trained
+from ex2.runtime import quiet_libraries, set_threads
+from ex2.training.rewards import build_reward
 from reward.errors import UserError
+from reward.files import JSON, append_jsonl, read_jsonl
 from reward.vlm import VLM
 
 Key = tuple[str, int, str, int, int]
@@ -57,7 +67,7 @@ def describe(recipe: Recipe, seed: int) -> None:
         raise UserError(
             f"{directory.adapter}: no aligned adapter of seed {seed}; run `ex2 train` (or `ex2 run`) first."
         )
-    prompts = make_prompts(banks.load_dataset(recipe.dataset).class_names, recipe.prompts.questions)
+    prompts = make_prompts(load_dataset(recipe.dataset).class_names, recipe.prompts.questions)
     work = [
         Work(policy, sample, start // recipe.describe.batch_size, prompts[start : start + recipe.describe.batch_size])
         for policy in policies
@@ -118,7 +128,7 @@ def build_generator(recipe: Recipe, directory: SeedDirectory, prompts: Sequence[
     adapter = directory.adapter if "aligned" in recipe.describe.policies else None
     style, sampling = recipe.prompts.style, recipe.generation
     if recipe.describe.engine == "vllm":
-        from ex2.vllm_generation import VLLMGenerator
+        from ex2.policy.vllm_engine import VLLMGenerator
 
         return VLLMGenerator(
             recipe.policy,

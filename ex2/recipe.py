@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ex2.ppo.watch import DEFAULT_RULES, FIRST, METRICS, Rule
+from ex2.monitoring.rules import DEFAULT_RULES, FIRST, METRICS, Rule
 from reward.errors import unknown_name
 
 Positive = Annotated[int, Field(gt=0)]
@@ -169,7 +169,7 @@ class Generation(Section):
 
 
 class WatchRule(Section):
-    """A metric of the log that stays beyond a limit; see `ex2.ppo.watch.Rule`."""
+    """A metric of the log that stays beyond a limit; see `ex2.monitoring.rules.Rule`."""
 
     metric: str
     above: float | None = None

@@ -14,7 +14,7 @@ from reward.errors import UserError, unknown_name
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe's form: keys, types, ranges. What it names is checked in `ex2.validate`.
+    """Read and check a recipe's form: keys, types, ranges. What it names is checked in `ex2.checks.validate`.
 
     Args:
         path: YAML file.

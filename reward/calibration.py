@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import save_file
 
-from reward.embedding import replacing
 from reward.errors import UserError
+from reward.files import replacing
 from reward.image_bank import ClassMeans, bank_metadata, read_bank
 from reward.vlm import VLM
 

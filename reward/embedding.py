@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from reward.errors import EnvironmentFault, UserError
+from reward.files import replacing
 from reward.images import LabeledImage
 from reward.vlm import VLM, PixelVLM
 
@@ -267,42 +267,3 @@ def _encode(vlm: VLM, batch: NDArray[np.float32] | list[Image.Image]) -> torch.T
 def _save(path: Path, embeddings: torch.Tensor) -> None:
     with replacing(path) as temporary:
         save_file({"embeddings": embeddings.contiguous()}, temporary)
-
-
-class replacing:  # noqa: N801 - a context manager, used like a function
-    """Give a temporary file that takes the place of `path` when the block ends well, and vanishes otherwise.
-
-    Raises:
-        EnvironmentFault: If the folder cannot be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = ""
-
-    def __enter__(self) -> str:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-            os.close(handle)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        return self.temporary
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
-            if error is None:
-                os.replace(self.temporary, self.path)
-        except OSError as failure:
-            raise _unwritable(self.path, failure) from failure
-        finally:
-            if os.path.exists(self.temporary):
-                os.unlink(self.temporary)
-        if isinstance(error, (OSError, SafetensorError)):
-            raise _unwritable(self.path, error) from error
-
-
-def _unwritable(path: Path, error: BaseException) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."
-    )

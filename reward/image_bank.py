@@ -19,8 +19,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from reward.embedding import Loading, Share, content_digests, embed_in_parts, load_part, replacing
+from reward.embedding import Loading, Share, content_digests, embed_in_parts, load_part
 from reward.errors import EnvironmentFault, UserError
+from reward.files import replacing
 from reward.images import LabeledImage
 from reward.vlm import VLM
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 REWARDS = {
     "cosine": "reward.cosine:CosineReward",
     "margin": "reward.margin:MarginReward",
-    "fluency": "reward.wording:Fluency",
-    "length_penalty": "reward.wording:LengthPenalty",
-    "repetition": "reward.wording:Repetition",
+    "fluency": "reward.text_rewards:Fluency",
+    "length_penalty": "reward.text_rewards:LengthPenalty",
+    "repetition": "reward.text_rewards:Repetition",
     "sum": "reward.weighted_sum:WeightedSum",
 }
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path.

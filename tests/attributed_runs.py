@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.breakdown import breakdown
 from analysis.judge.scripted import ScriptedJudge
-from analysis.judging import judge_descriptions, judge_digest
-from ex2.data.demo_world import CONCEPTS, slots
+from analysis.verdicts.asking import judge_descriptions
+from analysis.verdicts.breakdown import breakdown
+from analysis.verdicts.verdicts import judge_digest
+from ex2.data.demo.world import CONCEPTS, slots
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
-from ex2.run_dir import RunDirectory, write_json, write_jsonl, write_text
+from ex2.run.directory import RunDirectory
+from reward.files import write_json, write_jsonl, write_text
 
 
 def write_attributed(

@@ -11,7 +11,7 @@
 set -euo pipefail
 
 # What EX2, its tests and its Makefile may call. README.md ("What it takes from a machine") says what each is for.
-PROGRAMS="sh bash env make touch mkdir rm chmod dirname id awk timeout git dpkg-deb tar gzip mount umount"
+PROGRAMS="sh bash env make touch mkdir rm chmod dirname id awk timeout mktemp git dpkg-deb tar gzip mount umount"
 
 BROWSERS="chromium chromium-browser google-chrome google-chrome-stable chrome firefox"
 FOLDERS="/usr/share/fonts /usr/local/share/fonts /etc/fonts /usr/share/texmf /usr/share/texlive /usr/share/texmf-dist

@@ -12,8 +12,9 @@ from typing import Any
 
 from judge_stub import NO, YES, completion
 
-from analysis.judge.client import OpenAIJudge
-from analysis.judging import Verdicts, judge_descriptions
+from analysis.judge.server.client import OpenAIJudge
+from analysis.verdicts.asking import judge_descriptions
+from analysis.verdicts.verdicts import Verdicts
 
 ROWS = [{"class": "oak", "text": f"text {index}"} for index in range(9)]
 VISUAL = '{"explanation": "x", "provides_visual_description": "No"}'

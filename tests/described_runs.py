@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from cue_vlm import CLASSES, CueVLM, bank
 
-import analysis.probe.command
+import analysis.phrases.command
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
-from ex2.run_dir import RunDirectory, write_jsonl, write_text
+from ex2.run.directory import RunDirectory
+from reward.files import write_jsonl, write_text
 
 __all__ = ["CLASSES", "recipe", "row", "write_described"]
 
@@ -65,7 +66,7 @@ def write_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Pat
     def load_vlm(section: Any) -> CueVLM:
         return CueVLM("blur" if section.name == "demo-visual" else "nothing")
 
-    monkeypatch.setattr(analysis.probe.command, "load_dataset", lambda section: Names())
-    monkeypatch.setattr(analysis.probe.command, "load_vlm", load_vlm)
-    monkeypatch.setattr(analysis.probe.command, "test_embeddings", lambda recipe, vlm: bank())
+    monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda section: Names())
+    monkeypatch.setattr(analysis.phrases.command, "load_vlm", load_vlm)
+    monkeypatch.setattr(analysis.phrases.command, "test_embeddings", lambda recipe, vlm: bank())
     return folders

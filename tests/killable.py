@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import ex2.describe
-import ex2.train
+import ex2.training.stage
 from ex2.recipe_io import read_recipe
 
 
@@ -47,5 +47,5 @@ def work(path: str, *fatal: Any) -> None:
     if fatal:
         die_at(fatal[0], int(fatal[1]))
     recipe = read_recipe(path)
-    ex2.train.train(recipe, 0)
+    ex2.training.stage.train(recipe, 0)
     ex2.describe.describe(recipe, 0)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from analysis.judge.client import OpenAIJudge
-from analysis.judging import judge_descriptions
+from analysis.judge.server.client import OpenAIJudge
+from analysis.verdicts.asking import judge_descriptions
 
 
 def work(url: str, folder: Path, count: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from analysis.labelling.server import open_session
 from analysis.labelling.session import Session
-from ex2.run_dir import RunDirectory, append_jsonl
+from ex2.run.directory import RunDirectory
+from reward.files import append_jsonl
 
 
 def make_run(folder: Path, texts: dict[int, list[str]] | None = None) -> Path:

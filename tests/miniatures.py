@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision import datasets
 
-CLASS_NAMES = Path(__file__).parent.parent / "ex2/data/class_names"
+CLASS_NAMES = Path(__file__).parent.parent / "ex2/data/datasets/class_names"
 
 
 def official(name: str) -> list[str]:

@@ -19,9 +19,10 @@ from needs import needs_weights
 from processes import PATIENCE
 
 from analysis.judge.base import Answer, JudgeRequest, Unparsed, Verdict
-from analysis.judge.cache import AnswerCache
-from analysis.judge.client import OpenAIJudge
-from analysis.judging import Verdicts, judge_descriptions
+from analysis.judge.server.cache import AnswerCache
+from analysis.judge.server.client import OpenAIJudge
+from analysis.verdicts.asking import judge_descriptions
+from analysis.verdicts.verdicts import Verdicts
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from analysis.breakdown import breakdown
+from analysis.accuracy.zero_shot import pack_correct
 from analysis.judge.base import Unparsed, Verdict
-from analysis.judging import Kind, Verdicts
-from analysis.statistics import paired_accuracy, wilson
-from analysis.zero_shot import pack_correct
+from analysis.statistics.intervals import paired_accuracy, wilson
+from analysis.verdicts.breakdown import breakdown
+from analysis.verdicts.verdicts import Kind, Verdicts
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
-from ex2.run_dir import RunDirectory, write_json, write_jsonl, write_text
+from ex2.run.directory import RunDirectory
+from reward.files import write_json, write_jsonl, write_text
 
 CLASSES = ("pug", "oak")
 QUESTIONS = ("Describe a {}.", "What is a {}?")

@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM
 from trl.distributed import DistributedBackend
 from trl.trainer.utils import add_fused_lm_head
 
-from ex2.ppo.checkpoints import load_parameters, save_parameters
-from ex2.ppo.value_head import add_value_head
+from ex2.trainers.checkpoints import load_parameters, save_parameters
+from ex2.trainers.value_head import add_value_head
 
 
 def build(mistral: Path) -> tuple[Any, Any]:

@@ -8,13 +8,13 @@ from typing import Any
 
 from run_samples import write_run
 
-from analysis.statistics import paired_accuracy, wilson
-from analysis.tables.experiment import Experiment
-from analysis.tables.grids import grid_tables
+from analysis.accuracy.zero_shot import pack_correct
+from analysis.paper.grids import grid_tables
+from analysis.results.experiment import Experiment
+from analysis.statistics.intervals import paired_accuracy, wilson
 from analysis.tables.rules import Rules
 from analysis.tables.table import Cell, Table
-from analysis.zero_shot import pack_correct
-from ex2.run_dir import read_json, write_json, write_jsonl
+from reward.files import read_json, write_json, write_jsonl
 
 Right = Sequence[bool]
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from analysis.agreement import agreement, main
-from analysis.calibration_data import distinct, pooled_votes, read_run, settle
+from analysis.agreement.command import agreement, main
+from analysis.agreement.labels import distinct, pooled_votes, read_run, settle
+from analysis.agreement.raters import krippendorff_alpha
 from analysis.judge.base import Unparsed, Verdict
-from analysis.judging import Verdicts
 from analysis.labelling.log import Asked, Label, append_label, label_path
 from analysis.labelling.sample import frame_digest, open_sample, read_frame, sample_path
-from analysis.rater_agreement import krippendorff_alpha
-from ex2.run_dir import RunDirectory, append_jsonl, read_json, write_json
+from analysis.verdicts.verdicts import Verdicts
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
+from reward.files import append_jsonl, read_json, write_json
 
 
 @pytest.mark.parametrize(

@@ -18,17 +18,17 @@ from processes import ROOT, run_ex2
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer, RLOOTrainer
 
-from ex2.data.demo_world import kind_of
-from ex2.ppo.algorithms import ControlledGRPO, ControlledRLOO
-from ex2.ppo.checkpoints import newest_checkpoint
-from ex2.ppo.config import KLArguments, PPOConfig
-from ex2.ppo.diagnostics import VARYING
-from ex2.ppo.groups import ControlledGRPOConfig, ControlledRLOOConfig, GroupSampler
-from ex2.ppo.sampler import PromptSampler
-from ex2.ppo.trainer import PPOTrainer
+from analysis.judge.table import JUDGES
+from ex2.checks.validate import recipe_problems
+from ex2.data.demo.world import kind_of
+from ex2.monitoring.signs import VARYING
 from ex2.recipe_io import read_recipe
-from ex2.trainer_arguments import TRAINERS, batches_line, kl_arguments, trainer_arguments
-from ex2.validate import recipe_problems
+from ex2.trainers.checkpoints import newest_checkpoint
+from ex2.trainers.config import ControlledGRPOConfig, ControlledRLOOConfig, GroupSampler, KLArguments, PPOConfig
+from ex2.trainers.ppo import PPOTrainer
+from ex2.trainers.prompt_order import PromptSampler
+from ex2.trainers.rloo_grpo import ControlledGRPO, ControlledRLOO
+from ex2.training.arguments import TRAINERS, batches_line, kl_arguments, trainer_arguments
 from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -400,7 +400,7 @@ def test_it_learns_a_reward_it_can_earn(trained: tuple[Any, Any], mistral: Path,
 def test_recipes_are_valid_with_each_algorithm(algorithm: str, name: str, tmp_path: Path) -> None:
     path = ROOT / f"recipes/{name}.yaml"
     recipe = read_recipe(path, [f"algorithm={algorithm}"])
-    assert recipe_problems(recipe, str(path), check_inputs=False) == []
+    assert recipe_problems(recipe, str(path), judges=JUDGES, check_inputs=False) == []
     arguments = trainer_arguments(
         recipe.model_copy(update={"policy": recipe.policy.model_copy(update={"dtype": "float32"})}),
         7,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ex2.data.archives import Archive, check, download, fetch, path_problem, unpack
+from ex2.data.datasets.archives import Archive, check, download, fetch, path_problem, unpack
 from reward.errors import EnvironmentFault, UserError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from judge_stub import Server, completion
 
-from analysis.attribute_answers import ask, read_answers
-from analysis.attribute_judges import (
+from analysis.attributes.answers import ask, read_answers
+from analysis.attributes.judges import (
     ATTRIBUTES,
     ChatAttributes,
     Described,
@@ -23,8 +23,8 @@ from analysis.attribute_judges import (
     parse_attributes,
     standard_name,
 )
-from ex2.run_dir import append_jsonl, read_jsonl
 from reward.errors import EnvironmentFault, UserError
+from reward.files import append_jsonl, read_jsonl
 
 # ---------------------------------------------------------------- answers
 

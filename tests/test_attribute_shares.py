@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.attribute_comparison import compare, least_p, shared_classes
-from analysis.attribute_shares import mention_share, over_seeds, read_share, stored_share, welch
-from analysis.statistics import Estimate, wilson, wilson_bounds
+from analysis.attributes.comparison import compare, least_p, shared_classes
+from analysis.attributes.shares import mention_share, over_seeds, read_share, stored_share, welch
+from analysis.statistics.intervals import Estimate, wilson, wilson_bounds
 
 # ---------------------------------------------------------------- shares of one seed
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from attributed_runs import write_attributed
 
-from analysis.attribute_judges import ATTRIBUTES
-from analysis.holm import holm
-from analysis.tables.attribute_tables import attribute_drawings, attribute_tables
+from analysis.attributes.judges import ATTRIBUTES
+from analysis.attributes.tables import attribute_drawings, attribute_tables
+from analysis.results.runs import gather_runs
+from analysis.statistics.holm import holm
 from analysis.tables.export import WRITERS
-from analysis.tables.runs import gather_runs
 from analysis.tables.table import Cell, Table
 from ex2.cli import main
-from ex2.data.demo_world import SENTENCES
-from ex2.run_dir import read_jsonl, write_jsonl
+from ex2.data.demo.world import SENTENCES
 from reward.errors import UserError
+from reward.files import read_jsonl, write_jsonl
 
 PAPER = Path(__file__).parent / "data" / "paper_tables.json"
 VISUAL, LIFE = SENTENCES["visual"], SENTENCES["non_visual"]

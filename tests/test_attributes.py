@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 from attributed_runs import write_attributed
+from processes import ROOT
 
-import analysis.figure_attributes
-from analysis.attribute_answers import Answered, Row, SeedAnswers
-from analysis.attribute_judges import Named, Unreadable
-from analysis.attribute_summary import part_of, stored_attributes, summarise
-from analysis.attribute_wording import comparison_words
-from analysis.figure_attributes import COLOURS, attributes_figure
-from analysis.report_attributes import attribute_section
-from analysis.statistics import wilson
+from analysis.attributes.answers import Answered, Row, SeedAnswers
+from analysis.attributes.figure import COLOURS, attributes_figure
+from analysis.attributes.judges import Named, Unreadable
+from analysis.attributes.section import attribute_section
+from analysis.attributes.summary import part_of, stored_attributes, summarise
+from analysis.attributes.wording import comparison_words
+from analysis.statistics.intervals import wilson
 from ex2.cli import main
-from ex2.data.demo_world import SENTENCES
-from ex2.run_dir import RunDirectory, read_jsonl, write_jsonl
+from ex2.data.demo.world import SENTENCES
+from ex2.run.directory import RunDirectory
+from reward.files import read_jsonl, write_jsonl
 
 VISUAL, LIFE, SPURIOUS = (SENTENCES[kind] for kind in ("visual", "non_visual", "spurious"))
 
@@ -315,7 +316,8 @@ def test_colours_show_on_light_and_dark_pages() -> None:
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    sheet = Path(analysis.figure_attributes.__file__).with_name("report.css").read_text()
+    sheets = ("figures/colours.css", "report/templates/report.css")
+    sheet = "".join((ROOT / "analysis" / name).read_text() for name in sheets)
     cards = re.findall(r"--card: (#\w{6})", sheet)
     assert len(cards) >= 2
     for colour in COLOURS:

@@ -12,12 +12,14 @@ import torch
 
 import analysis.analyze
 from analysis.analyze import analyze
-from analysis.breakdown import breakdown, group_shares
 from analysis.judge.base import JudgeRequest, OnAnswer, Unparsed, Verdict
-from analysis.judging import Kind, judge_descriptions, read_verdicts, settings_digest
+from analysis.verdicts.asking import judge_descriptions
+from analysis.verdicts.breakdown import breakdown, group_shares
+from analysis.verdicts.verdicts import Kind, read_verdicts, settings_digest
 from ex2.recipe import Recipe
-from ex2.run_dir import RunDirectory, append_jsonl, read_json, read_jsonl
+from ex2.run.directory import RunDirectory
 from reward.errors import EnvironmentFault, UserError
+from reward.files import append_jsonl, read_json, read_jsonl
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import TextEmbeddings
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import analysis.analyze
-from analysis.accuracy import accuracy
-from analysis.control_arms import (
+from analysis.accuracy.class_names import mask_name, replace_name
+from analysis.accuracy.control_arms import (
     CONTROLS,
     best_of_n,
     build_controls,
@@ -23,14 +23,15 @@ from analysis.control_arms import (
     shuffle_words,
     waffle_texts,
 )
-from analysis.description_files import dclip_text, read_arm, read_arms
+from analysis.accuracy.description_files import dclip_text, read_arm, read_arms
+from analysis.accuracy.measure import accuracy
 from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
-from analysis.naming import mask_name, replace_name
-from analysis.statistics import Settings
+from analysis.statistics.intervals import Settings
 from ex2.recipe import Control, Recipe
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, append_jsonl, read_json
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
+from reward.files import append_jsonl, read_json
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import TextEmbeddings
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from analysis.corrected_shares import (
+from analysis.agreement.corrected_shares import (
     LEAVES,
     CorrectedShares,
     Leaf,
@@ -18,7 +18,7 @@ from analysis.corrected_shares import (
     correct,
     most_likely_mix,
 )
-from analysis.statistics import Estimate, wilson
+from analysis.statistics.intervals import Estimate, wilson
 
 
 def given(share: Estimate | Unknown) -> Estimate:

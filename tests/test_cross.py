@@ -14,16 +14,17 @@ from scipy import stats
 from table_samples import arm_of, hits, run_with_seeds
 
 import analysis.cross
+from analysis.accuracy.zero_shot import unpack_correct
 from analysis.analyze import analyze
 from analysis.cross import classifiers_of
-from analysis.tables.runs import CROSS, Run, aligned_texts, experiment_of, read_run, texts_digest
-from analysis.zero_shot import unpack_correct
+from analysis.results.runs import CROSS, Run, aligned_texts, experiment_of, read_run, texts_digest
 from ex2.banks import load_vlm
 from ex2.banks import test_embeddings as embeddings_of_test_images
 from ex2.cli import main
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
-from ex2.run_dir import RunDirectory, read_json, write_json, write_jsonl, write_text
+from ex2.run.directory import RunDirectory
+from reward.files import read_json, write_json, write_jsonl, write_text
 
 WORDS = {"first": "a {} in a picture", "second": "click to enlarge the photo of a {}"}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ex2.banks import check_overlap, counts_by_class, load_dataset, select
-from ex2.data.image_datasets import ImageFile, ImageFolder
+from ex2.data.datasets.base import ImageFile, ImageFolder
+from ex2.data.datasets.torchvision_datasets import OxfordPets
 from ex2.data.prompts import QUESTIONS, make_prompts, question_ids
-from ex2.data.torchvision_datasets import OxfordPets
+from ex2.data.selection import check_overlap, counts_by_class, load_dataset, select
 from ex2.recipe import Data
 from reward.errors import UserError
 
@@ -114,7 +114,7 @@ def test_pets_against_a_miniature_of_the_official_layout(tmp_path: Path) -> None
 
 
 def test_class_name_files_name_their_source() -> None:
-    for path in (ROOT / "ex2/data/class_names").glob("*.json"):
+    for path in (ROOT / "ex2/data/datasets/class_names").glob("*.json"):
         data = json.loads(path.read_text())
         assert data["source"]
         assert len(set(data["names"])) == len(data["names"])

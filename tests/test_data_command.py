@@ -12,9 +12,9 @@ from PIL import Image
 from test_archives import md5, tar_of
 
 from ex2.cli import main
-from ex2.data.archives import Archive
 from ex2.data.contact_sheet import GAP, MARGIN, THUMBNAIL, TITLE, classes_shown, contact_sheet
-from ex2.data.folder_layouts import CUB
+from ex2.data.datasets.archives import Archive
+from ex2.data.datasets.folder_layouts import CUB
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ def test_official_counts_are_fine(
     names = tmp_path / "names"
     names.mkdir()
     (names / "cub.json").write_text('{"source": "test", "names": ["Rook", "Crow"]}')
-    monkeypatch.setattr("ex2.data.class_lists.FOLDER", names)
+    monkeypatch.setattr("ex2.data.datasets.class_lists.FOLDER", names)
     base = tmp_path / "CUB_200_2011"
     miniatures.lines(base / "classes.txt", ["1 001.Rook", "2 002.Crow"])
     files = ["001.Rook/a.png", "002.Crow/b.png", "001.Rook/c.png", "002.Crow/d.png"]

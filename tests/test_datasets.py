@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from torchvision import datasets as torchvision
 
-from ex2.banks import check_overlap, load_dataset, reward_images, select
-from ex2.data.class_lists import class_name_problems, comparable, prompt_name, read_class_list
-from ex2.data.folder_layouts import CUB, StanfordDogs
-from ex2.data.image_datasets import DATASETS, ImageFile, open_dataset
-from ex2.data.torchvision_datasets import DTD, FGVCAircraft, Flowers102, OxfordPets, StanfordCars
+from ex2.data.datasets.base import DATASETS, ImageFile, open_dataset
+from ex2.data.datasets.class_lists import class_name_problems, comparable, prompt_name, read_class_list
+from ex2.data.datasets.folder_layouts import CUB, StanfordDogs
+from ex2.data.datasets.torchvision_datasets import DTD, FGVCAircraft, Flowers102, OxfordPets, StanfordCars
+from ex2.data.selection import check_overlap, load_dataset, reward_images, select
 from ex2.recipe import Data
 from reward.components import resolve
 from reward.errors import UserError
@@ -171,7 +171,7 @@ def test_our_list_sorted_differently(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     content = json.loads((folder / "pets.json").read_text())
     (folder / "pets.json").write_text(json.dumps({**content, "names": sorted(content["names"])}))
-    monkeypatch.setattr("ex2.data.class_lists.FOLDER", folder)
+    monkeypatch.setattr("ex2.data.datasets.class_lists.FOLDER", folder)
     with pytest.raises(UserError, match=r"wrong label order: beagle_1.jpg has label 4, .* names 'Egyptian"):
         OxfordPets(str(tmp_path))
 

@@ -15,10 +15,10 @@ import pytest
 from needs import absent
 from PIL import Image, ImageOps
 
-from ex2.data.debian_packages import download, find_package, read_files
-from ex2.data.debian_photos import build, main, make_folder, split
-from ex2.data.photo_nouns import CURATION, Curation, Picture, clean_caption
-from ex2.data.qt_rcc import RccError, entries
+from ex2.data.debian.nouns import CURATION, Curation, Picture, clean_caption
+from ex2.data.debian.packages import download, find_package, read_files
+from ex2.data.debian.photos import build, main, make_folder, split
+from ex2.data.debian.qt_rcc import RccError, entries
 from reward.errors import EnvironmentFault, UserError
 
 

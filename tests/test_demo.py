@@ -11,7 +11,7 @@ import pytest
 from needs import absent
 from processes import ROOT, Ended, run_ex2
 
-from ex2.data.demo_world import kind_of
+from ex2.data.demo.world import kind_of
 
 
 @pytest.fixture(scope="module")

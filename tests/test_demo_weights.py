@@ -14,13 +14,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralForCausalLM, PreTrainedTokenizerBase
 
-from ex2.data.build_demo import POLICY
-from ex2.data.demo_world import BY_NAME, CONCEPTS, KINDS, Kind, kind_of, sentences, stated_facts, true_facts
-from ex2.data.pretrain_policy import PackedPrompts, make_tokenizer
-from ex2.data.pretrain_vlm import caption
+from ex2.data.demo.build import POLICY
+from ex2.data.demo.pretrain_policy import PackedPrompts, make_tokenizer
+from ex2.data.demo.pretrain_vlm import caption
+from ex2.data.demo.reproducible import RoundedAdamW, generator
+from ex2.data.demo.shapes import Shapes
+from ex2.data.demo.world import BY_NAME, CONCEPTS, KINDS, Kind, kind_of, sentences, stated_facts, true_facts
 from ex2.data.prompts import QUESTIONS, generic_templates
-from ex2.data.reproducible import RoundedAdamW, generator
-from ex2.data.shapes import Shapes
 from reward.backends.toy import END, SHIPPED, DualEncoder, ToyConfig, ToyDualEncoder, WordTokenizer, config_metadata
 from reward.errors import UserError
 from reward.vlm import VLM

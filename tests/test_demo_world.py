@@ -13,9 +13,9 @@ import pytest
 
 from analysis.judge.base import Answer, JudgeRequest, Verdict
 from analysis.judge.scripted import ScriptedJudge
-from ex2.data.demo_world import BY_NAME, CONCEPTS, FACETS, KINDS, kind_of, sentences, stated_facts, true_facts
+from ex2.data.demo.shapes import Shapes
+from ex2.data.demo.world import BY_NAME, CONCEPTS, FACETS, KINDS, kind_of, sentences, stated_facts, true_facts
 from ex2.data.prompts import QUESTIONS, generic_templates
-from ex2.data.shapes import Shapes
 from reward.errors import UserError
 
 ALL_SENTENCES = [(concept.name, kind, s) for concept in CONCEPTS for kind in KINDS for s in sentences(concept, kind)]

@@ -19,13 +19,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ex2 import describe as describing
 from ex2.data.prompts import Prompt, make_prompts
 from ex2.describe import build_generator, describe
-from ex2.generation import Generated, TransformersGenerator, as_generated, derived_seed, end_tokens, prompt_ids
+from ex2.policy.generation import Generated, TransformersGenerator, as_generated, derived_seed, end_tokens, prompt_ids
+from ex2.policy.vllm_engine import lora_rank
 from ex2.recipe import Generation, Recipe
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, read_jsonl
-from ex2.train import train
-from ex2.vllm_generation import lora_rank
+from ex2.run.directory import RunDirectory
+from ex2.training.stage import train
 from reward.errors import UserError
+from reward.files import read_jsonl
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"

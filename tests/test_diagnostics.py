@@ -10,18 +10,16 @@ from typing import Any
 
 import pytest
 
-from ex2.ppo.diagnostics import (
-    batch_cost,
+from ex2.monitoring.observed_reward import Observed
+from ex2.monitoring.signs import (
     copied_share,
     cut_to_sentence,
-    logged_by_rewards,
     mean_surprise,
     name_repetitions,
-    peak_memory,
     repetition,
     without_name,
 )
-from ex2.ppo.observed import Observed
+from ex2.trainers.batch_log import batch_cost, logged_by_rewards, peak_memory
 from reward.errors import UserError
 
 

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from test_ppo_trainer import Letters, make
 
-from ex2.ppo.endings import WithEndings
-from ex2.ppo.guard import Guard, read_best
-from ex2.ppo.not_finite import stop_not_finite
-from ex2.ppo.watch import DEFAULT_RULES, METRICS, Firing, Rule, Watch, fired, objective
+from ex2.monitoring.endings import WithEndings
+from ex2.monitoring.guard import Guard, read_best
+from ex2.monitoring.rules import DEFAULT_RULES, METRICS, Firing, Rule, Watch, fired, objective
 from ex2.recipe_io import read_recipe
+from ex2.trainers.not_finite import stop_not_finite
 from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -240,7 +240,7 @@ def test_training_stops_and_goes_back_to_the_best_checkpoint(mistral: Path, tmp_
 def test_a_loss_that_is_no_number_stops_with_the_batch(
     mistral: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    import ex2.ppo.trainer as module
+    import ex2.trainers.ppo as module
 
     genuine, calls = module.ppo_loss, []
 

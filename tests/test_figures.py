@@ -11,16 +11,17 @@ from run_samples import write_run
 from test_report import against, arm, seed_result
 from test_signs import with_signs
 
-from analysis import svg
-from analysis.figure_accuracy import accuracy_figure, accuracy_rows
-from analysis.figure_breakdown import breakdown_figure
-from analysis.figure_training import smooth, thin, training_figures
-from analysis.pooling import OVER_IMAGES, Difference
-from analysis.signs import sign_panel
-from analysis.svg import ticks
-from analysis.tables.figures import grid_figure, standalone
+from analysis.figures import svg
+from analysis.figures.accuracy import accuracy_figure, accuracy_rows
+from analysis.figures.breakdown import breakdown_figure
+from analysis.figures.files import standalone
+from analysis.figures.svg import ticks
+from analysis.figures.training import smooth, thin, training_figures
+from analysis.paper.figures import grid_figure
+from analysis.report.signs import sign_panel
+from analysis.results.pooling import OVER_IMAGES, Difference
+from analysis.results.runs import experiment_of, read_run
 from analysis.tables.rules import Rules
-from analysis.tables.runs import experiment_of, read_run
 
 HOSTILE = '</text></svg><script>alert("x")</script><a href="javascript:x">\'&amp; ]]> \x0b\x00'
 SHOWN = HOSTILE.replace("\x0b", "\ufffd").replace("\x00", "\ufffd")

@@ -13,12 +13,12 @@ import pytest
 from fontTools.ttLib import TTFont
 from PIL import Image
 
-from analysis import fonts, svg
-from analysis.png import to_png
-from analysis.tables.figures import standalone, words_of
+from analysis.figures import fonts, svg
+from analysis.figures.files import standalone, words_of
+from analysis.figures.png import to_png
 
 ROOT = Path(__file__).parent.parent
-OURS = "from analysis.png import to_png as draw"
+OURS = "from analysis.figures.png import to_png as draw"
 SYSTEMS = "import resvg_py\ndraw = lambda svg: resvg_py.svg_to_bytes(svg_string=svg, zoom=2)"
 
 

@@ -15,8 +15,8 @@ import transformers
 from needs import needs_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import ex2.gguf
-from ex2.gguf import convert_gguf
+import ex2.policy.gguf
+from ex2.policy.gguf import convert_gguf
 from reward.errors import EnvironmentFault, UserError
 
 HIDDEN, HEADS, LAYERS, FEED_FORWARD = 32, 2, 1, 64
@@ -95,7 +95,7 @@ def test_converts_once_and_keeps_the_weights(folder: Path, tmp_path: Path, monke
     assert tokenizer.convert_ids_to_tokens(tokenizer("the cat")["input_ids"]) == ["the", "Ġ", "c", "a", "t"]
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [converted.name], "temporary files are left"
 
-    monkeypatch.setattr(ex2.gguf, "_load", lambda *_: pytest.fail("converted a second time"))
+    monkeypatch.setattr(ex2.policy.gguf, "_load", lambda *_: pytest.fail("converted a second time"))
     assert convert_gguf(folder, "tiny.gguf", tmp_path / "cache") == converted
 
 
@@ -113,7 +113,7 @@ def test_another_content_or_version_is_another_folder(
 
 def test_an_unfaithful_conversion_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_gguf(folder / "tiny.gguf")
-    load = ex2.gguf._load
+    load = ex2.policy.gguf._load
 
     def changed_after_saving(*arguments: object) -> object:
         model, tokenizer = load(*arguments)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_an_unfaithful_conversion_is_refused(folder: Path, tmp_path: Path, monke
         monkeypatch.setattr(model, "save_pretrained", save_then_change)
         return model, tokenizer
 
-    monkeypatch.setattr(ex2.gguf, "_load", changed_after_saving)
+    monkeypatch.setattr(ex2.policy.gguf, "_load", changed_after_saving)
     with pytest.raises(EnvironmentFault, match="computes other logits"):
         convert_gguf(folder, "tiny.gguf", tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

@@ -23,9 +23,9 @@ from golden.record import (
     response_mask,
 )
 
-from ex2.ppo.advantages import gae, sequence_kl, token_rewards, whiten
-from ex2.ppo.kl import KLController
-from ex2.ppo.losses import ppo_loss
+from ex2.trainers.advantages import gae, sequence_kl, token_rewards, whiten
+from ex2.trainers.kl import KLController
+from ex2.trainers.losses import ppo_loss
 
 LOSS = {
     "clip_range": PPO["cliprange"],

@@ -26,10 +26,10 @@ from peft import LoraConfig
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
-import ex2.ppo.trainer as module
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.losses import PPOLoss
-from ex2.ppo.trainer import PPOTrainer
+import ex2.trainers.ppo as module
+from ex2.trainers.config import PPOConfig
+from ex2.trainers.losses import PPOLoss
+from ex2.trainers.ppo import PPOTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 

@@ -12,10 +12,11 @@ import pytest
 from run_samples import write_run
 from test_report import Page
 
-from analysis.table_view import table_view
 from analysis.tables.table import Cell, Row, Table
+from analysis.tables.view import table_view
 from ex2.cli import main
-from ex2.run_dir import RunDirectory, read_json, write_json
+from ex2.run.directory import RunDirectory
+from reward.files import read_json, write_json
 
 HOSTILE = '</td><script>alert("x")</script> & <img src=x onerror=alert(1)>'
 
@@ -131,7 +132,7 @@ def test_the_papers_tables_are_on_the_page(runs: Path) -> None:
 
 
 def write_cross(run: Path, row: dict[str, object]) -> None:
-    from analysis.tables.runs import aligned_texts, read_run, texts_digest
+    from analysis.results.runs import aligned_texts, read_run, texts_digest
 
     digest = texts_digest(aligned_texts(read_run(run).results[0]))
     write_json(run / "seed-0/cross.json", {"descriptions": digest, "classifiers": [row]})

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from judge_stub import NO, YES, Reply, ask, completion, failure, failure_with_code, requests_for, starting
 
-from analysis.judge import chat
 from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
-from analysis.judge.client import OpenAIJudge
 from analysis.judge.rubric import PAPER
+from analysis.judge.server import chat
+from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.table import JUDGES, build_judge
 from reward.components import check_component
 from reward.errors import EnvironmentFault, UserError

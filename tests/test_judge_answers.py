@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from judge_stub import YES, Reply, ask, completion, failure, requests_for, starting
 
-from analysis.judge import chat, replies
 from analysis.judge.base import Answer, Spent, Unparsed, Verdict
-from analysis.judge.client import OpenAIJudge
+from analysis.judge.server import chat, replies
+from analysis.judge.server.client import OpenAIJudge
 from reward.errors import EnvironmentFault
 
 serve = pytest.fixture(starting)

@@ -11,10 +11,10 @@ from batch_stub import ROWS, BatchServer, answer, run, starting_batches
 from judge_stub import YES
 
 import ex2.cli
-from analysis.judge import batch
 from analysis.judge.base import NotYet, Spent, Unparsed, Verdict
-from ex2.run_dir import read_json
+from analysis.judge.server import batch
 from reward.errors import EnvironmentFault, UserError
+from reward.files import read_json
 
 server = pytest.fixture(starting_batches)
 
@@ -167,9 +167,9 @@ def test_one_seed_that_waits_holds_up_no_other(monkeypatch: pytest.MonkeyPatch, 
     class Recipe:
         seeds = (0, 1, 2)
 
-    monkeypatch.setattr(ex2.cli, "_checked", lambda options, **_: Recipe)
-    monkeypatch.setattr(ex2.cli, "_call", lambda dotted, *arguments: analyze(*arguments))
-    assert ex2.cli.main(["analyze", "x.yaml"]) == ex2.cli.EXIT_LATER == NotYet.exit_code == 75
+    monkeypatch.setattr(ex2.cli.stages, "checked", lambda options, **_: Recipe)
+    monkeypatch.setattr(ex2.cli.stages, "call", lambda dotted, *arguments: analyze(*arguments))
+    assert ex2.cli.main(["analyze", "x.yaml"]) == ex2.cli.stages.EXIT_LATER == NotYet.exit_code == 75
     assert seen == [0, 1, 2]
     assert capsys.readouterr().err.splitlines() == [
         "ex2: judge: batch of seed 0 is in_progress.",

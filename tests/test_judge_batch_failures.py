@@ -10,11 +10,11 @@ import pytest
 from batch_stub import ROWS, BatchServer, Given, answer, run, starting_batches
 from judge_stub import YES, completion
 
-from analysis.judge import batch
 from analysis.judge.base import NotYet, Spent, Unparsed, Verdict
-from analysis.judging import Verdicts
-from ex2.run_dir import read_json
+from analysis.judge.server import batch
+from analysis.verdicts.verdicts import Verdicts
 from reward.errors import EnvironmentFault
+from reward.files import read_json
 
 server = pytest.fixture(starting_batches)
 

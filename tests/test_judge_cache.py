@@ -13,12 +13,12 @@ import psutil
 import pytest
 from judge_stub import YES, Reply, completion, failure, requests_for, starting
 
-from analysis.judge import cache as cache_module
 from analysis.judge.base import Answer, JudgeRequest, Spent, Verdict
-from analysis.judge.cache import AnswerCache, Kept, cache_key
-from analysis.judge.client import OpenAIJudge
 from analysis.judge.panel import PanelJudge
-from analysis.judging import judge_descriptions
+from analysis.judge.server import cache as cache_module
+from analysis.judge.server.cache import AnswerCache, Kept, cache_key
+from analysis.judge.server.client import OpenAIJudge
+from analysis.verdicts.asking import judge_descriptions
 from reward.errors import EnvironmentFault
 
 serve = pytest.fixture(starting)

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from judge_stub import NO, YES, Reply, Server, completion, failure, requests_for, starting
 
-from analysis.judge import chat
 from analysis.judge.base import Answer, JudgeRequest, Spent, Unparsed, Verdict
-from analysis.judge.client import OpenAIJudge
-from analysis.judge.pace import Limits, Pace
-from analysis.judging import judge_descriptions
-from ex2.run_dir import read_jsonl
+from analysis.judge.server import chat
+from analysis.judge.server.client import OpenAIJudge
+from analysis.judge.server.pace import Limits, Pace
+from analysis.verdicts.asking import judge_descriptions
 from reward.errors import EnvironmentFault
+from reward.files import read_jsonl
 
 COUNT = 150
 SLOW = 0.6

@@ -16,8 +16,8 @@ from judge_stub import NO, YES, Reply, Server, completion, starting
 from processes import Process
 
 from analysis.judge.base import Spent
-from analysis.judging import read_verdicts
-from ex2.run_dir import read_jsonl
+from analysis.verdicts.verdicts import read_verdicts
+from reward.files import read_jsonl
 
 serve = pytest.fixture(starting)
 

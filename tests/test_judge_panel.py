@@ -13,16 +13,18 @@ from judge_stub import NO, YES, completion, requests_for, starting
 from analysis.analyze import usage
 from analysis.judge import panel
 from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Spent, Unparsed, Verdict
-from analysis.judge.client import OpenAIJudge
-from analysis.judge.cost import cost, estimate_tokens
 from analysis.judge.panel import PanelJudge, majority, panel_summary, votes_of, write_disagreements
+from analysis.judge.server.client import OpenAIJudge
+from analysis.judge.server.cost import cost, estimate_tokens
 from analysis.judge.table import JUDGES, build_judge
-from analysis.judge_plan import plan
-from analysis.judging import Verdicts, judge_descriptions, judge_digest, open_questions, read_verdicts
+from analysis.verdicts.asking import judge_descriptions, open_questions
+from analysis.verdicts.plan import plan
+from analysis.verdicts.verdicts import Verdicts, judge_digest, read_verdicts
 from ex2.recipe import Recipe
-from ex2.run_dir import RunDirectory, append_jsonl, read_jsonl
+from ex2.run.directory import RunDirectory
 from reward.components import check_component
 from reward.errors import EnvironmentFault, UserError
+from reward.files import append_jsonl, read_jsonl
 
 serve = pytest.fixture(starting)
 
@@ -381,7 +383,7 @@ def test_dry_run_from_the_command_line(recipe: Any, monkeypatch: pytest.MonkeyPa
     import ex2.cli
 
     made = recipe(name="scripted")
-    monkeypatch.setattr(ex2.cli, "_checked", lambda options, **_: made)
+    monkeypatch.setattr(ex2.cli.stages, "checked", lambda options, **_: made)
     assert ex2.cli.main(["analyze", "x.yaml", "--dry-run"]) == 0
     assert "to ask: 3 questions; this judge counts no tokens" in capsys.readouterr().out
     assert json.dumps(sorted(path.name for path in RunDirectory.of(made).seed(0).root.iterdir())) == (

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from judge_stub import NO, YES, Reply, ask, completion, failure, requests_for, starting
 
-from analysis.judge import chat
 from analysis.judge.base import JudgeRequest, Spent, Unparsed, Verdict
-from analysis.judge.client import OpenAIJudge
+from analysis.judge.server import chat
+from analysis.judge.server.client import OpenAIJudge
 from reward.errors import EnvironmentFault, UserError
 
 serve = pytest.fixture(starting)

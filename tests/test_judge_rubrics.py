@@ -11,9 +11,9 @@ import pytest
 from judge_stub import NO, YES, completion, starting
 
 from analysis.judge.base import JudgeRequest, Verdict
-from analysis.judge.client import OpenAIJudge
 from analysis.judge.rubric import SHIPPED, Rubric, escape_fence, load_rubric
-from analysis.judging import judge_digest, settings_digest
+from analysis.judge.server.client import OpenAIJudge
+from analysis.verdicts.verdicts import judge_digest, settings_digest
 from reward.errors import UserError
 
 serve = pytest.fixture(starting)

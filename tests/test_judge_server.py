@@ -13,9 +13,9 @@ from real_servers import ROWS, SMOLLM2, judge_for_real, remembered_format, smoll
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from analysis.judge.base import JudgeRequest, Spent, Unparsed, Verdict
-from analysis.judge.client import OpenAIJudge
-from analysis.judging import judge_descriptions
-from ex2.gguf import convert_gguf
+from analysis.judge.server.client import OpenAIJudge
+from analysis.verdicts.asking import judge_descriptions
+from ex2.policy.gguf import convert_gguf
 from reward.errors import UserError
 
 ANSWER = '{"explanation": "So it is.", "increases_knowledge": "Yes", "provides_visual_description": "No"}'

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ex2.ppo.kl import KLController, needed_factor, out_of_reach, reach_lines
-from ex2.ppo.kl_watch import WINDOW, KLWatch
+from ex2.monitoring.kl_reach import WINDOW, KLWatch
+from ex2.trainers.kl import KLController, needed_factor, out_of_reach, reach_lines
 
 ADAPTIVE = KLController(0.2, 10.0, 10_000)
 LOG = KLController(0.2, 10.0, 10, controller="log", horizon_unit="batches", damping=0.5)

@@ -15,8 +15,9 @@ from analysis.labelling.log import Asked, label_path, raters_of, read_labels, st
 from analysis.labelling.sample import Sample, draw, frame_digest, open_sample, read_frame, read_sample, sample_path
 from analysis.labelling.server import open_session
 from analysis.labelling.session import Session, Stale
-from ex2.run_dir import RunDirectory, append_jsonl, read_json, write_json
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
+from reward.files import append_jsonl, read_json, write_json
 
 # --- sample ---
 

@@ -33,9 +33,9 @@ def test_arrow(package: str) -> None:
     assert {path: names for path, names in wrong.items() if names} == {}
 
 
-def test_only_the_command_line_and_validate_name_analysis() -> None:
+def test_only_the_command_line_names_analysis() -> None:
     naming = {path.name for path in (ROOT / "ex2").rglob("*.py") if '"analysis.' in path.read_text()}
-    assert naming == {"cli.py", "validate.py"}
+    assert naming == {"options.py", "stages.py"}
 
 
 def test_help_loads_no_torch() -> None:

@@ -19,9 +19,9 @@ from peft import LoraConfig
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, PrinterCallback
 
-import ex2.ppo.trainer as trainer_module
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.trainer import PPOTrainer
+import ex2.trainers.ppo as trainer_module
+from ex2.trainers.config import PPOConfig
+from ex2.trainers.ppo import PPOTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 

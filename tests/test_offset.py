@@ -11,10 +11,10 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import ex2.data
-from ex2.data.demo_world import CONCEPTS
+from ex2.data.demo.world import CONCEPTS
 from ex2.data.prompts import make_prompts
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.trainer import PPOTrainer
+from ex2.trainers.config import PPOConfig
+from ex2.trainers.ppo import PPOTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from table_samples import place, tables_of
 
-from analysis.tables.comparisons import cross_tables, kl_table
-from analysis.tables.published import Published, read_published
+from analysis.paper.comparisons import cross_tables, kl_table
+from analysis.paper.published import Published, read_published
+from analysis.results.wording import ARM_NAMES
 from analysis.tables.rules import NOT_ABOVE, Rules
-from analysis.wording import ARM_NAMES
 from ex2.cli import main
 from reward.errors import UserError
 

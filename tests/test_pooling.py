@@ -11,14 +11,13 @@ from run_samples import write_run
 from scipy import stats
 from table_samples import arm_of, difference_of, hits, run_with_seeds, set_arms
 
-from analysis.accuracy_tables import accuracy_table
-from analysis.evidence import evidence, images_interval, seed_tests, verdict_words
-from analysis.pooling import (
+from analysis.report.accuracy import accuracy_table
+from analysis.results.load import SeedResult
+from analysis.results.pooling import (
     MCNEMAR,
     OVER_IMAGES,
     OVER_SEEDS,
     Difference,
-    SeedResult,
     accuracy_difference,
     accuracy_of,
     as_denominator,
@@ -29,9 +28,10 @@ from analysis.pooling import (
     share_change,
     share_of,
 )
-from analysis.seeds import Summary, summary_lines
-from analysis.statistics import Estimate, Settings, mean_t
-from analysis.tables.runs import read_run
+from analysis.results.runs import read_run
+from analysis.results.summary import Summary, summary_lines
+from analysis.results.wording import evidence, images_interval, seed_tests, verdict_words
+from analysis.statistics.intervals import Estimate, Settings, mean_t
 
 TEMPLATES = hits(200, (0, 140))
 

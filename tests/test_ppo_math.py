@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ex2.ppo.advantages import explained_variance, gae, last_token, sequence_kl, token_rewards, whiten
-from ex2.ppo.kl import KLController
-from ex2.ppo.losses import LossMean, ppo_loss, token_weights
+from ex2.trainers.advantages import explained_variance, gae, last_token, sequence_kl, token_rewards, whiten
+from ex2.trainers.kl import KLController
+from ex2.trainers.losses import LossMean, ppo_loss, token_weights
 
 T = torch.tensor
 

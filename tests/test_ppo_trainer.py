@@ -12,11 +12,11 @@ from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ex2.ppo.checkpoints import newest_checkpoint
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.losses import PPOLoss
-from ex2.ppo.sampler import PromptSampler
-from ex2.ppo.trainer import PPOTrainer
+from ex2.trainers.checkpoints import newest_checkpoint
+from ex2.trainers.config import PPOConfig
+from ex2.trainers.losses import PPOLoss
+from ex2.trainers.ppo import PPOTrainer
+from ex2.trainers.prompt_order import PromptSampler
 from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

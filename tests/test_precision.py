@@ -14,15 +14,15 @@ from peft import LoraConfig
 from test_ppo_trainer import Letters
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ex2.plan import memory_lines
-from ex2.policy import load_model, load_tokenizer
-from ex2.ppo.checkpoints import newest_checkpoint
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.trainer import PPOTrainer
+from ex2.checks.plan import memory_lines
+from ex2.policy.generation import WholeModelGenerator
+from ex2.policy.loading import load_model, load_tokenizer
 from ex2.recipe import Policy
 from ex2.recipe_io import read_recipe
-from ex2.trainer_arguments import reference_arguments
-from ex2.whole_models import WholeModelGenerator
+from ex2.trainers.checkpoints import newest_checkpoint
+from ex2.trainers.config import PPOConfig
+from ex2.trainers.ppo import PPOTrainer
+from ex2.training.arguments import reference_arguments
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -199,7 +199,7 @@ def test_plan_counts_the_reference_and_every_weights_moments(wider: Path, tmp_pa
 
 def test_base_and_trained_model_describe_each_as_itself(wider: Path, tmp_path: Path) -> None:
     from ex2.data.prompts import make_prompts
-    from ex2.generation import TransformersGenerator
+    from ex2.policy.generation import TransformersGenerator
 
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(wider)

@@ -12,15 +12,15 @@ import pytest
 from cue_vlm import CueVLM, bank
 from scipy import stats
 
-import analysis.probe.templates
-from analysis.holm import correct, holm, mark
-from analysis.probe.mining import Mining, Phrase, different, log_odds, mine, words_of
-from analysis.probe.templates import PLAIN, fill, from_phrase, read_templates
-from analysis.probe.testing import measure, restrict, split_classes
-from analysis.statistics import Settings
+import analysis.phrases.templates
+from analysis.phrases.mining import Mining, Phrase, different, log_odds, mine, words_of
+from analysis.phrases.templates import PLAIN, fill, from_phrase, read_templates
+from analysis.phrases.testing import measure, restrict, split_classes
+from analysis.statistics.holm import correct, holm, mark
+from analysis.statistics.intervals import Settings
 from reward.errors import UserError
 
-PAPER = Path(analysis.probe.templates.__file__).with_name("paper_templates.json")
+PAPER = Path(analysis.phrases.templates.__file__).with_name("paper_templates.json")
 
 # ---------------------------------------------------------------- mining
 

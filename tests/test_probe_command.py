@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from described_runs import CLASSES, recipe, row, write_described
 
-import analysis.probe.command
-from analysis.probe.stored import stored_probe
-from analysis.probe.testing import split_classes
+import analysis.phrases.command
+from analysis.phrases.stored import stored_probe
+from analysis.phrases.testing import split_classes
 from ex2.cli import main
-from ex2.data.demo_world import CONCEPTS, sentences
+from ex2.data.demo.world import CONCEPTS, sentences
 from ex2.recipe_io import read_recipe, to_yaml
-from ex2.run_dir import RunDirectory, write_jsonl, write_text
+from ex2.run.directory import RunDirectory
+from reward.files import write_jsonl, write_text
 
-PAPER = Path(analysis.probe.command.__file__).with_name("paper_templates.json")
+PAPER = Path(analysis.phrases.command.__file__).with_name("paper_templates.json")
 
 # ---------------------------------------------------------------- the verb
 
@@ -126,7 +127,7 @@ def test_too_few_classes(runs: list[Path], monkeypatch: pytest.MonkeyPatch, caps
     class Three:
         class_names = CLASSES[:3]
 
-    monkeypatch.setattr(analysis.probe.command, "load_dataset", lambda section: Three())
+    monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda section: Three())
     assert main(["probe", str(runs[0])]) == 2
     assert "dataset shapes: 3 classes; a probe mines on one half and tests on the other" in capsys.readouterr().err
 

@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 from described_runs import CLASSES, row, write_described
 
-from analysis.holm import holm
-from analysis.probe.stored import corrected, stored_probe, trials
-from analysis.probe.testing import split_classes
-from analysis.report_probe import probe_section
+from analysis.phrases.section import probe_section
+from analysis.phrases.stored import corrected, stored_probe, trials
+from analysis.phrases.tables import probe_drawings, probe_tables
+from analysis.phrases.testing import split_classes
+from analysis.results.runs import Run
+from analysis.statistics.holm import holm
 from analysis.tables.export import WRITERS
-from analysis.tables.probe_tables import probe_drawings, probe_tables
-from analysis.tables.runs import Run
 from analysis.tables.table import Cell, Table
 from ex2.cli import main
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, read_jsonl, write_jsonl
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
+from reward.files import read_jsonl, write_jsonl
 
 PAPER = Path(__file__).parent / "data" / "paper_tables.json"
 

@@ -9,7 +9,7 @@ import krippendorff
 import numpy as np
 import pytest
 
-from analysis.rater_agreement import Confusion, cohen_kappa, kappa_error, krippendorff_alpha
+from analysis.agreement.raters import Confusion, cohen_kappa, kappa_error, krippendorff_alpha
 
 # --- rates and κ ---
 

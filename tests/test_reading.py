@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from test_report import against, arm, seed_result
 
-from analysis import reading
-from analysis.pooling import Difference
-from analysis.reading import findings
+from analysis.report import findings as reading
+from analysis.report.findings import findings
+from analysis.results.pooling import Difference
 
 
 def said(result: Any) -> dict[str, str]:
@@ -57,7 +57,7 @@ def test_every_sentence_has_four_wordings(
     result.accuracy["differences"].append(against("name", "aligned", -0.2, 0.001))
     change = Difference(value, None, None, significant, None, 200, 1, shared=True)
     monkeypatch.setattr(reading, "accuracy_difference", lambda *_: change)
-    monkeypatch.setattr("analysis.figure_accuracy.accuracy_difference", lambda *_: change)
+    monkeypatch.setattr("analysis.figures.accuracy.accuracy_difference", lambda *_: change)
     text = said(result)
     for topic, expected in zip(("Accuracy", "What each kind is worth", "Against other texts"), words, strict=True):
         assert expected in text[topic]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from processes import ROOT, run_ex2
 
-from ex2.cli import parse, parser
-from ex2.sweep import read_grid
+from analysis.judge.table import JUDGES
+from ex2.cli.options import parse, parser
+from ex2.sweep.command import read_grid
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -88,7 +89,7 @@ def test_the_sweep_is_a_grid_of_its_recipes_and_seeds() -> None:
     """Its running is tested in test_sweep.py: this one would take minutes."""
     (command,) = (shlex.split(c) for c in COMMANDS if "sweep" in c)
     options = parse(command[1:])
-    grid = read_grid([str(ROOT / path) for path in options.recipes], [f"seeds={list(options.seeds)}"])
+    grid = read_grid([str(ROOT / path) for path in options.recipes], [f"seeds={list(options.seeds)}"], JUDGES)
     assert [(recipe.name, recipe.seeds) for _, recipe in grid] == [
         ("demo-visual", [0, 1, 2]),
         ("demo-spurious", [0, 1, 2]),

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.judge.table import JUDGES
+from ex2.checks.validate import recipe_problems
 from ex2.cli import main
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe, to_yaml
-from ex2.validate import recipe_problems
 from reward.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -40,13 +41,16 @@ def problems_of(text: str, tmp_path: Path, *overrides: str) -> list[str]:
         recipe = read_recipe(path, overrides)
     except UserError as error:
         return [line.replace(str(path), "x.yaml") for line in str(error).splitlines()]
-    return [line.replace(str(path), "x.yaml") for line in recipe_problems(recipe, str(path), check_inputs=False)]
+    return [
+        line.replace(str(path), "x.yaml")
+        for line in recipe_problems(recipe, str(path), judges=JUDGES, check_inputs=False)
+    ]
 
 
 @pytest.mark.parametrize("path", RECIPES)
 def test_every_recipe_in_the_tree_validates(path: str) -> None:
     recipe = read_recipe(ROOT / path)
-    assert recipe_problems(recipe, path, check_inputs=False) == []
+    assert recipe_problems(recipe, path, judges=JUDGES, check_inputs=False) == []
     assert path in (ROOT / path).read_text(), "its header gives the launch line"
 
 

@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 
-from analysis.breakdown import breakdown
 from analysis.judge.base import Unparsed, Verdict
-from analysis.judging import Verdicts
-from analysis.pooling import SeedResult, accuracy_difference, accuracy_of, share_change, share_of
-from analysis.reading import findings, headline
-from analysis.report import example_table, render, write_report
-from analysis.report_descriptions import descriptions_table, explanation
-from analysis.report_numbers import seed_table
-from analysis.report_section import Section
+from analysis.report.descriptions import descriptions_table, explanation
+from analysis.report.findings import findings, headline
+from analysis.report.overview import seed_table
+from analysis.report.page import example_table, render, write_report
+from analysis.results.load import SeedResult
+from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of
+from analysis.tables.view import Section
+from analysis.verdicts.breakdown import breakdown
+from analysis.verdicts.verdicts import Verdicts
 from ex2.recipe import Recipe
-from ex2.run_dir import RunDirectory, SeedDirectory, append_jsonl, write_json
+from ex2.run.directory import RunDirectory, SeedDirectory
 from reward.errors import UserError
+from reward.files import append_jsonl, write_json
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & <!-- \u2028 \"quoted\""
 CLASSES = ("pug", "oak")

@@ -10,25 +10,18 @@ import pytest
 from labelled_runs import give, session_of
 from run_samples import write_run
 
-from analysis.agreement import agreement
-from analysis.breakdown import DENOMINATORS
-from analysis.calibration_data import read_run
+from analysis.agreement.command import agreement
+from analysis.agreement.labels import read_run
+from analysis.agreement.section import Calibration, calibration_tables, number_text, read_calibration, share_text
 from analysis.labelling.sample import open_sample
-from analysis.pooling import SeedResult
-from analysis.reading import findings, judge_standing
-from analysis.report_judge import (
-    Calibration,
-    both_denominators,
-    calibration_tables,
-    number_text,
-    read_calibration,
-    share_text,
-    usage,
-)
-from analysis.results import load_results
+from analysis.report.findings import findings, judge_standing
+from analysis.report.judge import both_denominators, usage
+from analysis.results.load import SeedResult, load_results
+from analysis.verdicts.breakdown import DENOMINATORS
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_json, write_jsonl
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
+from reward.files import JSON, read_json, read_jsonl, write_json, write_jsonl
 
 KINDS: Any = {"visual": 24, "non_visual": 8, "spurious": 16, "unparsed": 1, "informative_unparsed": 1}
 """Of 50 aligned descriptions; as many base ones are spurious."""

@@ -13,9 +13,10 @@ from run_samples import write_run
 from test_report import against, arm
 from test_report_page import full_report
 
-from analysis.report import write_report
+from analysis.report.page import write_report
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, read_json, write_json
+from ex2.run.directory import RunDirectory
+from reward.files import read_json, write_json
 
 WIDTHS = (320, 390, 720, 961, 1200)
 

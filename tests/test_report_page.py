@@ -16,16 +16,17 @@ from PIL import Image
 from run_samples import write_run
 from test_report import against, arm
 
-from analysis.agreement import agreement
-from analysis.calibration_data import read_run
-from analysis.report import write_report
-from analysis.report_images import class_images, encode, thumbnails
-from analysis.statistics import paired_accuracy
-from ex2.data.shapes import Shapes
+from analysis.agreement.command import agreement
+from analysis.agreement.labels import read_run
+from analysis.report.images import class_images, encode, thumbnails
+from analysis.report.page import write_report
+from analysis.statistics.intervals import paired_accuracy
+from ex2.data.demo.shapes import Shapes
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
-from ex2.run_dir import RunDirectory, read_json, write_json
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
+from reward.files import read_json, write_json
 
 HOSTILE = (
     "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> {{ 7 * 7 }} "

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from test_report import recipe, seed_result, write_seed
 
-from analysis.results import load_results
-from ex2.run_dir import ANALYSIS_ID, RunDirectory, write_json
+from analysis.results.load import load_results
+from ex2.run.directory import ANALYSIS_ID, RunDirectory
 from reward.errors import UserError
+from reward.files import write_json
 
 
 def test_seeds_that_were_not_analysed_alike_are_not_pooled(tmp_path: Path) -> None:

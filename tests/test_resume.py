@@ -14,8 +14,8 @@ import killable
 import pytest
 from processes import Process, until
 
-from ex2.ppo.checkpoints import COMPLETE, delete_old_checkpoints, mark_complete, newest_checkpoint
-from ex2.run_dir import read_jsonl
+from ex2.trainers.checkpoints import COMPLETE, delete_old_checkpoints, mark_complete, newest_checkpoint
+from reward.files import read_jsonl
 
 RECIPE = """
 name: killed
@@ -35,14 +35,14 @@ judge: {{name: scripted}}
 BATCHES = 7  # of 8 of the 16 prompts: three and a half epochs
 UNREPEATABLE = ("seconds", "per_second", "memory")
 POINTS = [
-    ("ex2.ppo.trainer:save_parameters", 3),  # inside a checkpoint: its folder has just been made
+    ("ex2.trainers.ppo:save_parameters", 3),  # inside a checkpoint: its folder has just been made
     ("transformers.trainer:Trainer._save_optimizer_and_scheduler", 2),  # the adapter is there, its optimizer is not
-    ("ex2.ppo.trainer:mark_complete", 1),  # the very first checkpoint, all but complete
-    ("ex2.ppo.trainer:delete_old_checkpoints", 4),
-    ("ex2.ppo.checkpoints:shutil.rmtree", 5),  # an old checkpoint has lost `complete.json` only
-    ("ex2.progress:append_jsonl", 5),  # a batch is done and not in the log
-    ("ex2.train:save_policy", 1),  # trained, nothing exported
-    ("ex2.train:write_json", 1),  # the adapter's folder lacks its last file
+    ("ex2.trainers.ppo:mark_complete", 1),  # the very first checkpoint, all but complete
+    ("ex2.trainers.ppo:delete_old_checkpoints", 4),
+    ("ex2.trainers.checkpoints:shutil.rmtree", 5),  # an old checkpoint has lost `complete.json` only
+    ("ex2.monitoring.progress:append_jsonl", 5),  # a batch is done and not in the log
+    ("ex2.training.stage:save_policy", 1),  # trained, nothing exported
+    ("ex2.training.stage:write_json", 1),  # the adapter's folder lacks its last file
     ("ex2.describe:append_jsonl", 1),
 ]
 
@@ -131,7 +131,7 @@ def test_two_kills_and_the_same_ending(runs: Runs, unkilled: tuple[dict[str, Any
     checkpoints = seed_folder(recipe) / "checkpoints"
     assert [path.name for path in torn(checkpoints)] == ["checkpoint-8"]
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
-    assert runs.finish(recipe, "ex2.ppo.trainer:delete_old_checkpoints", 2) == -signal.SIGKILL
+    assert runs.finish(recipe, "ex2.trainers.ppo:delete_old_checkpoints", 2) == -signal.SIGKILL
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-12"
     assert runs.finish(recipe) == 0
     same(ending(recipe), unkilled[0])
@@ -193,7 +193,7 @@ def test_old_checkpoints_go_and_the_only_complete_one_stays(tmp_path: Path) -> N
 def test_a_checkpoint_deleted_by_half_is_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for step in (4, 8):
         mark_complete(_made(tmp_path / f"checkpoint-{step}"), {})
-    monkeypatch.setattr("ex2.ppo.checkpoints.shutil.rmtree", lambda *args, **kwargs: None)  # killed before it
+    monkeypatch.setattr("ex2.trainers.checkpoints.shutil.rmtree", lambda *args, **kwargs: None)  # killed before it
     delete_old_checkpoints(tmp_path, keep=1)
     assert torn(tmp_path) == [tmp_path / "checkpoint-4"]
 

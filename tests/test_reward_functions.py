@@ -18,8 +18,8 @@ from reward.errors import UserError
 from reward.image_bank import ClassMeans
 from reward.margin import MarginReward, margins
 from reward.table import REWARDS, SUPPLIED
+from reward.text_rewards import Fluency, Repetition, repeated_share
 from reward.vlm import TextEmbeddings
-from reward.wording import Fluency, Repetition, repeated_share
 
 
 class Compass:

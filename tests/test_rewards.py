@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ex2.data.image_datasets import ImageFolder
+from ex2.data.datasets.base import ImageFolder
 from reward import image_bank
 from reward.cosine import CosineReward, mean_scaled_cosine
 from reward.errors import UserError
 from reward.image_bank import ClassMeans, bank_key, check_classes, mean_by_class
 from reward.presets import load_vlm
+from reward.text_rewards import LengthPenalty
 from reward.vlm import VLM
-from reward.wording import LengthPenalty
 
 CLASSES = [f"class {n}" for n in range(4)]
 TEXTS = ["a photo of a class 0", "something else entirely", "x", "a red striped thing, from the left"]

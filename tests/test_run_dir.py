@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from needs import absent
 
-from ex2.run_dir import append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
 from reward.errors import EnvironmentFault, UserError
+from reward.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
 
 
 def test_log_round_trip_and_torn_last_line(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from accelerate.commands.config.config_args import load_config_from_file
 from processes import on_processes
 from scipy.stats import chisquare
 
-from ex2.launch import config_of_environment, full_training_problems, launch_problems, read_accelerate_config
-from ex2.ppo.rollout import MinibatchSizes, local_rows, minibatch_rows
-from ex2.ppo.sampling import SeededSampler, gumbel_noise, row_key
+from ex2.checks.launch import config_of_environment, full_training_problems, launch_problems, read_accelerate_config
 from ex2.recipe_io import read_recipe
+from ex2.trainers.rollout import MinibatchSizes, local_rows, minibatch_rows
+from ex2.trainers.seeded_sampling import SeededSampler, gumbel_noise, row_key
 from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

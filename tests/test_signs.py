@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from test_report import page, recipe, seed_result
 
-from analysis.report import render
-from analysis.seeds import print_summary, summarise, summary_lines
-from analysis.signs import fired_rules, sign_panel
-from ex2.progress import signs_in_short
-from ex2.run_dir import RunDirectory, append_jsonl, write_json
+from analysis.report.page import render
+from analysis.report.signs import fired_rules, sign_panel
+from analysis.results.summary import print_summary, summarise, summary_lines
+from ex2.monitoring.progress import signs_in_short
+from ex2.run.directory import RunDirectory
+from reward.files import append_jsonl, write_json
 
 
 def with_signs(seed: int, slope: float = 0.1) -> Any:

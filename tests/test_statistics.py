@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics import (
+from analysis.statistics.intervals import (
     Settings,
     all_equal,
     averaged_accuracy,

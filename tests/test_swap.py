@@ -85,7 +85,7 @@ def test_every_description_is_scored_by_the_swapped_reward(finished: Path, monke
     monkeypatch.syspath_prepend(str(finished))
     import torch
 
-    from ex2.data.shapes import Shapes
+    from ex2.data.demo.shapes import Shapes
     from reward.presets import load_vlm
 
     vlm = load_vlm("my_vlm.Brightness", {"scale": 20.0})

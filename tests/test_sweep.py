@@ -18,13 +18,15 @@ import pytest
 from processes import Ended, Process, run_ex2, until
 from rich.console import Console
 
-from ex2 import sweep
+from analysis.judge.table import JUDGES
 from ex2.cli import main
-from ex2.run_dir import ANALYSIS_ID, write_json
-from ex2.sweeping.engines import LocalEngine
-from ex2.sweeping.jobs import Job, Outcome, RunningJob, is_done, last_line, progress, read_record, training_progress
-from ex2.sweeping.table import LiveDisplay, PlainDisplay, Row, as_table
+from ex2.run.directory import ANALYSIS_ID
+from ex2.sweep import command as sweep
+from ex2.sweep.display import LiveDisplay, PlainDisplay, Row, as_table
+from ex2.sweep.engines import LocalEngine
+from ex2.sweep.jobs import Job, Outcome, RunningJob, is_done, last_line, progress, read_record, training_progress
 from reward.errors import UserError
+from reward.files import write_json
 
 ROOT = Path(__file__).parent.parent
 STUB = Path(__file__).parent / "sweep_stub.py"
@@ -97,7 +99,7 @@ def test_nothing_of_a_run_outlives_the_process_that_started_it(tmp_path: Path) -
         "time.sleep(600)\n"
     )
     starter = (
-        "import sys, time\nfrom pathlib import Path\nfrom ex2.sweeping.jobs import Job, RunningJob\n"
+        "import sys, time\nfrom pathlib import Path\nfrom ex2.sweep.jobs import Job, RunningJob\n"
         f"job = Job('a', 0, (sys.executable, '-c', {script!r}), Path('runs/a').absolute(), Path.cwd(), 'd', 10)\n"
         "RunningJob(job, 's').wait()\n"
     )
@@ -234,7 +236,7 @@ def test_a_long_table_shows_first_what_runs_and_what_failed(tmp_path: Path) -> N
 
 def grid_problems(*paths: str, overrides: tuple[str, ...] = ()) -> list[str]:
     with pytest.raises(UserError) as caught:
-        sweep.read_grid(paths, overrides)
+        sweep.read_grid(paths, overrides, JUDGES)
     return str(caught.value).splitlines()
 
 
@@ -263,7 +265,7 @@ def test_problems_of_all_recipes_are_told_at_once_before_anything_runs(
 def test_jobs_carry_seeds_overrides_and_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     overrides = ["ppo.batches=3", "resources.gpus=2", "seeds=[4, 7]"]
-    ((path, recipe),) = sweep.read_grid([DEMO], overrides)
+    ((path, recipe),) = sweep.read_grid([DEMO], overrides, JUDGES)
     jobs = sweep.make_jobs(path, recipe, overrides, "multi.yaml")
     assert [job.seed for job in jobs] == [4, 7]
     assert jobs[1].command[1:] == (
@@ -274,7 +276,7 @@ def test_jobs_carry_seeds_overrides_and_resources(tmp_path: Path, monkeypatch: p
     assert jobs[0].root == tmp_path / "runs/demo-visual"
 
     def digest(*more: str) -> str:
-        ((path, recipe),) = sweep.read_grid([DEMO], [*overrides, *more])
+        ((path, recipe),) = sweep.read_grid([DEMO], [*overrides, *more], JUDGES)
         return sweep.make_jobs(path, recipe, overrides)[0].digest
 
     assert digest("threads=2", "seeds=[1]", "resources.cpus=8", "training.save_every=1") == jobs[0].digest

@@ -46,7 +46,7 @@ def start_sweep(folder: Path, cluster: Any, *, seconds: float, gpus: float = 1.0
     """`ex2 sweep --engine ray` in a process of its own, with counting stubs in place of `ex2 run`."""
     (folder / "driver.py").write_text(
         f"import dataclasses, pathlib, sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import test_sweep\nfrom ex2 import cli, sweep\n"
+        "import test_sweep\nfrom ex2 import cli\nfrom ex2.sweep import command as sweep\n"
         "here = pathlib.Path.cwd()\n"
         f"grid = [test_sweep.make_job(here, n, s, 'ok', {seconds}) for n in {NAMES!r} for s in {SEEDS!r}]\n"
         f"grid = [dataclasses.replace(job, gpus={gpus}, cpus=1) for job in grid]\n"

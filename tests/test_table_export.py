@@ -10,7 +10,7 @@ import re
 import pytest
 from rich.console import Console
 
-from analysis.pooling import Difference
+from analysis.results.pooling import Difference
 from analysis.tables.export import escape_latex, to_csv, to_json, to_latex
 from analysis.tables.table import NOTHING, Cell, Row, Table, footnotes, points_cell, text_cell
 from analysis.tables.terminal import print_table

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 from run_samples import write_run
 
-from analysis.png import to_png
-from analysis.pooling import Pooled
-from analysis.tables.experiment import Counts, Experiment
-from analysis.tables.figures import captioned, drawing_style, grid_figure, run_figures, standalone
+from analysis.figures.files import captioned, drawing_style, standalone
+from analysis.figures.png import to_png
+from analysis.paper.figures import grid_figure, run_figures
+from analysis.results.experiment import Counts, Experiment
+from analysis.results.pooling import Pooled
+from analysis.results.runs import experiment_of, read_run, with_denominator
 from analysis.tables.rules import Rules
-from analysis.tables.runs import experiment_of, read_run, with_denominator
 
 
 def test_figures_stand_alone(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 from table_samples import place, tables_of
 
-from analysis.breakdown import GROUPS, group_shares
-from analysis.pooling import Difference, Pooled
-from analysis.tables.comparisons import cross_tables, kl_table
-from analysis.tables.experiment import Counts, Experiment, by_row, kl_off, kl_words
+from analysis.paper.comparisons import cross_tables, kl_table
+from analysis.results.experiment import Counts, Experiment, by_row, kl_off, kl_words
+from analysis.results.pooling import Difference, Pooled
 from analysis.tables.rules import NOT_ABOVE, Rules
+from analysis.verdicts.breakdown import GROUPS, group_shares
 
 
 def experiment(name: str = "e", vlm: str = "A", dataset: str = "d", **settings: Any) -> Experiment:

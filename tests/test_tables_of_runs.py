@@ -12,19 +12,20 @@ import pytest
 from run_samples import write_run
 from table_samples import hits, place, set_arms, set_kl, tables_of
 
-from analysis import pooling
-from analysis.report import example_table
-from analysis.table_view import table_view
-from analysis.tables.command import all_tables, read_material
-from analysis.tables.comparisons import example_tables, kl_table
-from analysis.tables.experiment import kl_off, seeds_off
-from analysis.tables.one_run import run_tables
+from analysis.paper.claims import verdicts
+from analysis.paper.command import all_tables, read_material
+from analysis.paper.comparisons import example_tables, kl_table
+from analysis.paper.one_run import run_tables
+from analysis.report.page import example_table
+from analysis.results import pooling
+from analysis.results.experiment import kl_off, seeds_off
+from analysis.results.runs import experiment_of, gather_runs, read_run, read_runs, with_denominator
 from analysis.tables.rules import Rules
-from analysis.tables.runs import experiment_of, find_runs, gather_runs, read_run, read_runs, with_denominator
-from analysis.tables.verdicts import verdicts
+from analysis.tables.view import table_view
 from ex2.cli import main
-from ex2.run_dir import read_json, write_json
+from ex2.run.directory import find_runs
 from reward.errors import UserError
+from reward.files import read_json, write_json
 
 HOSTILE = "<script>alert('x')</script> & \\input{x} 100% $a_b$ #1 ~^ {\n\"=1+1\", [a] |"
 

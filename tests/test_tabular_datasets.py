@@ -10,9 +10,9 @@ import miniatures
 import pytest
 from PIL import Image
 
-from ex2.data.hub_datasets import HuggingFace
-from ex2.data.image_datasets import ImageDataset, ImageFile
-from ex2.data.manifests import Manifest
+from ex2.data.datasets.base import ImageDataset, ImageFile
+from ex2.data.datasets.hub_datasets import HuggingFace
+from ex2.data.datasets.manifests import Manifest
 from reward.errors import EnvironmentFault, UserError
 
 # Manifests.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.accuracy import Texts
-from analysis.text_bank import TextBank
+from analysis.accuracy.measure import Texts
+from analysis.accuracy.text_bank import TextBank
 from reward.errors import EnvironmentFault
 from reward.vlm import TextEmbeddings
 

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-
-from analysis.theory import predict_shares, sample_kl, tilted_weights
+from theory import predict_shares, sample_kl, tilted_weights
 
 
 def test_weights_by_hand() -> None:

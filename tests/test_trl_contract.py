@@ -11,8 +11,8 @@ from trl import RLOOConfig, RLOOTrainer
 from trl.trainer import rloo_trainer
 from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head
 
-from ex2.ppo.config import PPOConfig
-from ex2.ppo.trainer import PPOTrainer
+from ex2.trainers.config import PPOConfig
+from ex2.trainers.ppo import PPOTrainer
 
 
 def parameters(function: object) -> list[str]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from analysis.pooling import Difference, Pooled
-from analysis.tables.experiment import Counts, Experiment
-from analysis.tables.published import read_published
+from analysis.paper.claims import Verdict, interval_note, verdict_table, verdicts
+from analysis.paper.published import read_published
+from analysis.results.experiment import Counts, Experiment
+from analysis.results.pooling import Difference, Pooled
 from analysis.tables.rules import Rules
-from analysis.tables.verdicts import Verdict, interval_note, verdict_table, verdicts
 
 PAPER = Path(__file__).parent / "data" / "paper_tables.json"
 

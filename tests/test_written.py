@@ -12,12 +12,13 @@ from described_runs import write_described
 from markupsafe import Markup
 from run_samples import write_run
 
-import analysis.tables.command
-from analysis import svg
+import analysis.paper.command
+from analysis.figures import svg
+from analysis.tables.files import write_everything
 from analysis.tables.table import Cell, Row, Table
-from analysis.written import write_everything
-from ex2.cli import main, parser
-from ex2.data.demo_world import SENTENCES
+from ex2.cli import main
+from ex2.cli.options import parser
+from ex2.data.demo.world import SENTENCES
 from reward.errors import UserError
 
 TABLE = Table("t", "Title", ("row",), ("column",), (Row(("r",), (Cell("count", 1.0),)),))
@@ -94,7 +95,7 @@ def test_tables_end_well_without_the_package_unless_png_is_named(
     no_package: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "runs", "clip")
-    assert analysis.tables.command.main(table_options(tmp_path / "runs", tmp_path / "out")) == 0
+    assert analysis.paper.command.main(table_options(tmp_path / "runs", tmp_path / "out")) == 0
     said = capsys.readouterr().out
     assert f"tables: left out: {NO_PACKAGE}" in said
     assert f"files in {tmp_path / 'out'}" in said
@@ -102,7 +103,7 @@ def test_tables_end_well_without_the_package_unless_png_is_named(
     assert {"figure-grid.svg", "table-01-accuracy.csv", "table-01-accuracy.json", "table-01-accuracy.tex"} <= names
     assert not any(name.endswith(".png") for name in names)
     with pytest.raises(UserError, match=NO_PACKAGE):
-        analysis.tables.command.main(table_options(tmp_path / "runs", tmp_path / "named", formats="csv,png"))
+        analysis.paper.command.main(table_options(tmp_path / "runs", tmp_path / "named", formats="csv,png"))
     assert (tmp_path / "named" / "table-01-accuracy.csv").exists()
 
 
@@ -110,9 +111,9 @@ def test_drawings_are_given_the_tolerance_of_the_command_line(tmp_path: Path, mo
     given: list[float] = []
     for name in ("attribute_drawings", "probe_drawings"):
         monkeypatch.setattr(
-            analysis.tables.command, name, lambda runs, tolerance: given.append(tolerance) or {"d": drawing()}
+            analysis.paper.command, name, lambda runs, tolerance: given.append(tolerance) or {"d": drawing()}
         )
     write_run(tmp_path / "runs", "clip")
     words = ("--kl-tolerance", "50")
-    assert analysis.tables.command.main(table_options(tmp_path / "runs", tmp_path / "out", *words, formats="svg")) == 0
+    assert analysis.paper.command.main(table_options(tmp_path / "runs", tmp_path / "out", *words, formats="svg")) == 0
     assert given == [0.5, 0.5]

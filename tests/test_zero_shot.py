@@ -11,11 +11,11 @@ import open_clip
 import pytest
 import torch
 
-from analysis.accuracy import accuracy, reward_gain, texts_by_arm
+from analysis.accuracy.measure import accuracy, reward_gain, texts_by_arm
+from analysis.accuracy.zero_shot import class_vectors, confusions, pack_correct, rank_classes, unpack_correct
 from analysis.judge.base import Unparsed, Verdict
-from analysis.judging import Verdicts
-from analysis.statistics import Settings, mean_share
-from analysis.zero_shot import class_vectors, confusions, pack_correct, rank_classes, unpack_correct
+from analysis.statistics.intervals import Settings, mean_share
+from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import TextEmbeddings
@@ -99,7 +99,7 @@ def test_wrong_shapes_and_classes_are_refused() -> None:
 
 
 def test_ranks_by_hand_and_on_ties_the_lower_index_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.zero_shot.CHUNK", 2)  # three images: two chunks
+    monkeypatch.setattr("analysis.accuracy.zero_shot.CHUNK", 2)  # three images: two chunks
     vectors = torch.tensor([[0.1, 0.0], [0.5, 0.0], [0.5, 0.0], [0.9, 0.0]])
     ranking = rank_classes(torch.tensor([[1.0, 0.0]] * 4), vectors, torch.tensor([0, 1, 2, 3]))
     assert ranking.predicted.tolist() == [3, 3, 3, 3]

@@ -84,7 +84,7 @@ def main(model: Path, folder: Path, changes: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     from accelerate import PartialState
 
-    from ex2.train import leave_process_group
+    from ex2.runtime import leave_process_group
 
     state = PartialState(cpu=True)
     found = train(model, folder / "run", state.num_processes, **changes)

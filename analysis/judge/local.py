@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerBase
 
 from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Unparsed, Verdict
 from analysis.judge.rubric import PAPER, one_line
-from ex2.policy import load_model, load_tokenizer
+from ex2.policy.loading import load_model, load_tokenizer
 from ex2.recipe import Policy
 from reward.backends.common import pick_device
 from reward.errors import EX2Error, UserError, unknown_name

@@ -21,9 +21,9 @@ from analysis.judge.base import (
     answer_word,
 )
 from analysis.judge.table import JUDGES, build_judge
-from ex2.run_dir import write_jsonl
 from reward.components import check_component
 from reward.errors import EX2Error, UserError
+from reward.files import write_jsonl
 
 DISAGREEMENTS = "disagreements.jsonl"
 CHUNK = 512

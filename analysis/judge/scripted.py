@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
-from ex2.data.demo_world import BY_NAME, VISUAL_FACETS, true_facts
+from ex2.data.demo.world import BY_NAME, VISUAL_FACETS, true_facts
 from reward.errors import UserError, unknown_name
 
 
 class ScriptedJudge:
-    """Answers from the world's own parser, `ex2.data.demo_world.true_facts`.
+    """Answers from the world's own parser, `ex2.data.demo.world.true_facts`.
 
     informative: yes if the text states a true fact about the concept. visual: yes if it states a true one
     about its colour, shape or pattern. A visual text is therefore always informative too.

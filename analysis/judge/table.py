@@ -11,7 +11,7 @@ from analysis.judge.base import Judge
 JUDGES = {
     "scripted": "analysis.judge.scripted:ScriptedJudge",
     "local": "analysis.judge.local:LocalJudge",
-    "openai": "analysis.judge.client:OpenAIJudge",
+    "openai": "analysis.judge.server.client:OpenAIJudge",
     "panel": "analysis.judge.panel:PanelJudge",
 }
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path.

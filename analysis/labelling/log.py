@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from analysis.judge.base import Question
-from ex2.run_dir import JSON, append_jsonl, read_jsonl
 from reward.errors import UserError
+from reward.files import JSON, append_jsonl, read_jsonl
 
 Given = Literal["yes", "no", "skip"]
 """skip: the rater cannot tell, or does not want to now."""

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.judging import is_empty
-from ex2.run_dir import JSON, RunDirectory, read_json, read_jsonl, write_json
+from analysis.verdicts.verdicts import is_empty
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
+from reward.files import JSON, read_json, read_jsonl, write_json
 
 DESIGN = "simple random sample without replacement of the non-empty descriptions of all seeds and both policies"
 _SEED_FOLDER = re.compile(r"seed-(\d+)")

@@ -27,9 +27,9 @@ from analysis.judge.rubric import load_rubric
 from analysis.labelling.log import Given
 from analysis.labelling.sample import open_sample
 from analysis.labelling.session import Session, Stale
-from analysis.tables.runs import find_runs
-from ex2.run_dir import JSON
+from ex2.run.directory import find_runs
 from reward.errors import EX2Error, UserError
+from reward.files import JSON
 
 LARGEST = 4096
 """Bytes of a request's body: an answer takes about 100."""

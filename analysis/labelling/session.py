@@ -13,7 +13,7 @@ from analysis.judge.base import JudgeRequest, Question
 from analysis.judge.rubric import Rubric, one_line
 from analysis.labelling.log import Asked, Given, Label, append_label, label_path, now, read_labels, standing
 from analysis.labelling.sample import Drawn, Sample
-from ex2.run_dir import JSON
+from reward.files import JSON
 
 _PLACE = "PLACEOFTHEDESCRIPTION"
 """Stands for the description while the wording around it is cut out; no rubric has this word."""

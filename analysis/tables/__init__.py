@@ -1,1 +1,1 @@
-"""Tables and figures over several runs, as in the paper: what is counted, how it is laid out, how it is written."""
+"""Tables as values: built once, printed in the terminal, drawn on pages, written as files."""

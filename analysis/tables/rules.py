@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.breakdown import Group
-from analysis.evidence import NOT_SIGNIFICANT
-from analysis.tables.experiment import EPSILON, Experiment, by_row, improves
+from analysis.results.experiment import EPSILON, Experiment, by_row, improves
+from analysis.results.wording import NOT_SIGNIFICANT
+from analysis.verdicts.breakdown import Group
 
 NOT_ABOVE = "EX2 not above the templates"
 

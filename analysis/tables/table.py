@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from analysis.evidence import NOT_SIGNIFICANT, p_value, verdict_words
-from analysis.pooling import Difference, Pooled
-from analysis.tables.experiment import Experiment, kl_off, kl_words
-from analysis.wording import NBSP
+from analysis.results.experiment import Experiment, kl_off, kl_words
+from analysis.results.pooling import Difference, Pooled
+from analysis.results.wording import NBSP, NOT_SIGNIFICANT, p_value, verdict_words
 
 Unit = Literal["percent", "points", "count", "nats", "logits", "text"]
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from analysis.tables.runs import Run
+from analysis.results.runs import Run
 from analysis.tables.table import (
     Cell,
     Table,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ex2.run_dir import writing
+from reward.files import writing
 from reward.preprocess import to_rgb
 
 CLASSES = 100

@@ -21,10 +21,10 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from ex2.banks import select
-from ex2.data.archives import Archive, download
 from ex2.data.contact_sheet import CLASSES, PER_CLASS, classes_shown, contact_sheet, save_sheet, thumbnail
-from ex2.data.image_datasets import DATASETS, ImageDataset, open_dataset
+from ex2.data.datasets.archives import Archive, download
+from ex2.data.datasets.base import DATASETS, ImageDataset, open_dataset
+from ex2.data.selection import select
 from reward.components import resolve
 from reward.errors import UserError
 from reward.images import LabeledImage

@@ -79,3 +79,11 @@ def make_prompts(class_names: Sequence[str], selection: Sequence[int] | Literal[
         for label, name in enumerate(class_names)
         for index in question_ids(selection)
     ]
+
+
+def too_few_prompts(prompts: int, batch_size: int) -> str:
+    """Message for a dataset that does not fill one batch: TRL would train 0 steps and end well."""
+    return (
+        f"ppo.batch_size: {batch_size} is more than the {prompts} prompts (classes × questions) there are; "
+        f"lower it to at most {prompts} or use more questions."
+    )

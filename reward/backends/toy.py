@@ -168,7 +168,7 @@ class ToyDualEncoder:
 
     Args:
         weights: Name of shipped weights (visual, non_visual, spurious: the planted preference of their
-            training captions) or path of a `.safetensors` file written by `ex2.data.build_demo`.
+            training captions) or path of a `.safetensors` file written by `ex2.data.demo.build`.
         batch_size: Texts or images per forward.
 
     Raises:
@@ -268,7 +268,7 @@ def load_dual_encoder(path: Path) -> DualEncoder:
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error}).") from error
     if stored is None:
-        raise UserError(f"{path}: its metadata lacks '{_CONFIG_KEY}'; give weights written by ex2.data.build_demo.")
+        raise UserError(f"{path}: its metadata lacks '{_CONFIG_KEY}'; give weights written by ex2.data.demo.build.")
     model = DualEncoder(_config(stored))
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     wrong = sorted(key for key, shape in expected.items() if key not in state or tuple(state[key].shape) != shape)

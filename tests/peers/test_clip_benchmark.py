@@ -11,11 +11,11 @@ import torch
 from sklearn import metrics
 from torch.utils.data import DataLoader, Dataset
 
-from analysis.accuracy import accuracy
-from analysis.statistics import Settings
-from analysis.zero_shot import PLAIN_TEMPLATE, class_vectors, rank_classes, unpack_correct
+from analysis.accuracy.measure import accuracy
+from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, class_vectors, rank_classes, unpack_correct
+from analysis.statistics.intervals import Settings
+from ex2.data.demo.shapes import Shapes
 from ex2.data.prompts import generic_templates
-from ex2.data.shapes import Shapes
 from reward.image_bank import ImageEmbeddings
 from reward.preprocess import to_rgb
 from reward.presets import load_vlm

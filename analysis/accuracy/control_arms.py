@@ -1,0 +1,258 @@
+"""Control arms: texts that should do worse than EX2's descriptions if those owe their worth to what they say.
+
+| arm | texts of a class | takes away |
+|---|---|---|
+| `class_name` | its bare name | every other word |
+| `waffle` | its name with random words, the same for every class (arXiv 2306.07282) | any meaning |
+| `shuffled` | EX2's, the words of each in random order, the name kept whole | word order |
+| `other_class` | EX2's of another class, that class's name replaced by this one's | what is said of the class |
+| `other_class_kept` | EX2's of another class as they are | the name too: they name the wrong class |
+| `base_best` | the base model's best by the reward | alignment: choosing without training |
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from analysis.accuracy.class_names import name_pattern, replace_name
+from analysis.accuracy.zero_shot import PLAIN_TEMPLATE
+from analysis.verdicts.verdicts import is_empty
+from reward.files import JSON
+
+LabeledText = tuple[int, str]
+T = TypeVar("T")
+
+RANDOM_WORDS = 2
+"""Words in a random-word description, about as many as a generated descriptor has."""
+LEAST_WAFFLE = 15
+"""Random-word descriptions of a class where EX2 has none to be matched in number."""
+
+
+class ControlArm(NamedTuple):
+    """Texts to classify with.
+
+    Attributes:
+        name: As shown.
+        note: What the texts are, with their numbers.
+        texts: Class index and text of each; classes may have unequal numbers, or none.
+    """
+
+    name: str
+    note: str
+    texts: list[LabeledText]
+
+
+@cache
+def random_words() -> tuple[str, ...]:
+    """Return the words that random-word descriptions are made of."""
+    data = json.loads(Path(__file__).with_name("random_words.json").read_text(encoding="utf-8"))
+    return tuple(data["words"])
+
+
+def build_controls(
+    chosen: Sequence[str], descriptions: Sequence[JSON], class_names: Sequence[str], seed: int
+) -> dict[str, ControlArm]:
+    """Make the chosen control arms of one seed's descriptions.
+
+    Args:
+        chosen: Names from `CONTROLS`.
+        descriptions: Rows with `class`, `label`, `question_id`, `policy`, `text` and `reward`.
+        class_names: C names in label order.
+        seed: Of random words, order and pairing.
+
+    Returns:
+        Name → arm, in the chosen order; an arm without texts is there, empty.
+    """
+    aligned = [
+        (int(row["label"]), str(row["text"]))
+        for row in descriptions
+        if row["policy"] == "aligned" and not is_empty(row["text"])
+    ]
+    source = _Source(descriptions, aligned, class_names, seed)
+    return {name: CONTROLS[name](source) for name in dict.fromkeys(chosen)}
+
+
+class _Source(NamedTuple):
+    descriptions: Sequence[JSON]
+    aligned: Sequence[LabeledText]
+    class_names: Sequence[str]
+    seed: int
+
+
+def _class_name(source: _Source) -> ControlArm:
+    texts = list(enumerate(source.class_names))
+    return ControlArm("class name alone", "one text a class: its name", texts)
+
+
+def _waffle(source: _Source) -> ControlArm:
+    counts: dict[int, int] = defaultdict(int)
+    for label, _ in source.aligned:
+        counts[label] += 1
+    each = max(counts.values(), default=LEAST_WAFFLE)
+    texts = waffle_texts(source.class_names, random_words(), each, source.seed)
+    return ControlArm("random words", f"{each} texts a class of {RANDOM_WORDS} random words, equal for all", texts)
+
+
+def _shuffled(source: _Source) -> ControlArm:
+    texts = [(label, shuffle_words(text, source.class_names[label], source.seed)) for label, text in source.aligned]
+    return ControlArm("EX2, words shuffled", "EX2's descriptions, words in random order, the class name whole", texts)
+
+
+def _other_class(source: _Source) -> ControlArm:
+    texts = other_class_texts(source.aligned, source.class_names, source.seed, keep_name=False)
+    return ControlArm("EX2 of another class", "the other class's name replaced by the class's own", texts)
+
+
+def _other_class_kept(source: _Source) -> ControlArm:
+    texts = other_class_texts(source.aligned, source.class_names, source.seed, keep_name=True)
+    return ControlArm("EX2 of another, as is", "with the other class's name", texts)
+
+
+def _base_best(source: _Source) -> ControlArm:
+    texts, n, unit = best_of_n([row for row in source.descriptions if row["policy"] == "base"])
+    note = f"the best by reward of {n} base descriptions a {unit}" if texts else "no base descriptions with a reward"
+    return ControlArm(f"base model, best of {n}" if texts else "base model, best of n", note, texts)
+
+
+CONTROLS: dict[str, Callable[[_Source], ControlArm]] = {
+    "class_name": _class_name,
+    "waffle": _waffle,
+    "shuffled": _shuffled,
+    "other_class": _other_class,
+    "other_class_kept": _other_class_kept,
+    "base_best": _base_best,
+}
+"""The names are those of the recipe's `analysis.controls`."""
+
+
+def waffle_texts(class_names: Sequence[str], words: Sequence[str], each: int, seed: int) -> list[LabeledText]:
+    """Describe every class by the same random words: "a photo of a {class}, which has {words}".
+
+    Args:
+        class_names: C names in label order.
+        words: To draw from, `RANDOM_WORDS` different ones for each text.
+        each: Texts of a class.
+        seed: Of the draws.
+
+    Returns:
+        C · each texts, ordered by class.
+
+    Source: Roth et al. (2023), arXiv 2306.07282.
+    """
+    draw = random.Random(f"waffle {seed}")
+    endings = [" ".join(_order(words, draw)[:RANDOM_WORDS]) for _ in range(each)]
+    return [
+        (label, f"{PLAIN_TEMPLATE.replace('{}', name)}, which has {ending}")
+        for label, name in enumerate(class_names)
+        for ending in endings
+    ]
+
+
+def shuffle_words(text: str, class_name: str, seed: int) -> str:
+    """Put a text's words in random order; the class name with what clings to it counts as one word.
+
+    Args:
+        text: Equal texts of a class are shuffled alike.
+        class_name: Kept whole, so that only the order is lost.
+        seed: Of the order.
+
+    Returns:
+        The words, joined by single blanks.
+    """
+    named = name_pattern(class_name)
+    units, position = [], 0
+    for found in named.finditer(text):
+        units += text[position : found.start()].split()
+        units.append(" ".join(found[0].split()))
+        position = found.end()
+    units += text[position:].split()
+    return " ".join(_order(units, random.Random(f"shuffle {seed} {class_name} {text}")))
+
+
+def derangement(items: Iterable[int], seed: int) -> dict[int, int]:
+    """Give every item another one, each to one: a random cycle.
+
+    Args:
+        items: At least two, or nothing is paired.
+        seed: Of the cycle.
+
+    Returns:
+        Item → its partner, never itself.
+    """
+    order = _order(sorted(set(items)), random.Random(f"derangement {seed}"))
+    return dict(zip(order, [*order[1:], *order[:1]], strict=True)) if len(order) > 1 else {}
+
+
+def other_class_texts(
+    texts: Sequence[LabeledText], class_names: Sequence[str], seed: int, *, keep_name: bool
+) -> list[LabeledText]:
+    """Give every class that has texts those of another such class.
+
+    Args:
+        texts: Class index and text.
+        class_names: C names in label order.
+        seed: Of the pairing, see `derangement`.
+        keep_name: True leaves the texts as they are, so that they name the other class; False puts the class's own
+            name in its place, so that only what is said is wrong.
+
+    Returns:
+        Class index and text, ordered by class; empty if fewer than two classes have texts.
+    """
+    by_class: dict[int, list[str]] = defaultdict(list)
+    for label, text in texts:
+        by_class[label].append(text)
+    donor = derangement(by_class, seed)
+    return [
+        (label, text if keep_name else replace_name(text, class_names[donor[label]], class_names[label]))
+        for label in sorted(donor)
+        for text in by_class[donor[label]]
+    ]
+
+
+class BestOfN(NamedTuple):
+    """The best descriptions.
+
+    Attributes:
+        texts: Class index and text of each.
+        n: Descriptions that a best one was chosen from, the most of any group.
+        unit: What they share: a question of a class, or only the class.
+    """
+
+    texts: list[LabeledText]
+    n: int
+    unit: str
+
+
+def best_of_n(rows: Sequence[JSON]) -> BestOfN:
+    """Choose by reward: the best of each question's samples, or of all of a class if every question has one alone.
+
+    Args:
+        rows: Descriptions of one policy; those without a reward or text take no part. Of equal rewards the first wins.
+
+    Returns:
+        The chosen texts, in the order of `rows`.
+    """
+    scored = [row for row in rows if row["reward"] is not None and not is_empty(row["text"])]
+    groups: dict[tuple[int, ...], list[JSON]] = defaultdict(list)
+    for row in scored:
+        groups[row["label"], row["question_id"]].append(row)
+    unit = "question"
+    if all(len(group) == 1 for group in groups.values()):
+        unit = "class"
+        groups = defaultdict(list)
+        for row in scored:
+            groups[(row["label"],)].append(row)
+    best = [max(group, key=lambda row: float(row["reward"])) for group in groups.values()]
+    return BestOfN([(int(row["label"]), row["text"]) for row in best], max(map(len, groups.values()), default=0), unit)
+
+
+def _order(items: Sequence[T], draw: random.Random) -> list[T]:
+    # `random()` alone gives the same numbers in every version of Python; `shuffle` promises nothing.
+    keys = [draw.random() for _ in items]
+    return [items[index] for index in sorted(range(len(items)), key=keys.__getitem__)]

@@ -1,0 +1,136 @@
+"""Descriptions that a user brings along, as further arms: files in the formats of CuPL and DCLIP."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from analysis.accuracy.class_names import plain_name
+from analysis.accuracy.control_arms import ControlArm
+from reward.errors import UserError, unknown_name
+
+Format = Literal["cupl", "dclip"]
+
+
+def read_arms(files: Mapping[str, Format], class_names: Sequence[str], *, partial: bool) -> dict[str, ControlArm]:
+    """Read every file as an arm.
+
+    Args:
+        files: Path → format.
+        class_names: C names in label order.
+        partial: Whether files may lack classes, or have others besides.
+
+    Returns:
+        `file:PATH` → arm.
+
+    Raises:
+        UserError: Every problem of every file, see `read_arm`.
+    """
+    arms, problems = {}, []
+    for path, layout in files.items():
+        try:
+            arms[f"file:{path}"] = read_arm(Path(path), layout, class_names, partial=partial)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return arms
+
+
+def read_arm(path: Path, layout: Format, class_names: Sequence[str], *, partial: bool) -> ControlArm:
+    """Read one file as an arm.
+
+    Args:
+        path: JSON of class → list of texts; class names may differ in case, blanks, hyphens and underscores.
+        layout: What its texts are.
+        class_names: C names in label order.
+        partial: Whether it may lack classes, or have others besides.
+
+    Returns:
+        The arm; its note names the classes that the file lacks or has beyond the dataset's.
+
+    Raises:
+        UserError: If the file cannot be read or is of another form, or, without `partial`, if its classes are not the
+            dataset's: every unknown and every missing name is told.
+    """
+    where = f"analysis.description_files: {path}"
+    by_class = _read(path, where)
+    label_of = {plain_name(name): label for label, name in enumerate(class_names)}
+    found = {label_of[plain_name(name)]: name for name in by_class if plain_name(name) in label_of}
+    unknown = [name for name in by_class if plain_name(name) not in label_of]
+    missing = [name for label, name in enumerate(class_names) if label not in found]
+    if not found or ((unknown or missing) and not partial):
+        raise UserError("\n".join(_mismatch(where, by_class, class_names, unknown, missing)))
+    word = WORDINGS[layout]
+    texts = [(label, word(class_names[label], text)) for label in sorted(found) for text in by_class[found[label]]]
+    note = f"{layout} file with texts for {len(found)} of {len(class_names)} classes"
+    note += f"; without: {', '.join(missing)}" if missing else ""
+    note += f"; not in the dataset: {', '.join(unknown)}" if unknown else ""
+    return ControlArm(f"file {path.name}", note, texts)
+
+
+def cupl_text(class_name: str, text: str) -> str:
+    """Return a CuPL sentence, which names the class itself (arXiv 2209.03320)."""
+    return text
+
+
+def dclip_text(class_name: str, text: str) -> str:
+    """Word a DCLIP descriptor as a description of its class (arXiv 2210.07183): "hen, which has two legs".
+
+    Descriptors that begin with an article or "used" follow "which is", those that begin with a verb or adverb of their
+    own follow "which", all others "which has".
+    """
+    first = re.split(r"\W", text.lower(), maxsplit=1)[0]
+    if first in ("a", "an", "used"):
+        return f"{class_name}, which is {text}"
+    if first in ("is", "are", "has", "often", "typically", "may", "can"):
+        return f"{class_name}, which {text}"
+    return f"{class_name}, which has {text}"
+
+
+WORDINGS: dict[Format, Callable[[str, str], str]] = {"cupl": cupl_text, "dclip": dclip_text}
+
+
+def _read(path: Path, where: str) -> dict[str, list[str]]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{where}: no such file; give a JSON file of class → list of texts.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{where}: cannot be read ({error}).") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: line {error.lineno}: not JSON ({error.msg}).") from error
+    if not isinstance(data, Mapping) or not data:
+        what = f"a {type(data).__name__}" if data or not isinstance(data, Mapping) else "an empty object"
+        raise UserError(f"{where}: {what}; give an object of class → list of texts.")
+    problems, names = [], dict[str, str]()
+    for name, texts in data.items():
+        if not _is_texts(texts):
+            problems.append(f"{where}: class '{name}': its value is no list of texts, one at least.")
+        if plain_name(name) in names:
+            problems.append(f"{where}: '{name}' and '{names[plain_name(name)]}' are the same class.")
+        names[plain_name(name)] = name
+    if problems:
+        raise UserError("\n".join(problems))
+    return {name: list(texts) for name, texts in data.items()}
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) and text.strip() for text in value)
+
+
+def _mismatch(
+    where: str, given: Mapping[str, Any], class_names: Sequence[str], unknown: Sequence[str], missing: Sequence[str]
+) -> list[str]:
+    lines = [f"{where}: its {len(given)} classes are not the dataset's {len(class_names)}."]
+    for name in unknown:
+        hint = unknown_name("", name, class_names).partition("Did you mean ")[2].partition("?")[0]
+        lines.append(f"  unknown: '{name}'" + (f"; did you mean {hint}?" if hint else ""))
+    lines += [f"  missing: '{name}'" for name in missing]
+    remedy = "Rename them in the file" if set(unknown) != set(given) else "None fits: rename them in the file"
+    if set(unknown) != set(given):
+        remedy += ", or set analysis.partial_files: classes without texts then take the plain template"
+    return [*lines, f"{remedy}."]

@@ -1,0 +1,266 @@
+"""Zero-shot accuracy of each arm: generic templates, base and EX2's descriptions, each kind of EX2's, controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from analysis.accuracy.text_bank import TextBank
+from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
+from analysis.statistics.intervals import Settings, mean_share, mean_t, paired_accuracy, paired_mean, wilson
+from analysis.verdicts.breakdown import GROUPS, MEMBERS
+from analysis.verdicts.verdicts import Verdicts, is_empty
+from ex2.data.prompts import generic_templates
+from reward.files import JSON
+from reward.image_bank import ImageEmbeddings
+from reward.vlm import VLM
+
+ARMS = ("templates", "base", "aligned", *GROUPS)
+"""The four last are parts of `aligned`."""
+
+COMPARISONS = (
+    *((arm, "templates") for arm in ARMS[1:]),
+    ("aligned", "base"),
+    ("informative", "spurious"),
+    ("visual", "non_visual"),
+)
+
+CONTROLS_AGAINST = ("templates", "aligned")
+"""What every arm that is not among `ARMS` is compared with."""
+
+LabeledText = tuple[int, str]
+Keep = Callable[[Sequence[str], torch.Tensor], None]
+
+MOST_CONFUSIONS = 20
+"""Pairs of classes kept for each arm."""
+
+
+def texts_by_arm(
+    descriptions: Iterable[JSON], verdicts: Verdicts, class_names: Sequence[str]
+) -> dict[str, list[LabeledText]]:
+    """Sort texts into arms; empty descriptions are left out, as there is nothing to encode.
+
+    Args:
+        descriptions: Rows with `class`, `label`, `text` and `policy`.
+        verdicts: Of every description that is not empty.
+        class_names: C names in label order.
+
+    Returns:
+        For each arm the class index and text of each of its texts, repeated texts included.
+    """
+    arms: dict[str, list[LabeledText]] = {arm: [] for arm in ARMS}
+    arms["templates"] = [
+        (label, template.format(name)) for label, name in enumerate(class_names) for template in generic_templates()
+    ]
+    for row in descriptions:
+        if is_empty(row["text"]):
+            continue
+        pair = (int(row["label"]), row["text"])
+        arms[row["policy"]].append(pair)
+        if row["policy"] == "aligned":
+            kind = verdicts.kind(row["class"], row["text"])
+            for group in GROUPS:
+                if kind in MEMBERS[group]:
+                    arms[group].append(pair)
+    return arms
+
+
+class Texts:
+    """Unique texts, encoded once, or never if they are in the text bank.
+
+    Args:
+        vlm: The encoder.
+        texts: Any number, repeated ones included.
+        banks: Folder of text banks; `None` keeps nothing.
+        batch_size: Texts per forward.
+
+    Raises:
+        EnvironmentFault: If the text bank cannot be read or written.
+    """
+
+    def __init__(self, vlm: VLM, texts: Iterable[str], *, banks: Path | None = None, batch_size: int = 256) -> None:
+        unique = list(dict.fromkeys(texts))
+        self._row = {text: row for row, text in enumerate(unique)}
+        self._embeddings = torch.zeros(len(unique), vlm.dim)
+        if banks is None:
+            self._encode(vlm, unique, range(len(unique)), batch_size, lambda texts, embeddings: None)
+            return
+        with closing(TextBank(vlm, banks)) as bank:
+            self._encode(vlm, unique, bank.get(unique, self._embeddings), batch_size, bank.put)
+
+    def _encode(self, vlm: VLM, unique: Sequence[str], missing: Sequence[int], batch_size: int, keep: Keep) -> None:
+        with tqdm(total=len(missing), desc="encode texts", unit="text", leave=False) as bar:
+            for start in range(0, len(missing), batch_size):
+                rows = list(missing[start : start + batch_size])
+                batch = [unique[row] for row in rows]
+                encoded = vlm.encode_texts(batch).embeddings
+                self._embeddings[torch.tensor(rows)] = encoded
+                keep(batch, encoded)
+                bar.update(len(batch))
+
+    def __getitem__(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return embeddings of the given texts, shape (len(texts), D)."""
+        return self._embeddings[torch.tensor([self._row[text] for text in texts], dtype=torch.long)]
+
+
+def accuracy(
+    vlm: VLM,
+    images: ImageEmbeddings,
+    arms: Mapping[str, Sequence[LabeledText]],
+    settings: Settings,
+    *,
+    banks: Path | None = None,
+) -> JSON:
+    """Measure every arm on the same test images.
+
+    Args:
+        vlm: Encodes the texts.
+        images: Test images of C classes.
+        arms: Class index and text of each arm's texts; an arm without texts is not measured. Beside `ARMS` any
+            others, which are compared with the templates and with all of EX2's.
+        settings: How intervals are made.
+        banks: Folder of text banks; `None` keeps no embeddings.
+
+    Returns:
+        `arms`, with `None` for those without texts, each with top-1 (`accuracy`), `top5` where there are more than 5
+        classes, `mean_per_class` and its most frequent `confusions`; `differences` between pairs of arms on the same
+        images; and `covered_by_both`: groups compared on the classes for which both have texts, all others left out
+        as images and as possible answers, so that no fallback template takes part.
+    """
+    plain = [PLAIN_TEMPLATE.format(name) for name in images.class_names]
+    texts = Texts(vlm, [*plain, *(text for pairs in arms.values() for _, text in pairs)], banks=banks)
+    fallback = texts[plain]
+    vectors = {
+        arm: class_vectors(
+            texts[[text for _, text in pairs]],
+            torch.tensor([label for label, _ in pairs], dtype=torch.long),
+            len(plain),
+            fallback,
+        )
+        for arm, pairs in arms.items()
+        if pairs
+    }
+    rankings = {arm: rank_classes(images.embeddings, made.vectors, images.labels) for arm, made in vectors.items()}
+    right = {arm: ranking.hits(1) for arm, ranking in rankings.items()}
+    measured: JSON = {}
+    for arm, pairs in arms.items():
+        if arm not in right:
+            measured[arm] = None
+            continue
+        measured[arm] = {
+            **_accuracy(right[arm], settings.confidence),
+            **_beyond_top1(rankings[arm], images, settings.confidence),
+            "texts": len(pairs),
+            "unique_texts": len(set(pairs)),
+            "fallback_classes": [images.class_names[label] for label in vectors[arm].fallback],
+            "correct_bits": pack_correct(right[arm]),
+        }
+    covered = []
+    for first, second in COMPARISONS[-2:]:
+        if first in vectors and second in vectors and (vectors[first].fallback or vectors[second].fallback):
+            made = {arm: vectors[arm].vectors for arm in (first, second, "templates")}
+            missing = {*vectors[first].fallback, *vectors[second].fallback}
+            covered.append(_covered_by_both(images, made, missing, settings))
+    return {
+        "arms": measured,
+        "differences": [
+            _difference(right, first, second, settings)
+            for first, second in (*COMPARISONS, *_control_comparisons(arms))
+            if first in right and second in right
+        ],
+        "covered_by_both": covered,
+    }
+
+
+def reward_gain(descriptions: Iterable[JSON], settings: Settings) -> JSON | None:
+    """Compare the rewards of aligned and base descriptions of the same class, question and sample.
+
+    Args:
+        descriptions: Rows with `class`, `question_id`, `sample`, `policy` and `reward`.
+        settings: How intervals are made.
+
+    Returns:
+        Mean rewards of the pairs and their difference, with a t-interval and a bootstrap interval; `unpaired` counts
+        descriptions without a partner or whose partner has no reward. `None` if there is no pair.
+    """
+    rewards: dict[str, dict[tuple[str, int, int], float]] = {"aligned": {}, "base": {}}
+    total = 0
+    for row in descriptions:
+        total += 1
+        if row["reward"] is not None:
+            rewards[row["policy"]][row["class"], row["question_id"], row["sample"]] = float(row["reward"])
+    shared = [key for key in rewards["aligned"] if key in rewards["base"]]
+    if not shared:
+        return None
+    aligned = [rewards["aligned"][key] for key in shared]
+    base = [rewards["base"][key] for key in shared]
+    paired = paired_mean(aligned, base, confidence=settings.confidence, samples=settings.samples, seed=settings.seed)
+    return {
+        "aligned": mean_t(aligned).value,
+        "base": mean_t(base).value,
+        **paired._asdict(),
+        "unpaired": total - 2 * len(shared),
+    }
+
+
+def _control_comparisons(arms: Iterable[str]) -> list[tuple[str, str]]:
+    return [(arm, against) for arm in arms if arm not in ARMS for against in CONTROLS_AGAINST]
+
+
+def _accuracy(right: Sequence[bool], confidence: float) -> JSON:
+    estimate = wilson(sum(right), len(right), confidence)
+    return {
+        "accuracy": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "correct": sum(right),
+    }
+
+
+def _beyond_top1(ranking: Ranking, images: ImageEmbeddings, confidence: float) -> JSON:
+    names = images.class_names
+    counts = torch.bincount(images.labels, minlength=len(names))
+    hits = torch.bincount(images.labels[ranking.rank == 0], minlength=len(names))
+    present = counts > 0
+    mean = mean_share(hits[present].tolist(), counts[present].tolist(), confidence)
+    return {
+        "top5": _accuracy(ranking.hits(5), confidence) if len(names) > 5 else None,
+        "mean_per_class": {"accuracy": mean.value, "low": mean.low, "high": mean.high, "n": mean.n},
+        "confusions": [
+            {"class": names[pair.label], "predicted": names[pair.predicted], "images": pair.images, "of": pair.of}
+            for pair in confusions(ranking.predicted, images.labels, MOST_CONFUSIONS)
+        ],
+    }
+
+
+def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, settings: Settings) -> JSON:
+    paired = paired_accuracy(
+        right[first], right[second], confidence=settings.confidence, samples=settings.samples, seed=settings.seed
+    )
+    return {"arm": first, "against": second, **paired._asdict()}
+
+
+def _covered_by_both(
+    images: ImageEmbeddings, vectors: Mapping[str, torch.Tensor], missing: set[int], settings: Settings
+) -> JSON:
+    classes = [label for label in range(len(images.class_names)) if label not in missing]
+    names = list(vectors)
+    result: JSON = {"groups": names[:2], "classes": len(classes), "arms": {}, "difference": None}
+    keep = torch.isin(images.labels, torch.tensor(classes, dtype=torch.long))
+    if len(classes) < 2 or not bool(keep.any()):  # one class alone cannot be told from others
+        return result
+    kept = torch.tensor(classes, dtype=torch.long)
+    labels = torch.searchsorted(kept, images.labels[keep])  # positions among the kept classes, which ascend
+    right = {arm: rank_classes(images.embeddings[keep], made[kept], labels).hits(1) for arm, made in vectors.items()}
+    result["without"] = sorted(images.class_names[label] for label in missing)
+    result["arms"] = {
+        arm: _accuracy(values, settings.confidence) | {"correct_bits": pack_correct(values)}
+        for arm, values in right.items()
+    }
+    result["difference"] = _difference(right, names[0], names[1], settings)
+    return result

@@ -1,0 +1,264 @@
+"""What a run's people and judge said about the same descriptions, read from its folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome
+from analysis.judge.base import Question
+from analysis.labelling.log import Asked, Label, label_path, raters_of, read_labels, standing
+from analysis.labelling.sample import Sample, read_sample, seeds_of
+from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, is_empty, read_verdicts
+from ex2.run.directory import RunDirectory
+from reward.errors import UserError
+from reward.files import JSON, read_json, read_jsonl
+
+Text = tuple[str, str]
+"""Class and description: what people and judge are asked about, wherever it stands."""
+
+QUESTIONS: tuple[Question, ...] = ("informative", "visual")
+
+
+class JudgeId(NamedTuple):
+    """Which judge gave the verdicts."""
+
+    name: str
+    rubric: str
+    settings: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One description of the sample: people's answer and the judge's to each question.
+
+    Attributes:
+        class_name: Its class.
+        text: The description.
+        people: Settled answers; `None` if not asked, skipped or not reached.
+        judge: Verdicts; `None` if not asked or unparsed.
+        kind: What the judge made of it.
+    """
+
+    class_name: str
+    text: str
+    people: Mapping[Question, bool | None]
+    judge: Mapping[Question, bool | None]
+    kind: Kind
+
+    @property
+    def truth(self) -> Leaf | None:
+        """What people made of it; `None` while an answer is missing."""
+        informative, visual = self.people["informative"], self.people["visual"]
+        if informative is False:
+            return "spurious"
+        if informative is None or visual is None:
+            return None
+        return "visual" if visual else "non_visual"
+
+    @property
+    def judged(self) -> Outcome | None:
+        """What the judge made of it; `None` if its first answer is unparsed."""
+        return next((outcome for outcome in OUTCOMES if outcome == self.kind), None)
+
+
+@dataclass(frozen=True)
+class JudgedCounts:
+    """Descriptions of one policy by what the judge made of them.
+
+    Attributes:
+        kinds: All of them, empty ones among the spurious.
+        unlabelled: Those with a first verdict, but without people's answer; without empty ones.
+        known: Those with both, by what people made of them.
+        empty: Spurious without having been judged.
+    """
+
+    kinds: Mapping[Kind, int]
+    unlabelled: Mapping[Outcome, int]
+    known: Mapping[Leaf, int]
+    empty: int
+
+
+@dataclass(frozen=True)
+class RunLabels:
+    """A run as its calibration needs it.
+
+    Attributes:
+        run: Its folder.
+        seeds: Those described and judged.
+        sample: What was drawn.
+        raters: Who labelled, in the order of their first answers.
+        answers: Standing answers by rater.
+        labelled: The descriptions of the sample, with a text that was drawn twice in it twice.
+        judge: Whose verdicts these are.
+        rubrics: Versions of the wording that people answered.
+        policies: What the judge made of each policy's descriptions, all seeds together.
+    """
+
+    run: Path
+    seeds: tuple[int, ...]
+    sample: Sample
+    raters: tuple[str, ...]
+    answers: Mapping[str, Mapping[Asked, Label]]
+    labelled: tuple[Labelled, ...]
+    judge: JudgeId
+    rubrics: tuple[str, ...]
+    policies: Mapping[str, JudgedCounts]
+
+    def votes(self, question: Question) -> dict[Text, dict[str, bool]]:
+        """Return each distinct description's answers to a question, by rater in their order."""
+        texts = dict.fromkeys((row.class_name, row.text) for row in self.labelled)
+        return {text: votes(self.answers, Asked(question, *text)) for text in texts}
+
+
+def distinct(runs: Sequence[RunLabels]) -> list[Labelled]:
+    """Return the labelled descriptions of several runs, each text once.
+
+    Runs share descriptions: those of the base model depend on the seed alone, and people answer for all runs at once.
+    A text of several samples is taken from the first run where both people's and the judge's answer are known.
+    """
+    found: dict[Text, Labelled] = {}
+    for row in (row for run in runs for row in run.labelled):
+        kept = found.setdefault((row.class_name, row.text), row)
+        if _completeness(row) > _completeness(kept):
+            found[row.class_name, row.text] = row
+    return list(found.values())
+
+
+def pooled_votes(runs: Sequence[RunLabels], question: Question) -> list[list[bool]]:
+    """Return the raters' answers on each distinct description of all runs, one a rater."""
+    found: dict[Text, dict[str, bool]] = {}
+    for run in runs:
+        for text, given in run.votes(question).items():
+            found[text] = given | found.get(text, {})
+    return [list(given.values()) for given in found.values()]
+
+
+def votes(answers: Mapping[str, Mapping[Asked, Label]], asked: Asked) -> dict[str, bool]:
+    """Return the raters' yes and no to a question, in their order; who skipped or did not reach it is absent."""
+    given = {rater: labels[asked].answer for rater, labels in answers.items() if asked in labels}
+    return {rater: answer == "yes" for rater, answer in given.items() if answer in ("yes", "no")}
+
+
+def settle(given: Sequence[bool]) -> bool | None:
+    """Return the majority's answer, the first rater's if they are even; `None` without answers."""
+    if not given:
+        return None
+    yes = sum(given)
+    return given[0] if 2 * yes == len(given) else 2 * yes > len(given)
+
+
+def read_run(run: Path, only: str | None = None) -> RunLabels:
+    """Read a run's labels and verdicts.
+
+    Args:
+        run: Its folder.
+        only: The one rater who counts; default: all.
+
+    Raises:
+        UserError: If it has not been labelled or judged, its files cannot be read or do not fit together.
+    """
+    sample = read_sample(run)
+    verdicts, judges = _verdicts(run)
+    if len(set(judges)) > 1:
+        named = ", ".join(sorted({f"{judge.name} ({judge.settings})" for judge in judges}))
+        raise UserError(f"{run}: its seeds were judged by different judges: {named}; run `ex2 analyze RECIPE` again.")
+    answers = _answers(run, only)
+    labelled = []
+    for item in sample.items:
+        kind = _kind(run, item.seed, verdicts[item.seed], item.class_name, item.text)
+        said: dict[Question, bool | None] = {"informative": None, "visual": None}
+        if kind != "unparsed":
+            said["informative"] = kind != "spurious"
+        if kind in ("visual", "non_visual"):
+            said["visual"] = kind == "visual"
+        asked = {question: Asked(question, item.class_name, item.text) for question in QUESTIONS}
+        people = {question: settle([*votes(answers, asked[question]).values()]) for question in QUESTIONS}
+        if people["informative"] is not True:
+            people["visual"] = None  # the majority would not have been asked
+        labelled.append(Labelled(item.class_name, item.text, people, said, kind))
+    rubrics = {label.rubric for labels in answers.values() for label in labels.values()}
+    return RunLabels(
+        run,
+        tuple(verdicts),
+        sample,
+        tuple(answers),
+        answers,
+        tuple(labelled),
+        judges[0],
+        tuple(sorted(rubrics)),
+        _policies(run, verdicts, sample, labelled),
+    )
+
+
+def _verdicts(run: Path) -> tuple[dict[int, Verdicts], list[JudgeId]]:
+    verdicts, judges = {}, []
+    for seed in seeds_of(run):
+        where = RunDirectory(run).seed(seed)
+        if not where.breakdown.exists():
+            raise UserError(f"{where.breakdown}: not found: seed {seed} is not judged; run `ex2 analyze RECIPE` first.")
+        judge: JSON = read_json(where.breakdown)["judge"]
+        judges.append(JudgeId(judge["name"], judge["rubric"], judge["settings"]))
+        verdicts[seed] = read_verdicts(where.verdicts, digest=judge["settings"])
+    return verdicts, judges
+
+
+def _answers(run: Path, only: str | None) -> dict[str, dict[Asked, Label]]:
+    logs = {rater: read_labels(label_path(run, rater)) for rater in raters_of(run)}
+    if only is not None and only not in logs:
+        named = f"raters here: {', '.join(logs)}" if logs else "nobody has labelled here"
+        raise UserError(f"--rater: '{only}' has not labelled {run}; {named}.")
+    chosen = [rater for rater, log in logs.items() if log and only in (None, rater)]
+    if not chosen:
+        raise UserError(f"{run}: nobody has labelled this run; run `ex2 label {run}` first.")
+    chosen.sort(key=lambda rater: min(label.time for label in logs[rater]))
+    return {rater: standing(logs[rater]) for rater in chosen}
+
+
+def _policies(
+    run: Path, verdicts: Mapping[int, Verdicts], sample: Sample, labelled: Sequence[Labelled]
+) -> dict[str, JudgedCounts]:
+    places = {(item.seed, item.line): row for item, row in zip(sample.items, labelled, strict=True)}
+    kinds: Counter[tuple[str, Kind]] = Counter()
+    unlabelled: Counter[tuple[str, Kind]] = Counter()
+    known: Counter[tuple[str, Leaf]] = Counter()
+    empty: Counter[str] = Counter()
+    policies: dict[str, None] = {}
+    for seed, said in verdicts.items():
+        for number, row in enumerate(read_jsonl(RunDirectory(run).seed(seed).descriptions), start=1):
+            policy = row["policy"]
+            policies[policy] = None
+            kind, people = _kind(run, seed, said, row["class"], row["text"]), places.get((seed, number))
+            kinds[policy, kind] += 1
+            if is_empty(row["text"]):
+                empty[policy] += 1
+            elif people and people.truth and people.judged:
+                known[policy, people.truth] += 1
+            else:
+                unlabelled[policy, kind] += 1
+    return {
+        policy: JudgedCounts(
+            {kind: kinds[policy, kind] for kind in KINDS},
+            {outcome: unlabelled[policy, outcome] for outcome in OUTCOMES},
+            {leaf: known[policy, leaf] for leaf in LEAVES},
+            empty[policy],
+        )
+        for policy in policies
+    }
+
+
+def _completeness(row: Labelled) -> tuple[bool, bool]:
+    return row.truth is not None and row.judged is not None, row.truth is not None
+
+
+def _kind(run: Path, seed: int, verdicts: Verdicts, class_name: str, text: str) -> Kind:
+    try:
+        return verdicts.kind(class_name, text)
+    except KeyError as error:
+        raise UserError(
+            f"{run}: seed {seed}: a description of '{class_name}' has no verdict: descriptions changed since the "
+            "analysis; run `ex2 analyze RECIPE` again."
+        ) from error

@@ -1,0 +1,1 @@
+"""`ex2 attributes`: which attributes informative descriptions name."""

@@ -1,0 +1,92 @@
+"""`ex2 attributes`: which attributes informative descriptions speak of, per run, and whether two VLMs differ."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from analysis.attributes.answers import LOG, Answered, SeedAnswers, ask, texts_digest
+from analysis.attributes.figure import attributes_figure
+from analysis.attributes.judges import Described, attribute_judge
+from analysis.attributes.summary import RESULT, part_of, summarise
+from analysis.attributes.tables import KEY, tables_of
+from analysis.attributes.terminal import show
+from analysis.results.kl import kl_reached
+from analysis.results.load import SeedResult
+from analysis.results.pooling import confidence
+from analysis.results.runs import Run, gather_runs
+from analysis.tables.files import hand_over
+from analysis.verdicts.breakdown import MEMBERS
+from analysis.verdicts.verdicts import judge_digest
+from reward.errors import UserError
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Args:
+        options: `runs`, `out`, `sample` and `seed` of the command line.
+
+    Returns:
+        0. Every run's own part is kept in its folder too, where `ex2 report` and `ex2 tables` find it.
+
+    Raises:
+        UserError: For a run named that is not analysed, a folder without any that is, or a judge that cannot name
+            attributes.
+        EnvironmentFault: If the judge cannot be reached or a file not be written; answers so far are kept.
+    """
+    if options.sample < 1:
+        raise UserError(f"--sample: {options.sample}; give 1 or more.")
+    runs, left_out = gather_runs([Path(path) for path in options.runs])
+    coverage = max(confidence(run.results) for run in runs)  # runs that differ are shown at the stricter one
+    result = summarise([*answered(runs)], coverage, sample=options.sample, seed=options.seed)
+    console = Console()
+    show(result, console)
+    hand_over(
+        RESULT,
+        result,
+        {run.directory.root: part_of(result, group) for run, group in zip(runs, result["groups"], strict=True)},
+        options.out,
+        tables=tables_of([result], left_out=left_out),
+        drawings={KEY: attributes_figure(result)},
+        left_out=left_out,
+        console=console,
+    )
+    return 0
+
+
+def answered(runs: Sequence[Run]) -> Iterator[Answered]:
+    """Ask for the attributes of every run's informative aligned descriptions; what is in the logs is not asked."""
+    for run in runs:
+        section = run.recipe.judge
+        judge = attribute_judge(section.name, section.settings)
+        digest = judge_digest(section.name, section.settings)
+        seeds = []
+        for result in run.results:
+            described = informative(result)
+            answers = ask(judge, described, run.directory.seed(result.seed).root / LOG, digest=digest)
+            seeds.append(SeedAnswers(result.seed, [(one.class_name, answers[one]) for one in described]))
+        numbers = [result.seed for result in run.results]
+        yield Answered(
+            run=run.recipe.name,
+            vlm=str(run.results[0].accuracy["vlm"]),
+            dataset=str(run.results[0].accuracy["dataset"]),
+            seeds=seeds,
+            missing=tuple(run.missing),
+            judge=judge.name,
+            exact=judge.exact,
+            texts=texts_digest(run.directory, numbers),
+            kl=kl_reached(run.directory, numbers, confidence(run.results)),
+        )
+
+
+def informative(result: SeedResult) -> list[Described]:
+    """Return a seed's aligned descriptions that were judged informative, repeated texts included."""
+    return [
+        Described(row["class"], row["text"])
+        for row in result.descriptions
+        if row["policy"] == "aligned" and result.verdicts.kind(row["class"], row["text"]) in MEMBERS["informative"]
+    ]

@@ -1,0 +1,235 @@
+"""Who names the attributes that a description speaks of: the demo world's parser, or a chat model behind a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from analysis.judge.rubric import one_line
+from analysis.judge.scripted import ScriptedJudge
+from analysis.judge.server.client import OpenAIJudge
+from analysis.judge.server.replies import Chat, Reply
+from analysis.judge.table import build_judge
+from ex2.data.demo.world import BY_NAME, Facet, true_facts
+from reward.errors import UserError, unknown_name
+
+_PROMPT: dict[str, Any] = json.loads((Path(__file__).with_name("prompt.json")).read_text(encoding="utf-8"))
+
+VERSION: str = _PROMPT["version"]
+"""Stored with every answer; a change of the wording needs a new one, which asks all anew."""
+
+ATTRIBUTES: tuple[str, ...] = tuple(_PROMPT["attributes"])
+"""In the order of tables; `others` takes whatever else a judge names."""
+
+OTHERS = "others"
+
+_CANONICAL = {spelling: name for name, entry in _PROMPT["attributes"].items() for spelling in (name, *entry["also"])}
+
+FACETS: dict[Facet, str] = {
+    "colour": "colour",
+    "shape": "shape",
+    "pattern": "texture",
+    "habitat": "habitat",
+    "diet": "diet",
+}
+"""The demo world's facets as attributes."""
+
+
+class Described(NamedTuple):
+    """A description whose attributes are asked for."""
+
+    class_name: str
+    text: str
+
+
+EXAMPLE = Described(_PROMPT["one_shot_class"], _PROMPT["one_shot_description"])
+"""Of the prompt, with a known answer."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A parsed answer.
+
+    Attributes:
+        attributes: Names from `ATTRIBUTES`, each once, in their order; may be empty.
+        own: Names of the judge's own, lower case, which count as `others`.
+        raw: What the judge said.
+    """
+
+    attributes: tuple[str, ...]
+    own: tuple[str, ...]
+    raw: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An answer that is no list of names; never guessed, counted in every table."""
+
+    raw: str
+
+
+OnNamed = Callable[[Described, "Named | Unreadable"], None]
+
+
+class AttributeJudge(Protocol):
+    """Anything that names attributes.
+
+    Attributes:
+        name: Shown in the result and stored with every answer.
+        exact: True if the answers are true by construction.
+    """
+
+    name: str
+    exact: bool
+
+    def name_attributes(self, described: Sequence[Described], on_named: OnNamed) -> None:
+        """Answer every request, calling `on_named` once for each as soon as it is known.
+
+        Raises:
+            EnvironmentFault: If the judge cannot be reached; answers given so far have been passed on.
+        """
+        ...
+
+
+def attribute_judge(name: str, settings: Mapping[str, Any]) -> AttributeJudge:
+    """Build what names attributes from a recipe's judge.
+
+    Args:
+        name: Of the judge; a judge of one's own may have a method `name_attributes`.
+        settings: Of the judge.
+
+    Raises:
+        UserError: For an unknown name or setting, or a judge that can only say yes or no.
+    """
+    judge = build_judge(name, settings, "judge")
+    if isinstance(judge, ScriptedJudge):
+        return ScriptedAttributes()
+    if isinstance(judge, OpenAIJudge):
+        return ChatAttributes(judge)
+    if hasattr(judge, "name_attributes"):
+        own: AttributeJudge = judge  # type: ignore[assignment]
+        return own
+    raise UserError(
+        f"judge '{name}': says yes or no only, and cannot name attributes; analyse with judge openai (any "
+        "OpenAI-compatible server) or scripted, or give your judge a method name_attributes."
+    )
+
+
+class ScriptedAttributes:
+    """Names the facets of the demo world that a text states truly, by the world's own parser."""
+
+    name = "scripted"
+    exact = True
+
+    def name_attributes(self, described: Sequence[Described], on_named: OnNamed) -> None:
+        """Answer every request at once.
+
+        Raises:
+            UserError: If a class is not a concept of the demo world; nothing is answered then.
+        """
+        for request in described:
+            if request.class_name not in BY_NAME:
+                hint = "The scripted judge knows the demo world only; choose another judge for this dataset."
+                raise UserError(unknown_name("judge scripted: class", request.class_name, BY_NAME, hint=hint))
+        for request in described:
+            facts = true_facts(request.text, request.class_name)
+            names = sorted((FACETS[fact] for fact in facts), key=ATTRIBUTES.index)
+            on_named(request, Named(tuple(names), (), ", ".join(names)))
+
+
+class ChatAttributes:
+    """Asks a chat model through the judge's own server, limits and sampling; what is unreadable, once more."""
+
+    exact = False
+
+    def __init__(self, judge: OpenAIJudge) -> None:
+        self._judge = judge
+        self.name = judge.name
+
+    def name_attributes(self, described: Sequence[Described], on_named: OnNamed) -> None:
+        """Ask for all, several at once.
+
+        Raises:
+            UserError: If the key is missing, or the server refuses it, the model or the first request.
+            EnvironmentFault: If it cannot be reached or keeps failing; answers received so far have been passed on.
+        """
+
+        def on_reply(chat: Chat, reply: Reply) -> Chat | None:
+            answer = Unreadable(reply.text) if reply.refused else parse_attributes(reply.text)
+            if isinstance(answer, Unreadable) and not chat.again:
+                return replace(chat, again=True, sampling=self._judge.server.second_sampling(), spent=reply.spent)
+            on_named(chat.about, answer)
+            return None
+
+        chats = [Chat(attribute_messages(one), "attributes", SCHEMA, about=one) for one in described]
+        example = Chat(attribute_messages(EXAMPLE), "attributes", SCHEMA)
+        self._judge.server.ask_all(chats, on_reply, example)
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"attributes": {"type": "array", "items": {"type": "string"}}},
+    "required": ["attributes"],
+    "additionalProperties": False,
+}
+
+
+def attribute_messages(described: Described) -> list[dict[str, str]]:
+    """Build the prompt: system, an example question with its answer, the question.
+
+    The description enters as a JSON string, so that it can neither end its own quotation nor add lines.
+    """
+    return [
+        {"role": "system", "content": _PROMPT["system"]},
+        {"role": "user", "content": _question(EXAMPLE)},
+        {"role": "assistant", "content": json.dumps(_PROMPT["one_shot_answer"])},
+        {"role": "user", "content": _question(described)},
+    ]
+
+
+def parse_attributes(raw: str) -> Named | Unreadable:
+    """Read an answer: the last JSON object with a list of texts under `attributes` and nothing else in that list.
+
+    Args:
+        raw: What the judge said, with or without text around the JSON.
+
+    Returns:
+        The names, known spellings as in `ATTRIBUTES`, others as `others`; `Unreadable` if the last such key holds
+        anything but a list of texts that are not blank.
+    """
+    value: Any = None
+    decoder, position = json.JSONDecoder(), raw.find("{")
+    while position >= 0:
+        try:
+            found, end = decoder.raw_decode(raw, position)
+        except (json.JSONDecodeError, RecursionError):  # cut or broken here: try the next brace
+            end = position + 1
+        else:
+            value = found.get("attributes", value)
+        position = raw.find("{", end)
+    if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
+        return Unreadable(raw)
+    given = [" ".join(name.lower().replace("_", " ").split()) for name in value]
+    own = tuple(dict.fromkeys(name for name in given if name not in _CANONICAL))
+    known = {_CANONICAL.get(name, OTHERS) for name in given}
+    return Named(tuple(name for name in ATTRIBUTES if name in known), own, raw)
+
+
+def standard_name(name: str) -> str:
+    """Return an attribute's name in `ATTRIBUTES`: of another spelling, or `others` if it is none of them."""
+    return str(_CANONICAL.get(" ".join(name.lower().replace("_", " ").split()), OTHERS))
+
+
+def _question(described: Described) -> str:
+    listed = "\n".join(f"- {name}: {entry['means']}" for name, entry in _PROMPT["attributes"].items())
+    text: str = _PROMPT["user"]
+    for slot, value in (
+        ("{attributes}", listed),
+        ("{class_name}", described.class_name),
+        ("{description}", json.dumps(one_line(described.text), ensure_ascii=False)),  # last: it may hold any braces
+    ):
+        text = text.replace(slot, value)
+    return text

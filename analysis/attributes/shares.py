@@ -1,0 +1,106 @@
+"""Shares of attribute mentions: of one seed's descriptions, over seeds, and the difference of two VLMs' shares.
+
+A description may mention several attributes, and what one description mentions is not independent: its mentions come
+together or not at all. So intervals within a seed take descriptions, not mentions, as what was drawn. Descriptions of
+one seed come from one aligned model, so over several seeds it is the seeds that were drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from analysis.results.pooling import Pooled, pool
+from analysis.statistics.intervals import Estimate, all_equal, wilson_bounds
+from reward.files import JSON
+
+Mentions = NDArray[np.int64]
+"""1 where a description mentions an attribute, shape (descriptions, attributes)."""
+
+
+def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confidence: float = 0.95) -> Estimate | None:
+    """Share of mentions that are of one attribute, with an interval for descriptions as clusters.
+
+    Args:
+        hits: Mentions of the attribute in each description, shape (N,).
+        mentions: Mentions of any attribute in each description, shape (N,).
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        Wilson's interval at the effective number of mentions: p(1 − p) over the ratio estimator's variance
+        Σ (hits − p · mentions)² / (Σ mentions)², at most the mentions, and the number of descriptions with mentions
+        where p is 0 or 1. `n` counts mentions. `None` if there are none.
+
+    Source: Korn and Graubard (1998), Survey Methodology 24, for effective sizes in place of n.
+    """
+    total = int(mentions.sum())
+    if not total:
+        return None
+    value = float(hits.sum()) / total
+    variance = float(((hits - value * mentions) ** 2).sum()) / total**2
+    effective = float((mentions > 0).sum()) if variance == 0 else min(value * (1 - value) / variance, float(total))
+    low, high = wilson_bounds(value, effective, confidence)
+    return Estimate(value, low, high, total)
+
+
+def over_seeds(shares: Sequence[Estimate | None], confidence: float = 0.95) -> Pooled | None:
+    """Pool a share over seeds.
+
+    Args:
+        shares: Of each seed; seeds without any observation have none and are left out.
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        One seed's own interval; of several the mean with Student's t over seeds, which may reach beyond [0, 1], or the
+        first seed's interval if all agree. `n` adds up the seeds'. `None` if no seed has a share.
+    """
+    return pool([share for share in shares if share is not None], confidence, 0)
+
+
+def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Interval of the difference of two means over seeds, variances not taken as equal.
+
+    Args:
+        first: Of each seed, two at least.
+        second: Of each seed of the other, two at least.
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        Mean of the first minus mean of the second; `n` is the smaller number of seeds.
+
+    Raises:
+        ValueError: If a side has fewer than two, or neither varies: such seeds do not tell how far seeds differ.
+
+    Source: Welch (1947), Biometrika 34.
+    """
+    if min(len(first), len(second)) < 2 or (all_equal(first) and all_equal(second)):
+        raise ValueError("a variance over seeds needs two of them that differ")
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    variance, value = float(sum(parts)), float(a.mean() - b.mean())
+    freedom = variance**2 / float(parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+    return Estimate(value, value - half, value + half, min(len(a), len(b)))
+
+
+def stored_share(share: Pooled | None) -> JSON | None:
+    """Return a share as it is stored."""
+    if share is None:
+        return None
+    return {"share": share.value, "low": share.low, "high": share.high, "n": share.n, "seeds": share.seeds}
+
+
+def read_share(stored: JSON | None, count: int = 0) -> Pooled | None:
+    """Read a stored share.
+
+    Args:
+        stored: From `stored_share`.
+        count: Hits behind it.
+    """
+    if stored is None:
+        return None
+    return Pooled(stored["share"], stored["low"], stored["high"], stored["n"], stored["seeds"], count)

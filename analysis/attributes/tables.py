@@ -1,0 +1,313 @@
+"""The paper's Figure 4 as tables: shares of attributes by VLM, and whether two VLMs differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from markupsafe import Markup
+
+from analysis.attributes.figure import attributes_figure
+from analysis.attributes.judges import ATTRIBUTES, standard_name
+from analysis.attributes.shares import read_share
+from analysis.attributes.summary import identity, merged, pair_of, stored_attributes
+from analysis.attributes.wording import how_tested
+from analysis.results.experiment import Experiment
+from analysis.results.kl import TOLERANCE, with_kl
+from analysis.results.wording import NOT_SIGNIFICANT, p_digits
+from analysis.tables.table import Cell, Row, Table, count_cell, of_experiment, percent_cell, text_cell
+from reward.errors import UserError
+from reward.files import JSON, read_json
+
+if TYPE_CHECKING:
+    from analysis.results.runs import Run
+
+PUBLISHED = "figure4_attribute_pct"
+"""In a file of published tables: dataset → VLM → attribute → percent of mentions, of the random sample."""
+
+PARTS: dict[Literal["all", "sample"], str] = {"all": "all", "sample": "random {sample}"}
+
+KEY = "figure-04-attributes"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One VLM on one dataset, with what is known of it.
+
+    Attributes:
+        label: As shown; unique on the dataset.
+        dataset: As shown.
+        group: Of `attributes.json`; `None` of printed numbers.
+        sample: Descriptions of a seed's sample.
+        printed: Percent of mentions in the random sample, by attribute.
+    """
+
+    label: str
+    dataset: str
+    group: JSON | None = None
+    sample: int = 50
+    printed: Mapping[str, float] | None = None
+
+
+def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = TOLERANCE) -> list[Table]:
+    """Lay out what `ex2 attributes` left in the runs' folders, and published numbers.
+
+    Args:
+        runs: Analysed; those without stored attributes are named in a note.
+        published: Files of published tables; those without the paper's Figure 4 add nothing.
+        tolerance: Share of the target that the KL may be off.
+
+    Returns:
+        Shares of mentions, shares of descriptions, and tests whether two VLMs differ, p-values corrected over all that
+        are shown; nothing where nothing is stored.
+
+    Raises:
+        UserError: If a published number is not where it should be.
+    """
+    results, left_out = stored_results(runs)
+    printed = [column for path in published for column in _printed(path)]
+    return tables_of(results, printed, left_out, tolerance) if results or printed else []
+
+
+def attribute_drawings(runs: Sequence[Run], tolerance: float = TOLERANCE) -> dict[str, Markup]:
+    """Draw what `ex2 attributes` left in the runs' folders, by file name without ending; nothing where it left none.
+
+    Args:
+        runs: As of `attribute_tables`.
+        tolerance: Share of the target that the KL may be off.
+    """
+    results, _ = stored_results(runs)
+    return {KEY: attributes_figure(merged(results), tolerance=tolerance)} if results else {}
+
+
+def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
+    """Return what `ex2 attributes` left in each run's folder, and sentences on runs without."""
+    results, left_out = [], []
+    for run in runs:
+        content, problem = stored_attributes(run.directory)
+        if content is not None:
+            results.append(content)
+        else:
+            left_out.append(problem or f"{run.recipe.name}: no attributes; run `ex2 attributes` on it.")
+    return results, left_out
+
+
+def tables_of(
+    results: Sequence[JSON], printed: Sequence[_Column] = (), left_out: Sequence[str] = (), tolerance: float = TOLERANCE
+) -> list[Table]:
+    """Lay out contents of `attributes.json`.
+
+    Args:
+        results: Of one or several runs each; a comparison that several hold is shown once.
+        printed: Published columns.
+        left_out: Sentences on runs that are not shown.
+        tolerance: Share of the target that the KL may be off.
+    """
+    result = merged(results) if results else None
+    columns = _columns(result["groups"] if result else [], printed)
+    notes = [*_notes(results), *_missing(columns), *_lead(left_out)]
+    dagger = f"A dagger marks runs whose KL is more than {100 * tolerance:g} % off its target."
+    tables = [
+        _shares(columns, "of_mentions", KEY, "Attributes, % of all mentions", [*notes, dagger], tolerance),
+        _shares(
+            columns,
+            "of_descriptions",
+            f"{KEY}-of-descriptions",
+            "Attributes, % of informative descriptions that mention them",
+            [*notes, dagger],
+            tolerance,
+        ),
+        _tests(result, [*_lead(left_out), dagger], tolerance) if result else None,
+    ]
+    return [table for table in tables if table is not None]
+
+
+def _columns(groups: Sequence[JSON], printed: Sequence[_Column]) -> list[_Column]:
+    """Return a column for each group, and published ones named so that nobody takes them for a run."""
+    made = [_Column(group["label"], group["dataset"], group, group["sample_size"]) for group in groups]
+    own = {(group["vlm"], group["dataset"]) for group in groups}
+    for column in printed:
+        label = f"{column.label} (published)" if (column.label, column.dataset) in own else column.label
+        made.append(replace(column, label=label))
+    return made
+
+
+def _shares(
+    columns: Sequence[_Column],
+    of: Literal["of_mentions", "of_descriptions"],
+    key: str,
+    title: str,
+    notes: Sequence[str],
+    tolerance: float,
+) -> Table | None:
+    known = [column for column in columns if column.group or of == "of_mentions"]
+    labels = tuple(dict.fromkeys(column.label for column in known))
+    rows = []
+    for dataset in dict.fromkeys(column.dataset for column in known):
+        own = {column.label: column for column in known if column.dataset == dataset}
+        for part in PARTS:
+            names = [name for name in ATTRIBUTES if any(_mentions(column, part, name) for column in own.values())]
+            shown = PARTS[part].format(sample="/".join(sorted({str(column.sample) for column in own.values()})))
+            for name in names:
+                cells = tuple(_share_cell(own.get(label), part, name, of, tolerance) for label in labels)
+                rows.append(Row((dataset, shown, name), cells))
+            if names and of == "of_mentions":
+                for count, words in COUNTS.items():
+                    cells = tuple(_count_cell(own.get(label), part, count, tolerance) for label in labels)
+                    if any(cell.value for cell in cells):
+                        rows.append(Row((dataset, shown, words), cells))
+    return (
+        Table(key, title, ("dataset", "descriptions", "attribute"), labels, tuple(rows), tuple(notes)) if rows else None
+    )
+
+
+COUNTS = {
+    "descriptions": "number of descriptions",
+    "mentions": "number of mentions",
+    "unparsed": "answers that could not be read",
+    "without_attribute": "descriptions without an attribute",
+}
+"""Below the shares, where not 0."""
+
+
+def _mentions(column: _Column, part: Literal["all", "sample"], name: str) -> bool:
+    if column.group is None:
+        return part == "sample" and name in (column.printed or {})
+    return bool(column.group[part]["attributes"][name]["mentions"])
+
+
+def _share_cell(
+    column: _Column | None,
+    part: Literal["all", "sample"],
+    name: str,
+    of: Literal["of_mentions", "of_descriptions"],
+    tolerance: float,
+) -> Cell:
+    if column is None:
+        return Cell(empty="no run")
+    if column.group is None:
+        value = (column.printed or {}).get(name) if part == "sample" else None
+        return Cell("percent", value) if value is not None else Cell(empty="not published")
+    share = read_share(column.group[part]["attributes"][name][of])
+    return of_experiment(percent_cell(share, "nothing mentioned"), with_kl(column.group["kl"]), tolerance)
+
+
+def _count_cell(column: _Column | None, part: Literal["all", "sample"], count: str, tolerance: float) -> Cell:
+    if column is None or column.group is None:
+        return Cell(empty="no run" if column is None else "not published")
+    return of_experiment(count_cell(column.group[part][count]), with_kl(column.group["kl"]), tolerance)
+
+
+def _tests(result: JSON, notes: Sequence[str], tolerance: float) -> Table | None:
+    found = result["comparisons"]
+    if not found:
+        return None
+    kls = {identity(group): with_kl(group["kl"]) for group in result["groups"]}
+    rows = []
+    for row in found:
+        names = (row["dataset"], row["first"], row["second"])
+        # The one further off its target stands for both: a difference carries one KL.
+        kl = max((kls[run] for run in pair_of(row)), key=_distance)
+
+        def cells(gap: Cell, part: JSON, row: JSON = row, kl: Experiment = kl) -> tuple[Cell, ...]:
+            return (
+                of_experiment(gap, kl, tolerance),
+                text_cell(p_digits(part["p"])),
+                text_cell(p_digits(part["p_holm"])),
+                text_cell(how_tested(row)),
+                count_cell(row["shared_classes"]),
+            )
+
+        verdict = text_cell("differ" if row["significant"] else NOT_SIGNIFICANT)
+        rows.append(Row((*names, "all attributes"), cells(verdict, row)))
+        rows += [Row((*names, part["attribute"]), cells(_gap(part, row), part)) for part in row["attributes"]]
+    return Table(
+        f"{KEY}-tests",
+        "Whether two VLMs' descriptions mention attributes alike: differences of shares of mentions, points",
+        ("dataset", "first", "second", "attribute"),
+        ("first minus second", "p", "p, corrected", "test", "classes shared"),
+        tuple(rows),
+        (
+            "Shares, intervals and tests are of the classes that both describe.",
+            "Tests exchange whole seeds where there are enough of them for a significant p; else whole descriptions "
+            "within classes, and the answer holds for these seeds.",
+            "Intervals are Welch's t over seeds where both have several, else Newcombe's, given these seeds.",
+            f"p is corrected by Holm's method: over {len(found)} comparison{'s' if len(found) > 1 else ''}, and over "
+            f"all {sum(len(row['attributes']) for row in found)} tests of one attribute.",
+            *notes,
+        ),
+    )
+
+
+def _gap(part: JSON, row: JSON) -> Cell:
+    significant = part["significant"]
+    if part["difference"] is None:
+        return Cell(empty="one side mentions nothing in the classes shared", significant=significant)
+    low, high = 100 * part["low"], 100 * part["high"]
+    notes: tuple[str, ...] = () if significant else (NOT_SIGNIFICANT,)
+    if significant and row["unit"] == "descriptions":
+        notes = (how_tested(row),)
+        if low <= 0 <= high:
+            # The test holds the classes fixed and these seeds too; no interval does both.
+            over = "over seeds" if part["over_seeds"] else "with other classes' numbers of descriptions"
+            notes = (f"{how_tested(row)}; {over} the difference could be 0",)
+    seeds = min(row["seeds"]) if part["over_seeds"] else 1
+    n = min(part["mentions"])
+    # No p here: significance follows the corrected one, which stands beside the other in columns of their own.
+    return Cell("points", 100 * part["difference"], low, high, n, seeds, significant=significant, notes=notes)
+
+
+def _distance(experiment: Experiment) -> float:
+    if experiment.kl is None or not experiment.kl_target:
+        return -1.0
+    values = [experiment.kl.value, *experiment.seed_kl.values()]
+    return max(abs(value / experiment.kl_target - 1) for value in values)
+
+
+def _notes(results: Sequence[JSON]) -> list[str]:
+    if not results:
+        return ["Published shares are of a random sample of descriptions, without n or interval."]
+    levels = ", ".join(f"{100 * level:g} %" for level in sorted({result["confidence"] for result in results}))
+    judges = ", ".join(sorted({str(group["judge"]) for result in results for group in result["groups"]}))
+    return [
+        f"Intervals ({levels}) of one seed take descriptions as clusters of mentions; of several seeds they are "
+        "Student's t over seeds. The random sample is drawn from each seed.",
+        f"Attributes named by: {judges}.",
+    ]
+
+
+def _missing(columns: Sequence[_Column]) -> list[str]:
+    return [
+        f"{column.label}, {column.dataset}: seed {', '.join(map(str, column.group['missing_seeds']))} not analysed."
+        for column in columns
+        if column.group and column.group["missing_seeds"]
+    ]
+
+
+def _lead(left_out: Sequence[str]) -> list[str]:
+    return [f"Left out: {line}" for line in left_out]
+
+
+def _printed(path: Path) -> list[_Column]:
+    data = read_json(path)
+    figure = data.get(PUBLISHED) if isinstance(data, dict) else None
+    if figure is None:
+        return []
+    columns = []
+    try:
+        for dataset, vlms in figure.items():
+            for vlm, shares in vlms.items():
+                named: dict[str, float] = {}
+                for name, value in shares.items():
+                    place = standard_name(name)
+                    named[place] = named.get(place, 0.0) + float(value)
+                columns.append(_Column(str(vlm), str(dataset), printed=named))
+    except (AttributeError, TypeError, ValueError) as error:
+        form = json.dumps({"cub": {"CLIP": {"size": 54.8}}})
+        raise UserError(
+            f"{path}: {PUBLISHED}: {error}; give dataset, VLM, attribute and percent, as {form}."
+        ) from error
+    return columns

@@ -1,0 +1,251 @@
+"""Zero-shot accuracy of each arm as bars, and beside them the difference to the templates; control arms set apart."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from analysis.accuracy.measure import ARMS
+from analysis.figures import svg
+from analysis.figures.svg import pick
+from analysis.results.load import SeedResult
+from analysis.results.pooling import Difference, Pooled, accuracy_difference, accuracy_of
+from analysis.results.wording import ARM_NAMES, KIND_NAMES, NBSP, count, evidence, percent, points
+from analysis.verdicts.breakdown import GROUPS
+
+CONTROLS = "For comparison"
+APART = 36.0
+"""Height of the line above the control arms."""
+
+PICKS: dict[str, tuple[str, str, str]] = {
+    "base": ("base", "", "descriptions of the base model"),
+    "aligned": ("aligned", "", "descriptions of the aligned model"),
+    **{group: ("aligned", group, f"{KIND_NAMES[group]} descriptions of the aligned model") for group in GROUPS},
+}
+"""What a click on an arm's bar shows: policy, kind and their name."""
+
+
+class Row(NamedTuple):
+    """One arm.
+
+    Attributes:
+        arm: Its key in `accuracy.json`.
+        name: As shown.
+        accuracy: `None` if the arm has no texts.
+        difference: To the templates; `None` for the templates themselves.
+        is_part: Whether the arm is a part of EX2's descriptions.
+        fallback: Classes without such a text, the most of any seed.
+        note: What a control arm's texts are; `None` if it is none.
+        to_aligned: A control arm's difference to all of EX2's descriptions.
+    """
+
+    arm: str
+    name: str
+    accuracy: Pooled | None
+    difference: Difference | None
+    is_part: bool
+    fallback: int
+    note: str | None = None
+    to_aligned: Difference | None = None
+
+    @property
+    def colour(self) -> str:
+        return self.arm if self.note is None else "control"
+
+
+def accuracy_rows(results: Sequence[SeedResult]) -> list[Row]:
+    """Collect what the figure and its table show: first the arms that every run has, then the control arms."""
+    controls: dict[str, tuple[str, str]] = {}
+    for result in results:
+        for arm, said in result.accuracy.get("controls", {}).items():
+            controls.setdefault(arm, (said["name"], said["note"]))
+    rows = []
+    for arm in (*ARMS, *controls):
+        name, note = controls.get(arm, (ARM_NAMES.get(arm, arm), None))
+        measured = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+        rows.append(
+            Row(
+                arm,
+                name,
+                accuracy_of(results, arm),
+                accuracy_difference(results, arm, "templates") if arm != "templates" else None,
+                arm in GROUPS,
+                max((len(part["fallback_classes"]) for part in measured), default=0),
+                note,
+                accuracy_difference(results, arm, "aligned") if note is not None else None,
+            )
+        )
+    return rows
+
+
+def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
+    """Draw the arms.
+
+    Args:
+        rows: From `accuracy_rows`.
+
+    Returns:
+        A wide drawing with a second panel of differences, and a narrow one (for phones).
+    """
+    said = [f"{row.name}: {percent(row.accuracy)}" for row in rows if row.accuracy]
+    return _wide(rows, "; ".join(said)), _narrow(rows, "; ".join(said))
+
+
+def _wide(rows: Sequence[Row], description: str) -> Markup:
+    top, step, bar = 42.0, 50.0, 20.0
+    left, unit = 190.0, 2.9  # of the bars; pixels per per cent
+    places, bottom = _places(rows, top, step, APART)
+    bottom += 6
+    parts = [svg.text(left, 16, f"Accuracy{_images(rows)}", "strong")]
+    parts += _percent_axis(left, unit, top - 10, bottom)
+    templates = next((row.accuracy for row in rows if row.arm == "templates"), None)
+    if templates:
+        x = left + 100 * templates.value * unit
+        parts.append(svg.line((x, top - 8), (x, bottom - 4), "mark"))
+    low, high, scale = _difference_scale(rows, 200.0)
+    origin = 652.0 - low * scale
+    parts.append(svg.text(652, 16, "Points above the templates", "strong"))
+    for tick in svg.ticks(low, high, 5):
+        x = origin + tick * scale
+        parts.append(svg.line((x, top - 10), (x, bottom - 4), "zero" if tick == 0 else "grid"))
+        parts.append(svg.text(x, bottom + 12, f"{tick:+g}".replace("-", "−") if tick else "0", "tick", anchor="middle"))
+    for row, y in zip(rows, places, strict=True):
+        middle = y + bar / 2
+        if row is _first_control(rows):
+            parts.append(svg.line((0, y - APART + 4), (960, y - APART + 4), "grid"))
+            parts.append(svg.text(0, y - 16, CONTROLS, "small soft"))
+        indent, css = (14, "part") if row.is_part or row.note is not None else (0, "strong")
+        lines_of_name = _lines(row.name, 24)
+        for number, said in enumerate(lines_of_name):
+            parts.append(svg.text(indent, middle + 5 + 16 * number, said, css))
+        if row.accuracy and row.fallback:
+            parts.append(svg.text(indent, middle + 4 + 16 * len(lines_of_name), _by_template(row), "tick"))
+        if row.accuracy is None:
+            parts.append(svg.text(left + 6, middle + 5, "no descriptions of this kind", "small soft"))
+            continue
+        parts += _bar(row, row.accuracy, left, y, unit, bar)
+        # In a column of its own: right beside the bar it would collide with the whisker.
+        parts.append(svg.text(left + 100 * unit + 12, middle + 5, percent(row.accuracy), "small"))
+        if row.difference:
+            parts += _difference(row.difference, origin, middle, scale)
+            said, _, interval = points(row.difference).partition(" [")
+            parts.append(svg.text(956, middle - 9 if interval else middle + 5, said, "small", anchor="end"))
+            if interval:
+                parts.append(svg.text(956, middle + 5, f"[{interval}", "tick", anchor="end"))
+            # Below bar and dot, as over several seeds it is too long for the column.
+            parts.append(svg.text(956, middle + 21, evidence(row.difference), "tick", anchor="end"))
+    return svg.document(960, bottom + 20, parts, title="Zero-shot accuracy", description=description, key="accuracy")
+
+
+def _narrow(rows: Sequence[Row], description: str) -> Markup:
+    bar, unit, left = 16.0, 3.4, 2.0
+    templates = next((row.accuracy for row in rows if row.arm == "templates"), None)
+    parts: list[Markup] = []
+    y = 14.0
+    for row in rows:
+        if row is _first_control(rows):
+            parts.append(svg.line((left, y - 16), (350, y - 16), "grid"))
+            parts.append(svg.text(left, y + 6, CONTROLS, "small soft"))
+            y += 34
+        css = "part" if row.is_part or row.note is not None else "strong"
+        *above, name = _lines(row.name, 24)
+        for said in above:
+            parts.append(svg.text(left, y, said, css))
+            y += 18
+        label = [(name + " ", css)]
+        if row.accuracy is None:
+            parts.append(svg.spans(left, y, [*label, ("no descriptions", "small soft")]))
+            y += 30
+            continue
+        parts.append(svg.spans(left, y, [*label, (percent(row.accuracy), "small")]))
+        parts.append(svg.rect(left, y + 10, 100 * unit, bar, "track", radius=2))
+        parts += _bar(row, row.accuracy, left, y + 10, unit, bar)
+        if templates:
+            x = left + 100 * templates.value * unit
+            parts.append(svg.line((x, y + 7), (x, y + 13 + bar), "mark"))
+        notes = ["the dotted line"]
+        if row.difference:
+            test = evidence(row.difference)
+            notes = textwrap.wrap(points(row.difference) + (f", {test}" if test else ""), 44)
+        if row.fallback:
+            notes.append(_by_template(row))
+        for note in notes:
+            y += 16
+            parts.append(svg.text(left, y + 28, note, "tick"))
+        y += 58
+    title = "Zero-shot accuracy, each bar from 0 to 100 %"
+    return svg.document(350, y - 24, parts, title=title, description=description, key="accuracy-narrow")
+
+
+def _lines(name: str, width: int) -> list[str]:
+    """Return a name in two lines at most: controls are named after files."""
+    return textwrap.wrap(name, width, max_lines=2, placeholder=" …") or [""]
+
+
+def _first_control(rows: Sequence[Row]) -> Row | None:
+    return next((row for row in rows if row.note is not None), None)
+
+
+def _places(rows: Sequence[Row], top: float, step: float, apart: float) -> tuple[list[float], float]:
+    """Return the upper edge of each row, with space before the control arms, and the lower edge of the last."""
+    places, y = [], top
+    for row in rows:
+        y += apart if row is _first_control(rows) else 0.0
+        places.append(y)
+        y += step
+    return places, y
+
+
+def _by_template(row: Row) -> str:
+    return f"{row.fallback} {'class' if row.fallback == 1 else 'classes'} by template"
+
+
+def _images(rows: Sequence[Row]) -> str:
+    measured = [row.accuracy for row in rows if row.accuracy]
+    return f", n = {measured[0].n:,} images" if measured else ""
+
+
+def _bar(row: Row, accuracy: Pooled, left: float, y: float, unit: float, bar: float) -> list[Markup]:
+    width = 100 * accuracy.value * unit
+    tip = f"{row.name}: {percent(accuracy)}, {count(accuracy, 'images')}"
+    parts = [svg.rect(left, y, width, bar, f"fill-{row.colour}", radius=2, tip=tip)]
+    if accuracy.low is not None and accuracy.high is not None:
+        low, high = max(accuracy.low, 0.0), min(accuracy.high, 1.0)
+        parts.append(svg.interval(left + 100 * low * unit, left + 100 * high * unit, y + bar / 2, "whisker"))
+    shown = PICKS.get(row.arm) if row.note is None else None
+    return [pick(parts, policy=shown[0], kind=shown[1], label=shown[2])] if shown else parts
+
+
+def _difference(difference: Difference, origin: float, y: float, scale: float) -> list[Markup]:
+    parts = []
+    if difference.low is not None and difference.high is not None:
+        low, high = origin + 100 * difference.low * scale, origin + 100 * difference.high * scale
+        parts.append(svg.interval(low, high, y, "whisker"))
+    css = "dot" if difference.significant else "dot hollow"
+    tip = f"{points(difference)}, {count(difference, 'images')}"
+    parts.append(svg.circle((origin + 100 * difference.value * scale, y), 5, css, tip=tip))
+    return parts
+
+
+def _difference_scale(rows: Sequence[Row], width: float) -> tuple[float, float, float]:
+    """Return the least and greatest tick in points, and pixels per point."""
+    ends = [0.0]
+    for row in rows:
+        if row.difference:
+            ends += [
+                100 * end for end in (row.difference.low, row.difference.value, row.difference.high) if end is not None
+            ]
+    marks = svg.ticks(min(ends), max(ends), 5)
+    return marks[0], marks[-1], width / (marks[-1] - marks[0])
+
+
+def _percent_axis(left: float, unit: float, top: float, bottom: float) -> list[Markup]:
+    parts = []
+    for tick in (0, 25, 50, 75, 100):
+        x = left + tick * unit
+        parts.append(svg.line((x, top), (x, bottom - 4), "grid"))
+        parts.append(svg.text(x, bottom + 12, f"{tick}{NBSP}%", "tick", anchor="middle"))
+    return parts

@@ -1,0 +1,1 @@
+"""A judge behind a server that speaks the OpenAI API."""

@@ -1,0 +1,283 @@
+"""The Batch API: questions are handed in as a file, and the same command collects the answers later.
+
+What is under way stands in a file of the seed's folder. The file is written before a batch is created, so that a kill
+in between neither loses a batch nor pays for it twice. No question is handed in more than `MOST_FAILURES` times without
+a reply, nor more than twice with one that cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import openai
+
+from analysis.judge.base import Answer, JudgeRequest, NotYet, OnAnswer, Spent, Unparsed
+from analysis.judge.server.batch_state import BatchState
+from analysis.judge.server.faults import REFUSALS
+from analysis.judge.server.replies import Reply, read_reply, short
+from reward.errors import EnvironmentFault, UserError
+from reward.files import JSON
+
+if TYPE_CHECKING:
+    from analysis.judge.server.client import OpenAIJudge
+
+BATCH_FILE = "judge_batches.json"
+ENDPOINT: Final = "/v1/chat/completions"
+MAX_REQUESTS, MAX_BYTES = 50_000, 100 << 20
+"""Of one batch; OpenAI allows 50,000 requests and 200 MB."""
+
+MOST_FAILURES = 2
+"""A question that failed so often, while others in its batch were answered, is unparsed."""
+
+_NOT_ITS_FAULT = (401, 403, 408, 429)
+"""Statuses that say nothing about the question."""
+
+_UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
+
+
+def collect_or_submit(judge: OpenAIJudge, requests: Sequence[JudgeRequest], on_answer: OnAnswer, path: Path) -> None:
+    """Pass on what finished batches answered; hand in the rest.
+
+    Before a batch is handed in, its first question is asked directly: that learns the answer format, and shows a wrong
+    key or model at once instead of after a day. Requests that failed or expired are handed in anew, those that failed
+    once only; an unreadable answer is asked for once more.
+
+    Args:
+        judge: Builds and reads the conversations.
+        requests: Questions without an answer.
+        on_answer: As of `Judge.answer`.
+        path: The state file.
+
+    Raises:
+        NotYet: As long as a batch is under way.
+        UserError: If the server has no Batch API, or refuses a batch, the key or the model.
+        EnvironmentFault: If it cannot be reached, or every request of a batch failed.
+    """
+    if not requests:
+        return
+    server = judge.server
+    try:
+        with openai.OpenAI(
+            api_key=server.api_key, base_url=server.base_url, timeout=server.timeout, max_retries=server.max_retries
+        ) as client:
+            missing = {judge.key(request): request for request in requests}
+            state = BatchState(path)
+            waiting = _collect(client, judge, missing, on_answer, state)
+            if not waiting and missing:
+                waiting = _submit(client, judge, missing, on_answer, state)
+    except openai.APIError as error:
+        raise server.fault(error) from error
+    if waiting:
+        raise NotYet(f"judge {server.shown_url}: {'; '.join(waiting)}. Run the same command later to go on.")
+
+
+class _Failure(NamedTuple):
+    """Why a line holds no answer, and whether that may be due to its question."""
+
+    reason: str
+    counts: bool
+
+
+def _collect(
+    client: openai.OpenAI, judge: OpenAIJudge, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState
+) -> list[str]:
+    """Take answered questions out of `missing`; return what is still under way, in words."""
+    waiting: list[str] = []
+    for batch in [batch for batch in state.batches if missing.keys() & set(batch["keys"])]:
+        if batch["batch"] is None:
+            batch["batch"] = _created(client, batch["input_file"])
+            state.save()
+        try:
+            found = client.batches.retrieve(batch["batch"])
+        except openai.NotFoundError:  # deleted on the server: its questions are handed in again
+            state.batches.remove(batch)
+            state.save()
+            continue
+        if found.status in _UNDER_WAY:
+            done = found.request_counts
+            waiting.append(
+                f"batch {found.id} is {found.status}" + (f", {done.completed} of {done.total} done" if done else "")
+            )
+            continue
+        if found.status == "failed":
+            state.batches.remove(batch)
+            state.save()
+            errors = [str(error.message) for error in (found.errors.data or [] if found.errors else [])]
+            reasons = short("; ".join(errors)) or "no reason given"
+            raise UserError(
+                f"judge {judge.server.shown_url}: batch {found.id} was refused ({reasons}); correct the judge's "
+                "settings, or use mode: direct; the same command hands it in anew."
+            )
+        failures = {
+            key: _Failure("no line in the results", counts=found.status == "completed") for key in batch["keys"]
+        }
+        for line in _lines(client, (found.output_file_id, found.error_file_id)):
+            key = str(line.get("custom_id"))
+            failure = _take(judge, key, line, missing, on_answer, state)
+            if failure is None:
+                failures.pop(key, None)
+            elif key in failures:
+                failures[key] = failure
+        works = len(failures) < len(batch["keys"])
+        ended = _count_failures(failures, missing, on_answer, state, works=works)
+        state.batches.remove(batch)
+        state.save()
+        if not works and not ended:
+            reasons = short(next(iter(failures.values())).reason)
+            raise EnvironmentFault(
+                f"judge {judge.server.shown_url}: batch {found.id} is {found.status} without one answer "
+                f"({reasons}); the same command hands it in anew."
+            )
+    return waiting
+
+
+def _take(
+    judge: OpenAIJudge,
+    key: str,
+    line: Mapping[str, Any],
+    missing: dict[str, JudgeRequest],
+    on_answer: OnAnswer,
+    state: BatchState,
+) -> _Failure | None:
+    """Take one line of a result file; return why there is no reply, if there is none."""
+    request = missing.get(key)
+    if request is None:
+        return None  # answered before a kill
+    response = line.get("response") or {}
+    status, body = response.get("status_code"), response.get("body")
+    reply = read_reply(body or {})
+    if status in REFUSALS:
+        reply = Reply(f"{status}: {json.dumps(body)}", refused=True, spent=Spent())
+    if reply is None:
+        error = line.get("error")
+        expired = isinstance(error, dict) and error.get("code") in ("batch_expired", "batch_cancelled")
+        reason = json.dumps(error or body or line, ensure_ascii=False)
+        return _Failure(reason, counts=not expired and status not in _NOT_ITS_FAULT)
+    tries = state.tries(key)
+    tries.spent = tries.spent.plus(reply.spent).plus(Spent(requests=1))
+    answer = judge.read(request, reply._replace(spent=tries.spent))
+    if isinstance(answer, Unparsed) and not tries.unreadable:
+        tries.unreadable = True
+        state.note(key, tries)
+        return None
+    state.done(key)
+    del missing[key]
+    on_answer(request, answer)
+    return None
+
+
+def _count_failures(
+    failures: Mapping[str, _Failure],
+    missing: dict[str, JudgeRequest],
+    on_answer: OnAnswer,
+    state: BatchState,
+    *,
+    works: bool,
+) -> int:
+    """Note the failures of a batch; return how many questions end here, as unparsed.
+
+    Where nothing was answered (not `works`) it is the server that failed, except on what had failed before.
+    """
+    ended = 0
+    for key, failure in failures.items():
+        tries = state.tries(key)
+        if key not in missing or not failure.counts or not (works or tries.failed):
+            continue
+        tries.failed, tries.spent = tries.failed + 1, tries.spent.plus(Spent(requests=1))
+        state.note(key, tries)
+        if tries.failed >= MOST_FAILURES:
+            state.done(key)
+            on_answer(missing.pop(key), Unparsed(f"failed {tries.failed} times: {failure.reason}", tries.spent))
+            ended += 1
+    return ended
+
+
+def _submit(
+    client: openai.OpenAI, judge: OpenAIJudge, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState
+) -> list[str]:
+    """Ask one question directly, hand in the others; return what is under way, in words."""
+    _ask_one(judge, missing, on_answer, state)
+    waiting = []
+    for keys, lines in _parts(list(missing), lambda key: _line(judge, key, missing[key], state)):
+        try:
+            uploaded = client.files.create(file=("questions.jsonl", b"".join(lines)), purpose="batch")
+        except openai.NotFoundError as error:
+            raise UserError(
+                f"judge {judge.server.shown_url}: has no Batch API (404 on /files); use mode: direct."
+            ) from error
+        entry: JSON = {"input_file": uploaded.id, "batch": None, "keys": keys}
+        state.batches.append(entry)
+        state.save()
+        entry["batch"] = _create(client, uploaded.id)
+        state.save()
+        waiting.append(f"{len(keys)} questions were handed in as batch {entry['batch']}")
+    return waiting
+
+
+def _ask_one(judge: OpenAIJudge, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState) -> None:
+    """Ask one question directly, before a batch: a new one, or else one that was replied to.
+
+    If all that is left has failed, the rubric's example shows whether the server works: one of them might fail again.
+    """
+    chosen = min(missing, key=lambda key: (state.tries(key).failed, state.tries(key).unreadable))
+    tries = state.tries(chosen)
+    if not tries.failed:
+        judge.ask([judge.chat(missing.pop(chosen), again=tries.unreadable, spent=tries.spent)], on_answer)
+        state.done(chosen)
+    else:
+        replies: list[Answer] = []
+        judge.ask([judge.example(missing[chosen].question)], lambda request, answer: replies.append(answer))
+        for reply in replies:
+            tries.spent = tries.spent.plus(reply.spent or Spent())
+        state.note(chosen, tries)
+    state.save()
+
+
+def _create(client: openai.OpenAI, input_file: str) -> str:
+    return client.batches.create(input_file_id=input_file, endpoint=ENDPOINT, completion_window="24h").id
+
+
+def _created(client: openai.OpenAI, input_file: str) -> str:
+    """Return the batch of an uploaded file: created just before a kill, or now."""
+    for batch in client.batches.list(limit=100):
+        if batch.input_file_id == input_file:
+            return batch.id
+    return _create(client, input_file)
+
+
+def _line(judge: OpenAIJudge, key: str, request: JudgeRequest, state: BatchState) -> bytes:
+    body = judge.server.body(judge.chat(request, again=state.tries(key).unreadable))
+    line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+
+def _parts(keys: Sequence[str], line: Callable[[str], bytes]) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Cut into parts of at most `MAX_REQUESTS` lines and `MAX_BYTES` bytes."""
+    part: list[str] = []
+    lines: list[bytes] = []
+    size = 0
+    for key in keys:
+        made = line(key)
+        if part and (len(part) >= MAX_REQUESTS or size + len(made) > MAX_BYTES):
+            yield part, lines
+            part, lines, size = [], [], 0
+        part.append(key)
+        lines.append(made)
+        size += len(made)
+    if part:
+        yield part, lines
+
+
+def _lines(client: openai.OpenAI, files: Sequence[str | None]) -> Iterator[Mapping[str, Any]]:
+    for file in files:
+        if file:
+            for line in client.files.content(file).text.split("\n"):  # splitlines would cut at U+2028 within a string
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue  # its question stays open and is handed in again
+                if isinstance(row, dict):
+                    yield row

@@ -1,0 +1,324 @@
+"""Many conversations with one OpenAI-compatible server: limits, retries, the strictest JSON that the server has."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import openai
+
+from analysis.judge.base import Spent
+from analysis.judge.server.cost import estimate_tokens
+from analysis.judge.server.faults import Wording, refuses
+from analysis.judge.server.pace import Limits
+from analysis.judge.server.replies import Chat, Reply, read_reply, retry_after, server_words
+from reward.errors import EX2Error, UserError
+
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_KEY = "OPENAI_API_KEY"
+
+FORMATS = ("json_schema", "json_object", "text")
+"""Ways to ask for JSON, the strictest first; a server that refuses one is asked in the next."""
+
+LENGTHS = ("max_tokens", "max_completion_tokens")
+"""What limits an answer's length; the second is OpenAI's for reasoning models."""
+SECOND_TRY = {"temperature": 0.5, "top_p": 1.0}
+"""At least this for an answer that could not be read: nearly greedy sampling would say the same again."""
+
+OTHERS = 3
+"""Further conversations that are tried before a refusal is put down to the model or the settings."""
+
+FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
+"""Seconds before the first further try, doubled for each one after it up to the longest."""
+LONGEST_RETRY_AFTER = 120.0
+"""Seconds; a server that asks for a longer pause is left alone until the user comes back."""
+
+_RETRIED = (408, 409, 429)
+
+
+OnReply = Callable[[Chat, Reply], Chat | None]
+"""Takes a reply; what it returns is asked next, before anything new."""
+
+
+class _Setback(NamedTuple):
+    """A try that may be repeated: what to tell if no further one is left, and the pause the server wants."""
+
+    fault: EX2Error
+    retry_after: float | None
+
+
+class _Exhausted(Exception):
+    def __init__(self, chat: Chat, fault: EX2Error) -> None:
+        super().__init__(str(fault))
+        self.chat, self.fault = chat, fault
+
+
+class _Refused(Exception):
+    """A conversation was refused in every format, by a server that has taken none yet."""
+
+    def __init__(self, chat: Chat, reply: Reply, fault: UserError) -> None:
+        super().__init__(str(fault))
+        self.chat, self.reply, self.fault = chat, reply, fault
+
+
+def url_problem(base_url: str | None) -> str | None:
+    """Say what is wrong with a `base_url`; None if nothing is, as with the default."""
+    try:
+        parts = urlsplit(base_url or OPENAI_URL)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket too many
+        fits = False
+    return None if fits else f"'{base_url}' is no http(s) URL; give one such as http://localhost:8000/v1."
+
+
+class ChatServer:
+    """A model behind a server; `OpenAIJudge` documents the settings.
+
+    Attributes:
+        shown_url: Without user name and password.
+        format: Index into `FORMATS`: nothing stricter is tried. It grows as the server refuses.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key_env: str | None = None,
+        *,
+        sampling: Mapping[str, Any],
+        extra_body: Mapping[str, Any] | None = None,
+        concurrency: int = 16,
+        max_retries: int = 5,
+        timeout: float = 60.0,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+    ) -> None:
+        self.base_url = (base_url or OPENAI_URL).rstrip("/")
+        problem = url_problem(base_url)
+        if problem:
+            raise UserError(f"judge.base_url: {problem}")
+        parts = urlsplit(self.base_url)
+        host = parts.netloc.rpartition("@")[2]  # a user name and password in the URL are never shown
+        self.shown_url = f"{parts.scheme}://{host}{parts.path}"
+        self.name = model if self.base_url == OPENAI_URL else f"{model} at {host}"
+        if api_key_env is None and self.base_url == OPENAI_URL:
+            api_key_env = OPENAI_KEY
+        self.model, self._key_name = model, api_key_env
+        self.sampling, self.extra_body = dict(sampling), dict(extra_body or {})
+        self.concurrency, self.max_retries, self.timeout = concurrency, max_retries, timeout
+        self.wording = Wording(self.shown_url, model, timeout, max_retries + 1)
+        self._limits = Limits(requests_per_minute, tokens_per_minute)
+        self.format = 0
+        self.format_works = False  # a reply has come in it: from then on a refusal is about the conversation
+        self._replies = 0
+
+    @property
+    def api_key(self) -> str:
+        """The key; `none` for a server that needs none.
+
+        Raises:
+            UserError: If the key's environment variable is not set.
+        """
+        if self._key_name is None:
+            return "none"
+        key = os.environ.get(self._key_name)
+        if not key:
+            raise UserError(
+                f"judge: the environment variable {self._key_name} is not set; {self.shown_url} needs an API key: "
+                f"export {self._key_name}=…, or give judge.base_url of a server of your own."
+            )
+        return key
+
+    def body(self, chat: Chat, format_index: int | None = None) -> dict[str, Any]:
+        """Return the JSON of a request."""
+        name = FORMATS[self.format if format_index is None else format_index]
+        wanted: dict[str, Any] = {}
+        if name == "json_schema":
+            described = {"name": chat.schema_name, "strict": True, "schema": chat.schema}
+            wanted = {"response_format": {"type": name, "json_schema": described}}
+        elif name == "json_object":
+            wanted = {"response_format": {"type": name}}
+        always = {"model": self.model, "messages": chat.messages, **self.sampling}
+        return {**always, **wanted, **self.extra_body, **chat.sampling}
+
+    def second_sampling(self) -> dict[str, Any]:
+        """Return what changes in a second try: freer, and twice as long; what is left to the server stays so."""
+        given = {**self.sampling, **self.extra_body}
+        first = {key: value for key, value in given.items() if isinstance(value, int | float)}
+        changed = {key: max(first[key], least) for key, least in SECOND_TRY.items() if key in first}
+        return changed | {key: 2 * first[key] for key in LENGTHS if key in first}
+
+    def estimate(self, chat: Chat) -> Spent:
+        """Estimate what one request takes: input as a guess, output as its upper bound (0 if there is none)."""
+        body = {**self.sampling, **self.extra_body, **chat.sampling}
+        lengths = [body[key] for key in LENGTHS if isinstance(body.get(key), int | float)]
+        return Spent(1, estimate_tokens(chat.messages), int(max(lengths, default=0)))
+
+    def ask_all(self, chats: Sequence[Chat], on_reply: OnReply, example: Chat | None = None) -> None:
+        """Hold all conversations, `concurrency` of them at once.
+
+        The first goes alone: it learns the format, and meets a dead server once. If it is refused, others tell whether
+        that is due to its text. One that fails in all its tries while others succeed is put at the end of the line.
+
+        Args:
+            chats: Any number.
+            on_reply: Called once for each conversation and each one it returned.
+            example: A conversation that no server minds, asked only where too few others are left to tell. Its reply
+                is not passed on; what it took is added to the conversation it was asked for.
+
+        Raises:
+            UserError: If the server refuses the key, or the model or the settings: each of several conversations.
+            EnvironmentFault: If it cannot be reached or keeps failing; replies so far have been passed on.
+        """
+        if chats:
+            asyncio.run(self._ask_all(deque(chats), on_reply, example))
+
+    async def _ask_all(self, waiting: deque[Chat], on_reply: OnReply, example: Chat | None) -> None:
+        def deliver(chat: Chat, reply: Reply) -> None:
+            self._replies += 1
+            further = on_reply(chat, reply)
+            if further is not None:
+                waiting.appendleft(further)
+
+        async def work(client: openai.AsyncOpenAI) -> None:
+            while waiting:
+                replies = self._replies
+                try:
+                    chat, reply = await self._ask(client, waiting.popleft())
+                except _Exhausted as exhausted:
+                    if self._replies == replies:  # nobody got an answer meanwhile
+                        raise exhausted.fault from exhausted
+                    waiting.append(exhausted.chat)
+                    continue
+                deliver(chat, reply)
+
+        # Retries are ours: each has to wait for its turn under the limits.
+        async with openai.AsyncOpenAI(
+            api_key=self.api_key, base_url=self.base_url, timeout=self.timeout, max_retries=0
+        ) as client:
+            await self._begin(client, waiting, deliver, example)
+            workers = [asyncio.create_task(work(client)) for _ in range(min(self.concurrency, len(waiting)))]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _begin(
+        self,
+        client: openai.AsyncOpenAI,
+        waiting: deque[Chat],
+        deliver: Callable[[Chat, Reply], None],
+        example: Chat | None,
+    ) -> None:
+        """Ask one after the other until one is answered, which says that model and settings are right."""
+        refused: list[_Refused] = []
+        while waiting or (refused and example is not None):
+            asked = example
+            if waiting:
+                # Spread over the line: neighbours speak of one class, and may be refused for the same word.
+                place = len(waiting) * len(refused) // (OTHERS + 1)
+                asked = waiting[place]
+                del waiting[place]
+            assert asked is not None
+            try:
+                chat, reply = await self._ask(client, asked)
+            except _Exhausted as exhausted:
+                raise exhausted.fault from exhausted
+            except _Refused as refusal:
+                refused.append(refusal)
+                if len(refused) > OTHERS or asked is example:
+                    break
+                continue
+            if asked is example:
+                refused[0].reply = refused[0].reply._replace(spent=refused[0].reply.spent.plus(reply.spent))
+                break
+            deliver(chat, reply)
+            if self.format_works:  # else a filter took offence, which tells nothing
+                break
+        if refused and not self.format_works:
+            raise refused[0].fault from refused[0]
+        for each in refused:
+            deliver(each.chat, each.reply)
+
+    async def _ask(self, client: openai.AsyncOpenAI, chat: Chat) -> tuple[Chat, Reply]:
+        """Ask until the server gives a readable reply."""
+        setback: _Setback | None = None
+        for attempt in range(self.max_retries + 1):
+            if setback is not None:
+                await asyncio.sleep(_delay(attempt, setback.retry_after))
+            estimated = self.estimate(chat)
+            await self._limits.wait(estimated.input_tokens + estimated.output_tokens)
+            chat = replace(chat, spent=chat.spent.plus(Spent(requests=1)))
+            got = await self._send(client, chat)
+            if isinstance(got, _Setback):
+                setback = got
+                if got.retry_after is not None and got.retry_after > LONGEST_RETRY_AFTER:
+                    break
+                continue
+            self._limits.correct(
+                estimated.input_tokens + estimated.output_tokens, got.spent.input_tokens + got.spent.output_tokens
+            )
+            return chat, got._replace(spent=chat.spent.plus(got.spent))
+        assert setback is not None
+        raise _Exhausted(chat, setback.fault)
+
+    async def _send(self, client: openai.AsyncOpenAI, chat: Chat) -> Reply | _Setback:
+        """Send one request in the strictest format that the server takes."""
+        for position in range(self.format, len(FORMATS)):
+            last = position == len(FORMATS) - 1
+            try:
+                async with asyncio.timeout(self.timeout):  # the client's own limit is per read: a trickle never ends
+                    response = await client.chat.completions.with_raw_response.create(
+                        model=self.model, messages=[], extra_body=self.body(chat, position)
+                    )
+                    body = response.text
+            except openai.APIStatusError as error:
+                words = server_words(error)
+                declined = Reply(f"{error.status_code}: {words}", refused=True, spent=Spent())
+                if error.code == "content_filter":
+                    return declined._replace(text=f"content filter: {words}")
+                if not refuses(error) or (error.status_code >= 500 and (self.format_works or last)):
+                    return self._setback(error)
+                if self.format_works:
+                    return declined
+                if last:
+                    fault = self.wording.refused(error.status_code, words)
+                    raise _Refused(chat, declined._replace(spent=chat.spent), fault) from error
+            except (openai.APIError, TimeoutError) as error:
+                return self._setback(error)
+            else:
+                reply = read_reply(body)
+                if reply is None:
+                    return _Setback(self.wording.no_completion(body), None)
+                # Remembered only now: had every format been refused, the format would not be the reason.
+                self.format, self.format_works = max(self.format, position), True
+                return reply
+        raise AssertionError("there is no format to ask in")
+
+    def _setback(self, error: openai.APIError | TimeoutError) -> _Setback:
+        """Return a failure that may pass; raise one that will not."""
+        fault = self.fault(error)
+        if isinstance(error, openai.APIStatusError):
+            passes = error.status_code in _RETRIED or error.status_code >= 500
+            if not passes or error.code == "insufficient_quota":
+                raise fault from error
+            return _Setback(fault, retry_after(error.response.headers))
+        return _Setback(fault, None)
+
+    def fault(self, error: openai.APIError | TimeoutError) -> EX2Error:
+        """Return an error of the client as one line that says what to do."""
+        return self.wording.fault(error)
+
+
+def _delay(attempt: int, wanted: float | None) -> float:
+    """Return the seconds to wait before a further try; the random part keeps many from returning at once."""
+    backoff = min(FIRST_DELAY * 2.0 ** (attempt - 1), LONGEST_DELAY)
+    return backoff * random.uniform(0.5, 1.0) if wanted is None else wanted + min(wanted, backoff) * random.random() / 4

@@ -1,0 +1,277 @@
+"""A judge behind any OpenAI-compatible server: OpenAI, vLLM, llama.cpp, Ollama, `transformers serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from analysis.judge.base import Answer, Estimate, JudgeRequest, OnAnswer, Question, Spent, Unparsed, Verdict
+from analysis.judge.rubric import load_rubric
+from analysis.judge.server.batch import BATCH_FILE, collect_or_submit
+from analysis.judge.server.cache import AnswerCache, Kept, cache_key
+from analysis.judge.server.chat import FORMATS, ChatServer, url_problem
+from analysis.judge.server.cost import PRICES, cost
+from analysis.judge.server.replies import Chat, Reply
+from reward.errors import UserError
+
+
+class OpenAIJudge:
+    """Asks a chat model the rubric's two questions; a verdict is kept in a cache shared by all runs.
+
+    An answer that cannot be read is asked for once more, more freely and with twice the tokens (the usual reason is an
+    answer cut short); the second is kept, whatever it is.
+    """
+
+    exact = False
+    immaterial: ClassVar[frozenset[str]] = frozenset(
+        {
+            "api_key_env",
+            "concurrency",
+            "max_retries",
+            "timeout",
+            "requests_per_minute",
+            "tokens_per_minute",
+            "price_per_million",
+            "cache",
+            "mode",
+        }
+    )
+    """Settings that change no answer: verdicts stay valid when they change."""
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key_env: str | None = None,
+        rubric: str = "paper",
+        mode: Literal["direct", "batch"] = "direct",
+        temperature: float | None = 0.1,
+        top_p: float | None = 0.1,
+        max_tokens: int | None = 128,
+        concurrency: int = 16,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        max_retries: int = 5,
+        timeout: float = 60.0,
+        price_per_million: dict[str, float] | None = None,
+        cache: str | None = None,
+        extra_body: dict[str, Any] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Prepare the judge; nothing is sent yet. Sampling defaults are the paper's.
+
+        Args:
+            model: Model name as the server knows it; the paper used gpt-3.5-turbo-1106.
+            base_url: Up to and including `/v1`; default OpenAI.
+            api_key_env: Environment variable that holds the key. Default OPENAI_API_KEY for OpenAI and none for other
+                servers, so that the key is never sent to another by accident.
+            rubric: `paper`, `fenced` (the description is enclosed and declared to be data) or the path of a JSON file.
+            mode: `batch` hands the questions in through the server's Batch API; the same command collects the answers.
+            temperature: In [0, 2]; null leaves it to the server.
+            top_p: In (0, 1]; null leaves it to the server.
+            max_tokens: Of the answer; null leaves it to the server.
+            concurrency: Requests under way at once.
+            requests_per_minute: Started at most, evenly spaced; null is no limit.
+            tokens_per_minute: At most, input and output; a request counts with its longest answer until its true one
+                is known. null is no limit.
+            max_retries: Further tries after a refused connection, a time-out, 408, 409, 429, 5xx or an unreadable
+                body. `Retry-After` is honoured up to two minutes.
+            timeout: Seconds per try.
+            price_per_million: Prices of a million `input` and `output` tokens, for estimates and sums.
+            cache: SQLite file of verdicts; default `judge.sqlite` in the cache folder.
+            extra_body: Further fields of the request, such as `max_completion_tokens` or `seed`.
+            folder: Of the seed's results, where a batch is remembered, and in whose name answers are paid; given by the
+                program.
+
+        Raises:
+            UserError: If a setting is out of range, or the rubric or the URL is none; every problem at once.
+        """
+        given = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        checked = {
+            **given,
+            "base_url": base_url,
+            "rubric": rubric,
+            "concurrency": concurrency,
+            "max_retries": max_retries,
+            "timeout": timeout,
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "price_per_million": price_per_million,
+        }
+        problems = self.setting_problems(checked, "judge")
+        if problems:
+            raise UserError("\n".join(problems))
+        self._rubric = load_rubric(rubric)
+        self.rubric_version = self._rubric.version
+        self.server = ChatServer(
+            model,
+            base_url,
+            api_key_env,
+            sampling={key: value for key, value in given.items() if value is not None},
+            extra_body=extra_body,
+            concurrency=concurrency,
+            max_retries=max_retries,
+            timeout=timeout,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+        )
+        self.name = self.server.name
+        self._prices, self._cache_path = price_per_million, cache
+        self._payer = None if folder is None else str(folder.resolve())
+        self._batch_file = (folder or Path()) / BATCH_FILE if mode == "batch" else None
+
+    @staticmethod
+    def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
+        """List settings that cannot work; arguments as `reward.components.settings_problems`."""
+        allowed: dict[str, tuple[Callable[[Any], bool], str]] = {
+            "temperature": (lambda value: 0 <= value <= 2, "0 to 2"),
+            "top_p": (lambda value: 0 < value <= 1, "above 0, up to 1"),
+            "max_tokens": (lambda value: value >= 1, "at least 1"),
+            "concurrency": (lambda value: value >= 1, "at least 1"),
+            "max_retries": (lambda value: value >= 0, "at least 0"),
+            "timeout": (lambda value: value > 0, "above 0 seconds"),
+            "requests_per_minute": (lambda value: value > 0, "above 0, or null for no limit"),
+            "tokens_per_minute": (lambda value: value > 0, "above 0, or null for no limit"),
+            "price_per_million": (
+                lambda value: set(value) == set(PRICES) and all(price >= 0 for price in value.values()),
+                "one price of at least 0 for 'input' and one for 'output'",
+            ),
+        }
+        problems = [
+            f"{where}.{key}: given {settings[key]!r}; allowed is {words}."
+            for key, (fits, words) in allowed.items()
+            if settings.get(key) is not None and not fits(settings[key])
+        ]
+        wrong_url = url_problem(settings.get("base_url"))
+        if wrong_url:
+            problems.append(f"{where}.base_url: {wrong_url}")
+        try:
+            load_rubric(settings.get("rubric", "paper"))
+        except UserError as error:
+            problems += [where + line.removeprefix("judge") for line in str(error).splitlines()]
+        return problems
+
+    def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
+        """Answer every request, those in the cache first.
+
+        Args:
+            requests: Any number.
+            on_answer: Called once per request, in the order of the answers. A refusal arrives as `Unparsed`.
+
+        Raises:
+            UserError: If the key is missing, or the server refuses it, the model or the first request.
+            EnvironmentFault: If it cannot be reached or keeps failing; answers received so far have been passed on.
+            NotYet: In batch mode, until the batch is done.
+        """
+        with AnswerCache(self._cache_path) as cache:
+            missing: dict[str, list[JudgeRequest]] = {}
+            for request in requests:
+                key = self.key(request)
+                kept = cache.get(key)
+                if kept is None:  # texts that differ in their line breaks only are one question
+                    missing.setdefault(key, []).append(request)
+                    continue
+                # Asked for in the same name, and yet not known to who asks: it was paid for just before a kill.
+                ours = self._payer is not None and kept.payer == self._payer
+                answer = self._rubric.parse(request.question, kept.raw)
+                on_answer(request, replace(answer, spent=kept.spent if ours else None))
+
+            def keep(request: JudgeRequest, answer: Answer) -> None:
+                key = self.key(request)
+                if isinstance(answer, Verdict):  # refusals and unreadable answers may come out better next time
+                    cache.put(key, Kept(answer.raw, answer.spent, self._payer))
+                first, *others = missing[key]
+                on_answer(first, answer)
+                for other in others:
+                    on_answer(other, replace(answer, spent=None))
+
+            asked = [same[0] for same in missing.values()]
+            server = f"{self.server.base_url} {self.server.model}"
+            known = cache.format_of(server)
+            self.server.format = max(self.server.format, FORMATS.index(known) if known in FORMATS else 0)
+            try:
+                if self._batch_file is not None:
+                    collect_or_submit(self, asked, keep, self._batch_file)
+                else:
+                    self.ask([self.chat(request) for request in asked], keep)
+            finally:
+                # A format that was only taken over keeps its date, so that it is tried out anew some day.
+                if self.server.format_works and FORMATS[self.server.format] != known:
+                    cache.remember_format(server, FORMATS[self.server.format])
+
+    def ask(self, chats: Sequence[Chat], on_answer: OnAnswer) -> None:
+        """Ask the server directly, past the cache.
+
+        Args:
+            chats: From `chat`, about any number of questions.
+            on_answer: Called once for each; errors as of `answer`.
+        """
+
+        def on_reply(chat: Chat, reply: Reply) -> Chat | None:
+            answer = self.read(chat.about, reply)
+            if isinstance(answer, Unparsed) and not chat.again:
+                return self.chat(chat.about, again=True, spent=reply.spent)
+            on_answer(chat.about, answer)
+            return None
+
+        if chats:
+            self.server.ask_all(chats, on_reply, self.example(chats[0].about.question))
+
+    def read(self, request: JudgeRequest, reply: Reply) -> Answer:
+        """Read a reply by the rubric."""
+        if reply.refused:
+            return Unparsed(reply.text, reply.spent)
+        return replace(self._rubric.parse(request.question, reply.text), spent=reply.spent)
+
+    def chat(self, request: JudgeRequest, *, again: bool = False, spent: Spent | None = None) -> Chat:
+        """Return the conversation that asks a question.
+
+        Args:
+            request: The question.
+            again: An earlier answer could not be read.
+            spent: On it so far.
+        """
+        return Chat(
+            self._rubric.messages(request),
+            request.question,
+            self._rubric.schema(request.question),
+            about=request,
+            again=again,
+            sampling=self.server.second_sampling() if again else {},
+            spent=spent or Spent(),
+        )
+
+    def example(self, question: Question) -> Chat:
+        """Return a conversation about the rubric's worked example, which no server has reason to refuse."""
+        return self.chat(self._rubric.example(question))
+
+    def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
+        """Estimate what `answer` would take; nothing is sent, and no key is needed."""
+        cached, missing = 0, {}
+        with AnswerCache(self._cache_path) as cache:
+            for request in requests:
+                key = self.key(request)
+                if cache.get(key) is None:
+                    missing[key] = request
+                else:
+                    cached += 1
+        first = second = Spent()
+        for request in missing.values():
+            first = first.plus(self.server.estimate(self.chat(request)))
+            second = second.plus(self.server.estimate(self.chat(request, again=True)))
+        most = first.plus(second)
+        limited = not missing or first.output_tokens > 0
+        return Estimate(cached, first, self.cost(first), most, self.cost(most), limited)
+
+    def cost(self, spent: Spent) -> float | None:
+        """Return the price of what was spent; None without prices."""
+        return cost(spent, self._prices)
+
+    def key(self, request: JudgeRequest) -> str:
+        """Return the hash of all that determines the answer to a question."""
+        sampling = {**self.server.sampling, "extra": self.server.extra_body}
+        return cache_key(
+            self.server.base_url, self.server.model, self._rubric.messages(request), sampling, self.rubric_version
+        )

@@ -1,0 +1,87 @@
+"""What a failing server is told to the user as: one line, with what to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import openai
+
+from analysis.judge.server.replies import server_words, short
+from reward.errors import EnvironmentFault, EX2Error, UserError
+
+REFUSALS = (400, 413, 422)
+"""Statuses of a request that was understood and is declined: for its model, its settings, its format or its text."""
+
+_ABOUT_FORMAT = re.compile("response_format|json_schema", re.IGNORECASE)
+
+
+def refuses(error: openai.APIStatusError) -> bool:
+    """Say whether the server declines the request, rather than fails to serve it.
+
+    Some answer 500 to a `response_format` that they do not know (llama-cpp-python's server does): such a failure counts
+    if it names the format.
+    """
+    return error.status_code in REFUSALS or (
+        error.status_code >= 500 and _ABOUT_FORMAT.search(server_words(error)) is not None
+    )
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Words for what goes wrong with one server.
+
+    Attributes:
+        url: Without user name and password.
+        model: As the server knows it.
+        timeout: Seconds per try.
+        tries: Of one request.
+    """
+
+    url: str
+    model: str
+    timeout: float
+    tries: int
+
+    def refused(self, status: int, message: str) -> UserError:
+        """Return what a refusal of the request itself is told as."""
+        return UserError(
+            f"judge {self.url}: refused the request for model '{self.model}' ({status}: {short(message)}); "
+            "check judge.model and the sampling settings."
+        )
+
+    def no_completion(self, body: str) -> EnvironmentFault:
+        """Return what a reply of another kind is told as."""
+        return EnvironmentFault(
+            f"judge {self.url}: the reply is no chat completion, after {self.tries} tries: '{short(body)}'; check "
+            "judge.base_url, then run the same command again: answers so far are kept."
+        )
+
+    def fault(self, error: openai.APIError | TimeoutError) -> EX2Error:
+        """Return an error of the client as one line that says what to do."""
+        where = f"judge {self.url}"
+        again = "then run the same command again: answers so far are kept."
+        if isinstance(error, openai.APITimeoutError | TimeoutError):
+            return EnvironmentFault(
+                f"{where}: no answer within {self.timeout:g} s, {self.tries} tries; raise judge.timeout or lower "
+                f"judge.concurrency, {again}"
+            )
+        if isinstance(error, openai.APIConnectionError):
+            cause = short(str(error.__cause__ or error.message))
+            return EnvironmentFault(
+                f"{where}: cannot be reached ({cause}), {self.tries} tries; start the server or correct "
+                f"judge.base_url, {again}"
+            )
+        words = short(server_words(error))
+        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            return UserError(f"{where}: the API key was refused ({words}); check judge.api_key_env.")
+        if isinstance(error, openai.NotFoundError):
+            return UserError(
+                f"{where}: not found: model '{self.model}' or the path ({words}); check judge.model, and that "
+                "judge.base_url ends in /v1."
+            )
+        if error.code == "insufficient_quota":
+            return EnvironmentFault(f"{where}: the quota is used up ({words}); top it up, {again}")
+        return EnvironmentFault(
+            f"{where}: keeps failing ({words}), up to {self.tries} tries; wait or lower judge.concurrency, {again}"
+        )

@@ -1,0 +1,1 @@
+"""`ex2 tables`: the paper's tables and figures over runs."""

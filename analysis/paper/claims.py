@@ -1,0 +1,279 @@
+"""Sentences over many experiments, computed by stated rules: how often is which kind of description behind the gain?
+
+Every count is given twice: of the plain numbers, as in the paper, and of those for which it is sure: every interval
+lies on the rule's side and every test tells the difference from 0, for the rule and for what puts the experiment among
+those looked at. What is looked at never depends on the rule's own outcome: an experiment whose numbers do not settle
+a rule stays among them and is counted as not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from analysis.results.experiment import EPSILON, Experiment, improves
+from analysis.results.pooling import Pooled
+from analysis.results.wording import KIND_NAMES
+from analysis.tables.rules import Rules, by_template, missing_seeds, weak_information
+from analysis.tables.table import Cell, Row, Table, count_cell, text_cell
+from analysis.verdicts.breakdown import Group
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence with what it counts.
+
+    Attributes:
+        key: Short name.
+        text: The sentence.
+        rule: How it is counted, thresholds included.
+        count: Experiments that fulfil the rule.
+        of: Experiments looked at.
+        unknown: Of them, those whose numbers do not tell whether they fulfil it.
+        by_interval: Of them, those that fulfil it by every interval and test.
+        without_interval: Experiments looked at whose intervals are not known.
+        members: Names of those that fulfil it.
+        fallback: Where the plain template stands for classes without a text of the kind: experiment and how many.
+    """
+
+    key: str
+    text: str
+    rule: str
+    count: int
+    of: int
+    unknown: int
+    by_interval: int
+    without_interval: int
+    members: tuple[str, ...]
+    fallback: tuple[str, ...] = ()
+
+
+class _Finding(NamedTuple):
+    """Whether something holds, by the numbers and for sure; `None`: the numbers, or the intervals, are not known."""
+
+    holds: bool | None
+    surely: bool | None
+
+
+NO = _Finding(False, False)
+UNKNOWN = _Finding(None, None)
+
+
+def verdicts(experiments: Sequence[Experiment], rules: Rules) -> list[Verdict]:
+    """Judge a set of experiments.
+
+    Args:
+        experiments: Those without accuracies are left out.
+        rules: Thresholds.
+
+    Returns:
+        The sentences for which there is something to count.
+    """
+    measured = [experiment for experiment in experiments if improves(experiment) is not None]
+    if not measured:
+        return []
+    better = [experiment for experiment in measured if improves(experiment)]
+    known = [experiment for experiment in better if experiment.share("informative")]
+    split = [e for e in known if e.share("visual") and not weak_information(e, rules)]
+    made = [
+        _count(
+            "improvement",
+            "In {count} of {of} experiments{unknown} EX2's descriptions are more accurate than the templates.",
+            "accuracy of EX2 above that of the templates",
+            [(e, _gain(e, "aligned", EPSILON)) for e in measured],
+        ),
+        _count(
+            "improvement-margin",
+            "In {count} of {of} experiments{unknown} EX2's descriptions beat the templates by a considerable margin.",
+            f"accuracy of EX2 more than {rules.margin:g} {_points(rules.margin)} above the templates",
+            [(e, _gain(e, "aligned", rules.margin / 100 + EPSILON)) for e in measured],
+        ),
+    ]
+    improved = {id(e): _gain(e, "aligned", EPSILON) for e in better}
+    matter = {id(e): _and((improved[id(e)], _informs(e, rules))) for e in split}
+    where = "of the experiments that EX2 improves"
+    narrower = (
+        f"{where} and whose informative descriptions are at least {rules.solely:g} % and, alone, above the templates "
+        "where that was measured"
+    )
+    pairs: tuple[tuple[Group, Group, Sequence[Experiment], dict[int, _Finding], str], ...] = (
+        ("spurious", "informative", known, improved, where),
+        ("informative", "spurious", known, improved, where),
+        ("non_visual", "visual", split, matter, narrower),
+        ("visual", "non_visual", split, matter, narrower),
+    )
+    for kind, other, base, belongs, scope in pairs:
+        made += _responsible(kind, other, [(e, belongs[id(e)]) for e in base], scope, rules)
+    return [verdict for verdict in made if verdict.of > verdict.unknown]
+
+
+def _responsible(
+    kind: Group, other: Group, base: Sequence[tuple[Experiment, _Finding]], scope: str, rules: Rules
+) -> list[Verdict]:
+    """Count how often a kind is behind the gain.
+
+    Args:
+        kind: Which.
+        other: The rest.
+        base: Experiments looked at, and how sure it is that they belong to those.
+        scope: Which those are, in words.
+        rules: Thresholds.
+    """
+    name = KIND_NAMES[kind]
+    among = " of the informative descriptions" if kind in ("visual", "non_visual") else " of the descriptions"
+    solely = f"{KIND_NAMES[other]} share{among} under {rules.solely:g} %"
+    points = _points(rules.considerable)
+    considerable = f"{name} descriptions alone at least {rules.considerable:g} {points} above the templates"
+    alone = [(e, _below(e.share(other), rules.solely / 100)) for e, _ in base]
+    helps = [(e, _gain(e, kind, rules.considerable / 100 - EPSILON)) for e, _ in base]
+    strong = [(e, _gain(e, kind, rules.margin / 100 + EPSILON)) for e, _ in base]
+    either = [(e, _or((one, two))) for (e, one), (_, two) in zip(alone, helps, strict=True)]
+    belongs = [finding for _, finding in base]
+    return [
+        _count(
+            f"{kind}-responsible",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions are almost solely responsible for the "
+            "gain or contribute considerably to it.",
+            f"{scope}: {solely}, or {considerable}",
+            either,
+            belongs,
+            kind,
+        ),
+        _count(
+            f"{kind}-solely",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions are almost solely responsible for the "
+            "gain.",
+            f"{scope}: {solely}",
+            alone,
+            belongs,
+        ),
+        _count(
+            f"{kind}-margin",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions alone beat the templates by a "
+            "considerable margin.",
+            f"{scope}: {name} descriptions alone more than {rules.margin:g} {_points(rules.margin)} above the "
+            "templates",
+            strong,
+            belongs,
+            kind,
+        ),
+    ]
+
+
+def _count(
+    key: str,
+    text: str,
+    rule: str,
+    found: Sequence[tuple[Experiment, _Finding]],
+    belongs: Sequence[_Finding] | None = None,
+    kind: Group | None = None,
+) -> Verdict:
+    sure = [finding.surely for _, finding in found]
+    if belongs is not None:
+        sure = [_and((finding, other)).surely for (_, finding), other in zip(found, belongs, strict=True)]
+    members = tuple(experiment.name for experiment, finding in found if finding.holds)
+    unknown = sum(finding.holds is None for _, finding in found)
+    fallback = (
+        f"{experiment.name}: {note}" for experiment, _ in found if kind for note in by_template(experiment, kind)
+    )
+    return Verdict(
+        key,
+        text.format(count=len(members), of=len(found), unknown=f" (not known for {unknown})" if unknown else ""),
+        rule + (f"; not known for {unknown}, whose accuracies are not given" if unknown else ""),
+        len(members),
+        len(found),
+        unknown,
+        sum(surely is True for surely in sure),
+        sum(surely is None for surely in sure),
+        members,
+        tuple(fallback),
+    )
+
+
+def _gain(experiment: Experiment, arm: str, threshold: float) -> _Finding:
+    """Compare an arm's gain over the templates with a threshold, which it must exceed; without texts it has none."""
+    change = experiment.difference(arm, "templates")
+    if change is None:
+        return UNKNOWN if experiment.has_texts(arm) else NO
+    return _Finding(change.value > threshold, change.surely_above(threshold))
+
+
+def _below(share: Pooled | None, threshold: float) -> _Finding:
+    if share is None:
+        return UNKNOWN
+    return _Finding(share.value < threshold, None if share.high is None else share.high < threshold)
+
+
+def _informs(experiment: Experiment, rules: Rules) -> _Finding:
+    """Say whether the informative descriptions are many enough and, where that is known, above the templates."""
+    share, gain = experiment.share("informative"), _gain(experiment, "informative", EPSILON)
+    low = None if share is None else share.low
+    return _Finding(
+        not weak_information(experiment, rules),
+        _all_of((None if low is None else low >= rules.solely / 100, gain.surely)),
+    )
+
+
+def _or(findings: Iterable[_Finding]) -> _Finding:
+    """Say whether one of several rules holds; an unknown one leaves it open unless another settles it."""
+    holds, surely = zip(*findings, strict=True)
+    return _Finding(_any_of(holds), _any_of(surely))
+
+
+def _and(findings: Iterable[_Finding]) -> _Finding:
+    holds, surely = zip(*findings, strict=True)
+    return _Finding(_all_of(holds), _all_of(surely))
+
+
+def _any_of(values: Sequence[bool | None]) -> bool | None:
+    return True if any(values) else None if None in values else False
+
+
+def _all_of(values: Sequence[bool | None]) -> bool | None:
+    return False if False in values else None if None in values else True
+
+
+def _points(threshold: float) -> str:
+    return "point" if threshold == 1 else "points"
+
+
+def interval_note(verdict: Verdict) -> str:
+    """Return the count by interval and test in words."""
+    if verdict.without_interval == verdict.of:
+        return "no intervals to count by"
+    note = f"by interval in {verdict.by_interval}"
+    return note + (f"; {verdict.without_interval} without an interval" if verdict.without_interval else "")
+
+
+def verdict_table(found: Sequence[Verdict], experiments: Sequence[Experiment] = ()) -> Table:
+    """Lay the sentences out as a table, so that they are written in every format.
+
+    Args:
+        found: The sentences.
+        experiments: What they were counted over: seeds that are missing are named below.
+    """
+    rows = []
+    for verdict in found:
+        by_interval = count_cell(verdict.by_interval, n=verdict.of)
+        if verdict.without_interval == verdict.of:
+            by_interval = Cell(empty="no intervals")
+        cells = (
+            text_cell(verdict.text),
+            Cell("count", verdict.count, n=verdict.of, notes=verdict.fallback),
+            count_cell(verdict.of),
+            count_cell(verdict.unknown, n=verdict.of),
+            by_interval,
+            count_cell(verdict.without_interval, n=verdict.of),
+            text_cell(verdict.rule),
+            text_cell("; ".join(verdict.members)),
+        )
+        rows.append(Row((verdict.key,), cells))
+    columns = ("sentence", "count", "of", "not known", "by interval", "without interval", "rule", "experiments")
+    notes = (
+        "By interval: every interval lies on the rule's side and every test tells the difference from 0, for the rule "
+        "and for what puts an experiment among those looked at.",
+        "Not known: the numbers given do not settle the rule.",
+        *missing_seeds(experiments),
+    )
+    return Table("verdicts", "Verdicts over all experiments", ("verdict",), columns, tuple(rows), notes)

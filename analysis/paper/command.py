@@ -1,0 +1,204 @@
+"""`ex2 tables`: every table and figure over runs, in the formats wanted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+
+from analysis.attributes.tables import attribute_drawings, attribute_tables
+from analysis.paper.claims import Verdict, interval_note, verdict_table, verdicts
+from analysis.paper.comparisons import cross_tables, example_tables, kl_table
+from analysis.paper.figures import grid_figure, run_figures
+from analysis.paper.grids import grid_tables
+from analysis.paper.one_run import run_tables
+from analysis.paper.published import read_published
+from analysis.phrases.tables import probe_drawings, probe_tables
+from analysis.results.experiment import Experiment
+from analysis.results.runs import Run, experiment_of, gather_runs, with_denominator
+from analysis.tables.export import duplicate_keys
+from analysis.tables.files import FORMATS, write_everything
+from analysis.tables.rules import Rules
+from analysis.tables.table import Table
+from analysis.tables.terminal import print_left_out
+from analysis.verdicts.breakdown import Denominator
+from reward.errors import UserError, unknown_name
+
+
+class Material(NamedTuple):
+    """What tables are made of.
+
+    Attributes:
+        runs: Run directories that were read, with the shares asked for.
+        experiments: Those runs and published experiments.
+        by_target: For the table of KL targets: the same, and published experiments at further targets.
+        published: The files of published tables, for the tables that read them on their own.
+        left_out: Why runs below a named folder could not be read.
+        ignored: What published files hold beside the tables that are known.
+    """
+
+    runs: list[Run]
+    experiments: list[Experiment]
+    by_target: list[Experiment]
+    published: list[Path]
+    left_out: list[str]
+    ignored: list[str]
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Args:
+        options: `runs`, `out`, `formats` (`None`: all that this machine can write), `denominator`, the thresholds of
+            `Rules`, `class_name` and `question`.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: For paths without runs, broken files, unknown formats, or a class or question that is not there.
+        EnvironmentFault: If a file cannot be written.
+    """
+    formats = None if options.formats is None else _formats(options.formats)
+    rules = rules_of(options)
+    material = read_material(options.runs, options.denominator)
+    found = verdicts(material.experiments, rules)
+    tables = all_tables(material, rules, found, class_name=options.class_name, question=options.question)
+    twice = duplicate_keys(tables)
+    if twice:
+        raise UserError(
+            f"ex2 tables: {', '.join(twice)}: two runs or datasets want this file name; runs need folders with "
+            "different names."
+        )
+    drawings = {
+        "figure-grid": grid_figure(material.experiments, rules),
+        **run_figures(material.runs),
+        **attribute_drawings(material.runs, rules.tolerance),
+        **probe_drawings(material.runs, rules.tolerance),
+    }
+    written = write_everything(tables, drawings, options.out, formats)
+    console = Console(highlight=False)
+    print_left_out("tables", material.runs, material.left_out, console)
+    for line in material.ignored:
+        console.print(f"tables: {escape(line)}", soft_wrap=True)
+    if written.lacking:
+        console.print(f"tables: left out: {escape(written.lacking)}", soft_wrap=True)
+    print_verdicts(found, console)
+    files = f"{len(written.names)} files in {escape(str(options.out))}"
+    console.print(f"tables: {len(tables)} tables, {files}", soft_wrap=True)
+    return 0
+
+
+def rules_of(options: argparse.Namespace) -> Rules:
+    """Return the thresholds of a command line.
+
+    Raises:
+        UserError: Naming every one that is out of range.
+    """
+    rules = Rules(options.considerable, options.margin, options.solely, options.kl_tolerance, options.every_cell)
+    problems = [
+        f"command line: --{name}: given {value:g}; give at least 0{' and at most 100' if most else ''}."
+        for name, value, most in (
+            ("considerable", rules.considerable, True),
+            ("margin", rules.margin, True),
+            ("solely", rules.solely, True),
+            ("kl-tolerance", rules.kl_tolerance, False),
+        )
+        if not (0 <= value <= (100 if most else float("inf")))
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+    return rules
+
+
+def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Material:
+    """Read run directories, folders of such, and files of published tables.
+
+    Args:
+        paths: A `.json` file holds published tables.
+        denominator: Of the shares; default: each run's own. Published counts are of all descriptions unless
+            `parsed` is asked for.
+
+    Returns:
+        Each run and file once, whatever paths lead to it.
+
+    Raises:
+        UserError: If a path holds neither, or a file is faulty.
+    """
+    folders: list[Path] = []
+    published: dict[Path, Path] = {}
+    for path in paths:
+        if path.suffix == ".json":
+            published.setdefault(path.resolve(), path)
+        else:
+            folders.append(path)
+    read, left_out = gather_runs(folders) if folders else ([], [])
+    runs = [with_denominator(run, denominator) for run in read]
+    experiments = [experiment_of(run) for run in runs]
+    by_target, ignored, problems = list(experiments), [], []
+    for path in published.values():
+        try:
+            tables = read_published(path, denominator or "all")
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        experiments += tables.experiments
+        by_target += tables.by_target
+        ignored += tables.ignored
+    if problems:
+        raise UserError("\n".join(problems))
+    return Material(runs, experiments, by_target, list(published.values()), left_out, ignored)
+
+
+def all_tables(
+    material: Material,
+    rules: Rules,
+    found: Sequence[Verdict],
+    *,
+    class_name: str | None = None,
+    question: int | None = None,
+) -> list[Table]:
+    """Lay out everything that the material can fill.
+
+    Args:
+        material: At least one experiment.
+        rules: Thresholds.
+        found: Verdicts over the experiments.
+        class_name: Of the examples; default: some.
+        question: Of the examples; default: some.
+    """
+    by_target = kl_table(material.by_target, rules)
+    own = {experiment.folder: experiment for experiment in material.experiments}
+    return [
+        *grid_tables(material.experiments, rules),
+        *cross_tables(material.experiments, rules),
+        *([by_target] if by_target else []),
+        *example_tables(material.experiments, rules, class_name=class_name, question=question),
+        *attribute_tables(material.runs, material.published, rules.tolerance),
+        *probe_tables(material.runs, material.published, rules.tolerance),
+        *(table for run in material.runs for table in run_tables(run, own[run.directory.root], rules)),
+        *([verdict_table(found, material.experiments)] if found else []),
+    ]
+
+
+def print_verdicts(found: Sequence[Verdict], console: Console) -> None:
+    """Print every sentence with its rule and its count by interval."""
+    for verdict in found:
+        console.print(escape(verdict.text), soft_wrap=True)
+        console.print(f"  {escape(verdict.rule)}; {interval_note(verdict)}", style="dim", soft_wrap=True)
+        if verdict.fallback:
+            console.print(f"  {escape('; '.join(verdict.fallback))}", style="dim", soft_wrap=True)
+
+
+def _formats(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    problems = [unknown_name("ex2 tables: --format", name, FORMATS) for name in names if name not in FORMATS]
+    if not names:
+        problems.append(f"ex2 tables: --format: nothing given; give some of {', '.join(FORMATS)}.")
+    if problems:
+        raise UserError("\n".join(problems))
+    return list(dict.fromkeys(names))

@@ -1,0 +1,144 @@
+"""Figures as files: the grid of VLM × dataset, each run's breakdown and accuracies; each an SVG that stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from analysis.figures import svg
+from analysis.figures.accuracy import accuracy_figure, accuracy_rows
+from analysis.figures.breakdown import breakdown_figure
+from analysis.figures.files import captioned
+from analysis.paper.comparisons import slug
+from analysis.results.experiment import Experiment, by_row, datasets_of, kl_off
+from analysis.results.pooling import Policy
+from analysis.results.runs import Run, experiment_of
+from analysis.results.wording import KIND_NAMES, percent_value, points
+from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown
+
+LEGEND = {
+    "visual": "visual",
+    "non_visual": "non-visual",
+    "informative": "informative, not split",
+    "informative_unparsed": KIND_NAMES["informative_unparsed"],
+    "spurious": "spurious",
+    "unparsed": "unparsed",
+}
+"""Kinds in a bar, from left to right."""
+
+
+POLICIES: tuple[Policy, ...] = ("aligned", "base")
+
+
+def run_figures(runs: Sequence[Run]) -> dict[str, Markup]:
+    """Draw every run's breakdown and accuracies, by file name without ending; below stand what shares are of, and KL.
+
+    Args:
+        runs: Their shares are drawn as they are, see `with_denominator`.
+    """
+    drawn: dict[str, Markup] = {}
+    for run in runs:
+        stem = f"run-{slug(run.directory.root.name)}"
+        experiment = experiment_of(run)
+        reached = kl_note([experiment])
+        for policy in POLICIES:
+            pair = breakdown_figure(run.results, policy)
+            if pair:
+                said = [f"Shares are of {denominators([experiment])}.", *reached]
+                drawn[f"{stem}-breakdown-{policy}"] = captioned(pair[0], said)
+        drawn[f"{stem}-accuracy"] = captioned(accuracy_figure(accuracy_rows(run.results))[0], reached)
+    return drawn
+
+
+def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
+    """Draw the grid: a bar of kinds for each VLM and dataset, above it EX2's gain in accuracy.
+
+    Args:
+        experiments: At least one.
+        rules: Thresholds; bars stay empty where EX2 is not above the templates.
+    """
+    datasets, rows = datasets_of(experiments), by_row(experiments)
+    left, top, wide, high = 12.0 + 8.2 * max(len(label) for label in rows), 64.0, 176.0, 74.0
+    parts = [svg.spans(0, 18, [("What EX2's descriptions are made of, and points above the templates", "strong")])]
+    parts += [
+        svg.text(left + wide * column, top - 14, _cut(dataset, 22), "strong") for column, dataset in enumerate(datasets)
+    ]
+    said = []
+    for index, (label, placed) in enumerate(rows.items()):
+        y = top + high * index
+        parts.append(svg.line((0, y), (left + wide * len(datasets), y), "grid"))
+        parts.append(svg.text(0, y + 30, label, "strong"))
+        for column, dataset in enumerate(datasets):
+            x = left + wide * column
+            experiment = placed.get(dataset)
+            parts += _place(experiment, x, y, wide - 16, rules)
+            if experiment:
+                said.append(f"{label}, {dataset}: {_gain(experiment)}, {_shares(experiment)}")
+    bottom = top + high * len(rows)
+    parts.append(svg.line((0, bottom), (left + wide * len(datasets), bottom), "grid"))
+    x = 0.0
+    drawn = {kind for placed in rows.values() for e in placed.values() for kind in kinds_of(e)}
+    for kind, name in LEGEND.items():
+        if kind in drawn:
+            parts.append(svg.rect(x, bottom + 16, 12, 12, f"fill-{kind}", radius=2))
+            parts.append(svg.text(x + 18, bottom + 27, name, "small"))
+            x += 40 + 7 * len(name)
+    note = f"† KL more than {rules.kl_tolerance:g} % off its target in any seed"
+    parts.append(svg.text(0, bottom + 52, f"n.s.: no significant difference.  {note}.", "small soft"))
+    width = max(left + wide * len(datasets), 560.0)
+    return svg.document(
+        width, bottom + 62, parts, title="VLM by dataset", description=". ".join(said) + ".", key="grid"
+    )
+
+
+def _place(experiment: Experiment | None, x: float, y: float, width: float, rules: Rules) -> list[Markup]:
+    if experiment is None:
+        return [svg.text(x, y + 30, "no run", "small soft")]
+    mark = " †" if kl_off(experiment, rules.tolerance) else ""
+    parts = [svg.text(x, y + 30, _gain(experiment) + mark, "small")]
+    if not shown(experiment, rules):
+        return [*parts, svg.text(x, y + 54, NOT_ABOVE, "tick")]
+    total = experiment.total("all")
+    if not total or experiment.total("spurious") is None:
+        return [*parts, svg.text(x, y + 54, "kinds not known", "tick")]
+    position = x
+    for kind, size in kinds_of(experiment).items():
+        span = width * size / total
+        tip = f"{kind.replace('_', '-')}: {size} of {total}"
+        parts.append(svg.rect(position, y + 42, span, 16, f"fill-{kind}", tip=tip))
+        position += span
+    return parts
+
+
+def kinds_of(experiment: Experiment) -> dict[str, int]:
+    """Return the counts that a bar shows, from left to right; informative stays whole where it was not split.
+
+    The rest of `all` are answers that could not be read.
+    """
+    visual, non_visual = experiment.total("visual"), experiment.total("non_visual")
+    informative, spurious = experiment.total("informative") or 0, experiment.total("spurious") or 0
+    if visual is None or non_visual is None:
+        parts = {"informative": informative}
+    else:
+        lost = informative - visual - non_visual
+        parts = {"visual": visual, "non_visual": non_visual, "informative_unparsed": lost}
+    parts["spurious"] = spurious
+    parts["unparsed"] = (experiment.total("all") or 0) - informative - spurious
+    return {kind: size for kind, size in parts.items() if size}
+
+
+def _gain(experiment: Experiment) -> str:
+    change = experiment.difference("aligned", "templates")
+    if change is None:
+        return "no accuracy"
+    return points(change, 2).partition(" [")[0] + (", n.s." if change.significant is False else "")
+
+
+def _shares(experiment: Experiment) -> str:
+    share = experiment.share("informative")
+    return f"{percent_value(share)} informative" if share else "share of informative descriptions not known"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

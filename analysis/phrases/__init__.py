@@ -1,0 +1,1 @@
+"""`ex2 phrases`: phrases that alignment made frequent, tested as templates."""

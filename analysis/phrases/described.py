@@ -1,0 +1,104 @@
+"""Runs whose descriptions are mined: found, read, and what is missing said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analysis.phrases.stored import descriptions_digest
+from analysis.results.kl import kl_reached
+from ex2.recipe import Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run.directory import RunDirectory, find_runs
+from reward.errors import UserError
+from reward.files import JSON, read_jsonl
+
+POLICIES = ("aligned", "base")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose descriptions are mined.
+
+    Attributes:
+        recipe: As resolved when it was run.
+        rows: Of `descriptions.jsonl`, of the seeds that both policies described.
+        directory: Its paths.
+        name: Of the recipe, with the folder where several have that name.
+        seeds: Whose descriptions `rows` are.
+        missing: Seeds of the recipe that a policy did not describe.
+    """
+
+    recipe: Recipe
+    rows: list[JSON]
+    directory: RunDirectory
+    name: str
+    seeds: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+
+    def stored(self, confidence: float, *, mined: bool) -> JSON:
+        """Return what is kept of the run beside its results.
+
+        Args:
+            confidence: Of the KL's interval.
+            mined: Whether the descriptions were used: if not, the results do not depend on them.
+        """
+        return {
+            "run": self.name,
+            "vlm": self.recipe.vlm.name,
+            "seeds": list(self.seeds),
+            "missing_seeds": list(self.missing) if mined else [],
+            "texts": descriptions_digest(self.directory, self.seeds) if mined else None,
+            "kl": kl_reached(self.directory, self.seeds, confidence) if mined else None,
+        }
+
+
+def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Run], list[str]]:
+    """Read the runs that are named or lie below a named folder.
+
+    Args:
+        paths: Run directories, or folders that hold some at any depth.
+        needed: Whether descriptions are, of both policies and one seed at least.
+
+    Returns:
+        The runs, and why others below a named folder had to be left out.
+
+    Raises:
+        UserError: If a run that is named cannot be used, or none of those below the folders.
+    """
+    named = {path.resolve() for path in paths if (path / "recipe.yaml").is_file()}
+    runs: list[Run] = []
+    problems: list[str] = []
+    left_out: list[str] = []
+    for folder in find_runs(paths):
+        try:
+            runs.append(_read(folder, needed=needed))
+        except UserError as error:
+            (problems if folder.resolve() in named else left_out).append(str(error))
+    if problems or not runs:
+        raise UserError("\n".join(problems or left_out))
+    names = Counter(run.name for run in runs)
+    return [
+        replace(run, name=f"{run.name} ({run.directory.root})") if names[run.name] > 1 else run for run in runs
+    ], left_out
+
+
+def _read(folder: Path, *, needed: bool) -> Run:
+    directory = RunDirectory(folder)
+    recipe = read_recipe(directory.recipe)
+    by_seed = {seed: read_jsonl(directory.seed(seed).descriptions) for seed in recipe.seeds}
+    said = {seed: {row["policy"] for row in rows} for seed, rows in by_seed.items()}
+    seeds = tuple(seed for seed in recipe.seeds if said[seed].issuperset(POLICIES))
+    if needed and not seeds:
+        missing = [policy for policy in POLICIES if not any(policy in found for found in said.values())]
+        lacking = "no seed has descriptions by both policies"
+        if missing:
+            lacking = f"no descriptions by the {' and the '.join(missing)} policy"
+        raise UserError(
+            f"{folder}: {lacking}, which mining compares; run `ex2 describe` with describe.policies=[base, aligned], "
+            "or give --templates and --top 0."
+        )
+    rows = [row for seed in seeds for row in by_seed[seed]]
+    return Run(recipe, rows, directory, recipe.name, seeds, tuple(s for s in recipe.seeds if s not in seeds))

@@ -1,0 +1,139 @@
+"""Templates against the plain one as dots with intervals, a row for each VLM."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence, Set
+
+from markupsafe import Markup
+
+from analysis.figures import svg
+from analysis.phrases.stored import Trial
+from analysis.results.experiment import kl_off
+from analysis.results.kl import TOLERANCE, with_kl
+from analysis.results.pooling import Difference
+from analysis.results.wording import p_words, points
+
+ROW, LINE = 24.0, 17.0
+"""Pixels: of a VLM's row, of a line of a template."""
+
+
+def probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = TOLERANCE) -> Markup | None:
+    """Draw differences to the plain template.
+
+    Args:
+        rows: From `stored.trials`; the plain templates are named, not drawn.
+        confidence: Of the intervals.
+        tolerance: Share of the target that the KL may be off.
+
+    Returns:
+        A wide drawing: templates, VLMs, dots (hollow: no significant difference) and numbers; `None` without a
+        template to draw.
+    """
+    return _figure(rows, confidence, tolerance, left=440.0, wide=300.0, narrow=False)
+
+
+def narrow_probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = TOLERANCE) -> Markup | None:
+    """Draw the same for phones: templates above their dots, numbers below."""
+    return _figure(rows, confidence, tolerance, left=16.0, wide=318.0, narrow=True)
+
+
+def _figure(
+    rows: Sequence[Trial], confidence: float, tolerance: float, *, left: float, wide: float, narrow: bool
+) -> Markup | None:
+    drawn = [row for row in rows if row.change is not None]
+    if not drawn:
+        return None
+    ends = [0.0]
+    for row in drawn:
+        assert row.change is not None, "kept for its change"
+        ends += [100 * end for end in (row.change.low, row.change.value, row.change.high) if end is not None]
+    ticks = svg.ticks(min(ends), max(ends), 5)
+    unit = wide / (ticks[-1] - ticks[0])
+    origin = left - ticks[0] * unit
+    parts: list[Markup] = []
+    y = 16.0
+    for dataset in dict.fromkeys(row.dataset for row in drawn):
+        plain = next((row.template for row in rows if row.dataset == dataset and row.change is None), "")
+        parts.append(svg.text(0, y, f"{dataset}: points above the plain template", "strong"))
+        for line in (plain, f"{100 * confidence:g}\u00a0% intervals over images"):
+            y += 18
+            parts.append(svg.text(0, y, line, "tick"))
+        top = y + 30
+        placed = [row for row in drawn if row.dataset == dataset]
+        off = {row.template for row in placed if row.kl and kl_off(with_kl(row.kl), tolerance)}
+        body, y, spans = _rows(placed, off, top, origin, unit, narrow)
+        for tick in ticks:
+            x = origin + tick * unit
+            label = f"{tick:+g}".replace("-", "−") if tick else "0"
+            parts.append(svg.text(x, top - 12, label, "tick", anchor="middle"))
+            for upper, lower in spans if narrow else [(top - 6, y - 8)]:
+                parts.append(svg.line((x, upper), (x, lower), "zero" if tick == 0 else "grid"))
+        parts += body
+        for line in _legend(tolerance if off else None, narrow=narrow):
+            parts.append(svg.text(0, y + 14, line, "tick"))
+            y += 17
+        y += 40
+    said = [f"{row.dataset}, {row.vlm}, {row.template}: {points(row.change)}" for row in drawn if row.change]
+    return svg.document(
+        350 if narrow else 960,
+        y - 32,
+        parts,
+        title="Templates against the plain one",
+        description="; ".join(said) + ".",
+        key="probe-narrow" if narrow else "probe",
+    )
+
+
+def _rows(
+    rows: Sequence[Trial], off: Set[str], y: float, origin: float, unit: float, narrow: bool
+) -> tuple[list[Markup], float, list[tuple[float, float]]]:
+    """Draw one dataset's templates: elements, their lower edge, and upper and lower edge of each row of dots."""
+    parts: list[Markup] = []
+    spans: list[tuple[float, float]] = []
+    for template in dict.fromkeys(row.template for row in rows):
+        own = [row for row in rows if row.template == template]
+        lines = textwrap.wrap(template, 44 if narrow else 38) or [template]
+        if template in off:
+            lines[-1] += " †"
+        origin_lines = textwrap.wrap(own[0].source, 50 if narrow else 44)
+        for number, line in enumerate([*lines, *origin_lines]):
+            parts.append(svg.text(0, y + 12 + LINE * number, line, "small" if number < len(lines) else "tick"))
+        lines += origin_lines
+        start = y
+        if narrow:
+            y += LINE * len(lines) + 4
+        for row in own:
+            assert row.change is not None, "kept for its change"
+            middle = y + ROW / 2 - 4
+            spans.append((middle - 10, middle + 9))
+            parts += _dot(row.change, row.vlm, origin, unit, middle)
+            numbers = points(row.change)
+            verdict = ", ".join(word for word in (row.verdict, p_words(row.p) if row.p is not None else "") if word)
+            if narrow:
+                parts.append(svg.text(0, y + 28, f"{row.vlm}: {numbers}", "tick"))
+                parts.append(svg.text(0, y + 43, verdict, "tick"))
+                y += 54
+            else:
+                parts.append(svg.text(426, middle + 4, row.vlm, "tick", anchor="end"))
+                parts.append(svg.text(956, middle + 0, numbers, "small", anchor="end"))
+                parts.append(svg.text(956, middle + 14, verdict, "tick", anchor="end"))
+                y += ROW + 12
+        y = max(y, start + LINE * len(lines)) + 12
+    return parts, y, spans
+
+
+def _legend(dagger: float | None, *, narrow: bool) -> list[str]:
+    lines = ["Hollow: no significant difference."]
+    if dagger is not None:
+        lines.append(f"†: KL of its run more than {100 * dagger:g}\u00a0% off the target.")
+    return lines if narrow else [" ".join(lines)]
+
+
+def _dot(change: Difference, vlm: str, origin: float, unit: float, y: float) -> list[Markup]:
+    parts = []
+    if change.low is not None and change.high is not None:
+        parts.append(svg.interval(origin + 100 * change.low * unit, origin + 100 * change.high * unit, y, "whisker"))
+    css = "dot" if change.significant else "dot hollow"
+    parts.append(svg.circle((origin + 100 * change.value * unit, y), 5, css, tip=f"{vlm}: {points(change)}"))
+    return parts

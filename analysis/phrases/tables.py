@@ -1,0 +1,215 @@
+"""The paper's Table 7: templates made of frequent phrases against the plain one, on several VLMs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from analysis.accuracy.class_names import SLOT
+from analysis.phrases.figure import probe_figure
+from analysis.phrases.stored import PLAIN_ORIGIN, Trial, corrected, stored_probe, trials
+from analysis.phrases.templates import PLAIN
+from analysis.results.kl import TOLERANCE, with_kl
+from analysis.results.pooling import Difference, Pooled
+from analysis.results.wording import p_digits
+from analysis.tables.table import NOTHING, Cell, Row, Table, of_experiment, percent_cell, points_cell, text_cell
+from reward.errors import UserError
+from reward.files import JSON, read_json
+
+if TYPE_CHECKING:
+    from analysis.results.runs import Run
+
+PUBLISHED = "table7_templates_"
+"""Begins a key in a file of published tables, the dataset ends it: rows of a template and every VLM's accuracy."""
+
+PRINTED_SLOT = "{class name}"
+
+PRINTED_ORIGIN = "published"
+
+KEY = "table-07-hypotheses"
+
+
+def probe_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = TOLERANCE) -> list[Table]:
+    """Lay out what `ex2 probe` left in the runs' folders, and published numbers.
+
+    Args:
+        runs: Those without a stored probe are named in a note.
+        published: Files of published tables; those without the paper's Table 7 add nothing.
+        tolerance: Share of the target that the KL may be off.
+
+    Returns:
+        One table, p-values corrected over all tests that it shows; nothing where nothing is stored.
+
+    Raises:
+        UserError: If a published number is not where it should be.
+    """
+    results, left_out = stored_results(runs)
+    printed = [row for path in published for row in _printed(path)]
+    return tables_of(results, printed, left_out, tolerance) if results or printed else []
+
+
+def probe_drawings(runs: Sequence[Run], tolerance: float = TOLERANCE) -> dict[str, Markup]:
+    """Draw what `ex2 probe` left in the runs' folders, by file name without ending; nothing where it left none.
+
+    Args:
+        runs: As of `probe_tables`.
+        tolerance: Share of the target that the KL may be off.
+    """
+    parts, confidence = _parts(stored_results(runs)[0])
+    drawn = probe_figure(corrected(_told_apart(parts), 1 - confidence), confidence, tolerance)
+    return {KEY: drawn} if drawn else {}
+
+
+def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
+    """Return what `ex2 probe` left in each run's folder, and sentences on runs without."""
+    results, left_out = [], []
+    for run in runs:
+        content, problem = stored_probe(run.directory)
+        if content is not None:
+            results.append(content)
+        else:
+            left_out.append(problem or f"{run.recipe.name}: no hypotheses; run `ex2 probe` on it.")
+    return results, left_out
+
+
+def tables_of(
+    results: Sequence[JSON], printed: Sequence[Trial] = (), left_out: Sequence[str] = (), tolerance: float = TOLERANCE
+) -> list[Table]:
+    """Lay out contents of `probe.json`.
+
+    Args:
+        results: Of one or several runs each; a dataset's part that several hold is shown once.
+        printed: Published rows.
+        left_out: Sentences on runs that are not shown.
+        tolerance: Share of the target that the KL may be off.
+    """
+    parts, confidence = _parts(results)
+    measured = [*corrected(_told_apart(parts), 1 - confidence), *printed]
+    if not measured:
+        return []
+    rows = [
+        Row(
+            (row.dataset, row.template, row.vlm),
+            tuple(of_experiment(cell, with_kl(row.kl), tolerance) for cell in _cells(row)),
+        )
+        for row in measured
+    ]
+    tests = sum(row.p is not None for row in measured)
+    return [
+        Table(
+            KEY,
+            "Templates made of phrases that alignment made frequent, against the plain one: accuracy, %",
+            ("dataset", "template", "VLM"),
+            ("accuracy", "minus plain", "p, corrected", "verdict", "from"),
+            tuple(rows),
+            (
+                *_notes(parts, confidence, tests),
+                *(["Published accuracies have neither n, interval nor test."] if printed else []),
+                *(f"Left out: {line}" for line in left_out),
+                "The KL is that of the run that a phrase was mined from, of several the one furthest off its target; a "
+                f"dagger marks it where it is more than {100 * tolerance:g} % off. Templates from a file have none.",
+            ),
+        )
+    ]
+
+
+def _parts(results: Sequence[JSON]) -> tuple[list[JSON], float]:
+    """Return every dataset's part once, and the confidence of all tests together."""
+    parts = {
+        json.dumps([_measurements(part), result["seed"]], sort_keys=True): part
+        for result in results
+        for part in result["datasets"]
+    }
+    return list(parts.values()), max((result["confidence"] for result in results), default=0.95)
+
+
+def _measurements(part: JSON) -> JSON:
+    """Return what tells two measurements apart: not the p-values, which were corrected with those beside them."""
+    bare = [{k: v for k, v in row.items() if k not in ("p_holm", "significant")} for row in part["results"]]
+    return {**part, "results": bare}
+
+
+def _told_apart(parts: Sequence[JSON]) -> list[Trial]:
+    """Read all parts; where several are of one dataset, each tells how it was split or from which runs it mined."""
+    names = [part["dataset"] for part in parts]
+    rows = []
+    for part in parts:
+        if names.count(part["dataset"]) == 1:
+            rows += trials([part])
+        else:
+            runs = ", ".join(run["run"] for run in part["runs"])
+            rows += [replace(row, dataset=f"{row.dataset} ({runs})") for row in trials([part])]
+    return rows
+
+
+def _cells(row: Trial) -> tuple[Cell, ...]:
+    plain = row.change is None
+    return (
+        percent_cell(row.accuracy),
+        Cell(empty=NOTHING) if plain else points_cell(row.change),
+        Cell(empty=NOTHING if plain else "not tested") if row.p is None else text_cell(p_digits(row.p)),
+        Cell(empty=NOTHING) if plain else text_cell(row.verdict),
+        text_cell(row.origin),
+    )
+
+
+def _notes(parts: Sequence[JSON], confidence: float, tests: int) -> list[str]:
+    if not parts:
+        return []
+    notes = [
+        f"Intervals of {100 * confidence:g} %: Wilson's of accuracies, a bootstrap over images of differences, which "
+        f"are on the same images. p is of McNemar's test; corrected by Holm's method over all {tests} tests shown, "
+        "which the verdict follows."
+    ]
+    for part in parts:
+        mined, held = len(part["mined_classes"]), len(part["tested_classes"])
+        how = f"mined on {mined} classes, tested on the {held} others" if mined else f"tested on all {held} classes"
+        found = "" if part["templates"] else "; no phrase stands clearly more often in the aligned descriptions"
+        notes.append(f"{part['dataset']}: {how}{found}.")
+        notes += [
+            f"{run['run']}: no descriptions of seed {', '.join(map(str, run['missing_seeds']))}."
+            for run in part["runs"]
+            if run["missing_seeds"]
+        ]
+    return list(dict.fromkeys(notes))
+
+
+def _printed(path: Path) -> list[Trial]:
+    data = read_json(path)
+    tables = {key: rows for key, rows in data.items() if key.startswith(PUBLISHED)} if isinstance(data, dict) else {}
+    rows: list[Trial] = []
+    for key, content in tables.items():
+        try:
+            rows += _rows(key.removeprefix(PUBLISHED), content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            form = json.dumps([{"template": "A photo of a {class name}.", "CLIP": 58.52}])
+            raise UserError(
+                f"{path}: {key}: {type(error).__name__} {error}; give a list of templates with each VLM's accuracy in "
+                f"percent, as {form}."
+            ) from error
+    return rows
+
+
+def _rows(dataset: str, content: Sequence[Mapping[str, Any]]) -> list[Trial]:
+    """Read one dataset's rows; the first template is the plain one unless the usual one is among them."""
+    templates = [str(line["template"]).replace(PRINTED_SLOT, SLOT) for line in content]
+    plain = templates.index(PLAIN) if PLAIN in templates else 0
+    vlms = list(dict.fromkeys(name for line in content for name in line if name != "template"))
+    rows = []
+    for place in [plain, *(index for index in range(len(templates)) if index != plain)]:
+        for vlm in vlms:
+            if content[place].get(vlm) is None:
+                continue
+            accuracy, before = float(content[place][vlm]) / 100, content[plain].get(vlm)
+            change = None
+            if place != plain and before is not None:
+                change = Difference(accuracy - float(before) / 100, None, None, None, None, 0, 1)
+            origin = PLAIN_ORIGIN if place == plain else PRINTED_ORIGIN
+            number = Pooled(accuracy, None, None, 0, 1)
+            rows.append(Trial(dataset, templates[place], vlm, number, change, None, origin))
+    return rows

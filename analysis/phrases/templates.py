@@ -1,0 +1,88 @@
+"""Templates to test: made from mined phrases, or the user's own from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from analysis.accuracy.class_names import SLOT
+from reward.errors import UserError
+
+PLAIN = "A photo of a {}."
+"""What every template is compared with, unless a file gives another."""
+
+_FORM = 'give {"templates": ["… {} …"]}, and if wanted "plain" (a template) and "source" (a text)'
+
+
+class TemplateFile(NamedTuple):
+    """A user's templates.
+
+    Attributes:
+        plain: The template to compare with.
+        templates: Each with `{}` for the class name.
+        source: Where they come from; empty if not told.
+    """
+
+    plain: str
+    templates: tuple[str, ...]
+    source: str
+
+
+def from_phrase(phrase: str, plain: str = PLAIN) -> str:
+    """Turn a mined phrase into a template.
+
+    Args:
+        phrase: With the class name as `{}`, or without it.
+        plain: Begins the template of a phrase without class name.
+
+    Returns:
+        The phrase as a sentence, or the plain template and then the phrase as a sentence.
+    """
+    sentence = phrase[:1].upper() + phrase[1:] + "."
+    return sentence if SLOT in phrase else f"{plain.rstrip('.')}. {sentence}"
+
+
+def fill(template: str, class_name: str) -> str:
+    """Put a class name into a template; the name may hold any characters."""
+    return template.replace(SLOT, class_name)
+
+
+def read_templates(path: Path) -> TemplateFile:
+    """Read a file of templates.
+
+    Args:
+        path: JSON: `templates`, and optionally `plain` and `source`.
+
+    Raises:
+        UserError: If it cannot be read, with every template that lacks its place for the class name, stands twice or
+            equals the plain one.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; {_FORM}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}).") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {error.lineno}: not JSON ({error.msg}); {_FORM}.") from error
+    if not isinstance(data, dict) or not isinstance(data.get("templates"), list) or not data["templates"]:
+        raise UserError(f"{path}: holds no list of templates; {_FORM}.")
+    unknown = sorted(set(data) - {"templates", "plain", "source"})
+    problems = [f"{path}: unknown key '{key}'; {_FORM}." for key in unknown]
+    plain = data.get("plain", PLAIN)
+    templates: list[Any] = data["templates"]
+    for template in [plain, *templates]:
+        if not isinstance(template, str):
+            problems.append(f"{path}: {template!r} is no text; a template is one.")
+        elif "{" in template.replace(SLOT, "") or "}" in template.replace(SLOT, "") or SLOT not in template:
+            problems.append(f"{path}: '{template}' needs {{}} where the class name stands, and no other braces.")
+    texts = [template for template in templates if isinstance(template, str)]
+    problems += [
+        f"{path}: '{template}' " + ("is the plain template." if template == plain else "stands twice.")
+        for template in dict.fromkeys(texts)
+        if template == plain or texts.count(template) > 1
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+    return TemplateFile(plain, tuple(templates), str(data.get("source", "")))

@@ -1,0 +1,95 @@
+"""Templates against the plain one, on the same images of classes that no phrase was mined on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from analysis.accuracy.measure import Texts
+from analysis.accuracy.zero_shot import rank_classes
+from analysis.phrases.templates import fill
+from analysis.statistics.intervals import Estimate, PairedAccuracy, Settings, paired_accuracy, wilson
+from reward.image_bank import ImageEmbeddings
+from reward.vlm import VLM
+
+
+class Halves(NamedTuple):
+    """Classes to mine on and classes to test on, label indices, ascending."""
+
+    mined: tuple[int, ...]
+    tested: tuple[int, ...]
+
+
+class Measured(NamedTuple):
+    """One template with one VLM.
+
+    Attributes:
+        template: As tested.
+        accuracy: With its interval.
+        paired: Against the plain template, on the same images.
+    """
+
+    template: str
+    accuracy: Estimate
+    paired: PairedAccuracy
+
+
+def split_classes(class_count: int, seed: int) -> Halves:
+    """Split classes at random; the tested half is the larger one of an odd number."""
+    draw = random.Random(f"probe {seed}")
+    keys = [draw.random() for _ in range(class_count)]
+    order = sorted(range(class_count), key=keys.__getitem__)
+    middle = class_count // 2
+    return Halves(tuple(sorted(order[:middle])), tuple(sorted(order[middle:])))
+
+
+def restrict(images: ImageEmbeddings, classes: Sequence[int]) -> ImageEmbeddings:
+    """Keep some classes, as images and as names: what is left out is no possible answer either.
+
+    Args:
+        images: Of C classes.
+        classes: Label indices to keep, ascending.
+    """
+    kept = torch.tensor(classes, dtype=torch.long)
+    chosen = torch.isin(images.labels, kept)
+    names = tuple(images.class_names[label] for label in classes)
+    return ImageEmbeddings(names, images.embeddings[chosen], torch.searchsorted(kept, images.labels[chosen]))
+
+
+def measure(
+    vlm: VLM, images: ImageEmbeddings, plain: str, templates: Sequence[str], settings: Settings
+) -> tuple[Estimate, list[Measured]]:
+    """Classify the images with each template: one text a class.
+
+    Args:
+        vlm: Encodes the texts.
+        images: Of the tested classes alone, at least one.
+        plain: The template to compare with.
+        templates: Each with `{}` for the class name.
+        settings: How intervals are made.
+
+    Returns:
+        The plain template's accuracy, and every template's in their order.
+    """
+    rows = {template: [fill(template, name) for name in images.class_names] for template in (plain, *templates)}
+    texts = Texts(vlm, [text for row in rows.values() for text in row])
+    right = {
+        template: rank_classes(images.embeddings, texts[row], images.labels).hits(1) for template, row in rows.items()
+    }
+    estimates = {template: wilson(sum(hits), len(hits), settings.confidence) for template, hits in right.items()}
+    compared = [
+        paired_accuracy(
+            right[template],
+            right[plain],
+            confidence=settings.confidence,
+            samples=settings.samples,
+            seed=settings.seed,
+        )
+        for template in templates
+    ]
+    return estimates[plain], [
+        Measured(template, estimates[template], paired) for template, paired in zip(templates, compared, strict=True)
+    ]

@@ -1,1 +1,0 @@
-"""Hypotheses: phrases that alignment made frequent, as templates, tested on classes that they were not mined on."""

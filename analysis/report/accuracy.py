@@ -1,0 +1,72 @@
+"""The report's tables of accuracy: every arm, and which classes are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from analysis.figures.accuracy import accuracy_rows
+from analysis.results.load import SeedResult
+from analysis.results.pooling import Difference, further_accuracy
+from analysis.results.wording import NBSP, count, evidence, images_interval, percent, points
+
+
+def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    """Return a row of cells for each arm: accuracies, difference to the templates and, of a control, to EX2."""
+    rows = []
+    for row in accuracy_rows(results):
+        parts = [part for result in results if (part := result.accuracy["arms"].get(row.arm))]
+        fallback = sorted({name for part in parts for name in part["fallback_classes"]})
+        rows.append(
+            {
+                "css": row.colour,
+                "name": row.name,
+                "note": row.note,
+                "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",
+                "top5": _further(results, row.arm, "top5"),
+                "mean_per_class": _further(results, row.arm, "mean_per_class"),
+                "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
+                "texts": f"{sum(part['texts'] for part in parts):,}",
+                "difference": points(row.difference) if row.difference else "",
+                "over_images": images_interval(row.difference) if row.difference else "",
+                "verdict": _verdict(row.difference),
+                "to_aligned": points(row.to_aligned) if row.to_aligned else "",
+                "to_aligned_over_images": images_interval(row.to_aligned) if row.to_aligned else "",
+                "to_aligned_verdict": _verdict(row.to_aligned),
+                "fallback": len(fallback),
+                "fallback_names": ", ".join(fallback[:12]) + (", …" if len(fallback) > 12 else ""),
+            }
+        )
+    return rows
+
+
+def _verdict(difference: Difference | None) -> str:
+    return evidence(difference) if difference else ""
+
+
+def _further(results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]) -> str:
+    value = further_accuracy(results, arm, measure)
+    return percent(value) if value else "–"
+
+
+def confusion_table(results: Sequence[SeedResult], most: int = 12) -> list[dict[str, Any]]:
+    """The pairs of classes that the templates or EX2 confuse most, seeds averaged, the greatest change first."""
+    images: dict[tuple[str, str], dict[str, float]] = {}
+    sizes: dict[str, int] = {}
+    for arm in ("templates", "aligned"):
+        parts = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+        for part in parts:
+            for pair in part.get("confusions", []):
+                of_arm = images.setdefault((pair["class"], pair["predicted"]), {})
+                of_arm[arm] = of_arm.get(arm, 0.0) + pair["images"] / len(parts)
+                sizes[pair["class"]] = pair["of"]
+    ordered = sorted(images.items(), key=lambda item: (-max(item[1].values()), item[0]))[:most]
+    return [
+        {
+            "class": name,
+            "predicted": predicted,
+            "of": sizes[name],
+            **{arm: f"{round(of_arm[arm], 1):g}" if arm in of_arm else "fewer" for arm in ("templates", "aligned")},
+        }
+        for (name, predicted), of_arm in ordered
+    ]

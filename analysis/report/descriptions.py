@@ -1,0 +1,106 @@
+"""The descriptions of a run as data for the report's table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.accuracy.class_names import SLOT, replace_name
+from analysis.judge.panel import votes_of
+from analysis.results.load import SeedResult
+from analysis.results.wording import KIND_NAMES
+from analysis.verdicts.breakdown import MEMBERS
+from analysis.verdicts.verdicts import KINDS, Kind
+from reward.errors import UserError
+from reward.files import JSON
+
+ORDER: tuple[Kind, ...] = ("visual", "non_visual", "informative_unparsed", "spurious", "unparsed")
+"""How the list is ordered by verdict."""
+
+MOST_NOTE = 300
+"""Characters of a judge's explanation that are kept for the page."""
+
+
+def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Sequence[str]]) -> JSON:
+    """Pack the descriptions for the page's script: repeated texts once, rows as indices into them.
+
+    Args:
+        results: At least one seed.
+        images: Class name → thumbnails, from `class_images`; may lack classes.
+
+    Raises:
+        UserError: If a description has no verdict, because descriptions changed since the analysis.
+    """
+    classes: dict[str, int] = {}
+    questions: dict[str, int] = {}  # with the class's name in it
+    asked: dict[int, int | str] = {}  # index of such a question → of the template it was made of
+    templates: dict[int | str, str] = {}
+    notes: dict[str, int] = {"": 0}
+    rows: list[list[Any]] = []
+    for result in results:
+        for row in result.descriptions:
+            try:
+                kind = result.verdicts.kind(row["class"], row["text"])
+            except KeyError as error:
+                raise UserError(
+                    f"seed {result.seed}: a description of '{row['class']}' has no verdict: descriptions or verdicts "
+                    "changed since the analysis; run `ex2 analyze RECIPE` again."
+                ) from error
+            question = "informative" if kind in ("spurious", "unparsed") else "visual"
+            text = questions.setdefault(row.get("question", ""), len(questions))
+            template = replace_name(row.get("question", ""), row["class"], SLOT)
+            key = row.get("question_id", template)
+            templates.setdefault(key, template)
+            asked[text] = key
+            note = explanation(result.verdicts.raw(question, row["class"], row["text"]))  # type: ignore[arg-type]
+            rows.append(
+                [
+                    classes.setdefault(row["class"], len(classes)),
+                    text,
+                    row["policy"],
+                    result.seed,
+                    row["text"],
+                    KINDS.index(kind),
+                    None if row.get("reward") is None else round(float(row["reward"]), 3),
+                    notes.setdefault(note, len(notes)),
+                    int(bool(row.get("cut"))),
+                ]
+            )
+    order = sorted(templates, key=lambda key: (isinstance(key, str), key))
+    places = {key: place for place, key in enumerate(order)}
+    return {
+        "classes": list(classes),
+        "questions": list(questions),
+        "templates": [templates[key] for key in order],
+        "asked": [places[asked[index]] for index in range(len(questions))],
+        "notes": list(notes),
+        "kinds": [{"key": kind, "name": KIND_NAMES[kind]} for kind in KINDS],
+        "groups": [
+            {"key": group, "name": f"{KIND_NAMES[group]}, all", "kinds": sorted(KINDS.index(kind) for kind in members)}
+            for group, members in MEMBERS.items()
+            if len(members) > 1
+        ],
+        "order": list(ORDER),
+        "images": [list(images.get(name, ())) for name in classes],
+        "rows": rows,
+    }
+
+
+def explanation(raw: str) -> str:
+    """Return why the judge said so: the JSON answer's explanation, else what it said if that is more than yes or no.
+
+    Of a panel, the votes.
+    """
+    votes = votes_of(raw)
+    if votes is not None:
+        said = "; ".join(f"{vote['judge']}: {vote['verdict']}" for vote in votes)
+        return said if len(said) <= MOST_NOTE else said[: MOST_NOTE - 1] + "…"
+    try:
+        value = json.loads(raw)
+    except json.JSONDecodeError:
+        value = None
+    said = str(value.get("explanation", "")) if isinstance(value, dict) else raw.strip()
+    if said.lower().rstrip(".") in ("yes", "no"):
+        return ""
+    return said if len(said) <= MOST_NOTE else said[: MOST_NOTE - 1] + "…"

@@ -1,0 +1,96 @@
+"""Small images of each class for the report's table of descriptions, few enough to keep the page small."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+
+from PIL import Image
+
+from ex2.data.datasets.base import IMAGE_ERRORS, ImageDataset
+from ex2.data.selection import load_dataset, select
+from ex2.recipe import Recipe
+from reward.errors import EX2Error
+from reward.images import LabeledImage
+from reward.preprocess import to_rgb
+
+SIDE = 64
+"""Longer side, in pixels."""
+PER_CLASS = 3
+MOST_IMAGES = 1200
+MOST_BYTES = 3 << 20
+"""Of all images together, as base64."""
+
+PREFIX = "data:image/jpeg;base64,"
+
+
+def class_images(recipe: Recipe) -> dict[str, list[str]]:
+    """Draw thumbnails of a few test images of each class; the same ones each time.
+
+    Args:
+        recipe: Names the dataset.
+
+    Returns:
+        Class name → JPEGs in base64. Empty if the dataset cannot be opened here: the report then does without. An
+        image that cannot be read is left out.
+    """
+    try:
+        dataset = load_dataset(recipe.dataset)
+        return thumbnails(dataset, dataset.images(recipe.dataset.test_split))
+    except (EX2Error, OSError):
+        return {}
+
+
+def thumbnails(
+    dataset: ImageDataset,
+    images: Sequence[LabeledImage],
+    *,
+    per_class: int = PER_CLASS,
+    most_images: int = MOST_IMAGES,
+    most_bytes: int = MOST_BYTES,
+) -> dict[str, list[str]]:
+    """Make thumbnails, a first one of every class, then a second one, as long as the bounds allow.
+
+    Args:
+        dataset: Names the classes.
+        images: Of the test split.
+        per_class: Most images of a class.
+        most_images: Most images of all classes, though at least one of each.
+        most_bytes: Most base64 characters; no image that would exceed it is taken.
+
+    Returns:
+        Class name → JPEGs in base64.
+    """
+    names = dataset.class_names
+    each = max(1, min(per_class, most_images // max(1, len(names))))
+    by_class: dict[int, list[LabeledImage]] = defaultdict(list)
+    for image in select(images, each, "random", 0):
+        by_class[image.label].append(image)
+    made: dict[str, list[str]] = {}
+    size = 0
+    for turn in range(each):
+        for label, chosen in by_class.items():
+            if turn >= len(chosen):
+                continue
+            try:
+                encoded = encode(chosen[turn].open())
+            except (EX2Error, *IMAGE_ERRORS):
+                continue
+            size += len(encoded)
+            if size > most_bytes:
+                return made
+            made.setdefault(names[label], []).append(encoded)
+    return made
+
+
+def encode(image: Image.Image) -> str:
+    """Return a thumbnail as JPEG in base64; transparent parts become white. No metadata is kept."""
+    image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a large JPEG is decoded no larger than needed; others stay as they are
+    small = to_rgb(image)
+    small.thumbnail((SIDE, SIDE), reducing_gap=2.0)
+    small.info.clear()
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=72, optimize=True)
+    return base64.b64encode(file.getvalue()).decode("ascii")

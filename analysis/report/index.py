@@ -1,0 +1,202 @@
+"""`ex2 index`: one self-contained page over a folder of runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from analysis.agreement.section import read_calibration
+from analysis.attributes.tables import attribute_tables
+from analysis.paper.claims import Verdict, interval_note, verdicts
+from analysis.paper.command import rules_of
+from analysis.paper.comparisons import cross_tables, example_tables, kl_table
+from analysis.paper.figures import LEGEND, kinds_of
+from analysis.paper.grids import grid_tables
+from analysis.phrases.tables import probe_tables
+from analysis.report.findings import judge_standing
+from analysis.report.templating import page_environment, page_script
+from analysis.results.experiment import Experiment, by_row, datasets_of, improves, kl_off
+from analysis.results.runs import Run, experiment_of, read_run
+from analysis.results.wording import NBSP, count, evidence, images_interval, listing, percent, percent_value, points
+from analysis.tables.rules import NOT_ABOVE, Rules, shown
+from analysis.tables.view import table_view
+from ex2.run.directory import find_runs
+from reward.errors import UserError
+from reward.files import write_text
+
+PAGE = "index.html"
+
+MAIN = ("improvement", "spurious-responsible", "non_visual-responsible", "visual-responsible")
+"""Verdicts shown first; the others are one click away."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Args:
+        options: `folder` and the thresholds of `Rules`.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: If the folder holds no run that has been analysed.
+        EnvironmentFault: If the page cannot be written.
+    """
+    rules = rules_of(options)
+    runs, problems = [], []
+    for folder in find_runs([options.folder]):
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            problems.append(str(error))
+    if not runs:
+        raise UserError("\n".join([f"{options.folder}: no run to show.", *problems]))
+    path: Path = options.folder / PAGE
+    write_text(path, render_index(runs, rules, where=options.folder, problems=problems))
+    print(f"index: {len(runs)} runs in {path}" + (f"; left out: {len(problems)}" if problems else ""))
+    return 0
+
+
+def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Sequence[str]) -> str:
+    """Fill the template.
+
+    Args:
+        runs: At least one.
+        rules: Thresholds.
+        where: Folder of the page; links are relative to it.
+        problems: Why other runs are not on the page; shown there.
+
+    Returns:
+        The page as HTML, with style and script inside.
+    """
+    script, script_source = page_script(("print.js",))
+    experiments = [experiment_of(run) for run in runs]
+    links = {run.directory.root: _link(run.directory.report, where) for run in runs}
+    found = verdicts(experiments, rules)
+    first = [verdict for key in MAIN for verdict in found if verdict.key == key]
+    datasets = datasets_of(experiments)
+    by_target = kl_table(experiments, rules)
+    tables = [
+        *grid_tables(experiments, rules),
+        *cross_tables(experiments, rules),
+        *([by_target] if by_target else []),
+        *example_tables(experiments, rules),
+        *attribute_tables(runs, (), rules.tolerance),
+        *probe_tables(runs, (), rules.tolerance),
+    ]
+    return (
+        page_environment()
+        .get_template("index.html")
+        .render(
+            title=f"{len(runs)} experiments" if len(runs) > 1 else "1 experiment",
+            lead=_lead(experiments),
+            main_verdicts=[_sentence(verdict) for verdict in first],
+            more_verdicts=[_sentence(verdict) for verdict in found if verdict not in first],
+            datasets=datasets,
+            rows=[
+                (label, [_cell(placed.get(dataset), rules, links) for dataset in datasets])
+                for label, placed in by_row(experiments).items()
+            ],
+            legend=LEGEND,
+            tables=[table_view(table) for table in tables],
+            runs=[_run(run, experiment, links) for run, experiment in zip(runs, experiments, strict=True)],
+            rules=rules,
+            confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
+            denominators=sorted({experiment.denominator for experiment in experiments}),
+            problems=problems,
+            script=script,
+            script_source=script_source,
+        )
+    )
+
+
+def _lead(experiments: Sequence[Experiment]) -> str:
+    vlms = list(dict.fromkeys(experiment.vlm for experiment in experiments))
+    datasets = list(datasets_of(experiments))
+    return (
+        f"{len(vlms)} {'VLM' if len(vlms) == 1 else 'VLMs'} ({listing(vlms)}) on {len(datasets)} "
+        f"{'dataset' if len(datasets) == 1 else 'datasets'} ({listing(datasets)}): which words does each one reward?"
+    )
+
+
+def _sentence(verdict: Verdict) -> dict[str, str]:
+    return {
+        "text": verdict.text,
+        "rule": verdict.rule,
+        "interval": interval_note(verdict),
+        "members": "; ".join(verdict.members),
+        "fallback": "; ".join(verdict.fallback),
+    }
+
+
+def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -> dict[str, Any] | None:
+    """Collect what a place of the grid shows; `None` where there is no run."""
+    if experiment is None:
+        return None
+    own, change = experiment.accuracies.get("aligned"), experiment.difference("aligned", "templates")
+    informative = experiment.share("informative")
+    total = experiment.total("all")
+    filled = shown(experiment, rules)
+    parts = []
+    if total and filled and experiment.total("spurious") is not None:
+        parts = [(kind, size, round(100 * size / total, 3)) for kind, size in kinds_of(experiment).items()]
+    return {
+        "link": links.get(experiment.folder) if experiment.folder else "",
+        "name": experiment.name,
+        "accuracy": percent_value(own) if own else "no accuracy",
+        "interval": percent(own).partition(f"{NBSP}[")[2].rstrip("]") if own else "",
+        "n": count(own, "images") if own else "",
+        "gain": points(change) if change else "",
+        "over_images": images_interval(change) if change else "",
+        "test": evidence(change) if change else "",
+        "better": bool(improves(experiment) and change and change.significant),
+        "parts": parts,
+        "informative": f"{percent(informative)} informative, {count(informative)}" if informative and filled else "",
+        "empty": "" if filled else NOT_ABOVE,
+        "kl": _kl(experiment),
+        "kl_off": bool(kl_off(experiment, rules.tolerance)),
+    }
+
+
+def _kl(experiment: Experiment) -> str:
+    if experiment.kl is None:
+        return ""
+    target = f" of {experiment.kl_target:g}" if experiment.kl_target else ", no target"
+    return f"KL {experiment.kl.value:.1f}{target}"
+
+
+def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, Any]:
+    judge = run.results[0].breakdown["judge"]
+    return {
+        "name": experiment.name,
+        "link": links[run.directory.root],
+        "vlm": experiment.vlm,
+        "dataset": experiment.dataset,
+        "seeds": ", ".join(str(result.seed) for result in run.results),
+        "missing": ", ".join(map(str, run.missing)),
+        "judge": judge["name"],
+        "standing": _standing(run),
+        "rubric": judge["rubric"],
+        "images": f"{run.results[0].accuracy['images']:,}",
+        "descriptions": f"{experiment.total('all') or 0:,}",
+        "unparsed": f"{(experiment.total('lost_information') or 0) + (experiment.total('lost_visibility') or 0):,}",
+    }
+
+
+def _standing(run: Run) -> str:
+    """Say how far the judge can be trusted; a file of people's answers that cannot be read must not cost the page."""
+    try:
+        calibration = read_calibration(run.directory.root, run.results, complete=not run.missing)
+    except UserError as error:
+        return f"unknown: {error}"
+    return judge_standing(run.results, calibration)
+
+
+def _link(report: Path, where: Path) -> str:
+    """Return a relative address of a report, or "" if it has not been written."""
+    return quote(Path(os.path.relpath(report, where)).as_posix()) if report.exists() else ""

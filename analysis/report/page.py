@@ -1,0 +1,198 @@
+"""The report: one self-contained HTML page over all seeds of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from analysis.agreement.section import Calibration, calibration_tables, read_calibration
+from analysis.attributes.section import attribute_section
+from analysis.figures.accuracy import accuracy_figure, accuracy_rows
+from analysis.figures.breakdown import breakdown_figure
+from analysis.figures.training import training_figures
+from analysis.judge.panel import DISAGREEMENTS
+from analysis.paper.one_run import question_examples
+from analysis.phrases.section import probe_section
+from analysis.report.accuracy import accuracy_table, confusion_table
+from analysis.report.descriptions import descriptions_table
+from analysis.report.findings import findings, headline, judge_standing
+from analysis.report.images import class_images
+from analysis.report.judge import both_denominators, panel, usage
+from analysis.report.overview import seed_names, seed_table, tiles
+from analysis.report.signs import fired_rules, sign_panel
+from analysis.report.templating import page_environment, page_script
+from analysis.results.experiment import Experiment
+from analysis.results.load import SeedResult, load_results
+from analysis.results.pooling import confidence
+from analysis.results.runs import examples_of
+from analysis.tables.rules import Rules
+from analysis.tables.view import Section, TableView, table_view
+from ex2.recipe import Recipe
+from ex2.recipe_io import to_yaml
+from ex2.run.directory import RunDirectory
+from reward.files import JSON, read_json, write_text
+
+SCRIPTS = ("report.js", "print.js")
+
+SECTIONS = (attribute_section, probe_section)
+"""What other verbs leave in a run's folder for the page, in the order of the paper."""
+
+
+def write_report(recipe: Recipe) -> Path:
+    """Write `report.html` of a run, from all of its seeds that have been analysed.
+
+    Args:
+        recipe: The experiment.
+
+    Returns:
+        Path of the page. It needs no network and no other file.
+
+    Raises:
+        UserError: If no seed has been analysed, or seeds not alike, or descriptions changed since.
+        EnvironmentFault: If the page cannot be written.
+    """
+    run = RunDirectory.of(recipe)
+    results, missing = load_results(recipe, run)
+    provenance = read_json(run.provenance) if run.provenance.exists() else {}
+    page = render(
+        recipe,
+        results,
+        missing_seeds=missing,
+        provenance=provenance,
+        calibration=read_calibration(run.root, results, complete=not missing),
+        images=class_images(recipe),
+        sections=further_sections(run),
+        examples=example_table(recipe, run, results),
+    )
+    write_text(run.report, page)
+    said = headline(results)
+    print(f"{said.answer.rstrip('.')}. {said.evidence}")
+    return run.report
+
+
+def render(
+    recipe: Recipe,
+    results: Sequence[SeedResult],
+    *,
+    missing_seeds: Sequence[int],
+    provenance: JSON,
+    calibration: Calibration | None = None,
+    images: Mapping[str, Sequence[str]] | None = None,
+    sections: Sequence[Section] = (),
+    examples: TableView | None = None,
+) -> str:
+    """Fill the template.
+
+    Args:
+        recipe: The experiment.
+        results: At least one seed.
+        missing_seeds: Seeds of the recipe without results, named on the page.
+        provenance: Content of `provenance.json`; any keys.
+        calibration: What people said of the judge.
+        images: Thumbnails by class name, from `class_images`.
+        sections: Attributes and hypotheses, from `further_sections`.
+        examples: A description for every question, from `example_table`.
+
+    Returns:
+        The page as HTML, with style, script and drawings inside.
+
+    Raises:
+        UserError: If a description has no verdict, because descriptions changed since the analysis.
+    """
+    rows = accuracy_rows(results)
+    trust = judge_standing(results, calibration)
+    script, script_source = page_script(SCRIPTS)
+    return (
+        page_environment()
+        .get_template("report.html")
+        .render(
+            recipe=recipe,
+            headline=headline(results),
+            facts=_facts(recipe, results, trust),
+            tiles=tiles(results),
+            findings=findings(results, calibration),
+            flows={policy: breakdown_figure(results, policy) for policy in ("aligned", "base")},
+            accuracy_figure=accuracy_figure(rows),
+            accuracy_table=accuracy_table(results),
+            confusion_table=confusion_table(results),
+            training=training_figures(results),
+            signs=sign_panel(results),
+            rules=recipe.watch.as_rules(),
+            fired=fired_rules(recipe.watch.as_rules(), results),
+            seed_names=seed_names(results),
+            seed_table=seed_table(results),
+            missing_seeds=list(missing_seeds),
+            judge=results[0].breakdown["judge"],
+            trust=trust,
+            denominators=both_denominators(results),
+            panel=panel(results),
+            disagreements=[f"seed-{r.seed}/{DISAGREEMENTS}" for r in results] if panel(results) else [],
+            usage=usage(results),
+            calibration=calibration_tables(calibration),
+            stale_calibration=calibration.stale if calibration else "",
+            has_images=bool(images),
+            denominator=results[0].breakdown["denominator"],
+            classes=results[0].accuracy["classes"],
+            confidence=f"{100 * confidence(results):g}",
+            several_seeds=len(results) > 1,
+            recipe_yaml=to_yaml(recipe),
+            provenance=_flatten(provenance),
+            sections=sections,
+            examples=examples,
+            table=descriptions_table(results, images or {}),
+            kl_tolerance=f"{Rules().kl_tolerance:g}",
+            script=script,
+            script_source=script_source,
+        )
+    )
+
+
+def further_sections(run: RunDirectory) -> list[Section]:
+    """Return what other verbs left for the page: attributes, then hypotheses; nothing of a verb that has not run.
+
+    Args:
+        run: The run's directory.
+
+    Raises:
+        UserError: If what one left cannot be read.
+    """
+    found = (section(run) for section in SECTIONS)
+    return [section for section in found if section]
+
+
+def example_table(recipe: Recipe, run: RunDirectory, results: Sequence[SeedResult]) -> TableView | None:
+    """Return a description for every question (the paper's Table 10, for one run), or `None` without descriptions.
+
+    Args:
+        recipe: The experiment.
+        run: Its directory.
+        results: At least one seed; examples are of the first.
+    """
+    # Without the KL, which is the same for every cell: the page flags it once, in its tile.
+    accuracy = results[0].accuracy
+    names = (recipe.name, str(accuracy["vlm"]), str(accuracy["dataset"]))
+    found = question_examples(run.root, Experiment(*names, {}, examples=examples_of(results[0])), Rules())
+    return table_view(replace(found, notes=found.notes[:1])) if found else None
+
+
+def _facts(recipe: Recipe, results: Sequence[SeedResult], trust: str) -> list[tuple[str, str]]:
+    accuracy, judge = results[0].accuracy, results[0].breakdown["judge"]
+    ppo = recipe.ppo
+    return [
+        ("VLM", str(accuracy["vlm"])),
+        ("Dataset", f"{accuracy['dataset']}: {accuracy['classes']} classes, {accuracy['images']} test images"),
+        ("Language model", recipe.policy.model),
+        ("Alignment", f"{recipe.algorithm.upper()}, {ppo.batches} batches of {ppo.batch_size}"),
+        ("Seeds", ", ".join(str(result.seed) for result in results)),
+        ("Judge", f"{judge['name']} ({trust}), rubric {judge['rubric']}"),
+    ]
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Turn nested JSON into rows of dotted key and text."""
+    if isinstance(value, dict):
+        return [row for key, item in value.items() for row in _flatten(item, f"{prefix}.{key}" if prefix else str(key))]
+    return [(prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]

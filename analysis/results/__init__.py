@@ -1,0 +1,1 @@
+"""What runs found: stored results read, pooled and put into words."""

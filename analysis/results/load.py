@@ -1,0 +1,118 @@
+"""What the stages left of a run's seeds, read together: only seeds that were analysed alike can be pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from analysis.verdicts.verdicts import Verdicts, read_verdicts
+from ex2.recipe import Recipe
+from ex2.run.directory import ANALYSIS_ID, RunDirectory
+from reward.errors import UserError
+from reward.files import JSON, read_json, read_jsonl
+
+ALIKE: dict[str, Callable[[SeedResult], object]] = {
+    "vlm": lambda result: result.accuracy["vlm"],
+    "VLM's weights (vlm_fingerprint)": lambda result: result.accuracy.get("vlm_fingerprint"),
+    "dataset": lambda result: result.accuracy["dataset"],
+    "test_split": lambda result: result.accuracy["split"],
+    "test images": lambda result: result.accuracy["images"],
+    "classes": lambda result: result.accuracy["classes"],
+    "judge.name": lambda result: result.breakdown["judge"]["name"],
+    "judge's settings": lambda result: result.breakdown["judge"]["settings"],
+    "judge's rubric": lambda result: result.breakdown["judge"]["rubric"],
+    "analysis.denominator": lambda result: result.breakdown["denominator"],
+    "analysis.confidence": lambda result: result.accuracy["confidence"],
+    "analysis.confidence of the shares": lambda result: result.breakdown["confidence"],
+    "analysis.bootstrap_samples": lambda result: result.accuracy.get("samples"),
+}
+"""What a mean over seeds takes for granted: the same measurement in each."""
+
+
+def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], list[int]]:
+    """Read what the stages left.
+
+    Args:
+        recipe: Names the seeds.
+        run: The run's directory.
+
+    Returns:
+        Results of the analysed seeds in the recipe's order, and the seeds that have not been analysed.
+
+    Raises:
+        UserError: If no seed has been analysed, or one only in part, or several not alike.
+    """
+    results, missing = [], []
+    for seed in recipe.seeds:
+        where = run.seed(seed)
+        if not (where.accuracy.exists() and where.breakdown.exists()):
+            missing.append(seed)
+            continue
+        breakdown = read_json(where.breakdown)
+        results.append(
+            SeedResult(
+                seed,
+                read_json(where.accuracy),
+                breakdown,
+                read_jsonl(where.descriptions),
+                read_verdicts(where.verdicts, digest=breakdown["judge"]["settings"]),
+                last_of_each_batch(read_jsonl(where.train_log)),
+            )
+        )
+    if not results:
+        raise UserError(f"{run.root}: no seed has been analysed; run `ex2 analyze RECIPE` first (ex2 run does all).")
+    torn = [r.seed for r in results if r.accuracy.get(ANALYSIS_ID) != r.breakdown.get(ANALYSIS_ID)]
+    if torn:
+        raise UserError(
+            f"{run.root}: {_named(torn)}: accuracy.json and breakdown.json are of two analyses, the later of which was "
+            f"interrupted; run `ex2 analyze RECIPE --seeds {','.join(map(str, torn))}` again."
+        )
+    differences = unlike(results)
+    if differences:
+        raise UserError(
+            "\n  ".join([f"{run.root}: the seeds were not analysed alike, so that no mean can be taken:", *differences])
+            + "\nRun `ex2 analyze RECIPE` again, for all seeds; verdicts that are in their logs are not asked again."
+        )
+    return results, missing
+
+
+def unlike(results: Sequence[SeedResult]) -> list[str]:
+    """Name everything that seeds must share and do not, with each value and its seeds."""
+    found = []
+    for name, value_of in ALIKE.items():
+        seeds: dict[object, list[int]] = {}
+        for result in results:
+            seeds.setdefault(value_of(result), []).append(result.seed)
+        if len(seeds) > 1:
+            found.append(f"{name}: " + "; ".join(f"{value} ({_named(which)})" for value, which in seeds.items()))
+    return found
+
+
+def _named(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def last_of_each_batch(rows: Sequence[JSON]) -> list[JSON]:
+    """Keep the last row of each batch: a resumed run may have logged some twice."""
+    return [row for _, row in sorted({row.get("batch", number): row for number, row in enumerate(rows, 1)}.items())]
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What the stages left of one seed.
+
+    Attributes:
+        seed: The seed.
+        accuracy: Content of `accuracy.json`.
+        breakdown: Content of `breakdown.json`.
+        descriptions: Rows of `descriptions.jsonl`.
+        verdicts: Of the judge that `breakdown` names.
+        train: Rows of `train.jsonl`; may be empty.
+    """
+
+    seed: int
+    accuracy: JSON
+    breakdown: JSON
+    descriptions: list[JSON]
+    verdicts: Verdicts
+    train: list[JSON]

@@ -1,0 +1,328 @@
+"""One run's numbers over its seeds: with one seed the intervals of that seed, with several a t-interval over seeds.
+
+Both kinds of interval answer different questions. Within a seed: how would the number change with other images or
+descriptions? Over seeds: how would it change if the alignment were run again? Neither contains the other, so that a
+difference of accuracies over several seeds carries both, and McNemar's p of each seed. What no seed changes, such as
+the templates or a file of descriptions, has no spread over seeds: its interval is that of one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from analysis.accuracy.zero_shot import unpack_correct
+from analysis.results.load import SeedResult
+from analysis.statistics.intervals import Estimate, Settings, all_equal, averaged_accuracy, mean_t, newcombe
+from analysis.verdicts.breakdown import Denominator, Group, group_shares
+from reward.files import JSON
+
+Policy = Literal["base", "aligned"]
+
+MCNEMAR, OVER_IMAGES, OVER_SEEDS = "McNemar", "interval over images", "interval over seeds"
+"""What a difference of accuracies is tested by."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A number over seeds.
+
+    Attributes:
+        value: The one seed's value, or the mean over seeds.
+        low: Lower end of its interval; `None` if there is none.
+        high: Upper end of its interval.
+        n: Descriptions, pairs or batches of all seeds together, or the images that all seeds share.
+        seeds: Seeds that have the number; 1 if no seed changes it.
+        count: Hits behind it, summed over seeds; 0 where it is no share.
+        shared: Whether all seeds share the n.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    seeds: int
+    count: int = 0
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference over seeds, with a verdict.
+
+    Attributes:
+        value: Mean difference.
+        low: Lower end of its interval: over images of one seed, over several seeds. `None` if there is none.
+        high: Upper end of its interval.
+        significant: Whether it differs from 0 at the run's confidence by every test there is; `None` if there is none.
+        p: McNemar's exact p-value of one seed's accuracies; `None` otherwise.
+        n: Descriptions or pairs of all seeds together, or the images that all seeds share.
+        seeds: Seeds that have both numbers; 1 if no seed changes them.
+        shared: Whether all seeds share the n.
+        images: Of accuracies over several seeds, the bootstrap interval over images of the seeds' mean.
+        p_by_seed: Of accuracies over several seeds, McNemar's exact p-value of each.
+        doubts: Tests that do not tell it from 0 although another does, of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS`.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    significant: bool | None
+    p: float | None
+    n: int
+    seeds: int
+    shared: bool = False
+    images: tuple[float, float] | None = None
+    p_by_seed: tuple[float, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    def flipped(self) -> Difference:
+        """Return the second minus the first."""
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        images = None if self.images is None else (-self.images[1], -self.images[0])
+        return replace(self, value=-self.value, low=low, high=high, images=images)
+
+    def surely_above(self, threshold: float) -> bool | None:
+        """Say whether every interval lies above a threshold and every test tells the difference from 0.
+
+        Args:
+            threshold: In the difference's units, at least 0 but for rounding.
+
+        Returns:
+            `None` where nothing was tested.
+        """
+        if self.significant is None or (self.low is None and self.significant):
+            return None
+        lows = [end for end in (self.low, self.images[0] if self.images else None) if end is not None]
+        return self.significant and all(low > threshold for low in lows)
+
+
+def accuracy_of(results: Sequence[SeedResult], arm: str) -> Pooled | None:
+    """Return an arm's accuracy, or `None` if no seed has texts for it."""
+    parts = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+    # Templates are one by design: where bits differ by the arithmetic of a GPU, that is no spread over seeds.
+    return pool_accuracies(parts[:1] if arm == "templates" else parts, confidence(results))
+
+
+def pool_accuracies(parts: Sequence[JSON], coverage: float) -> Pooled | None:
+    """Pool an accuracy over seeds.
+
+    Args:
+        parts: For each seed `accuracy`, `low`, `high`, `n`, `correct` and, if kept, `correct_bits`.
+        coverage: Of the interval.
+
+    Returns:
+        `None` without parts. If every seed has the same images right, the first seed's.
+    """
+    if _same([str(part.get("correct_bits", "")) for part in parts]):
+        parts = parts[:1]
+    pooled = pool(
+        [Estimate(part["accuracy"], part["low"], part["high"], part["n"]) for part in parts],
+        coverage,
+        sum(part["correct"] for part in parts),
+    )
+    return pooled and replace(pooled, n=parts[0]["n"], shared=True)
+
+
+def further_accuracy(
+    results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]
+) -> Pooled | None:
+    """Return an arm's top-5 accuracy (n images) or mean over classes (n classes), or `None` if no seed has it."""
+    arms = [part for result in results if (part := result.accuracy["arms"].get(arm)) and part.get(measure)]
+    parts = [part[measure] for part in arms]
+    if arm == "templates" or _same([str(part.get("correct_bits", "")) for part in arms]):
+        parts = parts[:1]
+    estimates = [Estimate(part["accuracy"], part["low"], part["high"], part["n"]) for part in parts]
+    pooled = pool(estimates, confidence(results), 0)
+    return pooled and replace(pooled, n=parts[0]["n"], shared=True)
+
+
+def accuracy_difference(results: Sequence[SeedResult], arm: str, against: str) -> Difference | None:
+    """Return how much more accurate `arm` is, on the same images, or `None` if it was not compared either way."""
+    for pair, swapped in (((arm, against), False), ((against, arm), True)):
+        found = [
+            (part, [str((result.accuracy["arms"].get(name) or {}).get("correct_bits", "")) for name in pair])
+            for result in results
+            for part in result.accuracy["differences"]
+            if (part["arm"], part["against"]) == pair
+        ]
+        change = pool_differences([part for part, _ in found], [bits for _, bits in found], settings_of(results))
+        if change:
+            return change.flipped() if swapped else change
+    return None
+
+
+def covered_difference(results: Sequence[SeedResult], groups: Sequence[str]) -> Difference | None:
+    """Return the difference of two groups on the classes that have texts of both, where it was measured."""
+    found = [
+        part
+        for result in results
+        for part in result.accuracy["covered_by_both"]
+        if part["groups"] == list(groups) and part["difference"]
+    ]
+    bits = [[str(part["arms"][group].get("correct_bits", "")) for group in groups] for part in found]
+    if len({tuple(part.get("without", ())) for part in found}) > 1:
+        bits = []  # each seed leaves other images out: there are none to average over seeds
+    return pool_differences([part["difference"] for part in found], bits, settings_of(results))
+
+
+def pool_differences(parts: Sequence[JSON], bits: Sequence[Sequence[str]], settings: Settings) -> Difference | None:
+    """Pool a difference of accuracies over seeds.
+
+    Args:
+        parts: For each seed `difference`, `low`, `high`, `p` and `n`, as of `paired_accuracy`.
+        bits: For each seed which images each of the two has right, packed; empty where it was not kept.
+        settings: How the interval over images is made.
+
+    Returns:
+        `None` without parts. If every seed has the same images right with both, the first seed's. Else Student's t
+        over seeds and, where the bits are known, the bootstrap over images of the seeds' mean; both must exclude 0.
+    """
+    if not parts:
+        return None
+    columns = list(zip(*bits, strict=True)) if len(bits) == len(parts) else []
+    if len(parts) == 1 or (columns and all(_same(column) for column in columns)):
+        return _difference_of_one_seed(parts[0], settings.confidence)
+    values = [part["difference"] for part in parts]
+    over = mean_t(values, settings.confidence)
+    # Seeds that agree by chance would give an interval of no width: they do not tell how far seeds differ.
+    low, high = (None, None) if all_equal(values) else (over.low, over.high)
+    tests = {OVER_SEEDS: _apart(low, high) is True}
+    images, sizes = None, {part["n"] for part in parts}
+    if len(sizes) == 1 and columns and all(all(column) for column in columns):
+        first, second = ([unpack_correct(packed, min(sizes)) for packed in column] for column in columns)
+        averaged = averaged_accuracy(first, second, settings)
+        assert averaged.low is not None, "a bootstrap has an interval"
+        assert averaged.high is not None, "a bootstrap has an interval"
+        images = (averaged.low, averaged.high)
+        tests[OVER_IMAGES] = _apart(*images) is True
+    return Difference(
+        over.value,
+        low,
+        high,
+        all(tests.values()),
+        None,
+        max(sizes),
+        len(parts),
+        shared=True,
+        images=images,
+        p_by_seed=tuple(part["p"] for part in parts),
+        doubts=_doubts(tests),
+    )
+
+
+def _difference_of_one_seed(part: JSON, coverage: float) -> Difference:
+    tests = {MCNEMAR: part["p"] < 1 - coverage, OVER_IMAGES: _apart(part["low"], part["high"]) is True}
+    significant = all(tests.values())
+    ends = (part["low"], part["high"])
+    return Difference(part["difference"], *ends, significant, part["p"], part["n"], 1, True, doubts=_doubts(tests))
+
+
+def as_denominator(result: SeedResult, denominator: Denominator) -> SeedResult:
+    """Return a seed's result with all shares of the given denominator, whatever it was analysed with."""
+    coverage = float(result.breakdown["confidence"])
+    policies = {
+        policy: part | {"groups": group_shares(part["kinds"], denominator, coverage)}
+        for policy, part in result.breakdown["policies"].items()
+    }
+    return replace(result, breakdown=result.breakdown | {"denominator": denominator, "policies": policies})
+
+
+def share_of(
+    results: Sequence[SeedResult], policy: Policy, group: Group, of: Literal["of_all", "of_parent"] = "of_all"
+) -> Pooled | None:
+    """Return a group's share among a policy's descriptions, or `None` if there are none."""
+    groups = [r.breakdown["policies"][policy]["groups"][group] for r in results if policy in r.breakdown["policies"]]
+    shares = [group[of] for group in groups if group[of] is not None]
+    return pool(
+        [Estimate(share["share"], share["low"], share["high"], share["n"]) for share in shares],
+        confidence(results),
+        sum(group["count"] for group in groups if group[of] is not None),
+    )
+
+
+def share_change(results: Sequence[SeedResult], group: Group) -> Difference | None:
+    """Return by how much a group's share rose from the base model to the aligned one."""
+    changes = []
+    for result in results:
+        pair = [share_of([result], policy, group) for policy in ("aligned", "base")]
+        estimates = [Estimate(share.value, share.low, share.high, share.n) for share in pair if share]
+        if len(estimates) == 2:
+            changes.append(newcombe(*estimates))
+    return _difference(changes, confidence(results))
+
+
+def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
+    """Return the mean reward of aligned minus base descriptions of the same class and question."""
+    gains = [gain for result in results if (gain := result.accuracy.get("reward_gain"))]
+    estimates = [Estimate(gain["difference"], gain["low"], gain["high"], gain["n"]) for gain in gains]
+    return _difference(estimates, confidence(results))
+
+
+def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) -> Pooled | None:
+    """Return the mean of a training metric over the last part of the batches.
+
+    Args:
+        results: The run's seeds.
+        key: Of `train.jsonl`.
+        part: Share of the batches, at least two of them.
+
+    Returns:
+        With one seed the t-interval is over batches, with several over seeds; `n` counts batches.
+    """
+    tails = []
+    for result in results:
+        values = [float(row[key]) for row in result.train if isinstance(row.get(key), int | float)]
+        if values:
+            tails.append(values[-max(2, round(part * len(values))) :])
+    return pool([mean_t(tail, confidence(results)) for tail in tails], confidence(results), 0)
+
+
+def confidence(results: Sequence[SeedResult]) -> float:
+    """Return the coverage of the run's intervals."""
+    return float(results[0].accuracy["confidence"])
+
+
+def settings_of(results: Sequence[SeedResult]) -> Settings:
+    """Return how the run's intervals were made."""
+    first, usual = results[0].accuracy, Settings()
+    return Settings(confidence(results), first.get("samples", usual.samples), first.get("seed", usual.seed))
+
+
+def pool(estimates: Sequence[Estimate], coverage: float, count: int) -> Pooled | None:
+    """Pool a number over seeds.
+
+    Args:
+        estimates: One for each seed.
+        coverage: Of the interval.
+        count: Hits of all seeds together.
+
+    Returns:
+        `None` without estimates. Student's t over seeds; where they all agree it would have no width, so that the
+        interval is the first seed's.
+    """
+    if not estimates:
+        return None
+    values = [estimate.value for estimate in estimates]
+    over = estimates[0] if all_equal(values) else mean_t(values, coverage)
+    return Pooled(over.value, over.low, over.high, sum(estimate.n for estimate in estimates), len(estimates), count)
+
+
+def _difference(estimates: Sequence[Estimate], coverage: float) -> Difference | None:
+    over = pool(estimates, coverage, 0)
+    if over is None:
+        return None
+    return Difference(over.value, over.low, over.high, _apart(over.low, over.high), None, over.n, over.seeds)
+
+
+def _apart(low: float | None, high: float | None) -> bool | None:
+    return None if low is None or high is None else low > 0 or high < 0
+
+
+def _same(bits: Sequence[str]) -> bool:
+    return len(set(bits)) == 1 and bool(bits[0])
+
+
+def _doubts(tests: dict[str, bool]) -> tuple[str, ...]:
+    return tuple(test for test, told in tests.items() if not told) if any(tests.values()) else ()

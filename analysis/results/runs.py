@@ -1,0 +1,238 @@
+"""Run directories as experiments: found on disk, read, their seeds pooled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analysis.accuracy.measure import LabeledText
+from analysis.results.experiment import Counts, Example, Experiment
+from analysis.results.load import SeedResult, load_results
+from analysis.results.pooling import (
+    Difference,
+    Pooled,
+    accuracy_difference,
+    accuracy_of,
+    as_denominator,
+    confidence,
+    pool_accuracies,
+    pool_differences,
+    settings_of,
+)
+from analysis.results.pooling import end_of_training as end_of
+from analysis.verdicts.breakdown import Denominator
+from analysis.verdicts.verdicts import is_empty
+from ex2.recipe import Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run.directory import RunDirectory, _named_and_below
+from reward.errors import UserError
+from reward.files import JSON, read_json
+
+CROSS = "cross.json"
+"""In a seed's folder: accuracy of other runs' VLMs with its descriptions, written by `ex2 cross`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory that has been analysed.
+
+    Attributes:
+        directory: Its paths.
+        recipe: As resolved when it was run.
+        results: Of the analysed seeds.
+        missing: Seeds of the recipe that have not been analysed.
+    """
+
+    directory: RunDirectory
+    recipe: Recipe
+    results: Sequence[SeedResult]
+    missing: Sequence[int]
+
+
+def read_run(folder: Path) -> Run:
+    """Read an analysed run.
+
+    Raises:
+        UserError: If its files are broken, no seed has been analysed, or its seeds were analysed differently.
+    """
+    directory = RunDirectory(folder)
+    recipe = read_recipe(directory.recipe)
+    results, missing = load_results(recipe, directory)
+    return Run(directory, recipe, results, missing)
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read several runs.
+
+    Raises:
+        UserError: With the problems of all runs that cannot be read.
+    """
+    runs, problems = [], []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return runs
+
+
+def gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Read the runs that are named or lie below a named folder.
+
+    Args:
+        paths: Run directories, or folders that hold some at any depth.
+
+    Returns:
+        The runs, and why others below a named folder had to be left out, such as one that is not analysed yet.
+
+    Raises:
+        UserError: If a run that is named cannot be read, or none of those below the folders.
+    """
+    named, below = _named_and_below(paths)
+    runs, left_out = read_runs(named), []
+    for folder in below:
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            left_out.append(str(error))
+    if not runs:
+        raise UserError("\n".join(left_out))
+    return runs, left_out
+
+
+def with_denominator(run: Run, denominator: Denominator | None) -> Run:
+    """Return a run with all of its shares of the given denominator; `None`: as it was analysed."""
+    if denominator is None:
+        return run
+    return replace(run, results=[as_denominator(result, denominator) for result in run.results])
+
+
+def experiment_of(run: Run, denominator: Denominator | None = None) -> Experiment:
+    """Pool a run's seeds.
+
+    Args:
+        run: Analysed.
+        denominator: Of the shares; default: the one it was analysed with.
+    """
+    results = run.results
+    first = results[0].accuracy
+    arms = dict.fromkeys(arm for result in results for arm in result.accuracy["arms"])
+    accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
+    pairs = dict.fromkeys((part["arm"], part["against"]) for r in results for part in r.accuracy["differences"])
+    target = end_of(results, "kl_target")
+    cross, changes = _cross(run)
+    return Experiment(
+        name=run.recipe.name,
+        vlm=str(first["vlm"]),
+        dataset=str(first["dataset"]),
+        accuracies=accuracies,
+        differences={pair: change for pair in pairs if (change := accuracy_difference(results, *pair))},
+        counts=tuple(count for result in results if (count := counts_of(result))),
+        denominator=denominator or results[0].breakdown["denominator"],
+        confidence=confidence(results),
+        kl=end_of(results, "kl"),
+        kl_target=target.value if target else None,
+        seed_kl={result.seed: kl.value for result in results if (kl := end_of([result], "kl"))},
+        kl_setting=None if run.recipe.ppo.kl.controller == "fixed" else run.recipe.ppo.kl.target,
+        cross=cross,
+        cross_differences=changes,
+        examples=examples_of(results[0]),
+        folder=run.directory.root,
+        textless=frozenset(arms.keys() - accuracies.keys()),
+        fallback=_fallback(results),
+        classes=int(first["classes"]),
+        missing_seeds=tuple(run.missing),
+    )
+
+
+def _fallback(results: Sequence[SeedResult]) -> dict[str, int]:
+    """Return by arm how many classes have no such text, the most of any seed; nothing of arms that cover all."""
+    found: dict[str, int] = {}
+    for result in results:
+        for arm, part in result.accuracy["arms"].items():
+            if part and part["fallback_classes"]:
+                found[arm] = max(found.get(arm, 0), len(part["fallback_classes"]))
+    return found
+
+
+def counts_of(result: SeedResult) -> Counts | None:
+    """Return one seed's counts of aligned descriptions, or `None` if only the base model was described."""
+    part = result.breakdown["policies"].get("aligned")
+    if part is None:
+        return None
+    kinds = part["kinds"]
+    informative = kinds["visual"] + kinds["non_visual"] + kinds["informative_unparsed"]
+    return Counts(part["descriptions"], kinds["spurious"], informative, kinds["visual"], kinds["non_visual"])
+
+
+def aligned_texts(result: SeedResult) -> list[LabeledText]:
+    """Return the class index and text of each aligned description that is not empty."""
+    rows = (row for row in result.descriptions if row["policy"] == "aligned" and not is_empty(row["text"]))
+    return [(int(row["label"]), row["text"]) for row in rows]
+
+
+def texts_digest(texts: Sequence[LabeledText]) -> str:
+    """Return a hash of labelled texts in order: what was measured of others is not taken for theirs."""
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def stored_cross(path: Path, texts: Sequence[LabeledText]) -> list[JSON]:
+    """Return what `ex2 cross` kept of these descriptions; nothing of others that the file may hold."""
+    if not path.exists():
+        return []
+    content: JSON = read_json(path)
+    rows: list[JSON] = content["classifiers"]
+    return rows if content["descriptions"] == texts_digest(texts) else []
+
+
+def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
+    """Pool what `ex2 cross` left in the seeds, by the classifier's shown name."""
+    rows: dict[str, list[JSON]] = {}
+    for result in run.results:
+        for row in stored_cross(run.directory.seed(result.seed).root / CROSS, aligned_texts(result)):
+            rows.setdefault(row["fingerprint"], []).append(row)
+    shown = [found[0]["vlm"] for found in rows.values()]
+    names = {
+        fingerprint: name if shown.count(name) == 1 else f"{name} ({fingerprint[:8]})"
+        for (fingerprint, found), name in zip(rows.items(), shown, strict=True)
+    }
+    settings = settings_of(run.results)
+    accuracies = {
+        names[key]: number for key, found in rows.items() if (number := pool_accuracies(found, settings.confidence))
+    }
+    changes: dict[str, Difference] = {}
+    for key, found in rows.items():
+        compared = [row for row in found if row["against_own"]]
+        parts = [row["against_own"] for row in compared]
+        bits = [(row["correct_bits"], row["against_own"].get("own_correct_bits", "")) for row in compared]
+        change = pool_differences(parts, bits, settings)
+        if change:
+            changes[names[key]] = change
+    return accuracies, changes
+
+
+def examples_of(result: SeedResult) -> tuple[Example, ...]:
+    """Return the first aligned description of each class and question that is not empty.
+
+    Raises:
+        UserError: If one has no verdict, because descriptions changed since the analysis.
+    """
+    kept: dict[tuple[str, int], Example] = {}
+    for number, row in enumerate(result.descriptions):
+        key = (row["class"], int(row.get("question_id", number)))
+        if row["policy"] != "aligned" or key in kept or is_empty(row["text"]):
+            continue
+        try:
+            kind = result.verdicts.kind(row["class"], row["text"])
+        except KeyError as error:
+            raise UserError(
+                f"seed {result.seed}: a description of '{row['class']}' has no verdict: descriptions or verdicts "
+                "changed since the analysis; run `ex2 analyze RECIPE` again."
+            ) from error
+        kept[key] = Example(*key, row.get("question", ""), row["text"], kind, row.get("reward"))
+    return tuple(kept.values())

@@ -1,0 +1,172 @@
+"""What several seeds of a run reached, in the terminal: mean and interval of reward, KL and accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from analysis.accuracy.measure import ARMS
+from analysis.statistics.intervals import Estimate, all_equal, mean_t
+from analysis.verdicts.breakdown import GROUPS
+from ex2.recipe import Recipe
+from ex2.run.directory import RunDirectory
+from reward.files import JSON, read_json, read_jsonl
+
+PART = 0.1
+"""Share of the batches, at the end of training, whose mean is a seed's number."""
+
+
+class Summary(NamedTuple):
+    """A number over seeds.
+
+    Attributes:
+        name: What it is.
+        values: Of each seed that has it.
+        over_seeds: Their mean with Student's t-interval.
+    """
+
+    name: str
+    values: dict[int, float]
+    over_seeds: Estimate
+
+
+def print_summary(recipe: Recipe, seeds: Sequence[int]) -> None:
+    """Print the summary of several seeds; nothing for one alone."""
+    if len(seeds) > 1:
+        print("\n".join(summary_lines(summarise(recipe, seeds), recipe.analysis.confidence)))
+
+
+def summarise(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
+    """Read what the seeds have reached so far.
+
+    Args:
+        recipe: The run's.
+        seeds: To summarise.
+
+    Returns:
+        Mean reward and KL over the last tenth of the batches, and accuracy (top-1) where it has been measured; what
+        no seed has is left out.
+    """
+    run = RunDirectory.of(recipe)
+    found: dict[str, dict[int, float]] = {}
+    for seed in seeds:
+        where = run.seed(seed)
+        rows = list({row["batch"]: row for row in read_jsonl(where.train_log)}.values())
+        for name, key in (("reward", "reward_mean"), ("KL, nats", "kl")):
+            values = [float(row[key]) for row in rows if row.get(key) is not None]
+            if values:
+                tail = values[-max(1, round(PART * len(values))) :]
+                found.setdefault(name, {})[seed] = sum(tail) / len(tail)
+        if where.accuracy.exists():
+            for arm, part in read_json(where.accuracy)["arms"].items():
+                if arm == "aligned" and part:
+                    found.setdefault("accuracy", {})[seed] = float(part["accuracy"])
+    return [
+        Summary(name, values, mean_t(list(values.values()), recipe.analysis.confidence))
+        for name, values in found.items()
+    ]
+
+
+def summary_lines(summaries: Sequence[Summary], confidence: float) -> list[str]:
+    """Return a table: one line per number, one column per seed, and the mean with its interval."""
+    if not summaries:
+        return []
+    seeds = sorted({seed for summary in summaries for seed in summary.values})
+    lines = [
+        f"{'at the end of training':<22}" + "".join(f"{f'seed {seed}':>10}" for seed in seeds) + "   mean over seeds"
+    ]
+    for summary in summaries:
+        shown = 100.0 if summary.name == "accuracy" else 1.0
+        name = "accuracy, %" if summary.name == "accuracy" else summary.name
+        cells = [f"{shown * summary.values[seed]:.2f}" if seed in summary.values else "–" for seed in seeds]
+        mean, low, high, n = summary.over_seeds
+        interval = "no interval" if low is None or high is None else f"[{shown * low:.2f}, {shown * high:.2f}]"
+        if n > 1 and all_equal(list(summary.values.values())):
+            interval = "no interval: all are equal"  # not one of no width, which would look certain
+        lines.append(
+            f"{name:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"   {shown * mean:.2f} {interval} (n = {n})"
+        )
+    return [*lines, f"brackets: {100 * confidence:g} % t-intervals over seeds"]
+
+
+def print_seed(name: str, seed: int, measured: JSON, shares: JSON, console: Console) -> None:
+    """Print accuracy of each arm, share of each group, and the reward gained.
+
+    Args:
+        name: Of the recipe.
+        seed: Of the run.
+        measured: Content of `accuracy.json`.
+        shares: Content of `breakdown.json`.
+        console: Where to print.
+    """
+    percent = f"{measured['confidence']:.0%} intervals"
+    differences = {(d["arm"], d["against"]): d for d in measured["differences"]}
+    controls: dict[str, JSON] = measured.get("controls", {})
+    table = Table(
+        "accuracy with",
+        Column(f"n = {measured['images']} images", no_wrap=True),
+        Column("against the templates", no_wrap=True),
+        title=f"{name}, seed {seed}, {percent}",
+        box=box.SIMPLE_HEAD,
+    )
+    for arm in (*ARMS, *controls):
+        result = measured["arms"].get(arm)
+        label = ("  of these, " if arm in GROUPS else "") + arm.replace("_", "-")
+        label = escape(controls[arm]["name"]) if arm in controls else label
+        compared = _compared(differences.get((arm, "templates")), measured["confidence"])
+        table.add_row(label, _interval(result, "accuracy") if result else "no descriptions", compared)
+    console.print(table)
+    for arm, control in controls.items():
+        compared = _compared(differences.get((arm, "aligned")), measured["confidence"])
+        against = f"; against EX2 {compared}" if compared else ""
+        console.print(f"{control['name']}: {control['note']}{against}", highlight=False, markup=False)
+    policies = shares["policies"]
+    any_unparsed = any(any(part["unparsed"].values()) for part in policies.values())
+    table = Table(
+        "share of descriptions",
+        *(f"{policy}, n = {policies[policy]['descriptions']}" for policy in policies),
+        box=box.SIMPLE_HEAD,
+    )
+    for group in GROUPS:
+        label = group.replace("_", "-")
+        if not any_unparsed:
+            table.add_row(label, *(_interval(part["groups"][group]["of_all"], "share") for part in policies.values()))
+            continue
+        for way, words in (("parsed", "of readable answers"), ("all", "of all")):  # the paper's is of all
+            cells = [_interval(part["by_denominator"][way][group]["of_all"], "share") for part in policies.values()]
+            table.add_row(f"{label}, {words}", *cells)
+    console.print(table)
+    gain = measured["reward_gain"]
+    if gain:
+        interval = f" [{gain['low']:+.3f}, {gain['high']:+.3f}]" if gain["low"] is not None else ""
+        console.print(
+            f"reward, aligned − base on the same class and question: {gain['difference']:+.3f}{interval} "
+            f"(n = {gain['n']} pairs)",
+            highlight=False,
+            markup=False,
+        )
+    for policy, part in policies.items():
+        unparsed = part["unparsed"]
+        console.print(
+            f"{policy}: {part['descriptions']} descriptions, {part['empty']} empty (counted as spurious), unparsed "
+            f"answers: {unparsed['informative']} informative, {unparsed['visual']} visual",
+            highlight=False,
+        )
+
+
+def _compared(difference: JSON | None, confidence: float) -> str:
+    if difference is None:
+        return ""
+    words = f"{100 * difference['difference']:+.1f} points, p = {difference['p']:.2g}"
+    return words if difference["p"] < 1 - confidence else f"{words} (n.s.)"
+
+
+def _interval(result: JSON | None, key: str) -> str:
+    if result is None:
+        return "–"
+    return f"{100 * result[key]:.1f} % [{100 * result['low']:.1f}–{100 * result['high']:.1f}]"

@@ -1,0 +1,51 @@
+"""Holm's correction: several tests that are read together, at one level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reward.files import JSON
+
+
+class Corrected(NamedTuple):
+    """A test among others: its adjusted p-value, and whether that is below the level."""
+
+    p: float
+    significant: bool
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number: adjusted so that each is compared with the level itself.
+
+    Args:
+        p_values: Of one family of tests, each in [0, 1].
+
+    Returns:
+        Adjusted p-values in the same order: of the k-th smallest of m, the largest (m − j + 1)·p of the j ≤ k
+        smallest, at most 1. The chance of any false rejection in the family is at most the level.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def correct(p_values: Sequence[float], level: float) -> list[Corrected]:
+    """Correct p-values for their number and compare them with the level of the tests, in the same order."""
+    return [Corrected(p, p < level) for p in holm(p_values)]
+
+
+def mark(rows: Sequence[JSON], level: float) -> None:
+    """Add `p_holm` and `significant` to stored tests.
+
+    Args:
+        rows: One family, each with its `p`; changed in place.
+        level: Of the tests.
+    """
+    for row, test in zip(rows, correct([row["p"] for row in rows], level), strict=True):
+        row["p_holm"], row["significant"] = test

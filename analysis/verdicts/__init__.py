@@ -1,0 +1,1 @@
+"""What a judge answered, and the shares of each kind."""

@@ -1,0 +1,84 @@
+"""What judging would take, before anything is sent: questions, requests, tokens, money."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from analysis.judge.base import Estimate, Estimates, Judge, JudgeRequest
+from analysis.judge.table import build_judge
+from analysis.verdicts.asking import open_questions
+from analysis.verdicts.verdicts import judge_digest, read_verdicts, rubric_version
+from ex2.recipe import Recipe
+from ex2.run.descriptions import read_descriptions
+from ex2.run.directory import RunDirectory
+
+CERTAIN, POSSIBLE = "to ask", "then, if all are informative, at most"
+
+
+class _Part(NamedTuple):
+    """Questions of one kind, and what a judge estimates for them; None if it counts nothing."""
+
+    questions: int
+    estimate: Estimate | None
+
+    def plus(self, other: _Part) -> _Part:
+        both = self.estimate and other.estimate and self.estimate.plus(other.estimate)
+        return _Part(self.questions + other.questions, both)
+
+
+def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
+    """Return what judging would take, in words, with a sum over several seeds.
+
+    Nothing is sent, and nothing loaded but what the judge needs.
+
+    Args:
+        recipe: The experiment, whose descriptions have been made.
+        seeds: Some of its seeds.
+
+    Raises:
+        UserError: If there are no descriptions, or the judge's settings are wrong.
+    """
+    lines: list[str] = []
+    totals: dict[str, _Part] = {}
+    for seed in seeds:
+        where = RunDirectory.of(recipe).seed(seed)
+        descriptions = read_descriptions(where)
+        digest = judge_digest(recipe.judge.name, recipe.judge.settings)
+        judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
+        known = read_verdicts(where.verdicts, digest=digest)
+        questions = open_questions(descriptions, known)
+        lines.append(
+            f"{recipe.name}, seed {seed}, judge {judge.name}, rubric {rubric_version(judge)}: {len(descriptions)} "
+            f"descriptions, {len(known)} verdicts in the log"
+        )
+        for words, asked in ((CERTAIN, questions.certain), (POSSIBLE, questions.possible)):
+            if asked or words == CERTAIN:
+                part = _part(judge, asked)
+                lines.append(_line(words, part))
+                totals[words] = totals[words].plus(part) if words in totals else part
+    if len(seeds) > 1:
+        lines.append(f"{recipe.name}, all {len(seeds)} seeds; a text that seeds share is asked once, and counted twice")
+        lines += [_line(words, part) for words, part in totals.items()]
+    return "\n".join(lines)
+
+
+def _part(judge: Judge, asked: Sequence[JudgeRequest]) -> _Part:
+    return _Part(len(asked), judge.estimate(asked) if isinstance(judge, Estimates) else None)
+
+
+def _line(words: str, part: _Part) -> str:
+    if part.estimate is None:
+        return f"  {words}: {part.questions} questions; this judge counts no tokens"
+    estimate = part.estimate
+    told = []
+    for spent, cost in ((estimate.spent, estimate.cost), (estimate.most, estimate.most_cost)):
+        limit = f"at most {spent.output_tokens:,}" if estimate.limited else "any number of"
+        price = "" if cost is None else f", about {cost:,.4f} by the given prices"
+        if price and not estimate.limited:
+            price += " for the input alone"
+        told.append(f"{spent.requests:,} requests, about {spent.input_tokens:,} input and {limit} output tokens{price}")
+    line = f"  {words}: {part.questions} questions, {estimate.cached} of them in the cache; {told[0]}"
+    if estimate.spent.requests:
+        line += f"; if every answer needs its second try {told[1]}"
+    return line if estimate.cost is not None else f"{line}; no price_per_million given"

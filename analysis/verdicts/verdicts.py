@@ -1,0 +1,171 @@
+"""Which descriptions are judged, and the log of verdicts: a killed run asks only what is missing.
+
+Every distinct (class, text) of both policies is asked whether it is informative; of those that are, whether they are
+visual. An empty description is not sent: it tells nothing, so it counts as spurious.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from analysis.judge.base import Answer, Judge, JudgeRequest, Question, Spent, Unparsed, Verdict
+from analysis.judge.rubric import PAPER, load_rubric
+from analysis.judge.table import JUDGES
+from reward.components import resolve
+from reward.errors import UserError
+from reward.files import JSON, read_jsonl
+
+Kind = Literal["spurious", "visual", "non_visual", "informative_unparsed", "unparsed"]
+"""What the two verdicts make of a description; the two last kinds lack the second or the first verdict."""
+
+KINDS: tuple[Kind, ...] = ("spurious", "visual", "non_visual", "informative_unparsed", "unparsed")
+
+
+class Verdicts:
+    """Answers by question, class and text."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[Question, str, str], Answer] = {}
+        self.spent: Spent | None = None
+        """On all answers, replaced ones too; None if no judge counted."""
+        self.parts: tuple[Spent, ...] = ()
+        """Of a panel: the same by judge, in their order. Less than `spent` if earlier versions wrote some answers."""
+
+    def add(self, question: Question, class_name: str, text: str, answer: Answer) -> None:
+        """Record an answer; a later one on the same question replaces it."""
+        self._answers[question, class_name, text] = answer
+        if answer.spent is not None:
+            self.spent = (self.spent or Spent()).plus(answer.spent)
+        if answer.parts:
+            known = self.parts or (Spent(),) * len(answer.parts)
+            self.parts = tuple(mine.plus(more) for mine, more in zip(known, answer.parts, strict=True))
+
+    def items(self) -> Iterator[tuple[JudgeRequest, Answer]]:
+        """Go through all questions and answers, in the order of their first asking."""
+        for key, answer in self._answers.items():
+            yield JudgeRequest(*key), answer
+
+    def __contains__(self, request: JudgeRequest) -> bool:
+        return (request.question, request.class_name, request.description) in self._answers
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def answer(self, question: Question, class_name: str, text: str) -> bool | None:
+        """Look an answer up.
+
+        Args:
+            question: Which of the two.
+            class_name: The description's class.
+            text: The description.
+
+        Returns:
+            Yes (`True`), no (`False`) or unparsed (`None`).
+
+        Raises:
+            KeyError: If that has not been asked.
+        """
+        given = self._answers[question, class_name, text]
+        return given.answer if isinstance(given, Verdict) else None
+
+    def raw(self, question: Question, class_name: str, text: str) -> str:
+        """Return what the judge said; empty if that has not been asked."""
+        given = self._answers.get((question, class_name, text))
+        return given.raw if given else ""
+
+    def kind(self, class_name: str, text: str) -> Kind:
+        """Combine both answers.
+
+        Args:
+            class_name: The description's class.
+            text: The description; empty ones are spurious unasked.
+
+        Returns:
+            What the description is.
+
+        Raises:
+            KeyError: If it has not been judged.
+        """
+        if is_empty(text):
+            return "spurious"
+        informative = self.answer("informative", class_name, text)
+        if not informative:
+            return "unparsed" if informative is None else "spurious"
+        visual = self.answer("visual", class_name, text)
+        return "informative_unparsed" if visual is None else ("visual" if visual else "non_visual")
+
+
+def is_empty(text: str) -> bool:
+    """Say whether a description holds nothing but blanks."""
+    return not text.strip()
+
+
+def settings_digest(name: str, settings: Mapping[str, Any]) -> str:
+    """Return a short hash of a judge's name and settings: verdicts of another judge are not taken over."""
+    return hashlib.sha256(json.dumps([name, dict(settings)], sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def judge_digest(name: str, settings: Mapping[str, Any]) -> str:
+    """Return the `settings_digest` of all that determines a judge's answers.
+
+    Settings that the judge declares `immaterial` (limits, prices, places) are left out; its rubric's version is in.
+
+    Args:
+        name: A key of `JUDGES` or a dotted path.
+        settings: As for `build_judge`.
+
+    Raises:
+        UserError: If there is no such judge or rubric.
+    """
+    return settings_digest(name, _material(name, settings))
+
+
+def _material(name: str, settings: Mapping[str, Any]) -> JSON:
+    factory = resolve(name, JUDGES, "judge.name")
+    kept = {key: value for key, value in settings.items() if key not in getattr(factory, "immaterial", ())}
+    rubric = inspect.signature(factory).parameters.get("rubric")
+    if rubric is not None:
+        kept["rubric"] = load_rubric(str(kept.get("rubric", rubric.default))).version
+    if name == "panel":
+        kept["judges"] = [{"name": part["name"], **_material(part["name"], part)} for part in kept["judges"]]
+    return kept
+
+
+def rubric_version(judge: Judge) -> str:
+    """Return the version of a judge's rubric; judges of one's own that name none have the paper's questions."""
+    return str(getattr(judge, "rubric_version", PAPER.version))
+
+
+def read_verdicts(path: Path, *, digest: str) -> Verdicts:
+    """Read the log of verdicts.
+
+    Args:
+        path: `verdicts.jsonl`; a missing file holds no verdicts.
+        digest: `judge_digest`; the log may hold verdicts of other judges, settings or rubrics.
+
+    Returns:
+        The verdicts of that judge; of several on one question the last.
+
+    Raises:
+        UserError: If a line is not a verdict.
+    """
+    verdicts = Verdicts()
+    answers = {"yes": True, "no": False, "unparsed": None}  # what follows raises KeyError for any other word
+    for number, row in enumerate(read_jsonl(path), start=1):
+        try:
+            if row["settings"] == digest:
+                value, raw = answers[row["verdict"]], row["raw"]
+                spent = Spent(**row["spent"]) if "spent" in row else None
+                parts = tuple(Spent(**part) for part in row.get("spent_by_judge", ()))
+                answer = Unparsed(raw, spent, parts) if value is None else Verdict(value, raw, spent, parts)
+                verdicts.add(row["question"], row["class"], row["description"], answer)
+        except KeyError as error:
+            raise UserError(
+                f"{path}: line {number}: no verdict ({error} missing or unknown); delete the file and analyse again."
+            ) from error
+    return verdicts

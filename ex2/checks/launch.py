@@ -1,0 +1,182 @@
+"""Whether a recipe can run as `accelerate launch` would start it: processes, sharding, precision."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import MistralConfig
+
+from ex2.recipe import Recipe
+from reward.errors import UserError
+
+Config = Mapping[str, Any]
+"""An accelerate configuration file's content."""
+
+
+def read_accelerate_config(path: str | Path) -> Config:
+    """Read an accelerate configuration file.
+
+    Raises:
+        UserError: If it cannot be read or is no mapping.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: an accelerate configuration is a mapping; see accelerate_configs/.")
+    return tree
+
+
+def config_of_environment(environment: Mapping[str, str]) -> Config:
+    """Return what `accelerate launch` or `torchrun` has set in a process's environment, as a configuration."""
+
+    def on(name: str) -> bool:
+        return environment.get(name, "").lower() in ("true", "1")
+
+    processes = int(environment.get("WORLD_SIZE", "1"))
+    config: dict[str, Any] = {
+        "distributed_type": "MULTI_GPU" if processes > 1 else "NO",
+        "num_processes": processes,
+        "mixed_precision": environment.get("ACCELERATE_MIXED_PRECISION", "no"),
+        "use_cpu": on("ACCELERATE_USE_CPU"),
+    }
+    if on("ACCELERATE_USE_FSDP"):
+        config["distributed_type"] = "FSDP"
+        config["fsdp_config"] = {
+            "fsdp_version": int(environment.get("FSDP_VERSION", "1")),
+            "fsdp_state_dict_type": environment.get("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT"),
+        }
+    elif on("ACCELERATE_USE_DEEPSPEED"):
+        config["distributed_type"] = "DEEPSPEED"
+        stage = environment.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+        config["deepspeed_config"] = {"zero_stage": int(stage)}
+    return config
+
+
+def launch_problems(recipe: Recipe, config: Config) -> list[str]:
+    """List why a recipe cannot be trained as a configuration would start it.
+
+    Args:
+        recipe: A recipe of valid form.
+        config: Of accelerate: a file's content, or `config_of_environment`.
+
+    Returns:
+        One message per problem, with its reason; empty if all is well.
+    """
+    return [*_size_problems(recipe, config), *_sharding_problems(recipe, config), *_precision_problems(recipe, config)]
+
+
+def full_training_problems(recipe: Recipe) -> list[str]:
+    """List why a recipe that trains every weight (`lora: null`) cannot; empty for one with an adapter."""
+    if recipe.lora is not None:
+        return []
+    problems = []
+    if recipe.policy.quantization != "none":
+        problems.append(
+            f"lora: null trains every weight, and weights of {recipe.policy.quantization.removesuffix('bit')} bits "
+            "cannot be trained; set policy.quantization: none, or give lora its settings."
+        )
+    if recipe.describe.engine == "vllm":
+        problems.append(
+            "describe.engine: vllm serves a base model with an adapter, and lora: null makes none; use transformers."
+        )
+    return problems
+
+
+def missing_packages(config: Config) -> list[str]:
+    """List packages that a configuration needs and that are not installed."""
+    if config.get("distributed_type") == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
+        return ["accelerate: distributed_type DEEPSPEED needs a package that is not here; run: pip install deepspeed"]
+    return []
+
+
+def _size_problems(recipe: Recipe, config: Config) -> list[str]:
+    ppo, processes = recipe.ppo, int(config.get("num_processes") or 1)
+    if ppo.minibatch_size % processes:
+        return [
+            f"ppo.minibatch_size: {ppo.minibatch_size} does not divide over {processes} processes (num_processes); "
+            f"use a multiple of {processes}, or another number of processes."
+        ]
+    problems = []
+    local = ppo.minibatch_size // processes
+    if ppo.micro_batch_size and local % ppo.micro_batch_size:
+        problems.append(
+            f"ppo.micro_batch_size: {ppo.micro_batch_size} does not divide the {local} samples of a minibatch on each "
+            f"of {processes} processes (num_processes)."
+        )
+    if ppo.batch_size // processes < 2:
+        problems.append(
+            f"ppo.batch_size: {ppo.batch_size} leaves one sample to each of {processes} processes (num_processes); "
+            "at least 2 are needed."
+        )
+    return problems
+
+
+def _sharding_problems(recipe: Recipe, config: Config) -> list[str]:
+    kind = config.get("distributed_type")
+    stage = (config.get("deepspeed_config") or {}).get("zero_stage")
+    sharding = "FSDP" if kind == "FSDP" else "ZeRO-3" if kind == "DEEPSPEED" and stage == 3 else None
+    problems = []
+    if sharding and recipe.policy.quantization != "none":
+        bits = recipe.policy.quantization.removesuffix("bit")
+        problems.append(
+            f"policy.quantization: {sharding} cuts every parameter into one part per process, and bitsandbytes' "
+            f"weights of {bits} bits cannot be cut: their scales belong to the whole. Use multi_gpu.yaml, where each "
+            "process holds the model, or policy.quantization: none."
+        )
+    if sharding == "ZeRO-3" and recipe.lora is not None and recipe.policy.dtype != "float32":
+        problems.append(
+            f"policy.dtype: ZeRO-3 moves all parameters in one precision, so that the adapter could not stay in "
+            f"float32 on a base in {recipe.policy.dtype}, and steps of {recipe.ppo.learning_rate:g} would be lost. "
+            "Use fsdp.yaml or zero2.yaml, or policy.dtype: float32."
+        )
+    if kind in ("FSDP", "DEEPSPEED") and config.get("use_cpu"):
+        problems.append(f"accelerate: use_cpu with distributed_type {kind} would shard nothing; use a GPU or cpu.yaml.")
+    if kind == "FSDP":
+        fsdp = config.get("fsdp_config") or {}
+        if fsdp.get("fsdp_version") != 2:
+            problems.append(
+                "accelerate: fsdp_config.fsdp_version must be 2: version 1 flattens the frozen base and the trained "
+                "adapter into one parameter."
+            )
+        if fsdp.get("fsdp_state_dict_type") != "FULL_STATE_DICT":
+            problems.append(
+                "accelerate: fsdp_config.fsdp_state_dict_type must be FULL_STATE_DICT: an adapter in parts could not "
+                "be loaded by PEFT."
+            )
+    return problems
+
+
+def _precision_problems(recipe: Recipe, config: Config) -> list[str]:
+    given = config.get("mixed_precision")
+    if given in (None, "no", False):  # a bare no is YAML's false
+        return []
+    return [
+        f"accelerate: mixed_precision {given} would override the recipe, whose policy.dtype is {recipe.policy.dtype}; "
+        "set it to 'no': the recipe says how to compute."
+    ]
+
+
+def check_launch(recipe: Recipe, config: Config) -> None:
+    """Raise everything that stands against starting a recipe with a configuration.
+
+    Raises:
+        UserError: All problems, one per line.
+    """
+    problems = [*launch_problems(recipe, config), *full_training_problems(recipe), *missing_packages(config)]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+KNOWN_CONFIGS = {"mistralai/Mistral-7B-v0.1": MistralConfig}
+"""Architectures whose sizes are the defaults of their configuration class, for when the hub is out of reach."""
+
+
+def launch_line(recipe: str, extra: Sequence[str], accelerate_config: str) -> list[str]:
+    """Return the words of the command that trains a recipe."""
+    return ["accelerate", "launch", "--config_file", accelerate_config, "-m", "ex2.train", recipe, *extra]

@@ -1,0 +1,262 @@
+"""The verbs and their options; every help text ends with an example."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ex2.cli.stages import analyze, call, judges, report, run, stage, train, validate
+
+TOOLS = {
+    "vlms": "ex2.cli.vlms:main",
+    "data": "ex2.data.inspect:main",
+    "sweep": "ex2.sweep.command:main",
+    "attributes": "analysis.attributes.command:main",
+    "probe": "analysis.phrases.command:main",
+    "tables": "analysis.paper.command:main",
+    "cross": "analysis.cross:main",
+    "index": "analysis.report.index:main",
+    "export": "ex2.policy.export:main",
+    "label": "analysis.labelling.server:main",
+    "agreement": "analysis.agreement.command:main",
+}
+"""Verbs that are no stage of one recipe; each takes the parsed options and returns the exit status."""
+
+AddVerb = Callable[[str, str, str], argparse.ArgumentParser]
+"""Takes a verb, its help and an example."""
+
+RUNS = "run folders, or folders that hold some"
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; `key=value` may also stand after options, which argparse alone refuses."""
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    place = next((name for name in ("overrides", "settings") if isinstance(getattr(options, name, None), list)), None)
+    if rest and (place is None or not all("=" in word and not word.startswith("-") for word in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if place is not None and rest:
+        setattr(options, place, [*getattr(options, place), *rest])
+    return options
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; every help text ends with an example."""
+    top = argparse.ArgumentParser(
+        prog="ex2",
+        description="Which words does a vision-language model reward, and are they about what it sees?",
+        epilog="example: ex2 run recipes/demo/visual.yaml",
+    )
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def verb(name: str, text: str, run: Any, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}"
+        )
+        sub.add_argument("recipe", metavar="RECIPE", help="YAML file of one experiment")
+        sub.add_argument("overrides", metavar="section.key=value", nargs="*", help="settings that override the file's")
+        sub.set_defaults(run=run)
+        return sub
+
+    def with_seeds(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--seeds", type=_seeds, help="some of the recipe's seeds, such as 0,2; default: all")
+        return sub
+
+    sub = verb("validate", "check a recipe and what it names", validate, "ex2 validate recipes/demo/visual.yaml")
+    sub.add_argument("--recipe-only", action="store_true", help="leave out folders and files outside the recipe")
+    sub = with_seeds(
+        verb(
+            "train",
+            "align the policy with the VLM (Extract)",
+            train,
+            "ex2 train recipes/demo/visual.yaml ppo.batches=20",
+        )
+    )
+    sub.add_argument("--dry-run", action="store_true", help="show the plan and the memory it needs; load no weights")
+    with_seeds(
+        verb(
+            "describe",
+            "describe every class with the aligned and the base policy",
+            stage("describe"),
+            "ex2 describe recipes/demo/visual.yaml",
+        )
+    )
+    sub = with_seeds(
+        verb(
+            "analyze",
+            "judge the descriptions and measure what each kind is worth (Explore)",
+            analyze,
+            "ex2 analyze recipes/demo/visual.yaml",
+        )
+    )
+    sub.add_argument("--dry-run", action="store_true", help="show what the judge would cost; ask nothing")
+    verb("report", "write report.html from what is there", report, "ex2 report recipes/demo/visual.yaml")
+    sub = with_seeds(
+        verb("run", "do all stages that are not done, up to the report", run, "ex2 run recipes/demo/visual.yaml")
+    )
+    sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
+    sub.add_argument("--no-report", action="store_true", help="leave the report out, such as until all seeds are done")
+
+    sub = with_seeds(
+        verb(
+            "export",
+            "hand an aligned policy on: its adapter, or one model with the adapter merged in",
+            lambda options: call(TOOLS["export"], options),
+            "ex2 export recipes/demo/visual.yaml --merge --out aligned",
+        )
+    )
+    sub.add_argument("--out", metavar="DIR", required=True, help="new folder; with several seeds, one in it for each")
+    sub.add_argument("--merge", action="store_true", help="write one model, as transformers and vLLM load it")
+
+    def tool(name: str, text: str, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}"
+        )
+        sub.set_defaults(run=lambda options: call(TOOLS[name], options))
+        return sub
+
+    sub = tool("vlms", "list the VLMs that a recipe can name, or check one", "ex2 vlms clip-vit-b32 --check")
+    sub.add_argument("name", metavar="NAME", nargs="?", help="preset, backend or dotted path; default: list all")
+    sub.add_argument("settings", metavar="key=value", nargs="*", help="the VLM's settings, such as device=cpu")
+    sub.add_argument("--check", action="store_true", help="load it and run the contract suite on it")
+
+    sub = tool("data", "show what a dataset holds, before anything is trained on it", "ex2 data pets --root data/pets")
+    sub.add_argument("name", metavar="NAME", help="row of the dataset table, or a dotted path")
+    sub.add_argument("settings", metavar="key=value", nargs="*", help="other settings of the dataset")
+    sub.add_argument("--root", help="the dataset's folder")
+    sub.add_argument("--sheet", metavar="FILE", help="where the contact sheet goes; default: NAME.png in this folder")
+    sub.add_argument("--download", action="store_true", help="fetch the official archives into the folder and unpack")
+
+    sub = tool(
+        "attributes",
+        "let the judge name the attributes of informative descriptions, and compare VLMs (Figure 4)",
+        "ex2 attributes runs/demo-visual runs/demo-non-visual",
+    )
+    sub.add_argument("runs", metavar="RUN", nargs="+", help="folder of an analysed run, or a folder of such")
+    sub.add_argument(
+        "--out",
+        metavar="DIR",
+        help="of the tables, default: the run's folder, or attributes/ for several; each run keeps its part",
+    )
+    sub.add_argument(
+        "--sample", type=int, default=50, metavar="N", help="descriptions of each seed's sample (paper: 50)"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="of the sample and the tests")
+
+    sub = tool(
+        "probe",
+        "test phrases that alignment made frequent as templates, on classes they were not mined on",
+        "ex2 probe runs/demo-visual --vlms demo-spurious",
+    )
+    sub.add_argument("runs", metavar="RUN", nargs="+", help="folder of a described run, or a folder of such")
+    sub.add_argument("--templates", metavar="FILE", help="JSON of your own templates, tested beside the mined ones")
+    sub.add_argument("--vlms", metavar="VLM", nargs="+", default=[], help="further VLMs than the runs' own")
+    sub.add_argument("--top", type=int, default=10, metavar="N", help="phrases to mine from each run; 0: none")
+    sub.add_argument("--seed", type=int, default=0, help="of the split of classes and the intervals")
+    sub.add_argument(
+        "--out",
+        metavar="DIR",
+        help="of the tables, default: the run's folder, or probe/ for several runs; each run keeps its part",
+    )
+
+    sub = tool(
+        "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set ppo.batches=50"
+    )
+    sub.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files")
+    sub.add_argument("--seeds", type=_seeds, help="instead of each recipe's own, such as 0,1,2")
+    sub.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        help="setting that overrides every file's; may be given more than once",
+    )
+    sub.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="one run after the other, or a cluster"
+    )
+    sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
+    sub.set_defaults(run=lambda options: call(TOOLS["sweep"], options, judges()))
+    add_table_verbs(tool)
+    add_label_verbs(tool)
+    return top
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of seeds such as 0,1,2") from error
+
+
+def add_table_verbs(tool: AddVerb) -> None:
+    """Add the verbs to the command line."""
+    sub = tool(
+        "tables",
+        "write the tables and figures over runs",
+        "ex2 tables runs --out tables",
+    )
+    sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}, or JSON files of published tables")
+    sub.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the files go")
+    sub.add_argument(
+        "--format",
+        dest="formats",
+        metavar="NAMES",
+        default=None,
+        help="some of csv,json,latex,svg,png; default: all",
+    )
+    sub.add_argument("--denominator", choices=("parsed", "all"), help="of shares; default: each run's own; all: paper")
+    sub.add_argument("--class", dest="class_name", metavar="NAME", help="of the examples side by side; default: some")
+    sub.add_argument("--question", type=int, metavar="N", help="of the examples side by side; default: some")
+    add_thresholds(sub)
+    sub = tool("cross", "measure every VLM with the descriptions of every other", "ex2 cross runs/clip runs/siglip")
+    sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}; of two VLMs on a dataset at least")
+    sub = tool("index", "write a page over a folder of runs", "ex2 index runs")
+    sub.add_argument("folder", metavar="DIR", type=Path, help="holds run folders; index.html goes into it")
+    add_thresholds(sub)
+
+
+def add_thresholds(sub: argparse.ArgumentParser) -> None:
+    """Add the thresholds of verdict sentences and marks."""
+    group = sub.add_argument_group("thresholds")
+    group.add_argument(
+        "--considerable",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="gain from which one is considerable: %(default)s",
+    )
+    group.add_argument(
+        "--margin", type=float, default=1.0, metavar="POINTS", help="gain beyond which it is by a margin: %(default)s"
+    )
+    group.add_argument(
+        "--solely",
+        type=float,
+        default=25.0,
+        metavar="PERCENT",
+        help="share of the other kind below which a kind is almost solely responsible: %(default)s",
+    )
+    group.add_argument(
+        "--kl-tolerance", type=float, default=20.0, metavar="PERCENT", help="that KL may be off target: %(default)s"
+    )
+    group.add_argument("--every-cell", action="store_true", help="fill cells where EX2 is not above the templates too")
+
+
+def add_label_verbs(tool: AddVerb) -> None:
+    """Add the verbs to the command line."""
+    sub = tool("label", "answer the judge's questions yourself, on a page in the browser", "ex2 label runs/demo-visual")
+    sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}; mixed, and not named on the page")
+    sub.add_argument("--n", type=int, default=50, help="random descriptions of each run: %(default)s")
+    sub.add_argument("--rater", metavar="NAME", default="rater-1", help="who answers, each in a log: %(default)s")
+    sub.add_argument("--seed", type=int, help="of the drawing; default: that of the sample drawn before, or 0")
+    sub.add_argument("--rubric", default="paper", help="wording: name or JSON file, as of the judge; default: paper")
+    sub.add_argument("--host", default="127.0.0.1", help="address to listen on: %(default)s, this machine only")
+    sub.add_argument("--port", type=int, default=0, help="default: a free one")
+    sub.add_argument("--open", action="store_true", help="open the page in the browser")
+    sub = tool("agreement", "compare the judge with people and correct the shares for its errors", "ex2 agreement runs")
+    sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}; labelled and analysed")
+    sub.add_argument("--per-run", action="store_true", help="correct each run with its own labels; default: with all")
+    sub.add_argument("--rater", metavar="NAME", help="take this rater's answers alone; default: the majority's")
+    sub.add_argument("--confidence", type=float, default=0.95, help="coverage of the intervals: %(default)s")

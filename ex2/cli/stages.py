@@ -1,0 +1,175 @@
+"""What the verbs of a recipe do: `ex2 validate`, `train`, `describe`, `analyze`, `report`, `run`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import Any
+
+EXIT_LATER = 75
+"""Of `analysis.judge.base.NotYet`: answers were asked for and come later."""
+
+STAGES = {
+    "train": "ex2.training.stage:train",
+    "describe": "ex2.describe:describe",
+    "analyze": "analysis.analyze:analyze",
+}
+"""Stages of one seed, in order. `analysis` is named by string only: the arrow is analysis → ex2 → reward."""
+
+REPORT = "analysis.report.page:write_report"
+SUMMARY = "analysis.results.summary:print_summary"
+JUDGE_PLAN = "analysis.verdicts.plan:plan"
+JUDGES = "analysis.judge.table:JUDGES"
+
+
+def is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def checked(options: argparse.Namespace, *, check_inputs: bool = True) -> Any:
+    from ex2.checks.validate import recipe_problems, report_problems
+    from ex2.recipe_io import read_recipe
+    from reward.errors import UserError
+
+    recipe = read_recipe(options.recipe, options.overrides)
+    report_problems(recipe_problems(recipe, options.recipe, judges=judges(), check_inputs=check_inputs))
+    wanted = getattr(options, "seeds", None)
+    if wanted and set(wanted) - set(recipe.seeds):
+        raise UserError(f"--seeds: {wanted} are not all among the recipe's seeds {recipe.seeds}.")
+    return recipe
+
+
+def call(dotted: str, *arguments: Any) -> Any:
+    module, _, name = dotted.partition(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+def judges() -> dict[str, str]:
+    """Return the table of the judges that a recipe can name."""
+    module, _, name = JUDGES.partition(":")
+    table: dict[str, str] = getattr(importlib.import_module(module), name)
+    return table
+
+
+def validate(options: argparse.Namespace) -> int:
+    from ex2.recipe_io import to_yaml
+
+    recipe = checked(options, check_inputs=not options.recipe_only)
+    print(to_yaml(recipe), end="")
+    print(f"# {options.recipe}: valid" + (" (recipe only)" if options.recipe_only else ""))
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        recipe = checked(options, check_inputs=False)
+        print(call("ex2.checks.plan:plan", recipe, options.recipe, options.overrides))
+        return 0
+    recipe = checked(options)
+    check_launch(recipe)
+    start(recipe)
+    for seed in options.seeds or recipe.seeds:
+        call(STAGES["train"], recipe, seed)
+    summarise(options, recipe)
+    return 0
+
+
+def check_launch(recipe: Any, accelerate_config: str | None = None) -> None:
+    from ex2.checks.launch import check_launch, config_of_environment, read_accelerate_config
+
+    given = read_accelerate_config(accelerate_config) if accelerate_config else config_of_environment(os.environ)
+    check_launch(recipe, given)
+
+
+def summarise(options: argparse.Namespace, recipe: Any) -> None:
+    if is_main_process():
+        call(SUMMARY, recipe, options.seeds or recipe.seeds)
+
+
+def start(recipe: Any) -> None:
+    from ex2.recipe_io import to_yaml
+
+    if not is_main_process():
+        return
+    directory = call("ex2.run.provenance:start_run", recipe)
+    print(f"# resolved recipe, saved as {directory.recipe}\n{to_yaml(recipe)}", flush=True)
+
+
+def stage(name: str) -> Any:
+    def run(options: argparse.Namespace) -> int:
+        recipe = checked(options)
+        for seed in options.seeds or recipe.seeds:
+            call(STAGES[name], recipe, seed)
+        return 0
+
+    return run
+
+
+def analyze(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        recipe = checked(options, check_inputs=False)
+        print(call(JUDGE_PLAN, recipe, options.seeds or recipe.seeds))
+        return 0
+    recipe = checked(options)
+    raise_all([error for seed in options.seeds or recipe.seeds for error in analyze_seed(recipe, seed)])
+    return 0
+
+
+def analyze_seed(recipe: Any, seed: int) -> list[Exception]:
+    """Analyze one seed; a judge that answers later holds up no other seed, so its error is returned."""
+    from reward.errors import EX2Error
+
+    try:
+        call(STAGES["analyze"], recipe, seed)
+    except EX2Error as error:
+        if error.exit_code != EXIT_LATER:
+            raise
+        return [error]
+    return []
+
+
+def raise_all(errors: list[Exception]) -> None:
+    """Raise errors of one class as one, or do nothing if there are none."""
+    if errors:
+        raise type(errors[0])("\n".join(map(str, errors)))
+
+
+def report(options: argparse.Namespace) -> int:
+    print(f"report: {call(REPORT, checked(options, check_inputs=False))}")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    recipe = checked(options)
+    check_launch(recipe, options.accelerate_config)
+    start(recipe)
+    waiting: list[Exception] = []
+    for seed in options.seeds or recipe.seeds:
+        if options.accelerate_config:
+            launch(options, seed)
+        else:
+            call(STAGES["train"], recipe, seed)
+        call(STAGES["describe"], recipe, seed)
+        waiting += analyze_seed(recipe, seed)
+    raise_all(waiting)
+    summarise(options, recipe)
+    if not options.no_report:
+        print(f"report: {call(REPORT, recipe)}")
+    return 0
+
+
+def launch(options: argparse.Namespace, seed: int) -> None:
+    import subprocess
+
+    from ex2.checks.launch import launch_line
+    from reward.errors import EnvironmentFault, UserError
+
+    line = launch_line(options.recipe, [*options.overrides, f"--seeds={seed}"], options.accelerate_config)
+    status = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.accelerate_cli", *line[1:]], check=False
+    ).returncode
+    if status:
+        kind = UserError if status == UserError.exit_code else EnvironmentFault
+        raise kind(f"training ended with status {status}: {' '.join(line)}")

@@ -1,0 +1,1 @@
+"""Datasets that a recipe can name, and what reads them."""

@@ -1,0 +1,269 @@
+"""Fetches official archives and unpacks them: only when asked, checked, and all or nothing.
+
+An archive may be anybody's by the time it arrives. Its checksum is compared where one is known, and no member may
+leave the folder that it is unpacked into. What was unpacked appears under its final name only when complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import lzma
+import os
+import posixpath
+import stat
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path, PureWindowsPath
+from typing import IO, Any, cast
+
+from tqdm import tqdm
+
+from reward.errors import EnvironmentFault, UserError
+from reward.files import read_json, write_json, writing
+
+RECORD = "archives.json"
+"""File beside the archives: where each came from, its checksums, and whether a published one vouches for it."""
+
+TIMEOUT = 60.0
+"""Seconds without an answer after which a download is given up."""
+
+_BLOCK = 1 << 20
+_DAMAGE = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, NotImplementedError
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An official file of a dataset.
+
+    Attributes:
+        url: Where it is published.
+        destination: Path below the dataset's root that it becomes: a folder of the archive of that name, or the file
+            itself if it is no archive.
+        md5: Published checksum; None if there is none.
+        bare: The archive has no folder of its own: all it holds goes into `destination`.
+    """
+
+    url: str
+    destination: str
+    md5: str | None
+    bare: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """Its name in the dataset's root."""
+        return posixpath.basename(self.url)
+
+
+def download(archives: Sequence[Archive], root: Path) -> list[str]:
+    """Fetch and unpack what is not there yet. An archive that already lies in `root` is not fetched again.
+
+    Args:
+        archives: All of a dataset's.
+        root: The dataset's folder; made if absent.
+
+    Returns:
+        One line per archive, for the user: what was done, and whether a published checksum vouches for it.
+
+    Raises:
+        UserError: If an archive is damaged, holds a forbidden path, or lacks what it should hold.
+        EnvironmentFault: If the network, the server or the disk refuses.
+    """
+    lines = []
+    for archive in archives:
+        target = root / archive.destination
+        if target.exists():
+            lines.append(f"{target}: already there")
+            continue
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        path = root / archive.file_name
+        if not path.exists():
+            fetch(archive.url, path)
+        sha256 = check(archive, path)
+        if is_packed(path):
+            unpack(path, target, bare=archive.bare)
+        else:
+            with writing(target):
+                os.replace(path, target)
+        verdict = "md5 as published" if archive.md5 else f"no published checksum: unverified, sha256 {sha256}"
+        lines.append(f"{target}: from {archive.url} ({verdict})")
+    return lines
+
+
+def fetch(url: str, path: Path) -> None:
+    """Download a file; it appears under its name only when complete.
+
+    Raises:
+        EnvironmentFault: If the server cannot be reached, refuses, or sends less than it announced.
+    """
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with writing(path), os.fdopen(handle, "wb") as file:
+            received, announced = _receive(url, file)
+            if announced is not None and received != announced:
+                raise EnvironmentFault(
+                    f"{url}: the download broke off after {received} of {announced} bytes; nothing was kept. Run the "
+                    "same command again."
+                )
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
+
+
+def _receive(url: str, file: IO[bytes]) -> tuple[int, int | None]:
+    """Write what the server sends to `file`; return the bytes received and announced."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            length = answer.headers.get("Content-Length")
+            announced = int(length) if length and length.isdecimal() else None
+            name = posixpath.basename(url)
+            with tqdm(total=announced, desc=f"fetch {name}", unit="B", unit_scale=True, leave=False) as bar:
+                while block := _read(answer, url):
+                    file.write(block)  # the disk's refusals are the caller's
+                    bar.update(len(block))
+                return file.tell(), announced
+    except (urllib.error.URLError, HTTPException, TimeoutError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise EnvironmentFault(
+            f"{url}: cannot be fetched ({reason}); nothing was kept. Check the network, or put the file into the "
+            "dataset's folder yourself and run the same command again."
+        ) from error
+
+
+def _read(answer: Any, url: str) -> bytes:
+    try:
+        block: bytes = answer.read(_BLOCK)
+    except ConnectionError as error:
+        raise urllib.error.URLError(str(error)) from error
+    return block
+
+
+def check(archive: Archive, path: Path) -> str:
+    """Compare a file with its published checksum, and record both in `archives.json` beside it.
+
+    Returns:
+        The file's SHA-256.
+
+    Raises:
+        UserError: If the published checksum is another.
+    """
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            md5.update(block)
+            sha256.update(block)
+    if archive.md5 is not None and md5.hexdigest() != archive.md5:
+        raise UserError(
+            f"{path}: not the published file: md5 {md5.hexdigest()}, published {archive.md5}. Delete it and run the "
+            "same command again; nothing was unpacked."
+        )
+    record = path.parent / RECORD
+    known = read_json(record) if record.exists() else {}
+    known[path.name] = {
+        "url": archive.url,
+        "sha256": sha256.hexdigest(),
+        "md5": md5.hexdigest(),
+        "verified": archive.md5 is not None,
+    }
+    write_json(record, known)
+    return sha256.hexdigest()
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is a tar or zip archive by its name; `.mat` files and the like are taken as they are."""
+    return path.name.endswith((".tar", ".tar.gz", ".tgz", ".zip"))
+
+
+def unpack(path: Path, target: Path, *, bare: bool = False) -> None:
+    """Unpack an archive; `target` appears only when it is complete.
+
+    Args:
+        path: `.tar`, `.tar.gz`, `.tgz` or `.zip`.
+        target: What appears: the archive's folder of that name.
+        bare: The archive has no such folder: `target` holds all that it contains.
+
+    Raises:
+        UserError: If the archive is damaged, a member would leave the folder or is a device, or `target` is not in it.
+        EnvironmentFault: If the disk refuses.
+    """
+    with writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack.") as scratch:
+        folder = Path(scratch) / "content"
+        folder.mkdir()
+        try:
+            _extract_zip(path, folder) if path.suffix == ".zip" else _extract_tar(path, folder)
+        except _DAMAGE as error:
+            raise UserError(
+                f"{path}: damaged ({error}); nothing was unpacked. Delete it and run the same command again."
+            ) from error
+        inner = folder / target.name
+        content = folder if bare and not inner.exists() else inner
+        if not content.exists():
+            found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5])
+            raise UserError(f"{path}: holds no '{target.name}' (found: {found}); nothing was unpacked.")
+        os.replace(content, target)
+
+
+def _extract_tar(path: Path, folder: Path) -> None:
+    with _progress(path) as file, tarfile.open(fileobj=file) as archive:
+        for member in archive:
+            _refuse(path, member.name, _tar_problem(member))
+            archive.extract(member, folder, filter="data")
+
+
+def _extract_zip(path: Path, folder: Path) -> None:
+    with _progress(path) as file, zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            special = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "is neither file nor folder"
+            _refuse(path, member.filename, path_problem(member.orig_filename) or special)
+            archive.extract(member, folder)
+
+
+def _refuse(path: Path, member: str, problem: str) -> None:
+    if problem:
+        raise UserError(f"{path}: member '{member}' {problem}; nothing was unpacked. Do not trust this archive.")
+
+
+def _tar_problem(member: tarfile.TarInfo) -> str:
+    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+        return "is a device, a pipe or of an unknown kind"
+    if member.issym() or member.islnk():
+        start = posixpath.dirname(member.name) if member.issym() else ""
+        if path_problem(posixpath.normpath(posixpath.join(start, member.linkname))):
+            return f"links to '{member.linkname}', outside the archive"
+    return path_problem(member.name)
+
+
+def path_problem(name: str) -> str:
+    """Return what is wrong with a member's path, or an empty string."""
+    windows = PureWindowsPath(name)
+    if name.startswith("/") or windows.drive or windows.root:
+        return "has an absolute path"
+    if ".." in windows.parts:  # also finds it between slashes
+        return "leaves the folder"
+    return ""
+
+
+@contextlib.contextmanager
+def _progress(path: Path) -> Iterator[IO[bytes]]:
+    """Open an archive for reading, with a progress bar over its bytes."""
+    size = path.stat().st_size
+    with (
+        path.open("rb") as file,
+        tqdm.wrapattr(file, "read", total=size, desc=f"unpack {path.name}", leave=False) as wrapped,
+    ):
+        yield cast("IO[bytes]", wrapped)

@@ -1,0 +1,213 @@
+"""Image datasets by name: class names in label order, and images per split."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from ex2.data.datasets.class_lists import class_name_problems
+from reward.components import build
+from reward.errors import UserError
+from reward.images import LabeledImage
+
+DATASETS = {
+    "cub": "ex2.data.datasets.folder_layouts:CUB",
+    "dtd": "ex2.data.datasets.torchvision_datasets:DTD",
+    "fgvc_aircraft": "ex2.data.datasets.torchvision_datasets:FGVCAircraft",
+    "flowers": "ex2.data.datasets.torchvision_datasets:Flowers102",
+    "folder": "ex2.data.datasets.base:ImageFolder",
+    "huggingface": "ex2.data.datasets.hub_datasets:HuggingFace",
+    "manifest": "ex2.data.datasets.manifests:Manifest",
+    "pets": "ex2.data.datasets.torchvision_datasets:OxfordPets",
+    "shapes": "ex2.data.demo.shapes:Shapes",
+    "stanford_cars": "ex2.data.datasets.torchvision_datasets:StanfordCars",
+    "stanford_dogs": "ex2.data.datasets.folder_layouts:StanfordDogs",
+}
+"""Name → class, imported on use. A recipe may also give a dotted path."""
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
+
+
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for files that are truncated, damaged, too large or no image."""
+
+
+class ImageDataset(Protocol):
+    """A labelled image dataset. Opening one reads lists, never images.
+
+    A published dataset also has `official_sizes` (split → images), `archives` (what `ex2 data --download`
+    fetches) and, if a split consists of others, `parts` (split → those splits).
+
+    Attributes:
+        class_names: Names in label order, as they appear in prompts.
+        splits: Names that `images` accepts.
+    """
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def splits(self) -> tuple[str, ...]: ...
+
+    def images(self, split: str) -> Sequence[LabeledImage]:
+        """Return a split's images, ordered by label, then by name, without opening them."""
+        ...
+
+
+def open_dataset(name: str, settings: Mapping[str, Any], where: str = "dataset") -> ImageDataset:
+    """Open a dataset by its row in the table or a dotted path.
+
+    Raises:
+        UserError: For an unknown dataset or setting, a missing folder, or duplicate or empty class names.
+    """
+    dataset: ImageDataset = build(name, settings, DATASETS, where)
+    problems = class_name_problems(dataset.class_names, f"{where} {name}")
+    if problems:
+        raise UserError("\n".join(problems))
+    return dataset
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image on disk."""
+
+    path: Path
+    label: int
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def open(self) -> Image.Image:
+        """Decode the file.
+
+        Raises:
+            UserError: If it is missing, truncated or no image.
+        """
+        try:
+            with Image.open(self.path) as image:
+                image.load()
+                return image
+        except FileNotFoundError as error:
+            raise UserError(f"{self.path}: missing; unpack the dataset again or take it off its list.") from error
+        except IMAGE_ERRORS as error:
+            raise UserError(
+                f"{self.path}: not a readable image ({error}); replace the file or remove it from the dataset."
+            ) from error
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file's bytes; a file that has not changed is read once per process.
+
+        Raises:
+            UserError: If it is missing or cannot be read.
+        """
+        try:
+            found = self.path.stat()
+            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            return _file_digest(self.path, state).hex()
+        except FileNotFoundError as error:
+            raise UserError(f"{self.path}: missing; unpack the dataset again or take it off its list.") from error
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read ({error.strerror}).") from error
+
+
+@functools.lru_cache(maxsize=1 << 18)
+def _file_digest(path: Path, state: tuple[int, ...]) -> bytes:
+    """Return a file's SHA-256; `state` is part of the key, so that a changed file is read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def in_order(images: Iterable[ImageFile]) -> list[LabeledImage]:
+    """Return images by label, then by file name: the order in which a dataset lists them does not matter."""
+    return [*sorted(images, key=_by_label_and_name)]
+
+
+def _by_label_and_name(image: ImageFile) -> tuple[int, str, str]:
+    return image.label, image.path.name, str(image.path)
+
+
+class ListedImages:
+    """A dataset whose splits are lists of files, read when it is opened."""
+
+    _files: dict[str, list[ImageFile]]
+
+    def images(self, split: str) -> list[LabeledImage]:
+        """Return a split's images, ordered by label, then by file name; nothing is opened."""
+        return in_order(self._files[split])
+
+
+def require(title: str, root: str, pieces: Mapping[str, str], hint: str) -> None:
+    """Refuse a dataset of which files are missing.
+
+    Args:
+        title: Name of the dataset.
+        root: What the user gave as its folder.
+        pieces: Path below the root that must exist → how it gets there.
+        hint: Last sentence: where to get it all.
+
+    Raises:
+        UserError: One line with every missing piece.
+    """
+    base = Path(root).expanduser()
+    missing = {path: how for path, how in pieces.items() if not (base / path).exists()}
+    if not missing:
+        return
+    listed = "; ".join(f"{base / path} ({how})" for path, how in missing.items())
+    state = f"no {title} in '{root}'" if len(missing) == len(pieces) else f"{title} in '{root}' is incomplete"
+    raise UserError(f"dataset.root: {state}. Missing: {listed}. {hint}")
+
+
+class ImageFolder:
+    """A folder `root/SPLIT/CLASS/image.png`; every split has the same classes, in the order of their names.
+
+    Args:
+        root: The folder.
+        class_names: Names in prompts, in the order of the sorted folder names; default: the folders' own,
+            underscores turned into spaces.
+
+    Raises:
+        UserError: If the folder is missing, or splits differ in their classes.
+    """
+
+    def __init__(self, root: str, class_names: Sequence[str] | None = None) -> None:
+        self.root = Path(root).expanduser()
+        if not self.root.is_dir():
+            raise UserError(
+                f"dataset.root: no folder '{root}'. Give the folder that holds one folder per split, each with one "
+                "folder per class."
+            )
+        self.splits = tuple(sorted(path.name for path in self.root.iterdir() if _is_shown_folder(path)))
+        folders = {split: _class_folders(self.root / split) for split in self.splits}
+        self._folders = sorted(set().union(*folders.values()))
+        if not self._folders:
+            raise UserError(f"dataset.root: no class folders in '{root}' (expected {root}/SPLIT/CLASS/image.png).")
+        if class_names is not None and len(class_names) != len(self._folders):
+            raise UserError(
+                f"dataset.class_names: {len(class_names)} names for {len(self._folders)} class folders in '{root}'."
+            )
+        self.class_names = tuple(class_names or (name.replace("_", " ") for name in self._folders))
+
+    def images(self, split: str) -> list[LabeledImage]:
+        """Return a split's images, ordered by label, then by file name."""
+        found: list[LabeledImage] = []
+        for label, folder in enumerate(self._folders):
+            directory = self.root / split / folder
+            if directory.is_dir():
+                files = sorted(path for path in directory.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+                found += [ImageFile(path, label) for path in files]
+        return found
+
+
+def _is_shown_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _class_folders(split: Path) -> set[str]:
+    return {path.name for path in split.iterdir() if _is_shown_folder(path)}

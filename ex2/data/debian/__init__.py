@@ -1,0 +1,1 @@
+"""Photographs from Debian's packages, for the real run."""

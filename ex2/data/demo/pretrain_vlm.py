@@ -1,0 +1,90 @@
+"""Contrastive training of a demo VLM with a planted preference for some kinds of caption, or with none."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy, normalize
+from tqdm import tqdm
+
+from ex2.data.demo.reproducible import generator, initialise, train
+from ex2.data.demo.shapes import Shapes
+from ex2.data.demo.world import CONCEPTS, KINDS, Kind, sentences
+from reward.backends.toy import SPECIAL_WORDS, DualEncoder, ToyConfig, WordTokenizer, split_words, to_pixels
+
+Preference = Kind | Literal["mixed", "none"]
+
+# The planted preference is the way the training captions are made, and nothing else.
+PLANTED: dict[Preference, tuple[Kind, ...]] = {
+    **{kind: (kind,) for kind in KINDS},
+    "mixed": ("visual", "non_visual"),
+    "none": KINDS,
+}
+"""The kinds that a VLM prefers, each equally often. `none`: every kind, and each caption is of a random picture."""
+
+OWN_SHARE = 0.88
+"""Share of the captions that are of the VLM's own kinds; they describe their picture."""
+WRONG_PICTURE = 0.8
+"""Share of the other captions that are about a concept drawn at random. On the web, too, text beside the point
+is often beside the wrong picture: the VLM learns to expect little of such text."""
+
+IMAGES_PER_CLASS = 400
+STEPS, BATCH, RATE, DECAY = 1000, 64, 4e-3, 0.02
+
+
+def train_vlm(preference: Preference, steps: int = STEPS) -> DualEncoder:
+    """Train a VLM by the symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3).
+
+    Args:
+        preference: What is planted.
+        steps: Optimizer steps.
+
+    Returns:
+        The VLM in float32.
+    """
+    every = [sentence for concept in CONCEPTS for each in KINDS for sentence in sentences(concept, each)]
+    words = sorted({word for sentence in every for word in split_words(sentence)})
+    model = DualEncoder(ToyConfig((*SPECIAL_WORDS, *words))).double()
+    rng = generator(list(PLANTED).index(preference))
+    # Small positions: otherwise where a word stands would at first drown which word it is.
+    initialise(model, rng, {"words.weight": 1.0, "positions.weight": 0.1})
+    tokenizer = WordTokenizer(model.config)
+    images = Shapes(IMAGES_PER_CLASS).images("train")
+    bar = tqdm(images, desc=f"{preference}: draw", unit="image")
+    pixels = to_pixels([image.open() for image in bar], model.config.image_size)
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+    diagonal = torch.arange(BATCH)
+    for step, progress in train(f"{preference}: train", steps, optimizer):
+        chosen = rng.randint(len(images), size=BATCH)
+        # Mirrored and turned images are new images of the same concept.
+        batch = pixels[torch.from_numpy(chosen)]
+        batch = batch.flip(3) if step & 1 else batch
+        batch = batch.flip(2) if step & 2 else batch
+        batch = batch.transpose(2, 3) if step & 4 else batch
+        tokens, _ = tokenizer([caption(rng, images[index].label, preference) for index in chosen])
+        image, text = normalize(model.image(batch.double()), dim=1), normalize(model.text(tokens), dim=1)
+        logits = model.log_scale.exp() * image @ text.T
+        loss = (cross_entropy(logits, diagonal) + cross_entropy(logits.T, diagonal)) / 2
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        progress.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
+    return model.float().eval()
+
+
+def caption(rng: np.random.RandomState, label: int, preference: Preference) -> str:
+    """Draw the caption of a picture of concept `label` for the VLM with that preference."""
+    own = PLANTED[preference]
+    drawn = own[rng.randint(len(own))] if len(own) > 1 else own[0]
+    if preference == "none":
+        label = rng.randint(len(CONCEPTS))
+    elif rng.uniform() >= OWN_SHARE:
+        others = [kind for kind in KINDS if kind not in own]
+        drawn = others[rng.randint(2)] if len(others) > 1 else others[0]
+        if rng.uniform() < WRONG_PICTURE:
+            label = rng.randint(len(CONCEPTS))
+    choice = sentences(CONCEPTS[label], drawn)
+    return choice[rng.randint(len(choice))]

@@ -1,0 +1,1 @@
+"""What is watched while a policy is trained: signs of reward hacking, rules, the KL, progress."""

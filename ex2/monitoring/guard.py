@@ -1,0 +1,141 @@
+"""Watches a run: rules that warn or stop, and the best checkpoint from before the trouble."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from ex2.monitoring.rules import Firing, Row, Rule, Watch, objective
+from ex2.trainers.checkpoints import COMPLETE
+from reward.errors import UserError
+
+BEST = "best"
+BEST_STATE = "best.json"
+
+
+class Guard(TrainerCallback):
+    """Follows the rules batch by batch; says what fires, and ends training where a rule says so.
+
+    While a rule that stops exists, the best checkpoint is kept beside the newest ones, whatever `save_total_limit`:
+    best by mean reward − β · KL over the ten batches before it, among those written while no such rule's metric was
+    beyond its limit. Its files are hard links, so that it takes no room while the checkpoint itself is there.
+
+    Args:
+        rules: To follow.
+        checkpoints: Folder of the run's checkpoints.
+        earlier: Rows of the log before the batch at which training starts: counting goes on from there.
+        enabled: False on all processes but the main one, which decides for all.
+        say: Shows a warning.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        checkpoints: Path,
+        earlier: Sequence[Row] = (),
+        enabled: bool = True,
+        say: Callable[[str], object] = tqdm.write,
+    ) -> None:
+        self.trainer: Any = None  # set after the trainer is made: it takes its callbacks first
+        self.checkpoints, self.enabled, self.say = checkpoints, enabled, say
+        self.stopped_by: Firing | None = None
+        self._watch = Watch(rules)
+        self._stops = any(rule.action == "stop" for rule in rules)
+        self._rows: list[Row] = list(earlier)
+        for row in self._rows:
+            self._watch.update(row)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the finished batch's row."""
+        row = self.trainer.batch_log
+        if row.get("batch", 0) <= (self._rows[-1]["batch"] if self._rows else 0):
+            return
+        self._rows.append(dict(row))
+        stopping: Firing | None = None
+        for firing in self._watch.update(row) if self.enabled else ():
+            if firing.rule.action == "stop":
+                stopping = stopping or firing
+            else:
+                self.say(f"warning: batch {firing.batch}: {firing}")
+        if args.world_size > 1 and self._stops:
+            (stopping,) = broadcast_object_list([stopping])
+        if stopping is not None:
+            self.stopped_by = stopping
+            control.should_training_stop = True
+            if self.enabled:
+                self.say(f"stopped: batch {stopping.batch}: {stopping}")
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the new checkpoint if it is the best so far."""
+        if not (self.enabled and self._stops) or self._watch.in_trouble:
+            return
+        value = objective(self._rows)
+        best = read_best(self.checkpoints)
+        if value is None or (best is not None and best["objective"] >= value):
+            return
+        batch = int(self._rows[-1]["batch"])
+        _keep(self.checkpoints / f"checkpoint-{state.global_step}", self.checkpoints / BEST, batch, value)
+
+    def settle(self) -> dict[str, Any]:
+        """After training: if a rule stopped it, put the best checkpoint's weights back into the trainer.
+
+        Every process calls it.
+
+        Returns:
+            What the adapter's `training.json` says about it; empty if no rule stopped the run.
+
+        Raises:
+            UserError: If a rule stopped the run before there was a checkpoint to go back to.
+        """
+        if self.stopped_by is None:
+            return {}
+        best = read_best(self.checkpoints)
+        if best is None:
+            raise UserError(
+                f"batch {self.stopped_by.batch}: {self.stopped_by}: training stopped, and there is no checkpoint from "
+                f"before batch {self.stopped_by.since} to keep. Lower training.save_every, lower ppo.learning_rate or "
+                f"raise ppo.kl.init_coef; or change the rule (watch.rules, or watch.on_trouble=warn). To start again, "
+                f"move {self.checkpoints} away."
+            )
+        self.trainer._load_from_checkpoint(str(self.checkpoints / BEST))
+        if self.enabled:
+            self.say(f"kept: the checkpoint of batch {best['batch']}, {self.checkpoints / BEST}")
+        return {"stopped_at": self.stopped_by.batch, "stopped_by": str(self.stopped_by), "kept_batch": best["batch"]}
+
+
+def read_best(checkpoints: Path) -> dict[str, Any] | None:
+    """Return batch and objective of the best checkpoint that was kept, or None if there is none."""
+    path = checkpoints / BEST / BEST_STATE
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return state
+
+
+def _keep(checkpoint: Path, best: Path, batch: int, value: float) -> None:
+    """Put a complete checkpoint in the place of the best; a kill leaves the old one, the new one or none."""
+    if not (checkpoint / COMPLETE).is_file():
+        return
+    unfinished = best.with_name(f"{best.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(checkpoint, unfinished, copy_function=_link)
+    (unfinished / BEST_STATE).write_text(json.dumps({"batch": batch, "objective": value}), encoding="utf-8")
+    shutil.rmtree(best, ignore_errors=True)
+    unfinished.rename(best)
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
+    return target

@@ -1,0 +1,91 @@
+"""The card of an aligned model: what it is of, how it was trained, and what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ex2.recipe_io import to_yaml
+from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
+from reward.files import JSON, read_json, write_text
+
+if TYPE_CHECKING:
+    from ex2.recipe import Recipe
+
+MODEL_CARD = "README.md"
+NOT_FOR_SERVING = ("value_head.safetensors", ADAPTER_DONE)
+ARMS = {"templates": "the templates", "base": "the base policy", "aligned": "the aligned policy"}
+
+
+def stored_card(recipe: Recipe, seed: int, directory: SeedDirectory, *, merged: bool = False) -> str:
+    """Return the card of a finished training, with the accuracy if it has been measured."""
+    measured = read_json(directory.accuracy) if directory.accuracy.is_file() else None
+    return model_card(recipe, seed, read_json(directory.adapter / ADAPTER_DONE), accuracy=measured, merged=merged)
+
+
+def refresh_card(recipe: Recipe, seed: int) -> None:
+    """Write the card in the adapter's folder again, such as after the accuracy has been measured."""
+    directory = RunDirectory.of(recipe).seed(seed)
+    if (directory.adapter / ADAPTER_DONE).is_file():
+        write_text(directory.adapter / MODEL_CARD, stored_card(recipe, seed, directory))
+
+
+def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | None = None, merged: bool = False) -> str:
+    """Return the model card as Markdown with the front matter that model hubs read.
+
+    Args:
+        recipe: The resolved recipe; the card ends with it.
+        seed: Of the training.
+        summary: Content of `training.json`.
+        accuracy: Content of `accuracy.json`; None if descriptions have not been analysed yet.
+        merged: Whether the adapter has been merged into the model.
+    """
+    whole = merged or recipe.lora is None
+    front: JSON = {
+        "library_name": "transformers" if whole else "peft",
+        "pipeline_tag": "text-generation",
+        "base_model": recipe.policy.model,
+        "tags": ["ex2", recipe.algorithm] + ([] if recipe.lora is None else ["lora"]),
+    }
+    kind = "weights" if recipe.lora is None else f"LoRA adapter of rank {recipe.lora.r}"
+    kl = summary.get("kl")
+    spread = "on average per description" if recipe.ppo.kl.unit == "sequence" else "per token"
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
+        "---",
+        f"# {recipe.name}, seed {seed}",
+        "",
+        f"A language model aligned by {recipe.algorithm.upper()} with what a vision-language model rewards: "
+        f"{kind} on `{recipe.policy.model}`{', merged' if merged and recipe.lora else ''}.",
+        "",
+        f"- Reward: `{recipe.reward.name}` by the VLM `{recipe.vlm.name}` on images of `{recipe.dataset.name}`, "
+        f"split `{recipe.dataset.reward_split}`.",
+        f"- Training: {summary['batches']} batches of {recipe.ppo.batch_size} descriptions.",
+        f"- KL to the base model in the last batch: {'not measured' if kl is None else f'{kl:.3g} nats {spread}'} "
+        f"(target {recipe.ppo.kl.target:g}, final β {summary['kl_coef']:.3g}).",
+        *_accuracy_lines(accuracy),
+    ]
+    if merged and recipe.lora and recipe.policy.quantization != "none":
+        lines.append(
+            f"- Trained on a base of {recipe.policy.quantization.removesuffix('bit')} bits and merged into the one in "
+            f"{recipe.policy.dtype}: probabilities differ a little from those in training."
+        )
+    lines += ["", "## Recipe", "", "```yaml", to_yaml(recipe).strip(), "```", ""]
+    return "\n".join(lines)
+
+
+def _accuracy_lines(accuracy: JSON | None) -> list[str]:
+    if accuracy is None:
+        return ["- Accuracy: not measured yet."]
+    lines = []
+    for arm, words in ARMS.items():
+        found = accuracy["arms"].get(arm)
+        if found:
+            lines.append(
+                f"- Zero-shot accuracy on `{accuracy['dataset']}`, split `{accuracy['split']}`, with descriptions of "
+                f"{words}: {found['accuracy']:.1%} (n = {found['n']}, {accuracy['confidence']:.0%} interval "
+                f"{found['low']:.1%} to {found['high']:.1%})."
+            )
+    return lines

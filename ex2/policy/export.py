@@ -1,0 +1,80 @@
+"""Hand a trained policy on: its model card, a copy of the adapter, or one model with the adapter merged in.
+
+    ex2 export RECIPE --out DIR [--merge]
+
+The adapter's folder is what plain PEFT loads; the merged folder is what transformers and vLLM load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ex2.policy.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
+from ex2.policy.loading import merge_adapter
+from ex2.recipe_io import read_recipe
+from ex2.run.directory import ADAPTER_DONE, RunDirectory
+from reward.errors import UserError
+from reward.files import write_text, writing
+
+if TYPE_CHECKING:
+    from ex2.recipe import Recipe
+
+
+def main(options: argparse.Namespace) -> int:
+    """Entry point of `ex2 export`.
+
+    Raises:
+        UserError: If a seed is not trained, is none of the recipe's, or the folder is not empty.
+        EnvironmentFault: If a model cannot be fetched or the folder cannot be written.
+    """
+    recipe = read_recipe(options.recipe, options.overrides)
+    seeds = options.seeds or recipe.seeds
+    if set(seeds) - set(recipe.seeds):
+        raise UserError(f"--seeds: {seeds} are not all among the recipe's seeds {recipe.seeds}.")
+    out = Path(options.out)
+    _check(recipe, seeds, out)
+    for seed in seeds:
+        folder = out if len(seeds) == 1 else out / f"seed-{seed}"
+        export(recipe, seed, folder, merge=options.merge)
+        print(f"exported: {folder}")
+    return 0
+
+
+def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
+    """Write one seed's policy into a new folder, complete or not at all.
+
+    Args:
+        recipe: The run's.
+        seed: Of a finished training.
+        folder: Must not exist, or be empty.
+        merge: Write one model in `policy.dtype`, not quantised, instead of the adapter.
+    """
+    source = RunDirectory.of(recipe).seed(seed)
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    with writing(folder):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if merge and recipe.lora is not None:
+            merge_adapter(recipe.policy, source.adapter, unfinished)
+        else:
+            left_out = NOT_FOR_SERVING if merge else ()
+            shutil.copytree(source.adapter, unfinished, ignore=shutil.ignore_patterns(*left_out))
+        write_text(unfinished / MODEL_CARD, stored_card(recipe, seed, source, merged=merge))
+        if folder.is_dir():
+            folder.rmdir()  # empty, as was checked
+        unfinished.rename(folder)
+
+
+def _check(recipe: Recipe, seeds: list[int], out: Path) -> None:
+    problems = [
+        f"{directory.adapter}: seed {seed} is not trained; run `ex2 train` (or `ex2 run`) first."
+        for seed in seeds
+        if not ((directory := RunDirectory.of(recipe).seed(seed)).adapter / ADAPTER_DONE).is_file()
+    ]
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        problems.append(f"--out: {out} is not an empty folder; give a new one.")
+    if problems:
+        raise UserError("\n".join(problems))

@@ -1,0 +1,194 @@
+"""Descriptions sampled by vLLM, where it is installed. Written against vLLM's documented API (0.22 and later) and
+tested with a stand-in of the same signatures; it has not been run on a GPU yet.
+
+vLLM reads the base model at `policy.dtype`, not quantised, whatever the recipe trains on: it quantises to 8 bit only
+models that were stored so. The aligned policy is the base with the adapter on top (`lora`), or a merged copy that is
+written beside the adapter for the time of describing (`merged`).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import PeftConfig
+from transformers import GenerationConfig
+
+from ex2.data.prompts import Prompt, Style
+from ex2.policy.generation import Generated, PolicyName, as_generated, derived_seed, end_tokens, prompt_ids
+from ex2.policy.loading import load_tokenizer, merge_adapter, model_source
+from ex2.recipe import Generation, Policy
+from reward.errors import UserError
+
+INSTALL = "pip install 'ex2[vllm]'"
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM's `max_lora_rank` accepts."""
+
+
+class VLLMGenerator:
+    """Sampling by `vllm.LLM`, one engine at a time.
+
+    Args:
+        policy: The base model; `quantization` is not used.
+        adapter: Folder of the aligned adapter; None if only the base model describes.
+        style: How a question is put.
+        sampling: The recipe's section.
+        longest_prompt: Tokens of the longest prompt there will be: the engine reserves no more context than needed.
+        attach: Whether the adapter is applied as a LoRA, or merged into a copy of the base model.
+        memory: Share of the GPU's memory that vLLM may take; the VLM needs the rest.
+
+    Raises:
+        UserError: If vLLM is not installed, or the adapter's rank is more than vLLM serves.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        adapter: Path | None,
+        style: Style,
+        sampling: Generation,
+        longest_prompt: int,
+        attach: Literal["lora", "merged"],
+        memory: float,
+    ) -> None:
+        self._vllm = import_vllm()
+        self._policy, self._adapter, self._style, self._sampling = policy, adapter, style, sampling
+        self._attach, self._memory = attach, memory
+        self._context = longest_prompt + sampling.max_new_tokens
+        self._tokenizer = load_tokenizer(policy)
+        self._source = model_source(policy)
+        self._ends = end_tokens(_generation_config(self._source, policy), self._tokenizer)
+        self._lora_rank = None if adapter is None or attach == "merged" else lora_rank(adapter)
+        self._engine: Any = None
+        self._loaded: PolicyName | None = None
+        self._merged: Path | None = None
+
+    def generate(self, prompts: Sequence[Prompt], policy: PolicyName, seed: int) -> list[Generated]:
+        """Sample each prompt from its own seed: how vLLM batches them does not enter."""
+        engine = self._engine_for(policy)
+        sampling = self._sampling
+        parameters = [
+            self._vllm.SamplingParams(
+                n=1,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                max_tokens=sampling.max_new_tokens,
+                seed=derived_seed(seed, index),
+                stop_token_ids=self._ends,
+                detokenize=False,
+            )
+            for index in range(len(prompts))
+        ]
+        outputs = engine.generate(
+            [{"prompt_token_ids": ids} for ids in prompt_ids(self._tokenizer, prompts, self._style)],
+            sampling_params=parameters,
+            use_tqdm=False,
+            lora_request=self._lora_request() if policy == "aligned" and self._lora_rank is not None else None,
+        )
+        return [as_generated(list(output.outputs[0].token_ids), self._ends, self._tokenizer) for output in outputs]
+
+    def reference_logprobs(self, prompts: Sequence[Prompt], generated: Sequence[Generated]) -> list[list[float]]:
+        """Refuse: vLLM's prompt log-probabilities are untested here."""
+        raise UserError(
+            "describe.engine: vllm gives no log-probabilities of the reference model, which this reward asks for; use "
+            "describe.engine=transformers."
+        )
+
+    def close(self) -> None:
+        """Stop the engine and remove the merged copy."""
+        self._stop_engine()
+        if self._merged is not None:
+            shutil.rmtree(self._merged, ignore_errors=True)
+            self._merged = None
+
+    def _engine_for(self, policy: PolicyName) -> Any:
+        wanted: PolicyName = policy if self._attach == "merged" else "base"
+        if self._engine is not None and self._loaded == wanted:
+            return self._engine
+        self._stop_engine()
+        merged = wanted == "aligned"
+        settings: dict[str, Any] = {
+            "model": str(self._merge()) if merged else self._source,
+            "tokenizer": self._source,
+            "dtype": self._policy.dtype,
+            "revision": None if merged else self._policy.revision,
+            "tokenizer_revision": self._policy.revision,
+            "trust_remote_code": self._policy.trust_remote_code,
+            "gpu_memory_utilization": self._memory,
+            "max_model_len": self._context,
+            "seed": 0,
+        }
+        if self._lora_rank is not None:
+            settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": self._lora_rank}
+        self._engine, self._loaded = self._vllm.LLM(**settings), wanted
+        return self._engine
+
+    def _lora_request(self) -> Any:
+        request = importlib.import_module("vllm.lora.request").LoRARequest
+        return request(lora_name="aligned", lora_int_id=1, lora_path=str(self._adapter))
+
+    def _merge(self) -> Path:
+        """Write base plus adapter as one model, on the CPU and not quantised."""
+        if self._adapter is None:
+            raise UserError("describe.policies: 'aligned' needs a trained adapter.")
+        if self._merged is None:
+            folder = self._adapter.with_name("merged.temporary")
+            shutil.rmtree(folder, ignore_errors=True)
+            merge_adapter(self._policy, self._adapter, folder)
+            self._merged = folder
+        return self._merged
+
+    def _stop_engine(self) -> None:
+        self._engine = self._loaded = None
+        free_device()
+
+
+def import_vllm() -> Any:
+    """Return the `vllm` module.
+
+    Raises:
+        UserError: If it is not installed.
+    """
+    try:
+        return importlib.import_module("vllm")
+    except ModuleNotFoundError as error:
+        if error.name != "vllm":
+            raise
+        raise UserError(
+            f"describe.engine: vllm is not installed. Install it on a machine with a GPU ({INSTALL}), or use "
+            "describe.engine=transformers."
+        ) from error
+
+
+def lora_rank(adapter: Path) -> int:
+    """Return the smallest `max_lora_rank` of vLLM that an adapter fits into.
+
+    Raises:
+        UserError: If there is none.
+    """
+    rank = int(getattr(PeftConfig.from_pretrained(str(adapter)), "r", 0))
+    fitting = [allowed for allowed in LORA_RANKS if allowed >= rank]
+    if not fitting:
+        raise UserError(f"lora.r: {rank} is above vLLM's limit of {LORA_RANKS[-1]}; use describe.vllm_adapter=merged.")
+    return fitting[0]
+
+
+def free_device() -> None:
+    """Return what earlier stages left in the CUDA allocator: vLLM counts it as taken."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _generation_config(source: str, policy: Policy) -> GenerationConfig:
+    try:
+        return GenerationConfig.from_pretrained(source, revision=policy.revision or "main")
+    except OSError:  # a model without generation_config.json declares no end tokens of its own
+        return GenerationConfig()  # type: ignore[no-untyped-call]

@@ -1,0 +1,153 @@
+"""The run directory: one experiment's results, readable after a kill at any instant.
+
+    runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  probe.json
+                  sweep/
+       seed-<n>/  checkpoints/  adapter/  train.jsonl  descriptions.jsonl  accuracy.json  verdicts.jsonl  breakdown.json
+                  attributes.jsonl  cross.json, and of judges that need it judge_batches.json  disagreements.jsonl
+
+Files are replaced atomically; logs (`*.jsonl`) are appended, and a torn last line is dropped on reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reward.errors import EX2Error, UserError
+from reward.files import read_json
+
+if TYPE_CHECKING:
+    from ex2.recipe import Recipe
+
+
+ANALYSIS_ID = "analysis_id"
+"""In `accuracy.json` and `breakdown.json`: equal if one analysis wrote both."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one recipe's run."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> RunDirectory:
+        """Return the directory that a recipe names."""
+        return cls(Path(recipe.output_dir) / recipe.name)
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, platform, commit and command."""
+        return self.root / "provenance.json"
+
+    @property
+    def report(self) -> Path:
+        """The page over all seeds."""
+        return self.root / "report.html"
+
+    def seed(self, seed: int) -> SeedDirectory:
+        """Return the directory of one seed."""
+        return SeedDirectory(self.root / f"seed-{seed}")
+
+
+@dataclass(frozen=True)
+class SeedDirectory:
+    """Paths of one seed's results, each written by one stage."""
+
+    root: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The trainer's checkpoints."""
+        return self.root / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """The aligned adapter with its value head."""
+        return self.root / "adapter"
+
+    @property
+    def train_log(self) -> Path:
+        """One row per batch."""
+        return self.root / "train.jsonl"
+
+    @property
+    def descriptions(self) -> Path:
+        """One row per description."""
+        return self.root / "descriptions.jsonl"
+
+    @property
+    def accuracy(self) -> Path:
+        """Zero-shot accuracy of each arm."""
+        return self.root / "accuracy.json"
+
+    @property
+    def verdicts(self) -> Path:
+        """One row per judge's answer."""
+        return self.root / "verdicts.jsonl"
+
+    @property
+    def breakdown(self) -> Path:
+        """Shares and counts of each kind."""
+        return self.root / "breakdown.json"
+
+    @property
+    def is_analysed(self) -> bool:
+        """Whether there is a breakdown, and no accuracy of another analysis: one that was killed between the two."""
+        try:
+            found = [read_json(path).get(ANALYSIS_ID) for path in (self.breakdown, self.accuracy) if path.is_file()]
+        except EX2Error:
+            return False
+        return self.breakdown.is_file() and len(set(found)) == 1
+
+
+ADAPTER_DONE = "training.json"
+"""Written last into the adapter's folder: without it, training is not done."""
+
+
+def is_trained(directory: SeedDirectory) -> bool:
+    """Whether a seed's adapter is complete."""
+    return (directory.adapter / ADAPTER_DONE).is_file()
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """Return the run directories that are named, or lie below a named folder.
+
+    Args:
+        paths: Run directories, or folders that hold some at any depth.
+
+    Returns:
+        Directories with a `recipe.yaml`, each once whatever path leads to it, those below a folder sorted.
+
+    Raises:
+        UserError: Naming every path that is not there or holds no run.
+    """
+    named, below = _named_and_below(paths)
+    return named + below
+
+
+def _named_and_below(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the runs that are named, and the others, that lie below a named folder."""
+    named: dict[Path, Path] = {}
+    below: dict[Path, Path] = {}
+    problems = []
+    for path in paths:
+        if (path / "recipe.yaml").is_file():
+            named.setdefault(path.resolve(), path)
+            continue
+        found = sorted(file.parent for file in path.rglob("recipe.yaml")) if path.is_dir() else []
+        if not found:
+            what = "holds no run" if path.is_dir() else "is no folder" if path.exists() else "not found"
+            problems.append(f"{path}: {what}; give a run's folder (it holds recipe.yaml) or a folder of such.")
+        for folder in found:
+            below.setdefault(folder.resolve(), folder)
+    if problems:
+        raise UserError("\n".join(problems))
+    return list(named.values()), [folder for place, folder in below.items() if place not in named]

@@ -1,0 +1,89 @@
+"""What a run was made with: resolved recipe, versions, commit, command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ex2.recipe import Recipe
+from ex2.recipe_io import to_yaml
+from ex2.run.directory import RunDirectory
+from reward.errors import UserError
+from reward.files import write_json, write_text
+
+PACKAGES = ("ex2", "torch", "transformers", "trl", "peft", "accelerate", "open_clip_torch", "bitsandbytes", "openai")
+
+
+def start_run(recipe: Recipe) -> RunDirectory:
+    """Make the run directory, or check that the one there is of the same experiment.
+
+    Args:
+        recipe: The resolved recipe.
+
+    Returns:
+        The run directory, with `recipe.yaml` and `provenance.json`.
+
+    Raises:
+        UserError: If the directory holds results of a recipe that differs in more than seeds, describing and
+            analysing; mixing them would make results that no recipe explains.
+        EnvironmentFault: If it cannot be written.
+    """
+    import yaml
+
+    directory = RunDirectory.of(recipe)
+    text = to_yaml(recipe)
+    if directory.recipe.is_file() and any(directory.root.glob("seed-*/*")):
+        before, now = yaml.safe_load(directory.recipe.read_text(encoding="utf-8")), yaml.safe_load(text)
+        changed = sorted(key for key in {*before, *now} - REPEATABLE if before.get(key) != now.get(key))
+        if changed:
+            raise UserError(
+                f"{directory.root}: holds results of a recipe with another {', '.join(changed)}. Give this one another "
+                "name (name=…), or remove that folder."
+            )
+    write_text(directory.recipe, text)
+    write_json(directory.provenance, provenance())
+    return directory
+
+
+REPEATABLE = {"seeds", "output_dir", "threads", "describe", "judge", "analysis", "training", "resources"}
+"""Sections that may change between two calls on one run directory."""
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions, platform, commit and command."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the source tree, with `-dirty` if it has changes; None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None if described.returncode == 0 else None

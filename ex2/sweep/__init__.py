@@ -1,0 +1,1 @@
+"""Grids of recipes and seeds: `ex2 sweep`."""

@@ -1,0 +1,163 @@
+"""`ex2 sweep`: a grid of recipes × seeds, resumable, each run in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ex2.checks.validate import recipe_problems
+from ex2.recipe import Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run.directory import RunDirectory
+from ex2.sweep.display import LiveDisplay, PlainDisplay, Row, display
+from ex2.sweep.engines import Engine, LocalEngine
+from ex2.sweep.jobs import Job, duration, is_done, progress, read_record
+from reward.errors import EX2Error, UserError
+
+POLL_SECONDS = 0.5
+NOT_IN_DIGEST = {"seeds", "output_dir", "threads", "training", "resources"}
+"""Sections without influence on a seed's results."""
+
+
+def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
+    """Run the grid that the command line names.
+
+    Args:
+        options: `recipes`, `seeds`, `overrides`, `engine`, `accelerate_config`.
+        judges: Table of the judges that a recipe can name.
+
+    Returns:
+        0 if every run is done, 1 if one failed.
+
+    Raises:
+        UserError: For a faulty recipe, or two recipes with one run directory; all problems at once.
+        KeyboardInterrupt: After the children have ended.
+    """
+    overrides = list(options.overrides)
+    if options.seeds:
+        overrides.append(f"seeds={list(options.seeds)}")
+    recipes = read_grid(options.recipes, overrides, judges)
+    jobs = [job for path, recipe in recipes for job in make_jobs(path, recipe, overrides, options.accelerate_config)]
+    console = Console()
+    engine = _engine(options.engine)
+    try:
+        with display(console) as shown:
+            rows = run_jobs(jobs, engine, shown)
+    finally:
+        engine.stop()
+    failed = [row for row in rows if row.state == "failed"]
+    for row in failed:
+        console.print(f"{row.job.label}: log in {row.job.log}", markup=False, highlight=False, soft_wrap=True)
+    reported = [_report(path, recipe, overrides, rows, console) for path, recipe in recipes]
+    return 0 if not failed and all(reported) else 1
+
+
+def read_grid(paths: Sequence[str], overrides: Sequence[str], judges: Mapping[str, str]) -> list[tuple[str, Recipe]]:
+    """Read and check every recipe.
+
+    Raises:
+        UserError: Every problem of every recipe, one per line.
+    """
+    problems: list[str] = []
+    recipes: list[tuple[str, Recipe]] = []
+    owners: dict[Path, str] = {}
+    for path in paths:
+        try:
+            recipe = read_recipe(path, overrides)
+        except EX2Error as error:
+            problems += str(error).splitlines()
+            continue
+        problems += recipe_problems(recipe, path, judges=judges, check_inputs=False)
+        root = RunDirectory.of(recipe).root
+        if root in owners:
+            problems.append(
+                f"{path}: its run directory {root} is also that of {owners[root]}; give one of them another name."
+            )
+        owners.setdefault(root, path)
+        recipes.append((path, recipe))
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
+    return recipes
+
+
+def make_jobs(path: str, recipe: Recipe, overrides: Sequence[str], accelerate_config: str | None = None) -> list[Job]:
+    """Return one job per seed of a recipe."""
+    settings = recipe.model_dump(mode="json", exclude=NOT_IN_DIGEST)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    launcher = ["--accelerate-config", accelerate_config] if accelerate_config else []
+    words = [sys.executable, "-m", "ex2.cli", "run", path, *overrides, "--no-report", *launcher]
+    return [
+        Job(
+            name=recipe.name,
+            seed=seed,
+            command=(*words, "--seeds", str(seed)),
+            root=RunDirectory.of(recipe).root.absolute(),
+            folder=Path.cwd(),
+            digest=digest,
+            batches=recipe.ppo.batches,
+            gpus=recipe.resources.gpus,
+            cpus=recipe.resources.cpus,
+        )
+        for seed in recipe.seeds
+    ]
+
+
+def run_jobs(jobs: Sequence[Job], engine: Engine, shown: LiveDisplay | PlainDisplay) -> list[Row]:
+    """Do every job that is not done, and show where each stands; a failure does not stop the rest.
+
+    Returns:
+        The rows as last shown: each job is done, failed or skipped.
+    """
+    sweep = uuid.uuid4().hex
+    rows = {(job.name, job.seed): Row(job, "skipped", "done before") if is_done(job) else Row(job) for job in jobs}
+    shown.update(list(rows.values()))
+    engine.start([row.job for row in rows.values() if row.state == "waiting"], sweep)
+    while any(row.state in ("waiting", "running") for row in rows.values()):
+        for job, outcome in engine.poll(POLL_SECONDS):
+            row = rows[job.name, job.seed]
+            took = duration(read_record(job).get("seconds", time.time() - row.since))
+            row.state, row.detail = ("done", took) if outcome.status == 0 else ("failed", outcome.error)
+        for row in rows.values():
+            if row.state in ("waiting", "running"):
+                _refresh(row, engine, sweep)
+        shown.update(list(rows.values()))
+    return list(rows.values())
+
+
+def _refresh(row: Row, engine: Engine, sweep: str) -> None:
+    record = read_record(row.job)
+    if record.get("sweep") == sweep:
+        row.state, row.since = "running", float(record["started"])
+        row.detail = progress(row.job, row.since)
+    else:
+        row.detail = engine.note(row.job)
+
+
+def _engine(name: str) -> Engine:
+    if name == "local":
+        return LocalEngine()
+    from ex2.sweep.cluster import RayEngine
+
+    return RayEngine()
+
+
+def _report(path: str, recipe: Recipe, overrides: Sequence[str], rows: Sequence[Row], console: Console) -> bool:
+    """Write a recipe's report once all of its seeds are done; return False if it cannot be written."""
+    mine = [row.state for row in rows if row.job.name == recipe.name]
+    run = RunDirectory.of(recipe)
+    if "failed" in mine or ("done" not in mine and run.report.is_file()):
+        return True
+    command = [sys.executable, "-m", "ex2.cli", "report", path, *overrides]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = (ended.stdout if ended.returncode == 0 else ended.stderr).strip()
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    return ended.returncode == 0

@@ -1,0 +1,260 @@
+"""One seed of one recipe as a job: its command, its files, and what those files tell about it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+from ex2.run.directory import RunDirectory, SeedDirectory
+from reward.files import JSON, write_json, writing
+
+State = Literal["waiting", "running", "done", "failed", "skipped"]
+TAIL_BYTES = 16_384
+"""How much of a log's end is searched for its last line."""
+WAIT_SECONDS = 0.5
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+"""File systems without locks: there, one sweep at a time is up to the user."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        name: The recipe's.
+        seed: Of the run.
+        command: Words that do it.
+        root: Run directory, absolute.
+        folder: Where the command runs, absolute.
+        digest: Of what determines the results: a finished job with another digest is not done.
+        batches: Of the training, for the time left.
+        gpus: Taken by the run.
+        cpus: Taken by the run.
+    """
+
+    name: str
+    seed: int
+    command: tuple[str, ...]
+    root: Path
+    folder: Path
+    digest: str
+    batches: int
+    gpus: float = 0.0
+    cpus: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """Name and seed."""
+        return f"{self.name} seed {self.seed}"
+
+    @property
+    def log(self) -> Path:
+        """Everything that the run's attempts printed."""
+        return self.root / "sweep" / f"seed-{self.seed}.log"
+
+    @property
+    def record(self) -> Path:
+        """Where the job stands. Outside of the seed's folder, which holds results alone."""
+        return self.root / "sweep" / f"seed-{self.seed}.json"
+
+    @property
+    def results(self) -> SeedDirectory:
+        """The seed's results."""
+        return RunDirectory(self.root).seed(self.seed)
+
+
+class Outcome(NamedTuple):
+    """How a run ended: the child's exit status, and the last line of its log if that is not 0."""
+
+    status: int
+    error: str
+
+
+class RunningJob:
+    """A job's child process, which ends with the process that started it.
+
+    At most one attempt at a job runs at a time: the guard of the child holds the job's lock until the last of its
+    processes has ended, and who finds it taken waits. What another attempt has finished meanwhile is not done again.
+
+    Args:
+        job: To do.
+        sweep: Identifies this call of `ex2 sweep` in the job's record.
+    """
+
+    def __init__(self, job: Job, sweep: str) -> None:
+        self._job, self._sweep, self._started = job, sweep, time.time()
+        self._guard: subprocess.Popen[bytes] | None = None
+        with writing(job.log):
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[bytes] = job.record.with_suffix(".lock").open("ab")
+
+    def poll(self, seconds: float) -> Outcome | None:
+        """Wait at most `seconds`; return how the run ended, or None while it goes on or waits for another attempt."""
+        if self._guard is None:
+            if not self._locked():
+                time.sleep(seconds)
+                return None
+            if is_done(self._job):
+                self._lock.close()
+                return Outcome(0, "")
+            self._guard = self._start()
+        try:
+            status = self._guard.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        outcome = Outcome(status, "" if status == 0 else last_line(self._job.log) or f"ended with status {status}")
+        self._record("done" if status == 0 else "failed", status=status, error=outcome.error)
+        self._close()
+        return outcome
+
+    def wait(self) -> Outcome:
+        """Wait for the run's end."""
+        while (outcome := self.poll(WAIT_SECONDS)) is None:
+            pass
+        return outcome
+
+    def stop(self) -> None:
+        """Interrupt the run and wait until it has ended; what it finished stays, and the next sweep continues it."""
+        if self._guard is not None:
+            self._guard.terminate()
+            self._guard.wait()
+        self._close()
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        return True
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        job = self._job
+        self._started = time.time()
+        self._record("running")
+        head = f"# {datetime.now(UTC).isoformat(timespec='seconds')} {socket.gethostname()}: {' '.join(job.command)}\n"
+        with job.log.open("ab") as output:
+            output.write(head.encode())
+            output.flush()
+            return subprocess.Popen(
+                [sys.executable, "-m", "ex2.sweep.process", *job.command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=job.folder,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,  # a Ctrl-C reaches it through `stop` alone
+                pass_fds=[self._lock.fileno()],
+            )
+
+    def _close(self) -> None:
+        self._lock.close()
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.stdin.close()
+
+    def _record(self, state: State, **more: object) -> None:
+        record = {
+            "state": state,
+            "digest": self._job.digest,
+            "sweep": self._sweep,
+            "host": socket.gethostname(),
+            "started": self._started,
+            "seconds": round(time.time() - self._started, 1),
+        }
+        write_json(self._job.record, {**record, **more})
+
+
+def read_record(job: Job) -> JSON:
+    """Return a job's record; empty if there is none or it cannot be read."""
+    try:
+        record = json.loads(job.record.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def is_done(job: Job) -> bool:
+    """Whether an earlier sweep finished this very job, and its last result is still there."""
+    record = read_record(job)
+    same = record.get("state") == "done" and record.get("digest") == job.digest
+    return same and job.results.is_analysed
+
+
+def last_line(log: Path) -> str:
+    """Return a log's last line that says something; empty if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            tail = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in tail.replace("\r", "\n").splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith("# ")), "")
+
+
+def progress(job: Job, since: float) -> str:
+    """Say what a running job is at: its stage is the one whose file changed last since it started.
+
+    Args:
+        job: A running job.
+        since: Its start, seconds since the epoch.
+    """
+    results = job.results
+    stages = {
+        "train": results.train_log,
+        "describe": results.descriptions,
+        "analyze": results.verdicts,
+        "measured": results.accuracy,
+    }
+    changed = {stage: path.stat().st_mtime for stage, path in stages.items() if path.is_file()}
+    recent = {stage: moment for stage, moment in changed.items() if moment >= since}
+    if not recent:
+        return "starting"
+    stage = max(recent, key=lambda name: recent[name])
+    if stage == "train":
+        return training_progress(results.train_log, job.batches)
+    return "analyze" if stage == "measured" else stage
+
+
+def training_progress(log: Path, batches: int) -> str:
+    """Return `train 12/100, 3 min left`, from the seconds that each batch took."""
+    rows = _rows(log)
+    done = rows[-1]["batch"] if rows else 0
+    spent = [sum(v for k, v in row.items() if k.startswith("seconds_") and v) for row in rows[-20:]]
+    if not any(spent):
+        return f"train {done}/{batches}"
+    left = (batches - done) * sum(spent) / len(spent)
+    return f"train {done}/{batches}, {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _rows(log: Path) -> list[JSON]:
+    """Whole rows at the end of a log; another process may be writing the next."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        lines = file.read().split(b"\n")[:-1]
+    rows = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:  # the first may be the end of a row only
+            continue
+    return [row for row in rows if isinstance(row, dict) and "batch" in row]

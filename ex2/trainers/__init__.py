@@ -1,0 +1,1 @@
+"""PPO, RLOO and GRPO: the mathematics as pure functions, and the trainers."""

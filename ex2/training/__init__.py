@@ -1,0 +1,1 @@
+"""Stage 1, Extract: from a recipe to a trained policy."""

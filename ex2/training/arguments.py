@@ -1,0 +1,165 @@
+"""From a recipe to a trainer: its class, its arguments, and what is said of them before a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from peft import LoraConfig
+
+from ex2.recipe import KL, Lora, Recipe
+from ex2.run.directory import SeedDirectory
+from ex2.trainers.config import ControlledGRPOConfig, ControlledRLOOConfig, PPOConfig
+from ex2.trainers.kl import KLController, reach_lines
+from ex2.trainers.ppo import PPOTrainer
+from ex2.trainers.rloo_grpo import ControlledGRPO, ControlledRLOO
+from reward.errors import UserError
+
+Arguments = PPOConfig | ControlledRLOOConfig | ControlledGRPOConfig
+
+TRAINERS: dict[str, Any] = {"ppo": PPOTrainer, "rloo": ControlledRLOO, "grpo": ControlledGRPO}
+"""By `algorithm` of the recipe."""
+
+
+def kl_arguments(kl: KL) -> dict[str, Any]:
+    """Turn a recipe's section into the fields of `ex2.trainers.config.KLArguments`."""
+    return {
+        "kl_controller": kl.controller,
+        "kl_coef": kl.init_coef,
+        "kl_target": kl.target,
+        "kl_horizon": kl.horizon,
+        "kl_unit": kl.unit,
+        "kl_horizon_unit": kl.horizon_unit,
+        "kl_damping": kl.damping,
+    }
+
+
+def kl_lines(recipe: Recipe) -> list[str]:
+    """Say how far β can move in the run, and warn if that is not far."""
+    kl = recipe.ppo.kl
+    controller = KLController(kl.init_coef, kl.target, kl.horizon, kl.controller, kl.unit, kl.horizon_unit, kl.damping)
+    return reach_lines(controller, recipe.ppo.batch_size, recipe.ppo.batches)
+
+
+def batches_line(recipe: Recipe) -> str:
+    """Say how many batches there are and what is in one."""
+    ppo, prompts = recipe.ppo, recipe.prompts_per_batch
+    updates = ppo.epochs * (ppo.batch_size // ppo.minibatch_size)
+    size = (
+        f"{prompts} prompts"
+        if recipe.algorithm == "ppo"
+        else (f"{ppo.batch_size} descriptions, {recipe.group.generations} of each of {prompts} prompts")
+    )
+    return f"{recipe.algorithm.upper()}, {ppo.batches} batches of {size}, {updates} optimizer steps each"
+
+
+def reference_arguments(recipe: Recipe) -> dict[str, Any] | None:
+    """Return how TRL loads the reference model; None if the policy without its adapter serves."""
+    if recipe.lora:
+        return None
+    policy = recipe.policy
+    settings: dict[str, Any] = {"dtype": policy.dtype, "trust_remote_code": policy.trust_remote_code}
+    return settings | ({"revision": policy.revision} if policy.revision else {})
+
+
+def trainer_arguments(recipe: Recipe, seed: int, directory: SeedDirectory, processes: int) -> Arguments:
+    """Turn a recipe into the trainer's arguments.
+
+    Args:
+        recipe: The recipe; its sizes are global.
+        seed: Of sampling, data order and initialisation.
+        directory: Where checkpoints go.
+        processes: Over which the batch is split.
+
+    Raises:
+        UserError: If the sizes do not divide over the processes.
+    """
+    ppo, generation, training = recipe.ppo, recipe.generation, recipe.training
+    if ppo.minibatch_size % processes:
+        raise UserError(
+            f"ppo.minibatch_size: {ppo.minibatch_size} does not divide over {processes} processes; "
+            f"use a multiple of {processes}, or another number of processes."
+        )
+    local_minibatch = ppo.minibatch_size // processes
+    micro = ppo.micro_batch_size or local_minibatch
+    if local_minibatch % micro:
+        raise UserError(
+            f"ppo.micro_batch_size: {micro} does not divide the {local_minibatch} samples of a minibatch on each of "
+            f"{processes} processes."
+        )
+    updates = ppo.epochs * (ppo.batch_size // ppo.minibatch_size)
+    common: dict[str, Any] = dict(
+        output_dir=str(directory.checkpoints),
+        seed=seed,
+        data_seed=seed,
+        # sizes
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=local_minibatch // micro,
+        steps_per_generation=ppo.batch_size // processes // micro,
+        num_iterations=ppo.epochs,
+        max_steps=ppo.batches * updates,
+        # optimizer: AdamW without decay is Adam
+        learning_rate=ppo.learning_rate,
+        lr_scheduler_type="constant",
+        optim="adamw_torch",
+        weight_decay=0.0,
+        adam_beta1=ppo.adam_beta1,
+        adam_beta2=ppo.adam_beta2,
+        adam_epsilon=ppo.adam_epsilon,
+        max_grad_norm=ppo.max_grad_norm,
+        # algorithm
+        beta=1.0,  # not our β: TRL computes reference log-probabilities only if it is not 0
+        epsilon=ppo.clip_range,
+        **kl_arguments(recipe.ppo.kl),
+        disable_dropout=True,  # rollouts and updates see the same policy: the first ratio is 1
+        # sampling
+        max_completion_length=generation.max_new_tokens,
+        temperature=generation.temperature,
+        top_p=generation.top_p,
+        top_k=generation.top_k,
+        # precision and memory
+        bf16=recipe.policy.dtype == "bfloat16" and torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=recipe.policy.gradient_checkpointing,
+        model_init_kwargs=reference_arguments(recipe),
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        # logs and checkpoints: both only between batches
+        logging_steps=updates,
+        save_steps=training.save_every * updates,
+        save_total_limit=training.save_total_limit,
+        ignore_data_skip=True,  # the sampler starts at the right place itself
+        report_to=training.report_to,
+        run_name=f"{recipe.name}-seed-{seed}",
+        disable_tqdm=True,
+    )
+    if recipe.algorithm == "ppo":
+        return PPOConfig(
+            **common,
+            gamma=ppo.gamma,
+            lam=ppo.lam,
+            value_clip_range=ppo.value_clip_range,
+            value_coef=ppo.value_coef,
+            whiten_advantages=ppo.whiten_advantages,
+            ratio_threshold=ppo.ratio_threshold,
+            loss_mean=ppo.loss_mean,
+            score_centering=ppo.score_centering,
+        )
+    generations = recipe.group.generations
+    if recipe.algorithm == "rloo":
+        return ControlledRLOOConfig(**common, num_generations=generations, normalize_advantages=ppo.whiten_advantages)
+    return ControlledGRPOConfig(**common, num_generations=generations, scale_rewards=recipe.group.scale_scores)
+
+
+def lora_config(lora: Lora | None) -> LoraConfig | None:
+    """Turn a recipe's section into PEFT's configuration; None trains every weight."""
+    if lora is None:
+        return None
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )

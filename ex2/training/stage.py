@@ -1,0 +1,135 @@
+"""Train one seed of a recipe, or continue it, and save the policy."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import PrinterCallback, ProgressCallback
+
+from ex2 import banks
+from ex2.data.prompts import make_prompts, too_few_prompts
+from ex2.monitoring.kl_reach import KLWatch
+from ex2.monitoring.progress import TrainingProgress
+from ex2.policy.card import MODEL_CARD, model_card
+from ex2.policy.generation import end_tokens
+from ex2.policy.loading import load_model, load_tokenizer
+from ex2.recipe import Policy, Recipe
+from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory, is_trained
+from ex2.runtime import quiet_libraries, set_threads
+from ex2.trainers.checkpoints import newest_checkpoint
+from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
+from ex2.training.rewards import build_reward, make_guard, watched_reward
+from reward.errors import UserError
+from reward.files import JSON, read_jsonl, write_json, write_jsonl, write_text, writing
+
+
+def train(recipe: Recipe, seed: int) -> None:
+    """Train one seed, or continue it; does nothing if its adapter is complete.
+
+    Args:
+        recipe: A checked recipe.
+        seed: One of `recipe.seeds`.
+
+    Raises:
+        UserError: If there are fewer prompts than a batch, no description of a batch can be scored, a loss, score or
+            gradient is no number, or a rule stops the run before its first checkpoint.
+        EnvironmentFault: If the run directory cannot be written or a model cannot be fetched.
+    """
+    directory = RunDirectory.of(recipe).seed(seed)
+    if is_trained(directory):
+        return
+    quiet_libraries()
+    set_threads(recipe.threads)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    vlm = banks.load_vlm(recipe.vlm)
+    class_means = banks.class_means(recipe, vlm)  # all processes make the image bank together
+    prompts = make_prompts(class_means.class_names, recipe.prompts.questions)
+    if len(prompts) < recipe.prompts_per_batch:
+        raise UserError(too_few_prompts(len(prompts), recipe.prompts_per_batch))
+    if state.is_main_process:
+        print(f"{len(prompts)} prompts; {batches_line(recipe)}", *kl_lines(recipe), sep="\n")
+
+    checkpoint = newest_checkpoint(directory.checkpoints)
+    progress = TrainingProgress(
+        total=recipe.ppo.batches,
+        log=directory.train_log,
+        samples_every=recipe.training.show_samples_every,
+        enabled=state.is_main_process,
+    )
+    kl_watch = KLWatch(total=recipe.ppo.batches, enabled=state.is_main_process)
+    with writing(directory.checkpoints):
+        directory.checkpoints.mkdir(parents=True, exist_ok=True)
+        model, tokenizer = load_model(trained_policy(recipe), state.device), load_tokenizer(recipe.policy)
+        arguments = trainer_arguments(recipe, seed, directory, state.num_processes)
+        done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) // arguments.updates_per_batch
+        earlier = [row for row in read_jsonl(directory.train_log) if row["batch"] <= done]
+        guard = make_guard(recipe, checkpoints=directory.checkpoints, earlier=earlier, enabled=state.is_main_process)
+        trainer = TRAINERS[recipe.algorithm](
+            model=model,
+            reward_funcs=watched_reward(
+                recipe,
+                build_reward(recipe, vlm, class_means),
+                ends=end_tokens(model.generation_config, tokenizer),
+                checkpoints=directory.checkpoints,
+                updates_per_batch=arguments.updates_per_batch,
+            ),
+            args=arguments,
+            train_dataset=Dataset.from_list([prompt.row(recipe.prompts.style) for prompt in prompts]),
+            processing_class=tokenizer,
+            peft_config=lora_config(recipe.lora),
+            callbacks=[kl_watch, progress, guard],
+        )
+        for noisy in (ProgressCallback, PrinterCallback):
+            trainer.remove_callback(noisy)
+        progress.trainer = kl_watch.trainer = guard.trainer = trainer
+        if state.is_main_process:  # rows after the checkpoint will be written again
+            write_jsonl(directory.train_log, earlier)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        save_policy(trainer, directory, recipe, seed, guard.settle())
+
+
+def trained_policy(recipe: Recipe) -> Policy:
+    """Return the policy as training loads it: where every weight is trained, in float32, computed with in its dtype.
+
+    At the paper's learning rate a step is smaller than the spacing of 16-bit weights, which would never move.
+    """
+    return recipe.policy if recipe.lora else recipe.policy.model_copy(update={"dtype": "float32"})
+
+
+def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:
+    """Write adapter (or model), value head, tokenizer and card into a new folder; put it in place when complete.
+
+    Args:
+        trainer: After training.
+        directory: Of the seed.
+        recipe: The experiment.
+        seed: The seed.
+        stopped: What a rule did to the run, for `training.json`; empty if it ran to its end.
+    """
+    unfinished = directory.adapter.with_name("adapter.unfinished")
+    if trainer.accelerator.is_main_process:
+        shutil.rmtree(unfinished, ignore_errors=True)  # torn by a kill
+        unfinished.mkdir(parents=True)
+    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(unfinished))  # collective under FSDP and DeepSpeed
+    trainer.save_value_head(unfinished)
+    if trainer.accelerator.is_main_process:
+        # written by the trainer and readable only with pickle; everything in it is in recipe.yaml
+        (unfinished / "training_args.bin").unlink(missing_ok=True)
+        summary = {
+            "batches": trainer.batch_number,
+            "kl": trainer.batch_log.get("kl"),
+            "kl_coef": trainer.kl_controller.coef,
+            "score_mean": trainer.score_mean,
+            "recipe": recipe.name,
+            **stopped,
+        }
+        write_text(unfinished / MODEL_CARD, model_card(recipe, seed, summary))
+        write_json(unfinished / ADAPTER_DONE, summary)
+        shutil.rmtree(directory.adapter, ignore_errors=True)
+        unfinished.rename(directory.adapter)
+    trainer.accelerator.wait_for_everyone()

@@ -1,0 +1,199 @@
+"""Files that are replaced whole or not at all, and logs whose torn last line is dropped on reading."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from reward.errors import EnvironmentFault, EX2Error, UserError
+
+JSON = dict[str, Any]
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space, then run the same command again",
+    errno.EDQUOT: "the disk quota is used up: free some space, then run the same command again",
+    errno.EROFS: "the file system is read-only: choose another output_dir",
+    errno.EACCES: "permission denied: choose another output_dir or change the permissions",
+    errno.ENOTDIR: "a part of the path is a file: choose another output_dir",
+}
+
+
+FULL_BELOW = 1 << 20
+"""Bytes: with less space than this left, a failed write is put down to the full disk."""
+
+
+def environment_fault(error: BaseException, path: Path | None = None) -> EnvironmentFault | None:
+    """Return the file system's refusal to write as one line that says what to do; None for any other error.
+
+    Libraries wrap or reword it: the chain of causes and the system's own words are searched.
+    """
+    where = path or getattr(error, "filename", None) or "a file"
+    cause: BaseException | None = error
+    while cause is not None:
+        number = getattr(cause, "errno", None)
+        worded = [code for code in _REASONS if os.strerror(code) in str(cause)]
+        code = number if number in _REASONS else worded[0] if worded else None
+        if code is not None:
+            return EnvironmentFault(f"{where}: cannot be written: {_REASONS[code]}. Earlier results are untouched.")
+        cause = cause.__cause__ or cause.__context__
+    if path is not None and _free_bytes(path) < FULL_BELOW:  # torch's own writer does not say why it failed
+        return EnvironmentFault(f"{where}: cannot be written: {_REASONS[errno.ENOSPC]}. Earlier results are untouched.")
+    return None
+
+
+def _free_bytes(path: Path) -> int:
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the file system's refusals while writing `path` into an `EnvironmentFault`."""
+    try:
+        yield
+    except EX2Error:
+        raise
+    except (OSError, RuntimeError, SafetensorError) as error:
+        fault = environment_fault(error, path)
+        if fault is None:
+            raise
+        raise fault from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text`, or leave it as it was.
+
+    Raises:
+        EnvironmentFault: If the disk is full or the directory is not writable.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by the JSON of `value` (atomic). NaN is refused: write null for what is unknown."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run the stage that writes it first (ex2 run RECIPE does all).") from error
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: line {error.lineno}: not JSON ({error.msg}); delete it and run its stage again."
+        ) from error
+
+
+def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:
+    """Append rows to a log, after mending a torn last line. Flushed to disk before it returns."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_line(path)
+        with path.open("a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_jsonl(path: Path, rows: Iterable[JSON]) -> None:
+    """Replace a log by `rows` (atomic)."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[JSON]:
+    """Read a log; a torn last line is dropped, a missing file is empty.
+
+    Raises:
+        UserError: If a line other than the last is not JSON.
+    """
+    if not path.exists():
+        return []
+    rows: list[JSON] = []
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn or empty
+        try:
+            rows.append(json.loads(line))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: line {number}: not JSON; delete the file and run its stage again.") from error
+    return rows
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("rb+") as file:
+        content_end = file.seek(0, os.SEEK_END)
+        file.seek(content_end - 1)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+class replacing:  # noqa: N801 - a context manager, used like a function
+    """Give a temporary file that takes the place of `path` when the block ends well, and vanishes otherwise.
+
+    Raises:
+        EnvironmentFault: If the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = ""
+
+    def __enter__(self) -> str:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+            os.close(handle)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return self.temporary
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            if error is None:
+                os.replace(self.temporary, self.path)
+        except OSError as failure:
+            raise _unwritable(self.path, failure) from failure
+        finally:
+            if os.path.exists(self.temporary):
+                os.unlink(self.temporary)
+        if isinstance(error, (OSError, SafetensorError)):
+            raise _unwritable(self.path, error) from error
+
+
+def _unwritable(path: Path, error: BaseException) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."
+    )
