@@ -210,7 +210,7 @@ def test_dry_run_counts_questions_tokens_and_cost(recipe: Any, tmp_path: Path, s
     judge = OpenAIJudge(**settings)
     chats = [
         [
-            judge.chat(JudgeRequest(question, "pug", text)).messages
+            judge.conversation.chat(JudgeRequest(question, "pug", text)).messages
             for text in ("it barks", "click here", "it has a tail")
         ]
         for question in ("informative", "visual")

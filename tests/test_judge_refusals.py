@@ -65,7 +65,7 @@ def test_the_second_try_doubles_whatever_limits_the_length(serve: Any) -> None:
     assert sent == [extra, {**extra, "max_completion_tokens": 800}]
     assert "max_tokens" not in server.asked[1]
     judge = OpenAIJudge("m", server.url, **settings, extra_body={"max_tokens": None, "top_p": 0.2})
-    assert judge.chat(requests_for(1)[0], again=True).sampling == {"top_p": 1.0}, "what is null stays so"
+    assert judge.conversation.chat(requests_for(1)[0], again=True).sampling == {"top_p": 1.0}, "what is null stays so"
 
 
 # ---------------------------------------------------------------- refused for its text

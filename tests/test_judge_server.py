@@ -69,7 +69,7 @@ def test_the_whole_way_from_descriptions_to_kinds(parrot: tuple[str, str], tmp_p
     # Tokens as the server counts them: one byte each, the answer and its end.
     tokenizer = AutoTokenizer.from_pretrained(model)
     questions = [JudgeRequest(question, "owl", row["text"]) for question in ("informative", "visual") for row in rows]
-    chats = [judge.chat(request).messages for request in questions]
+    chats = [judge.conversation.chat(request).messages for request in questions]
     prompts = sum(len(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]) for chat in chats)
     assert verdicts.spent == Spent(12, prompts, 24)
     # It takes any response_format, and heeds none: the strict parser does the reading.

@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import openai
 
 from analysis.judge.base import Answer, JudgeRequest, NotYet, OnAnswer, Spent, Unparsed
 from analysis.judge.server.batch_state import BatchState
+from analysis.judge.server.conversation import Conversation
 from analysis.judge.server.faults import REFUSALS
 from analysis.judge.server.replies import Reply, read_reply, short
 from reward.errors import EnvironmentFault, UserError
 from reward.files import JSON
-
-if TYPE_CHECKING:
-    from analysis.judge.server.client import OpenAIJudge
 
 BATCH_FILE = "judge_batches.json"
 ENDPOINT: Final = "/v1/chat/completions"
@@ -38,7 +36,9 @@ _NOT_ITS_FAULT = (401, 403, 408, 429)
 _UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
 
 
-def collect_or_submit(judge: OpenAIJudge, requests: Sequence[JudgeRequest], on_answer: OnAnswer, path: Path) -> None:
+def collect_or_submit(
+    conversation: Conversation, requests: Sequence[JudgeRequest], on_answer: OnAnswer, path: Path
+) -> None:
     """Pass on what finished batches answered; hand in the rest.
 
     Before a batch is handed in, its first question is asked directly: that learns the answer format, and shows a wrong
@@ -46,7 +46,7 @@ def collect_or_submit(judge: OpenAIJudge, requests: Sequence[JudgeRequest], on_a
     once only; an unreadable answer is asked for once more.
 
     Args:
-        judge: Builds and reads the conversations.
+        conversation: Builds the questions and reads the answers.
         requests: Questions without an answer.
         on_answer: As of `Judge.answer`.
         path: The state file.
@@ -58,16 +58,16 @@ def collect_or_submit(judge: OpenAIJudge, requests: Sequence[JudgeRequest], on_a
     """
     if not requests:
         return
-    server = judge.server
+    server = conversation.server
     try:
         with openai.OpenAI(
             api_key=server.api_key, base_url=server.base_url, timeout=server.timeout, max_retries=server.max_retries
         ) as client:
-            missing = {judge.key(request): request for request in requests}
+            missing = {conversation.key(request): request for request in requests}
             state = BatchState(path)
-            waiting = _collect(client, judge, missing, on_answer, state)
+            waiting = _collect(client, conversation, missing, on_answer, state)
             if not waiting and missing:
-                waiting = _submit(client, judge, missing, on_answer, state)
+                waiting = _submit(client, conversation, missing, on_answer, state)
     except openai.APIError as error:
         raise server.fault(error) from error
     if waiting:
@@ -82,7 +82,11 @@ class _Failure(NamedTuple):
 
 
 def _collect(
-    client: openai.OpenAI, judge: OpenAIJudge, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState
+    client: openai.OpenAI,
+    conversation: Conversation,
+    missing: dict[str, JudgeRequest],
+    on_answer: OnAnswer,
+    state: BatchState,
 ) -> list[str]:
     """Take answered questions out of `missing`; return what is still under way, in words."""
     waiting: list[str] = []
@@ -108,7 +112,7 @@ def _collect(
             errors = [str(error.message) for error in (found.errors.data or [] if found.errors else [])]
             reasons = short("; ".join(errors)) or "no reason given"
             raise UserError(
-                f"judge {judge.server.shown_url}: batch {found.id} was refused ({reasons}); correct the judge's "
+                f"judge {conversation.server.shown_url}: batch {found.id} was refused ({reasons}); correct the judge's "
                 "settings, or use mode: direct; the same command hands it in anew."
             )
         failures = {
@@ -116,7 +120,7 @@ def _collect(
         }
         for line in _lines(client, (found.output_file_id, found.error_file_id)):
             key = str(line.get("custom_id"))
-            failure = _take(judge, key, line, missing, on_answer, state)
+            failure = _take(conversation, key, line, missing, on_answer, state)
             if failure is None:
                 failures.pop(key, None)
             elif key in failures:
@@ -128,14 +132,14 @@ def _collect(
         if not works and not ended:
             reasons = short(next(iter(failures.values())).reason)
             raise EnvironmentFault(
-                f"judge {judge.server.shown_url}: batch {found.id} is {found.status} without one answer "
+                f"judge {conversation.server.shown_url}: batch {found.id} is {found.status} without one answer "
                 f"({reasons}); the same command hands it in anew."
             )
     return waiting
 
 
 def _take(
-    judge: OpenAIJudge,
+    conversation: Conversation,
     key: str,
     line: Mapping[str, Any],
     missing: dict[str, JudgeRequest],
@@ -158,7 +162,7 @@ def _take(
         return _Failure(reason, counts=not expired and status not in _NOT_ITS_FAULT)
     tries = state.tries(key)
     tries.spent = tries.spent.plus(reply.spent).plus(Spent(requests=1))
-    answer = judge.read(request, reply._replace(spent=tries.spent))
+    answer = conversation.read(request, reply._replace(spent=tries.spent))
     if isinstance(answer, Unparsed) and not tries.unreadable:
         tries.unreadable = True
         state.note(key, tries)
@@ -196,17 +200,21 @@ def _count_failures(
 
 
 def _submit(
-    client: openai.OpenAI, judge: OpenAIJudge, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState
+    client: openai.OpenAI,
+    conversation: Conversation,
+    missing: dict[str, JudgeRequest],
+    on_answer: OnAnswer,
+    state: BatchState,
 ) -> list[str]:
     """Ask one question directly, hand in the others; return what is under way, in words."""
-    _ask_one(judge, missing, on_answer, state)
+    _ask_one(conversation, missing, on_answer, state)
     waiting = []
-    for keys, lines in _parts(list(missing), lambda key: _line(judge, key, missing[key], state)):
+    for keys, lines in _parts(list(missing), lambda key: _line(conversation, key, missing[key], state)):
         try:
             uploaded = client.files.create(file=("questions.jsonl", b"".join(lines)), purpose="batch")
         except openai.NotFoundError as error:
             raise UserError(
-                f"judge {judge.server.shown_url}: has no Batch API (404 on /files); use mode: direct."
+                f"judge {conversation.server.shown_url}: has no Batch API (404 on /files); use mode: direct."
             ) from error
         entry: JSON = {"input_file": uploaded.id, "batch": None, "keys": keys}
         state.batches.append(entry)
@@ -217,7 +225,9 @@ def _submit(
     return waiting
 
 
-def _ask_one(judge: OpenAIJudge, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState) -> None:
+def _ask_one(
+    conversation: Conversation, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState
+) -> None:
     """Ask one question directly, before a batch: a new one, or else one that was replied to.
 
     If all that is left has failed, the rubric's example shows whether the server works: one of them might fail again.
@@ -225,11 +235,13 @@ def _ask_one(judge: OpenAIJudge, missing: dict[str, JudgeRequest], on_answer: On
     chosen = min(missing, key=lambda key: (state.tries(key).failed, state.tries(key).unreadable))
     tries = state.tries(chosen)
     if not tries.failed:
-        judge.ask([judge.chat(missing.pop(chosen), again=tries.unreadable, spent=tries.spent)], on_answer)
+        conversation.ask([conversation.chat(missing.pop(chosen), again=tries.unreadable, spent=tries.spent)], on_answer)
         state.done(chosen)
     else:
         replies: list[Answer] = []
-        judge.ask([judge.example(missing[chosen].question)], lambda request, answer: replies.append(answer))
+        conversation.ask(
+            [conversation.example(missing[chosen].question)], lambda request, answer: replies.append(answer)
+        )
         for reply in replies:
             tries.spent = tries.spent.plus(reply.spent or Spent())
         state.note(chosen, tries)
@@ -248,8 +260,8 @@ def _created(client: openai.OpenAI, input_file: str) -> str:
     return _create(client, input_file)
 
 
-def _line(judge: OpenAIJudge, key: str, request: JudgeRequest, state: BatchState) -> bytes:
-    body = judge.server.body(judge.chat(request, again=state.tries(key).unreadable))
+def _line(conversation: Conversation, key: str, request: JudgeRequest, state: BatchState) -> bytes:
+    body = conversation.server.body(conversation.chat(request, again=state.tries(key).unreadable))
     line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 

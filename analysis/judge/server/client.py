@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from analysis.judge.base import Answer, Estimate, JudgeRequest, OnAnswer, Question, Spent, Unparsed, Verdict
+from analysis.judge.base import Answer, Estimate, JudgeRequest, OnAnswer, Spent, Verdict
 from analysis.judge.rubric import load_rubric
 from analysis.judge.server.batch import BATCH_FILE, collect_or_submit
-from analysis.judge.server.cache import AnswerCache, Kept, cache_key
+from analysis.judge.server.cache import AnswerCache, Kept
 from analysis.judge.server.chat import FORMATS, ChatServer, url_problem
+from analysis.judge.server.conversation import Conversation
 from analysis.judge.server.cost import PRICES, cost
-from analysis.judge.server.replies import Chat, Reply
 from reward.errors import UserError
 
 
@@ -103,9 +103,7 @@ class OpenAIJudge:
         problems = self.setting_problems(checked, "judge")
         if problems:
             raise UserError("\n".join(problems))
-        self._rubric = load_rubric(rubric)
-        self.rubric_version = self._rubric.version
-        self.server = ChatServer(
+        server = ChatServer(
             model,
             base_url,
             api_key_env,
@@ -117,7 +115,9 @@ class OpenAIJudge:
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
-        self.name = self.server.name
+        self.server, self.name = server, server.name
+        self.conversation = Conversation(load_rubric(rubric), server)
+        self.rubric_version = self.conversation.rubric.version
         self._prices, self._cache_path = price_per_million, cache
         self._payer = None if folder is None else str(folder.resolve())
         self._batch_file = (folder or Path()) / BATCH_FILE if mode == "batch" else None
@@ -168,18 +168,18 @@ class OpenAIJudge:
         with AnswerCache(self._cache_path) as cache:
             missing: dict[str, list[JudgeRequest]] = {}
             for request in requests:
-                key = self.key(request)
+                key = self.conversation.key(request)
                 kept = cache.get(key)
                 if kept is None:  # texts that differ in their line breaks only are one question
                     missing.setdefault(key, []).append(request)
                     continue
                 # Asked for in the same name, and yet not known to who asks: it was paid for just before a kill.
                 ours = self._payer is not None and kept.payer == self._payer
-                answer = self._rubric.parse(request.question, kept.raw)
+                answer = self.conversation.rubric.parse(request.question, kept.raw)
                 on_answer(request, replace(answer, spent=kept.spent if ours else None))
 
             def keep(request: JudgeRequest, answer: Answer) -> None:
-                key = self.key(request)
+                key = self.conversation.key(request)
                 if isinstance(answer, Verdict):  # refusals and unreadable answers may come out better next time
                     cache.put(key, Kept(answer.raw, answer.spent, self._payer))
                 first, *others = missing[key]
@@ -193,74 +193,28 @@ class OpenAIJudge:
             self.server.format = max(self.server.format, FORMATS.index(known) if known in FORMATS else 0)
             try:
                 if self._batch_file is not None:
-                    collect_or_submit(self, asked, keep, self._batch_file)
+                    collect_or_submit(self.conversation, asked, keep, self._batch_file)
                 else:
-                    self.ask([self.chat(request) for request in asked], keep)
+                    self.conversation.ask([self.conversation.chat(request) for request in asked], keep)
             finally:
                 # A format that was only taken over keeps its date, so that it is tried out anew some day.
                 if self.server.format_works and FORMATS[self.server.format] != known:
                     cache.remember_format(server, FORMATS[self.server.format])
-
-    def ask(self, chats: Sequence[Chat], on_answer: OnAnswer) -> None:
-        """Ask the server directly, past the cache.
-
-        Args:
-            chats: From `chat`, about any number of questions.
-            on_answer: Called once for each; errors as of `answer`.
-        """
-
-        def on_reply(chat: Chat, reply: Reply) -> Chat | None:
-            answer = self.read(chat.about, reply)
-            if isinstance(answer, Unparsed) and not chat.again:
-                return self.chat(chat.about, again=True, spent=reply.spent)
-            on_answer(chat.about, answer)
-            return None
-
-        if chats:
-            self.server.ask_all(chats, on_reply, self.example(chats[0].about.question))
-
-    def read(self, request: JudgeRequest, reply: Reply) -> Answer:
-        """Read a reply by the rubric."""
-        if reply.refused:
-            return Unparsed(reply.text, reply.spent)
-        return replace(self._rubric.parse(request.question, reply.text), spent=reply.spent)
-
-    def chat(self, request: JudgeRequest, *, again: bool = False, spent: Spent | None = None) -> Chat:
-        """Return the conversation that asks a question.
-
-        Args:
-            request: The question.
-            again: An earlier answer could not be read.
-            spent: On it so far.
-        """
-        return Chat(
-            self._rubric.messages(request),
-            request.question,
-            self._rubric.schema(request.question),
-            about=request,
-            again=again,
-            sampling=self.server.second_sampling() if again else {},
-            spent=spent or Spent(),
-        )
-
-    def example(self, question: Question) -> Chat:
-        """Return a conversation about the rubric's worked example, which no server has reason to refuse."""
-        return self.chat(self._rubric.example(question))
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
         """Estimate what `answer` would take; nothing is sent, and no key is needed."""
         cached, missing = 0, {}
         with AnswerCache(self._cache_path) as cache:
             for request in requests:
-                key = self.key(request)
+                key = self.conversation.key(request)
                 if cache.get(key) is None:
                     missing[key] = request
                 else:
                     cached += 1
         first = second = Spent()
         for request in missing.values():
-            first = first.plus(self.server.estimate(self.chat(request)))
-            second = second.plus(self.server.estimate(self.chat(request, again=True)))
+            first = first.plus(self.server.estimate(self.conversation.chat(request)))
+            second = second.plus(self.server.estimate(self.conversation.chat(request, again=True)))
         most = first.plus(second)
         limited = not missing or first.output_tokens > 0
         return Estimate(cached, first, self.cost(first), most, self.cost(most), limited)
@@ -268,10 +222,3 @@ class OpenAIJudge:
     def cost(self, spent: Spent) -> float | None:
         """Return the price of what was spent; None without prices."""
         return cost(spent, self._prices)
-
-    def key(self, request: JudgeRequest) -> str:
-        """Return the hash of all that determines the answer to a question."""
-        sampling = {**self.server.sampling, "extra": self.server.extra_body}
-        return cache_key(
-            self.server.base_url, self.server.model, self._rubric.messages(request), sampling, self.rubric_version
-        )

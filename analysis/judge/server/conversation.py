@@ -1,0 +1,78 @@
+"""The conversations of a judge: a rubric's questions as chats with a server, and the replies read by the rubric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Spent, Unparsed
+from analysis.judge.rubric import Rubric
+from analysis.judge.server.cache import cache_key
+from analysis.judge.server.chat import ChatServer
+from analysis.judge.server.replies import Chat, Reply
+
+
+class Conversation:
+    """Asks a server about a rubric's questions.
+
+    Args:
+        rubric: Builds the questions and reads the answers.
+        server: Is asked.
+    """
+
+    def __init__(self, rubric: Rubric, server: ChatServer) -> None:
+        self.rubric = rubric
+        self.server = server
+
+    def ask(self, chats: Sequence[Chat], on_answer: OnAnswer) -> None:
+        """Ask the server directly, past the cache.
+
+        Args:
+            chats: From `chat`, about any number of questions.
+            on_answer: Called once for each; errors as of `OpenAIJudge.answer`.
+        """
+
+        def on_reply(chat: Chat, reply: Reply) -> Chat | None:
+            answer = self.read(chat.about, reply)
+            if isinstance(answer, Unparsed) and not chat.again:
+                return self.chat(chat.about, again=True, spent=reply.spent)
+            on_answer(chat.about, answer)
+            return None
+
+        if chats:
+            self.server.ask_all(chats, on_reply, self.example(chats[0].about.question))
+
+    def read(self, request: JudgeRequest, reply: Reply) -> Answer:
+        """Read a reply by the rubric."""
+        if reply.refused:
+            return Unparsed(reply.text, reply.spent)
+        return replace(self.rubric.parse(request.question, reply.text), spent=reply.spent)
+
+    def chat(self, request: JudgeRequest, *, again: bool = False, spent: Spent | None = None) -> Chat:
+        """Return the conversation that asks a question.
+
+        Args:
+            request: The question.
+            again: An earlier answer could not be read.
+            spent: On it so far.
+        """
+        return Chat(
+            self.rubric.messages(request),
+            request.question,
+            self.rubric.schema(request.question),
+            about=request,
+            again=again,
+            sampling=self.server.second_sampling() if again else {},
+            spent=spent or Spent(),
+        )
+
+    def example(self, question: Question) -> Chat:
+        """Return a conversation about the rubric's worked example, which no server has reason to refuse."""
+        return self.chat(self.rubric.example(question))
+
+    def key(self, request: JudgeRequest) -> str:
+        """Return the hash of all that determines the answer to a question."""
+        sampling = {**self.server.sampling, "extra": self.server.extra_body}
+        return cache_key(
+            self.server.base_url, self.server.model, self.rubric.messages(request), sampling, self.rubric.version
+        )
