@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from scipy import stats
 from table_samples import place, tables_of
 
 from analysis.paper.comparisons import cross_tables, kl_table
-from analysis.results.experiment import Counts, Experiment, by_row, kl_off, kl_words
+from analysis.results.experiment import Counts, Experiment, by_row
+from analysis.results.kl import KLReached, from_json, to_json
 from analysis.results.pooling import Difference, Pooled
 from analysis.tables.rules import NOT_ABOVE, Rules
 from analysis.verdicts.breakdown import GROUPS, group_shares
@@ -54,24 +56,28 @@ def test_cells_of_the_breakdown_are_empty_where_ex2_is_not_above_the_templates()
 
 @pytest.mark.parametrize(("kl", "off"), [(8.0, False), (7.9, True), (12.0, False), (12.1, True), (None, None)])
 def test_a_kl_more_than_20_percent_off_its_target_is_flagged(kl: float | None, off: bool | None) -> None:
-    reached = None if kl is None else Pooled(kl, None, None, 2, 1)
-    made = experiment(kl=reached, kl_target=10.0)
-    assert kl_off(made, 0.2) is off
-    cell = tables_of([made])["table-01-accuracy"].rows[0].cells[0]
-    assert (cell.kl, cell.kl_target, cell.kl_off_target) == (kl, 10.0, off)
+    reached = None if kl is None else KLReached(Pooled(kl, None, None, 2, 1), 10.0)
+    cell = tables_of([experiment(kl=reached)])["table-01-accuracy"].rows[0].cells[0]
+    assert (cell.kl, cell.kl_target, cell.kl_off_target) == (kl, reached and 10.0, off)
     assert ("more than 20 %" in cell.kl_note) is bool(off)
-    assert kl_off(experiment(kl=reached, kl_target=None), 0.2) is None
+    if reached is not None:
+        assert reached.off(0.2) is off
+        assert KLReached(reached.mean, None).off(0.2) is None
 
 
 def test_a_mean_on_target_does_not_hide_seeds_off_it() -> None:
-    made = experiment(kl=Pooled(10.0, None, None, 6, 3), kl_target=10.0, seed_kl={0: 5.0, 1: 15.0, 2: 10.0})
-    assert kl_off(made, 0.2) is True
+    reached = KLReached(Pooled(10.0, None, None, 6, 3), 10.0, {0: 5.0, 1: 15.0, 2: 10.0})
+    assert reached.off(0.2) is True
+    assert reached.distance == 0.5
+    assert from_json(json.loads(json.dumps(to_json(reached)))) == reached
+    assert from_json(to_json(None)) is None
+    made = experiment(kl=reached)
     said = "KL 10.0 on average; more than 20 % off its target 10: 5.0 in seed 0, below; 15.0 in seed 1, above"
-    assert kl_words(made, 0.2) == said
+    assert reached.words(0.2) == said
     for table in tables_of([made]).values():
         assert all((cell.kl, cell.kl_off_target, cell.kl_note) == (10.0, True, said) for cell in table.rows[0].cells)
         assert any("A, d: 10.0 (target 10; seeds 5.0, 15.0, 10.0)" in note for note in table.notes)
-    assert kl_words(made, 0.5) == ""
+    assert reached.words(0.5) == ""
 
 
 def test_every_grid_says_which_seeds_are_missing() -> None:

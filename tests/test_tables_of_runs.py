@@ -18,7 +18,6 @@ from analysis.paper.comparisons import example_tables, kl_table
 from analysis.paper.one_run import run_tables
 from analysis.report.page import example_table
 from analysis.results import pooling
-from analysis.results.experiment import kl_off, seeds_off
 from analysis.results.runs import experiment_of, gather_runs, read_run, read_runs, with_denominator
 from analysis.tables.rules import Rules
 from analysis.tables.view import table_view
@@ -60,8 +59,8 @@ def test_runs_become_experiments_with_their_seeds_pooled(tmp_path: Path) -> None
     set_kl(tmp_path / "clip", 2, 12.0)
     hidden = experiment_of(read_run(tmp_path / "clip"))
     assert hidden.kl is not None
-    assert hidden.kl.value == pytest.approx(10)
-    assert (kl_off(hidden, 0.2), seeds_off(hidden, 0.2)) == (True, {0: 13.0, 1: 5.0})
+    assert hidden.kl.mean.value == pytest.approx(10)
+    assert (hidden.kl.off(0.2), hidden.kl.seeds_off(0.2)) == (True, {0: 13.0, 1: 5.0})
 
 
 def test_kl_targets_stand_side_by_side(tmp_path: Path) -> None:

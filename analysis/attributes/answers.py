@@ -49,7 +49,7 @@ class Answered:
         judge: Who answered.
         exact: Whether the answers are true by construction.
         texts: From `texts_digest`, of these seeds.
-        kl: From `kl_reached`.
+        kl: From `analysis.results.kl.stored_kl`.
     """
 
     run: str

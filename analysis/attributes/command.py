@@ -14,7 +14,7 @@ from analysis.attributes.judges import Described, attribute_judge
 from analysis.attributes.summary import RESULT, part_of, summarise
 from analysis.attributes.tables import KEY, tables_of
 from analysis.attributes.terminal import show
-from analysis.results.kl import kl_reached
+from analysis.results.kl import stored_kl
 from analysis.results.load import SeedResult
 from analysis.results.pooling import confidence
 from analysis.results.runs import Run, gather_runs
@@ -79,7 +79,7 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
             judge=judge.name,
             exact=judge.exact,
             texts=texts_digest(run.directory, numbers),
-            kl=kl_reached(run.directory, numbers, confidence(run.results)),
+            kl=stored_kl(run.directory, numbers, confidence(run.results)),
         )
 
 

@@ -10,8 +10,7 @@ from markupsafe import Markup
 from analysis.attributes.judges import OTHERS
 from analysis.attributes.wording import classes_words, how_tested, verdict_words
 from analysis.figures import svg
-from analysis.results.experiment import kl_off
-from analysis.results.kl import TOLERANCE, kl_summary, with_kl
+from analysis.results.kl import KL_TOLERANCE, from_json, kl_summary
 from reward.files import JSON
 
 LEFT, BAR, RIGHT = 112.0, 13.0, 132.0
@@ -34,7 +33,7 @@ STYLE = "".join(f".vlm-{index}{{fill:{colour}}}" for index, colour in enumerate(
 def attributes_figure(
     result: JSON,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: float = KL_TOLERANCE,
     unit: float = WIDE,
     least: float = 0.0,
     key: str = "attributes",
@@ -109,7 +108,7 @@ def _panel(
     for index, group in enumerate(groups):
         top += 22
         parts.append(svg.rect(0, top - 10, 11, 11, _css(index), radius=2))
-        mark = " †" if kl_off(with_kl(group["kl"]), tolerance) else ""
+        mark = " †" if (kl := from_json(group["kl"])) and kl.off(tolerance) else ""
         parts.append(svg.text(18, top, f"{group['label']}{mark}", "small"))
         most = 46 if unit == NARROW else 120
         known = (counts_words(group), kl_summary(group["kl"], tolerance))

@@ -15,10 +15,9 @@ from analysis.attributes.judges import ATTRIBUTES, standard_name
 from analysis.attributes.shares import read_share
 from analysis.attributes.summary import identity, merged, pair_of, stored_attributes
 from analysis.attributes.wording import how_tested
-from analysis.results.experiment import Experiment
-from analysis.results.kl import TOLERANCE, with_kl
+from analysis.results.kl import KL_TOLERANCE, KLReached, from_json
 from analysis.results.wording import NOT_SIGNIFICANT, p_digits
-from analysis.tables.table import Cell, Row, Table, count_cell, of_experiment, percent_cell, text_cell
+from analysis.tables.table import Cell, Row, Table, count_cell, percent_cell, text_cell, with_kl
 from reward.errors import UserError
 from reward.files import JSON, read_json
 
@@ -52,7 +51,7 @@ class _Column:
     printed: Mapping[str, float] | None = None
 
 
-def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = TOLERANCE) -> list[Table]:
+def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = KL_TOLERANCE) -> list[Table]:
     """Lay out what `ex2 attributes` left in the runs' folders, and published numbers.
 
     Args:
@@ -72,7 +71,7 @@ def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: 
     return tables_of(results, printed, left_out, tolerance) if results or printed else []
 
 
-def attribute_drawings(runs: Sequence[Run], tolerance: float = TOLERANCE) -> dict[str, Markup]:
+def attribute_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> dict[str, Markup]:
     """Draw what `ex2 attributes` left in the runs' folders, by file name without ending; nothing where it left none.
 
     Args:
@@ -96,7 +95,10 @@ def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
 
 
 def tables_of(
-    results: Sequence[JSON], printed: Sequence[_Column] = (), left_out: Sequence[str] = (), tolerance: float = TOLERANCE
+    results: Sequence[JSON],
+    printed: Sequence[_Column] = (),
+    left_out: Sequence[str] = (),
+    tolerance: float = KL_TOLERANCE,
 ) -> list[Table]:
     """Lay out contents of `attributes.json`.
 
@@ -192,29 +194,29 @@ def _share_cell(
         value = (column.printed or {}).get(name) if part == "sample" else None
         return Cell("percent", value) if value is not None else Cell(empty="not published")
     share = read_share(column.group[part]["attributes"][name][of])
-    return of_experiment(percent_cell(share, "nothing mentioned"), with_kl(column.group["kl"]), tolerance)
+    return with_kl(percent_cell(share, "nothing mentioned"), from_json(column.group["kl"]), tolerance)
 
 
 def _count_cell(column: _Column | None, part: Literal["all", "sample"], count: str, tolerance: float) -> Cell:
     if column is None or column.group is None:
         return Cell(empty="no run" if column is None else "not published")
-    return of_experiment(count_cell(column.group[part][count]), with_kl(column.group["kl"]), tolerance)
+    return with_kl(count_cell(column.group[part][count]), from_json(column.group["kl"]), tolerance)
 
 
 def _tests(result: JSON, notes: Sequence[str], tolerance: float) -> Table | None:
     found = result["comparisons"]
     if not found:
         return None
-    kls = {identity(group): with_kl(group["kl"]) for group in result["groups"]}
+    kls = {identity(group): from_json(group["kl"]) for group in result["groups"]}
     rows = []
     for row in found:
         names = (row["dataset"], row["first"], row["second"])
         # The one further off its target stands for both: a difference carries one KL.
-        kl = max((kls[run] for run in pair_of(row)), key=_distance)
+        kl = max((kls[run] for run in pair_of(row)), key=lambda kl: kl.distance if kl else -1.0)
 
-        def cells(gap: Cell, part: JSON, row: JSON = row, kl: Experiment = kl) -> tuple[Cell, ...]:
+        def cells(gap: Cell, part: JSON, row: JSON = row, kl: KLReached | None = kl) -> tuple[Cell, ...]:
             return (
-                of_experiment(gap, kl, tolerance),
+                with_kl(gap, kl, tolerance),
                 text_cell(p_digits(part["p"])),
                 text_cell(p_digits(part["p_holm"])),
                 text_cell(how_tested(row)),
@@ -258,13 +260,6 @@ def _gap(part: JSON, row: JSON) -> Cell:
     n = min(part["mentions"])
     # No p here: significance follows the corrected one, which stands beside the other in columns of their own.
     return Cell("points", 100 * part["difference"], low, high, n, seeds, significant=significant, notes=notes)
-
-
-def _distance(experiment: Experiment) -> float:
-    if experiment.kl is None or not experiment.kl_target:
-        return -1.0
-    values = [experiment.kl.value, *experiment.seed_kl.values()]
-    return max(abs(value / experiment.kl_target - 1) for value in values)
 
 
 def _notes(results: Sequence[JSON]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from analysis.results.experiment import Example, Experiment, by_row, by_target, datasets_of
 from analysis.results.wording import KIND_NAMES, NBSP
 from analysis.tables.rules import TESTS, Rules, common_notes, denominators, lost_answers
-from analysis.tables.table import Cell, Row, Table, of_experiment, percent_cell, points_cell, row_of, text_cell
+from analysis.tables.table import Cell, Row, Table, percent_cell, points_cell, row_of, text_cell, with_kl
 from reward.errors import UserError
 
 EXAMPLES = 3
@@ -32,7 +32,7 @@ def cross_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]
         compared = any(experiment.cross_differences for experiment in own)
         rows = []
         for name in classifiers:
-            cells = [of_experiment(percent_cell(e.cross.get(name)), e, rules.tolerance) for e in columns.values()]
+            cells = [with_kl(percent_cell(e.cross.get(name)), e.kl, rules.tolerance) for e in columns.values()]
             rows.append(Row((name, "accuracy") if compared else (name,), tuple(cells)))
             if compared:
                 changes = [
@@ -42,7 +42,7 @@ def cross_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]
                     for e in columns.values()
                 ]
                 marked = (
-                    of_experiment(cell, e, rules.tolerance) for cell, e in zip(changes, columns.values(), strict=True)
+                    with_kl(cell, e.kl, rules.tolerance) for cell, e in zip(changes, columns.values(), strict=True)
                 )
                 rows.append(Row((name, "minus that with its own"), tuple(marked)))
         if not rows:
@@ -110,13 +110,13 @@ def kl_table(experiments: Sequence[Experiment], rules: Rules) -> Table | None:
 
 def _kl_cell(experiment: Experiment, name: str, rules: Rules) -> Cell:
     if name == "KL reached":
-        kl = experiment.kl
+        kl = experiment.kl and experiment.kl.mean
         cell = Cell("nats", kl.value, kl.low, kl.high, kl.n, kl.seeds) if kl else Cell(empty="not known")
     elif name == "informative":
         cell = percent_cell(experiment.share("informative"), "not known")
     else:
         cell = percent_cell(experiment.accuracies.get("aligned"))
-    return of_experiment(cell, experiment, rules.tolerance)
+    return with_kl(cell, experiment.kl, rules.tolerance)
 
 
 def example_tables(

@@ -11,7 +11,7 @@ from analysis.figures.accuracy import accuracy_figure, accuracy_rows
 from analysis.figures.breakdown import breakdown_figure
 from analysis.figures.files import captioned
 from analysis.paper.comparisons import slug
-from analysis.results.experiment import Experiment, by_row, datasets_of, kl_off
+from analysis.results.experiment import Experiment, by_row, datasets_of
 from analysis.results.pooling import Policy
 from analysis.results.runs import Run, experiment_of
 from analysis.results.wording import KIND_NAMES, percent_value, points
@@ -95,7 +95,7 @@ def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
 def _place(experiment: Experiment | None, x: float, y: float, width: float, rules: Rules) -> list[Markup]:
     if experiment is None:
         return [svg.text(x, y + 30, "no run", "small soft")]
-    mark = " †" if kl_off(experiment, rules.tolerance) else ""
+    mark = " †" if experiment.kl and experiment.kl.off(rules.tolerance) else ""
     parts = [svg.text(x, y + 30, _gain(experiment) + mark, "small")]
     if not shown(experiment, rules):
         return [*parts, svg.text(x, y + 54, NOT_ABOVE, "tick")]

@@ -23,7 +23,7 @@ from analysis.tables.rules import (
     shown,
     weak_information,
 )
-from analysis.tables.table import Cell, Row, Table, count_cell, of_experiment, percent_cell, points_cell
+from analysis.tables.table import Cell, Row, Table, count_cell, percent_cell, points_cell, with_kl
 from analysis.verdicts.breakdown import Group
 
 CellOf = Callable[[Experiment], Cell]
@@ -127,7 +127,7 @@ def _grid(
     for label, placed in by_row(experiments).items():
         for name, cell_of in cells.items():
             made = [
-                of_experiment(cell_of(placed[dataset]), placed[dataset], rules.tolerance)
+                with_kl(cell_of(placed[dataset]), placed[dataset].kl, rules.tolerance)
                 if dataset in placed
                 else Cell(empty="no run")
                 for dataset in datasets

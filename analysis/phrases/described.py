@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.phrases.stored import descriptions_digest
-from analysis.results.kl import kl_reached
+from analysis.results.kl import stored_kl
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory, find_runs
@@ -51,7 +51,7 @@ class Run:
             "seeds": list(self.seeds),
             "missing_seeds": list(self.missing) if mined else [],
             "texts": descriptions_digest(self.directory, self.seeds) if mined else None,
-            "kl": kl_reached(self.directory, self.seeds, confidence) if mined else None,
+            "kl": stored_kl(self.directory, self.seeds, confidence) if mined else None,
         }
 
 

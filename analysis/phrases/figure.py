@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.phrases.stored import Trial
-from analysis.results.experiment import kl_off
-from analysis.results.kl import TOLERANCE, with_kl
+from analysis.results.kl import KL_TOLERANCE, from_json
 from analysis.results.pooling import Difference
 from analysis.results.wording import p_words, points
 
@@ -18,7 +17,7 @@ ROW, LINE = 24.0, 17.0
 """Pixels: of a VLM's row, of a line of a template."""
 
 
-def probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = TOLERANCE) -> Markup | None:
+def probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
     """Draw differences to the plain template.
 
     Args:
@@ -33,7 +32,7 @@ def probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = TO
     return _figure(rows, confidence, tolerance, left=440.0, wide=300.0, narrow=False)
 
 
-def narrow_probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = TOLERANCE) -> Markup | None:
+def narrow_probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
     """Draw the same for phones: templates above their dots, numbers below."""
     return _figure(rows, confidence, tolerance, left=16.0, wide=318.0, narrow=True)
 
@@ -61,7 +60,7 @@ def _figure(
             parts.append(svg.text(0, y, line, "tick"))
         top = y + 30
         placed = [row for row in drawn if row.dataset == dataset]
-        off = {row.template for row in placed if row.kl and kl_off(with_kl(row.kl), tolerance)}
+        off = {row.template for row in placed if (kl := from_json(row.kl)) and kl.off(tolerance)}
         body, y, spans = _rows(placed, off, top, origin, unit, narrow)
         for tick in ticks:
             x = origin + tick * unit

@@ -35,7 +35,7 @@ class Trial:
             the plain template itself.
         p: Corrected for the number of tests; `None` where nothing was tested.
         origin: Runs that it was mined from, or what else it is.
-        kl: Of the run that it was mined from, from `kl_reached`; of several the one furthest off its target.
+        kl: Of the run that it was mined from, from `stored_kl`; of several the one furthest off its target.
     """
 
     dataset: str

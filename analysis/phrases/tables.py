@@ -14,10 +14,10 @@ from analysis.accuracy.class_names import SLOT
 from analysis.phrases.figure import probe_figure
 from analysis.phrases.stored import PLAIN_ORIGIN, Trial, corrected, stored_probe, trials
 from analysis.phrases.templates import PLAIN
-from analysis.results.kl import TOLERANCE, with_kl
+from analysis.results.kl import KL_TOLERANCE, from_json
 from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import p_digits
-from analysis.tables.table import NOTHING, Cell, Row, Table, of_experiment, percent_cell, points_cell, text_cell
+from analysis.tables.table import NOTHING, Cell, Row, Table, percent_cell, points_cell, text_cell, with_kl
 from reward.errors import UserError
 from reward.files import JSON, read_json
 
@@ -34,7 +34,7 @@ PRINTED_ORIGIN = "published"
 KEY = "table-07-hypotheses"
 
 
-def probe_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = TOLERANCE) -> list[Table]:
+def probe_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = KL_TOLERANCE) -> list[Table]:
     """Lay out what `ex2 probe` left in the runs' folders, and published numbers.
 
     Args:
@@ -53,7 +53,7 @@ def probe_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: floa
     return tables_of(results, printed, left_out, tolerance) if results or printed else []
 
 
-def probe_drawings(runs: Sequence[Run], tolerance: float = TOLERANCE) -> dict[str, Markup]:
+def probe_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> dict[str, Markup]:
     """Draw what `ex2 probe` left in the runs' folders, by file name without ending; nothing where it left none.
 
     Args:
@@ -78,7 +78,10 @@ def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
 
 
 def tables_of(
-    results: Sequence[JSON], printed: Sequence[Trial] = (), left_out: Sequence[str] = (), tolerance: float = TOLERANCE
+    results: Sequence[JSON],
+    printed: Sequence[Trial] = (),
+    left_out: Sequence[str] = (),
+    tolerance: float = KL_TOLERANCE,
 ) -> list[Table]:
     """Lay out contents of `probe.json`.
 
@@ -95,7 +98,7 @@ def tables_of(
     rows = [
         Row(
             (row.dataset, row.template, row.vlm),
-            tuple(of_experiment(cell, with_kl(row.kl), tolerance) for cell in _cells(row)),
+            tuple(with_kl(cell, from_json(row.kl), tolerance) for cell in _cells(row)),
         )
         for row in measured
     ]

@@ -19,7 +19,7 @@ from analysis.paper.grids import grid_tables
 from analysis.phrases.tables import probe_tables
 from analysis.report.findings import judge_standing
 from analysis.report.templating import page_environment, page_script
-from analysis.results.experiment import Experiment, by_row, datasets_of, improves, kl_off
+from analysis.results.experiment import Experiment, by_row, datasets_of, improves
 from analysis.results.runs import Run, experiment_of, read_run
 from analysis.results.wording import NBSP, count, evidence, images_interval, listing, percent, percent_value, points
 from analysis.tables.rules import NOT_ABOVE, Rules, shown
@@ -159,15 +159,15 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
         "informative": f"{percent(informative)} informative, {count(informative)}" if informative and filled else "",
         "empty": "" if filled else NOT_ABOVE,
         "kl": _kl(experiment),
-        "kl_off": bool(kl_off(experiment, rules.tolerance)),
+        "kl_off": bool(experiment.kl and experiment.kl.off(rules.tolerance)),
     }
 
 
 def _kl(experiment: Experiment) -> str:
     if experiment.kl is None:
         return ""
-    target = f" of {experiment.kl_target:g}" if experiment.kl_target else ", no target"
-    return f"KL {experiment.kl.value:.1f}{target}"
+    target = f" of {experiment.kl.target:g}" if experiment.kl.target else ", no target"
+    return f"KL {experiment.kl.mean.value:.1f}{target}"
 
 
 def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.report.findings import LEAVES, headline
-from analysis.results.experiment import Experiment, kl_words
+from analysis.results.kl import KL_TOLERANCE, kl_of
 from analysis.results.load import SeedResult
 from analysis.results.pooling import (
     Difference,
@@ -30,7 +30,6 @@ from analysis.results.wording import (
     points,
     signed,
 )
-from analysis.tables.rules import Rules
 from analysis.verdicts.breakdown import GROUPS
 
 POLICIES: tuple[Policy, ...] = ("aligned", "base")
@@ -59,16 +58,14 @@ def tiles(results: Sequence[SeedResult]) -> list[dict[str, str]]:
 
 
 def _kl_tile(results: Sequence[SeedResult]) -> list[dict[str, str]]:
-    kl, target = end_of_training(results, "kl"), end_of_training(results, "kl_target")
-    if not kl:
+    kl = kl_of(results)
+    if kl is None:
         return []
-    by_seed = {result.seed: own.value for result in results if (own := end_of_training([result], "kl"))}
-    reached = Experiment("", "", "", {}, kl=kl, kl_target=target.value if target else None, seed_kl=by_seed)
-    off = kl_words(reached, Rules().tolerance)
-    note, css = f"target {target.value:g}" if target else "no target", "all"
+    off, mean = kl.words(KL_TOLERANCE), kl.mean
+    note, css = f"target {kl.target:g}" if kl.target else "no target", "all"
     if off:
         note, css = f"† {off}", "off"
-    return [_tile("nats of KL", f"{kl.value:.1f}", plain(kl), count(kl, "batches"), note, css)]
+    return [_tile("nats of KL", f"{mean.value:.1f}", plain(mean), count(mean, "batches"), note, css)]
 
 
 def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dict[str, str]:

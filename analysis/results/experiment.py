@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled, pool
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import GROUPS, Denominator, Group, group_shares
@@ -102,9 +103,7 @@ class Experiment:
         counts: One per seed.
         denominator: What shares are of.
         confidence: Coverage of intervals.
-        kl: Mean KL per description at the end of training, in nats.
-        kl_target: Target of the same quantity.
-        seed_kl: The same of each seed; empty where only the mean is known.
+        kl: What the training reached; `None` where it is not known.
         kl_setting: Target as the recipe gives it, which tells experiments apart; `None` with a fixed coefficient.
         cross: Accuracy of other VLMs with these descriptions, by the classifier's name, its own included.
         cross_differences: That accuracy minus the one with the classifier's own descriptions.
@@ -124,9 +123,7 @@ class Experiment:
     counts: tuple[Counts, ...] = ()
     denominator: Denominator = "parsed"
     confidence: float = 0.95
-    kl: Pooled | None = None
-    kl_target: float | None = None
-    seed_kl: Mapping[int, float] = field(default_factory=dict)
+    kl: KLReached | None = None
     kl_setting: float | None = None
     cross: Mapping[str, Pooled] = field(default_factory=dict)
     cross_differences: Mapping[str, Difference] = field(default_factory=dict)
@@ -170,47 +167,6 @@ def improves(experiment: Experiment) -> bool | None:
     """Say whether EX2's descriptions are more accurate than the templates; `None` if that was not measured."""
     gain = experiment.difference("aligned", "templates")
     return None if gain is None else gain.value > EPSILON
-
-
-def kl_off(experiment: Experiment, tolerance: float) -> bool | None:
-    """Say whether the KL reached is further from its target than it may be, in any seed.
-
-    Args:
-        experiment: The experiment.
-        tolerance: Share of the target, such as 0.2.
-
-    Returns:
-        `None` without a target or a measured KL.
-    """
-    if experiment.kl is None or not experiment.kl_target:
-        return None
-    return _off(experiment.kl.value, experiment.kl_target, tolerance) or bool(seeds_off(experiment, tolerance))
-
-
-def seeds_off(experiment: Experiment, tolerance: float) -> dict[int, float]:
-    """Return the KL of the seeds that are further from the target than they may be: their mean can hide them."""
-    target = experiment.kl_target
-    return {seed: kl for seed, kl in experiment.seed_kl.items() if target and _off(kl, target, tolerance)}
-
-
-def kl_words(experiment: Experiment, tolerance: float) -> str:
-    """Say how far the KL is off its target, naming seeds if there are several; "" where it is near enough."""
-    if not kl_off(experiment, tolerance) or experiment.kl is None or experiment.kl_target is None:
-        return ""
-    rule, target = f"more than {100 * tolerance:g} %", f"its target {experiment.kl_target:g}"
-    off = seeds_off(experiment, tolerance)
-    if len(experiment.seed_kl) < 2 or not off:
-        return f"KL {experiment.kl.value:.1f}, {rule} {_side(experiment.kl.value, experiment.kl_target)} {target}"
-    each = [f"{kl:.1f} in seed {seed}, {_side(kl, experiment.kl_target)}" for seed, kl in off.items()]
-    return f"KL {experiment.kl.value:.1f} on average; {rule} off {target}: {'; '.join(each)}"
-
-
-def _side(kl: float, target: float) -> str:
-    return "above" if kl > target else "below"
-
-
-def _off(kl: float, target: float, tolerance: float) -> bool:
-    return abs(kl - target) > tolerance * target + EPSILON
 
 
 def datasets_of(experiments: Iterable[Experiment]) -> tuple[str, ...]:

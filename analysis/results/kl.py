@@ -1,92 +1,146 @@
-"""The KL that a run reached, as stored beside results that other verbs make of its descriptions."""
+"""The KL that a run reached: pooled over seeds, stored beside what is made of its descriptions, and put into words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from analysis.results.experiment import Experiment, kl_off, seeds_off
 from analysis.results.load import SeedResult, last_of_each_batch
-from analysis.results.pooling import Pooled, end_of_training
+from analysis.results.pooling import Pooled, confidence, end_of_logs
 from analysis.results.wording import NBSP, plain
-from analysis.tables.rules import Rules
-from analysis.verdicts.verdicts import Verdicts
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_jsonl
 
-TOLERANCE = Rules().tolerance
+KL_TOLERANCE = 0.2
 """Share of the target that the KL may be off without being flagged, unless a command line says otherwise."""
 
+ROUNDING = 1e-9
+"""Nats that are no distance."""
 
-def kl_reached(directory: RunDirectory, seeds: Sequence[int], confidence: float) -> JSON:
-    """Read the KL at the end of training from the logs of a run's seeds.
+
+@dataclass(frozen=True)
+class KLReached:
+    """Mean KL per description at the end of training, in nats.
+
+    Attributes:
+        mean: Over seeds; `n` counts batches.
+        target: Of the same quantity; `None` without one.
+        by_seed: Each seed's own; empty where only the mean is known.
+    """
+
+    mean: Pooled
+    target: float | None = None
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+
+    def off(self, tolerance: float) -> bool | None:
+        """Say whether it is further from its target than it may be, in any seed; `None` without a target.
+
+        Args:
+            tolerance: Share of the target, such as 0.2.
+        """
+        if not self.target:
+            return None
+        return self._is_off(self.mean.value, tolerance) or bool(self.seeds_off(tolerance))
+
+    def seeds_off(self, tolerance: float) -> dict[int, float]:
+        """Return the KL of the seeds that are further from the target than they may be: their mean can hide them."""
+        return {seed: kl for seed, kl in self.by_seed.items() if self._is_off(kl, tolerance)}
+
+    def words(self, tolerance: float) -> str:
+        """Say how far it is off its target, naming seeds if there are several; "" where it is near enough."""
+        if not self.off(tolerance):
+            return ""
+        rule, target = f"more than {100 * tolerance:g} %", f"its target {self.target:g}"
+        off = self.seeds_off(tolerance)
+        if len(self.by_seed) < 2 or not off:
+            return f"KL {self.mean.value:.1f}, {rule} {self._side(self.mean.value)} {target}"
+        each = [f"{kl:.1f} in seed {seed}, {self._side(kl)}" for seed, kl in off.items()]
+        return f"KL {self.mean.value:.1f} on average; {rule} off {target}: {'; '.join(each)}"
+
+    def summary(self, tolerance: float = KL_TOLERANCE) -> str:
+        """Return `KL 8.61 [8.40–8.82] nats, target 10`, and whether that is too far off."""
+        said = f"KL{NBSP}{plain(self.mean)}{NBSP}nats"
+        if not self.target:
+            return f"{said}, no target"
+        said += f", target {self.target:g}"
+        if not self.off(tolerance):
+            return said
+        rule, off = f"more than {100 * tolerance:g}{NBSP}%", self.seeds_off(tolerance)
+        if len(self.by_seed) < 2 or not off:
+            return f"{said}: {rule} {self._side(self.mean.value)} it"
+        return f"{said}: {rule} off it in " + ", ".join(f"seed {seed} ({kl:.1f})" for seed, kl in off.items())
+
+    @property
+    def distance(self) -> float:
+        """Share of the target that the mean or the worst seed is off; −1 without a target."""
+        if not self.target:
+            return -1.0
+        return max(abs(value / self.target - 1) for value in (self.mean.value, *self.by_seed.values()))
+
+    def _is_off(self, kl: float, tolerance: float) -> bool:
+        return bool(self.target) and abs(kl - (self.target or 0.0)) > tolerance * (self.target or 0.0) + ROUNDING
+
+    def _side(self, kl: float) -> str:
+        return "above" if kl > (self.target or 0.0) else "below"
+
+
+def kl_reached(logs: Mapping[int, Sequence[JSON]], confidence: float) -> KLReached | None:
+    """Read the KL at the end of training from logs.
 
     Args:
-        directory: Of the run.
-        seeds: Whose descriptions were used; those without a log are left out.
+        logs: Rows of `train.jsonl` by seed.
         confidence: Coverage of the interval.
 
     Returns:
-        `reached` (value, low, high, n batches, seeds; null without a log), `by_seed`, `target` of the same quantity
-        (null without one) and `off_target` (whether it is further off than `TOLERANCE` in any seed; null if unknown).
+        `None` if no log has a KL.
     """
-    results = [
-        SeedResult(
-            seed,
-            {"confidence": confidence},
-            {},
-            [],
-            Verdicts(),
-            last_of_each_batch(read_jsonl(directory.seed(seed).train_log)),
-        )
-        for seed in seeds
-    ]
-    reached = end_of_training(results, "kl") if results else None
-    target = end_of_training(results, "kl_target") if results else None
-    stored: JSON = {
-        "reached": reached
-        and {"value": reached.value, "low": reached.low, "high": reached.high, "n": reached.n, "seeds": reached.seeds},
-        "by_seed": {str(r.seed): kl.value for r in results if (kl := end_of_training([r], "kl"))},
-        "target": target.value if target else None,
+    mean = end_of_logs(list(logs.values()), "kl", confidence)
+    if mean is None:
+        return None
+    target = end_of_logs(list(logs.values()), "kl_target", confidence)
+    own = {seed: end_of_logs([log], "kl", confidence) for seed, log in logs.items()}
+    return KLReached(mean, target.value if target else None, {seed: kl.value for seed, kl in own.items() if kl})
+
+
+def kl_of(results: Sequence[SeedResult]) -> KLReached | None:
+    """Return the KL that a run's seeds reached; `None` if it is not known."""
+    return kl_reached({result.seed: result.train for result in results}, confidence(results))
+
+
+def stored_kl(directory: RunDirectory, seeds: Sequence[int], confidence: float) -> JSON:
+    """Return the KL of a run's seeds as other results keep it beside theirs; seeds without a log are left out."""
+    logs = {seed: last_of_each_batch(read_jsonl(directory.seed(seed).train_log)) for seed in seeds}
+    return to_json(kl_reached(logs, confidence))
+
+
+def to_json(kl: KLReached | None) -> JSON:
+    """Return what is stored.
+
+    Returns:
+        `reached` (value, low, high, n batches, seeds; null if it is not known), `by_seed`, `target` (null without one)
+        and `off_target` (whether it is further off than `KL_TOLERANCE` in any seed; null if unknown).
+    """
+    if kl is None:
+        return {"reached": None, "by_seed": {}, "target": None, "off_target": None}
+    mean = kl.mean
+    return {
+        "reached": {"value": mean.value, "low": mean.low, "high": mean.high, "n": mean.n, "seeds": mean.seeds},
+        "by_seed": {str(seed): own for seed, own in kl.by_seed.items()},
+        "target": kl.target,
+        "off_target": kl.off(KL_TOLERANCE),
     }
-    return stored | {"off_target": kl_off(with_kl(stored), TOLERANCE)}
 
 
-def with_kl(stored: JSON | None) -> Experiment:
-    """Return an experiment of which no more than the KL is known, for cells that carry it.
-
-    Args:
-        stored: From `kl_reached`; `None` if the run's KL is not known.
-    """
-    known = stored or {}
-    end = known.get("reached")
-    return Experiment(
-        name="",
-        vlm="",
-        dataset="",
-        accuracies={},
-        kl=end and Pooled(end["value"], end["low"], end["high"], end["n"], end["seeds"]),
-        kl_target=known.get("target"),
-        seed_kl={int(seed): value for seed, value in known.get("by_seed", {}).items()},
-    )
+def from_json(stored: JSON | None) -> KLReached | None:
+    """Read what `to_json` gave; `None` if the run's KL is not known."""
+    reached = (stored or {}).get("reached")
+    if stored is None or reached is None:
+        return None
+    mean = Pooled(reached["value"], reached["low"], reached["high"], reached["n"], reached["seeds"])
+    return KLReached(mean, stored.get("target"), {int(seed): own for seed, own in stored.get("by_seed", {}).items()})
 
 
-def kl_summary(stored: JSON | None, tolerance: float = TOLERANCE) -> str:
-    """Return `KL 8.61 [8.40–8.82] nats, target 10`, and whether that is too far off, or `KL not known`.
-
-    Args:
-        stored: From `kl_reached`; `None` if the run's KL is not known.
-        tolerance: Share of the target that the KL may be off.
-    """
-    experiment = with_kl(stored)
-    if experiment.kl is None:
-        return "KL not known"
-    said = f"KL{NBSP}{plain(experiment.kl)}{NBSP}nats"
-    if not experiment.kl_target:
-        return f"{said}, no target"
-    said += f", target {experiment.kl_target:g}"
-    if not kl_off(experiment, tolerance):
-        return said
-    rule, off = f"more than {100 * tolerance:g}{NBSP}%", seeds_off(experiment, tolerance)
-    if len(experiment.seed_kl) < 2 or not off:
-        return f"{said}: {rule} {'above' if experiment.kl.value > experiment.kl_target else 'below'} it"
-    return f"{said}: {rule} off it in " + ", ".join(f"seed {seed} ({kl:.1f})" for seed, kl in off.items())
+def kl_summary(stored: JSON | None, tolerance: float = KL_TOLERANCE) -> str:
+    """Return a stored KL as `KLReached.summary`, or `KL not known`."""
+    kl = from_json(stored)
+    return "KL not known" if kl is None else kl.summary(tolerance)

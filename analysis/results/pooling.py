@@ -271,12 +271,27 @@ def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) 
     Returns:
         With one seed the t-interval is over batches, with several over seeds; `n` counts batches.
     """
+    return end_of_logs([result.train for result in results], key, confidence(results), part)
+
+
+def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, coverage: float, part: float = 0.1) -> Pooled | None:
+    """Return the mean of a training metric over the last part of the batches, from each seed's rows.
+
+    Args:
+        logs: Rows of each seed's `train.jsonl`, one a batch.
+        key: Of a row.
+        coverage: Of the interval.
+        part: Share of the batches, at least two of them.
+
+    Returns:
+        As `end_of_training`; `None` if no row has the metric.
+    """
     tails = []
-    for result in results:
-        values = [float(row[key]) for row in result.train if isinstance(row.get(key), int | float)]
+    for log in logs:
+        values = [float(row[key]) for row in log if isinstance(row.get(key), int | float)]
         if values:
             tails.append(values[-max(2, round(part * len(values))) :])
-    return pool([mean_t(tail, confidence(results)) for tail in tails], confidence(results), 0)
+    return pool([mean_t(tail, coverage) for tail in tails], coverage, 0)
 
 
 def confidence(results: Sequence[SeedResult]) -> float:

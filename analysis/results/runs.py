@@ -10,6 +10,7 @@ from pathlib import Path
 
 from analysis.accuracy.measure import LabeledText
 from analysis.results.experiment import Counts, Example, Experiment
+from analysis.results.kl import kl_of
 from analysis.results.load import SeedResult, load_results
 from analysis.results.pooling import (
     Difference,
@@ -22,7 +23,6 @@ from analysis.results.pooling import (
     pool_differences,
     settings_of,
 )
-from analysis.results.pooling import end_of_training as end_of
 from analysis.verdicts.breakdown import Denominator
 from analysis.verdicts.verdicts import is_empty
 from ex2.recipe import Recipe
@@ -124,7 +124,6 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
     arms = dict.fromkeys(arm for result in results for arm in result.accuracy["arms"])
     accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
     pairs = dict.fromkeys((part["arm"], part["against"]) for r in results for part in r.accuracy["differences"])
-    target = end_of(results, "kl_target")
     cross, changes = _cross(run)
     return Experiment(
         name=run.recipe.name,
@@ -135,9 +134,7 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
         counts=tuple(count for result in results if (count := counts_of(result))),
         denominator=denominator or results[0].breakdown["denominator"],
         confidence=confidence(results),
-        kl=end_of(results, "kl"),
-        kl_target=target.value if target else None,
-        seed_kl={result.seed: kl.value for result in results if (kl := end_of([result], "kl"))},
+        kl=kl_of(results),
         kl_setting=None if run.recipe.ppo.kl.controller == "fixed" else run.recipe.ppo.kl.target,
         cross=cross,
         cross_differences=changes,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.results.experiment import EPSILON, Experiment, by_row, improves
+from analysis.results.kl import KL_TOLERANCE
 from analysis.results.wording import NOT_SIGNIFICANT
 from analysis.verdicts.breakdown import Group
 
@@ -37,7 +38,7 @@ class Rules:
     considerable: float = 0.5
     margin: float = 1.0
     solely: float = 25.0
-    kl_tolerance: float = 20.0
+    kl_tolerance: float = 100 * KL_TOLERANCE
     every_cell: bool = False
 
     @property
@@ -82,11 +83,11 @@ def common_notes(experiments: Sequence[Experiment], rules: Rules) -> tuple[str, 
 def kl_note(experiments: Sequence[Experiment]) -> list[str]:
     """Return the KL of every experiment that has one, as a note: a printed table has no room for it in the cells."""
     reached = [
-        f"{label}, {dataset}: {e.kl.value:.1f} ({f'target {e.kl_target:g}' if e.kl_target else 'no target'}"
-        + (f"; seeds {', '.join(f'{kl:.1f}' for kl in e.seed_kl.values())})" if len(e.seed_kl) > 1 else ")")
+        f"{label}, {dataset}: {kl.mean.value:.1f} ({f'target {kl.target:g}' if kl.target else 'no target'}"
+        + (f"; seeds {', '.join(f'{own:.1f}' for own in kl.by_seed.values())})" if len(kl.by_seed) > 1 else ")")
         for label, placed in by_row(experiments).items()
-        for dataset, e in placed.items()
-        if e.kl
+        for dataset, experiment in placed.items()
+        if (kl := experiment.kl)
     ]
     return [f"KL reached, nats per description: {'; '.join(reached)}."] if reached else []
 

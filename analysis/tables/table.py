@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from analysis.results.experiment import Experiment, kl_off, kl_words
+from analysis.results.experiment import Experiment
+from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import NBSP, NOT_SIGNIFICANT, p_value, verdict_words
 
@@ -150,26 +151,28 @@ def text_cell(text: str) -> Cell:
     return Cell("text", text=text)
 
 
-def of_experiment(cell: Cell, experiment: Experiment, tolerance: float) -> Cell:
-    """Add the KL that the experiment reached, and in words if it is too far off its target.
+def with_kl(cell: Cell, kl: KLReached | None, tolerance: float) -> Cell:
+    """Add the KL that the experiment behind a cell reached, and in words if it is too far off its target.
 
     Args:
         cell: Filled or empty; an empty one tells its KL too.
-        experiment: Behind the cell.
+        kl: `None` if it is not known.
         tolerance: Share of the target that the KL may be off.
     """
+    if kl is None:
+        return cell
     return replace(
         cell,
-        kl=experiment.kl.value if experiment.kl else None,
-        kl_target=experiment.kl_target,
-        kl_off_target=kl_off(experiment, tolerance),
-        kl_note=kl_words(experiment, tolerance),
+        kl=kl.mean.value,
+        kl_target=kl.target,
+        kl_off_target=kl.off(tolerance),
+        kl_note=kl.words(tolerance),
     )
 
 
 def row_of(names: tuple[str, ...], cells: Iterable[Cell], experiment: Experiment, tolerance: float) -> Row:
     """Make a row all of whose cells are of one experiment, and so carry its KL."""
-    return Row(names, tuple(of_experiment(cell, experiment, tolerance) for cell in cells))
+    return Row(names, tuple(with_kl(cell, experiment.kl, tolerance) for cell in cells))
 
 
 def footnotes(table: Table, *, reasons: bool = True) -> dict[str, str]:
