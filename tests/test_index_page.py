@@ -155,7 +155,7 @@ def test_hypotheses_are_on_the_page(runs: Path) -> None:
         "tested_classes": ["oak"],
     }
     found = {"format": 2, "own": "clip-pets", "seed": 0, "confidence": 0.95, "datasets": [part]}
-    write_json(runs / "clip-pets/probe.json", found)
+    write_json(runs / "clip-pets/probe.json", found)  # as a version wrote it whose verb was `ex2 probe`
 
     def hypotheses(*words: str) -> str:
         page, html = index(runs, *words)
@@ -166,7 +166,7 @@ def test_hypotheses_are_on_the_page(runs: Path) -> None:
     text = hypotheses()
     assert "A blur of {}." in text
     assert "−10.0 † KL 13.0[−15.0, −5.0]" in text
-    assert "align-pets: no hypotheses; run `ex2 probe` on it." in text
+    assert "align-pets: no hypotheses; run `ex2 phrases` on it." in text
     assert "† KL 13.0" not in hypotheses("--kl-tolerance", "40"), "the page's tolerance is the table's"
 
 

@@ -1,4 +1,4 @@
-"""`ex2 probe`: mined on one half of the classes, tested on the other, kept, laid out and shown."""
+"""`ex2 phrases`: mined on one half of the classes, tested on the other, kept, laid out and shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from described_runs import CLASSES, recipe, row, write_described
 
 import analysis.phrases.command
-from analysis.phrases.stored import stored_probe
+from analysis.phrases.stored import stored_phrases
 from analysis.phrases.testing import split_classes
 from ex2.cli import main
 from ex2.data.demo.world import CONCEPTS, sentences
@@ -32,9 +32,9 @@ def test_the_verb(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixtur
     seed = next(seed for seed in range(99) if {2, 4} <= set(split_classes(6, seed).tested))  # fox and owl
     own = tmp_path / "own.json"
     own.write_text(json.dumps({"templates": ["blur, {}"]}))
-    words = ["probe", *map(str, runs), "--templates", str(own), "--seed", str(seed), "--out", str(tmp_path / "out")]
+    words = ["phrases", *map(str, runs), "--templates", str(own), "--seed", str(seed), "--out", str(tmp_path / "out")]
     assert main(words) == 0
-    result = json.loads((tmp_path / "out" / "probe.json").read_text())
+    result = json.loads((tmp_path / "out" / "phrases.json").read_text())
     (dataset,) = result["datasets"]
     mined, tested = dataset["mined_classes"], dataset["tested_classes"]
     assert sorted([*mined, *tested]) == sorted(CLASSES)
@@ -66,7 +66,7 @@ def test_the_verb(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_without_mining_every_class_is_tested(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["probe", str(runs[0]), "--templates", str(PAPER), "--top", "0", "--vlms", "demo-non-visual"]) == 0
-    result = json.loads((runs[0] / "probe.json").read_text())
+    result = json.loads((runs[0] / "phrases.json").read_text())
     (dataset,) = result["datasets"]
     assert dataset["mined_classes"] == []
     assert dataset["tested_classes"] == list(CLASSES)
@@ -84,8 +84,8 @@ def test_runs_that_differ_are_tested_at_the_stricter(runs: list[Path], tmp_path:
         write_text(folder / "recipe.yaml", to_yaml(made.model_copy(update={"analysis": own})))
     out = tmp_path / "out"
     for order in (runs, runs[::-1]):
-        assert main(["probe", *map(str, order), "--out", str(out)]) == 0
-        result = json.loads((out / "probe.json").read_text())
+        assert main(["phrases", *map(str, order), "--out", str(out)]) == 0
+        result = json.loads((out / "phrases.json").read_text())
         assert (result["confidence"], result["bootstrap_samples"]) == (0.99, 300)
 
 
@@ -99,27 +99,27 @@ def test_out_may_spell_a_run_s_folder_as_it_likes(
     link.symlink_to(runs[0])
     named = [str(folder.relative_to(tmp_path)) for folder in runs[: 1 + several]]
     for out in (str(runs[0]), f"runs/../{named[0]}", str(link)):
-        assert main(["probe", *named, "--out", out]) == 0
-        content, problem = stored_probe(RunDirectory(runs[0]))
+        assert main(["phrases", *named, "--out", out]) == 0
+        content, problem = stored_phrases(RunDirectory(runs[0]))
         assert problem == ""
         assert content is not None
         assert content["own"] == "a"
 
 
 def test_mistakes_are_told(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["probe", str(runs[0]), "--top", "0", "--vlms", "demo-visul"]) == 2
+    assert main(["phrases", str(runs[0]), "--top", "0", "--vlms", "demo-visul"]) == 2
     told = capsys.readouterr().err
     assert "Did you mean 'demo-visual'?" in told
     assert "--top: 0; give 1 or more, or 0 with --templates" in told
-    assert main(["probe", str(tmp_path / "nowhere")]) == 2
+    assert main(["phrases", str(tmp_path / "nowhere")]) == 2
     assert "nowhere: not found; give a run's folder" in capsys.readouterr().err
     write_jsonl(runs[0] / "seed-0" / "descriptions.jsonl", [])
     write_jsonl(runs[0] / "seed-1" / "descriptions.jsonl", [row(0, CLASSES, "aligned", "x")])
-    assert main(["probe", str(runs[0])]) == 2
+    assert main(["phrases", str(runs[0])]) == 2
     assert "no descriptions by the base policy, which mining compares; run `ex2 describe`" in capsys.readouterr().err
     both = [row(0, ("cat",), policy, "x") for policy in ("aligned", "base")]
     write_jsonl(runs[0] / "seed-1" / "descriptions.jsonl", both)
-    assert main(["probe", str(runs[0])]) == 2
+    assert main(["phrases", str(runs[0])]) == 2
     assert "descriptions of cat, which the dataset shapes does not have" in capsys.readouterr().err
 
 
@@ -128,8 +128,8 @@ def test_too_few_classes(runs: list[Path], monkeypatch: pytest.MonkeyPatch, caps
         class_names = CLASSES[:3]
 
     monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda section: Three())
-    assert main(["probe", str(runs[0])]) == 2
-    assert "dataset shapes: 3 classes; a probe mines on one half and tests on the other" in capsys.readouterr().err
+    assert main(["phrases", str(runs[0])]) == 2
+    assert "dataset shapes: 3 classes; this verb mines on one half and tests on the other" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -146,8 +146,8 @@ def test_on_the_demo_world(tmp_path: Path) -> None:
                 rows.append(row(label, names, "aligned", sentences(concept, "visual")[number] + " All red things."))
                 rows.append(row(label, names, "base", sentences(concept, "spurious")[number]))
         write_jsonl(run.seed(seed).descriptions, rows)
-    assert main(["probe", str(run.root)]) == 0
-    (dataset,) = json.loads((run.root / "probe.json").read_text())["datasets"]
+    assert main(["phrases", str(run.root)]) == 0
+    (dataset,) = json.loads((run.root / "phrases.json").read_text())["datasets"]
     red = next(r for r in dataset["results"] if "red things" in r["template"])
     assert red["significant"]
     assert red["difference"] < -0.05

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from described_runs import CLASSES, row, write_described
 
-from analysis.phrases.section import probe_section
-from analysis.phrases.stored import corrected, stored_probe, trials
-from analysis.phrases.tables import probe_drawings, probe_tables
+from analysis.phrases.section import phrases_section
+from analysis.phrases.stored import corrected, stored_phrases, trials
+from analysis.phrases.tables import phrases_drawings, phrases_tables
 from analysis.phrases.testing import split_classes
 from analysis.results.runs import Run
 from analysis.statistics.holm import holm
@@ -40,7 +40,7 @@ def read(folder: Path) -> Run:
 
 def probe(*folders: Path, seed: int = SEED) -> None:
     out = str(folders[0].parent / "out")
-    assert main(["probe", *map(str, folders), "--seed", str(seed), "--out", out]) == 0
+    assert main(["phrases", *map(str, folders), "--seed", str(seed), "--out", out]) == 0
 
 
 def cell(table: Table, *names: str) -> Cell:
@@ -51,7 +51,7 @@ def cell(table: Table, *names: str) -> Cell:
 def test_rows_by_hand(runs: list[Path]) -> None:
     """With "blur" 20 of 30 images are lost: −66.7 points, McNemar 2/2²⁰, times the four tests."""
     probe(*runs)
-    (table,) = probe_tables([read(folder) for folder in runs], [])
+    (table,) = phrases_tables([read(folder) for folder in runs], [])
     assert (table.key, table.row_names) == ("table-07-hypotheses", ("dataset", "template", "VLM"))
     place = ("shapes", "A blur of {}.", "demo-visual")
     accuracy, change = cell(table, *place, "accuracy"), cell(table, *place, "minus plain")
@@ -74,13 +74,13 @@ def test_rows_by_hand(runs: list[Path]) -> None:
 
 def test_the_kl_is_of_the_run_that_was_mined(runs: list[Path]) -> None:
     probe(*runs)
-    (table,) = probe_tables([read(folder) for folder in runs], [], 0.2)
+    (table,) = phrases_tables([read(folder) for folder in runs], [], 0.2)
     blur = cell(table, "shapes", "A blur of {}.", "demo-spurious", "accuracy")
     assert (blur.kl, blur.kl_target, blur.kl_off_target) == (pytest.approx(10), 10, False)
     sharp = cell(table, "shapes", "A photo of a {}. So sharp.", "demo-visual", "verdict")
     assert (sharp.kl, sharp.kl_off_target) == (pytest.approx(6), True)
     assert cell(table, "shapes", "A photo of a {}.", "demo-visual", "accuracy").kl is None
-    (loose,) = probe_tables([read(folder) for folder in runs], [], 0.7)
+    (loose,) = phrases_tables([read(folder) for folder in runs], [], 0.7)
     assert cell(loose, "shapes", "A photo of a {}. So sharp.", "demo-visual", "verdict").kl_off_target is False
 
 
@@ -88,7 +88,7 @@ def test_the_drawing_follows_the_tolerance(runs: list[Path]) -> None:
     """The second run's seeds reached 8 and 4 of 10: at most 60 % off."""
     probe(*runs)
     read_runs = [read(folder) for folder in runs]
-    drawn = {tolerance: str(probe_drawings(read_runs, tolerance)["table-07-hypotheses"]) for tolerance in (0.5, 0.7)}
+    drawn = {tolerance: str(phrases_drawings(read_runs, tolerance)["table-07-hypotheses"]) for tolerance in (0.5, 0.7)}
     assert "A photo of a {}. So sharp. †" in drawn[0.5]
     assert "†: KL of its run more than 50\u00a0% off the target." in drawn[0.5]
     assert "†" not in drawn[0.7]
@@ -97,25 +97,25 @@ def test_the_drawing_follows_the_tolerance(runs: list[Path]) -> None:
 def test_probes_made_apart_are_corrected_together(runs: list[Path]) -> None:
     for folder in runs:
         probe(folder)
-    alone = [json.loads((folder / "probe.json").read_text()) for folder in runs]
+    alone = [json.loads((folder / "phrases.json").read_text()) for folder in runs]
     assert [result["tests"] for result in alone] == [1, 1]
-    (table,) = probe_tables([read(folder) for folder in runs], [])
+    (table,) = phrases_tables([read(folder) for folder in runs], [])
     assert {row.names[0] for row in table.rows} == {"shapes (a)", "shapes (b)"}
     raw = [result["datasets"][0]["results"][0]["p"] for result in alone]
     column = table.columns.index("p, corrected")
     said = [float(r.cells[column].text) for r in table.rows if not r.cells[column].empty]
     assert said == pytest.approx(holm(raw), rel=0.02)
     assert any("over all 2 tests shown" in note for note in table.notes)
-    drawn = str(probe_drawings([read(folder) for folder in runs])["table-07-hypotheses"])
+    drawn = str(phrases_drawings([read(folder) for folder in runs])["table-07-hypotheses"])
     assert "shapes (a): points above the plain template" in drawn
     assert "shapes (b): points above the plain template" in drawn
-    assert probe_drawings([]) == {}
+    assert phrases_drawings([]) == {}
 
 
 def test_a_part_in_two_folders_is_shown_once(runs: list[Path]) -> None:
     probe(*runs)
-    both = probe_tables([read(folder) for folder in runs], [])
-    assert both[0].rows == probe_tables([read(runs[0])], [])[0].rows
+    both = phrases_tables([read(folder) for folder in runs], [])
+    assert both[0].rows == phrases_tables([read(runs[0])], [])[0].rows
 
 
 def test_correction_keeps_the_plain_template() -> None:
@@ -139,7 +139,7 @@ def test_correction_keeps_the_plain_template() -> None:
 
 def test_published_templates() -> None:
     """The paper's accuracies and their bare differences; which template is the plain one is known by its text."""
-    (table,) = probe_tables([], [PAPER])
+    (table,) = phrases_tables([], [PAPER])
     enlarge = ("stanford_dogs", "A photo of a {}. Click to enlarge.", "SigLIP")
     assert cell(table, *enlarge, "accuracy").value == pytest.approx(78.24)
     change = cell(table, *enlarge, "minus plain")
@@ -156,20 +156,20 @@ def test_published_mistakes(tmp_path: Path) -> None:
     for content, told in (([{"CLIP": 1}], "KeyError 'template'"), ([{"template": "{}", "CLIP": "x"}], "ValueError")):
         path.write_text(json.dumps({"table7_templates_cub": content}))
         with pytest.raises(UserError, match=rf"p.json: table7_templates_cub: {told}.*; give a list of templates"):
-            probe_tables([], [path])
+            phrases_tables([], [path])
     path.write_text("{}")
-    assert probe_tables([], [path]) == []
+    assert phrases_tables([], [path]) == []
 
 
 def test_what_cannot_be_used_is_named(runs: list[Path]) -> None:
-    assert probe_tables([read(folder) for folder in runs], []) == []
+    assert phrases_tables([read(folder) for folder in runs], []) == []
     probe(runs[0])
-    (table,) = probe_tables([read(folder) for folder in runs], [])
-    assert "Left out: b: no hypotheses; run `ex2 probe` on it." in table.notes
+    (table,) = phrases_tables([read(folder) for folder in runs], [])
+    assert "Left out: b: no hypotheses; run `ex2 phrases` on it." in table.notes
     path = runs[0] / "seed-1" / "descriptions.jsonl"
     write_jsonl(path, read_jsonl(path)[1:])
-    assert probe_tables([read(folder) for folder in runs], []) == []
-    assert stored_probe(RunDirectory(runs[0]))[1].endswith("the descriptions changed since; run `ex2 probe` again.")
+    assert phrases_tables([read(folder) for folder in runs], []) == []
+    assert stored_phrases(RunDirectory(runs[0]))[1].endswith("the descriptions changed since; run `ex2 phrases` again.")
 
 
 def test_runs_and_seeds_that_are_missing(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,22 +178,22 @@ def test_runs_and_seeds_that_are_missing(runs: list[Path], capsys: pytest.Captur
     write_jsonl(runs[0] / "seed-1" / "descriptions.jsonl", [row(0, CLASSES, "aligned", "x")])
     (runs[1] / "seed-1" / "descriptions.jsonl").unlink()
     out = runs[0].parent.parent / "out"
-    assert main(["probe", str(runs[0].parent), "--seed", str(SEED), "--out", str(out)]) == 0
+    assert main(["phrases", str(runs[0].parent), "--seed", str(SEED), "--out", str(out)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert f"left out: {runs[0]}: no descriptions by the base policy" in printed
     assert "b: KL 8.00 [8.00, 8.00] nats, target 10; left out: seed 1, not described by both policies" in printed
-    (run,) = json.loads((out / "probe.json").read_text())["datasets"][0]["runs"]
+    (run,) = json.loads((out / "phrases.json").read_text())["datasets"][0]["runs"]
     assert (run["seeds"], run["missing_seeds"], run["kl"]["off_target"]) == ([0], [1], False)
-    (table,) = probe_tables([read(runs[1])], [])
+    (table,) = phrases_tables([read(runs[1])], [])
     assert "b: no descriptions of seed 1." in table.notes
-    assert main(["probe", *map(str, runs)]) == 2
+    assert main(["phrases", *map(str, runs)]) == 2
     assert "no descriptions by the base policy, which mining compares" in capsys.readouterr().err
 
 
 def test_the_section(runs: list[Path]) -> None:
-    assert probe_section(RunDirectory(runs[0])) is None
+    assert phrases_section(RunDirectory(runs[0])) is None
     probe(*runs)
-    section = probe_section(RunDirectory(runs[0]))
+    section = phrases_section(RunDirectory(runs[0]))
     assert section is not None
     assert len(section.columns) == len(section.rows[0]) == 8
     rows = {cells[:2]: cells for cells in section.rows}
@@ -209,16 +209,16 @@ def test_the_section(runs: list[Path]) -> None:
     assert drawn.count('class="dot hollow"') == 3
     assert "A photo of a {}. So sharp. †" in drawn
     assert "A blur of {}. †" not in drawn
-    assert 'id="probe-narrow-t"' in str(section.narrow)
+    assert 'id="phrases-narrow-t"' in str(section.narrow)
 
 
 def test_given_templates_do_not_grow_old(runs: list[Path], tmp_path: Path) -> None:
     """Nothing was mined, so that other descriptions change nothing; and there is nothing to draw without templates."""
     own = tmp_path / "own.json"
     own.write_text(json.dumps({"templates": ["<b>blur</b>, {}"]}))
-    assert main(["probe", str(runs[0]), "--templates", str(own), "--top", "0"]) == 0
+    assert main(["phrases", str(runs[0]), "--templates", str(own), "--top", "0"]) == 0
     write_jsonl(runs[0] / "seed-0" / "descriptions.jsonl", [])
-    section = probe_section(RunDirectory(runs[0]))
+    section = phrases_section(RunDirectory(runs[0]))
     assert section is not None
     assert section.rows[1][0] == "<b>blur</b>, {}", "escaped by the page"
     assert "&lt;b&gt;blur" in str(section.figure)

@@ -73,7 +73,7 @@ def test_attributes_and_probe_end_well_without_the_package(
     described = write_described(tmp_path, monkeypatch)[0]
     for verb, folder, stem in (
         ("attributes", attributed, "figure-04-attributes"),
-        ("probe", described, "table-07-hypotheses"),
+        ("phrases", described, "table-07-hypotheses"),
     ):
         assert main([verb, str(folder)]) == 0
         said = capsys.readouterr().out
@@ -109,7 +109,7 @@ def test_tables_end_well_without_the_package_unless_png_is_named(
 
 def test_drawings_are_given_the_tolerance_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
-    for name in ("attribute_drawings", "probe_drawings"):
+    for name in ("attribute_drawings", "phrases_drawings"):
         monkeypatch.setattr(
             analysis.paper.command, name, lambda runs, tolerance: given.append(tolerance) or {"d": drawing()}
         )

@@ -17,7 +17,7 @@ from analysis.paper.figures import grid_figure, run_figures
 from analysis.paper.grids import grid_tables
 from analysis.paper.one_run import run_tables
 from analysis.paper.published import read_published
-from analysis.phrases.tables import probe_drawings, probe_tables
+from analysis.phrases.tables import phrases_drawings, phrases_tables
 from analysis.results.experiment import Experiment
 from analysis.results.runs import Run, experiment_of, gather_runs, with_denominator
 from analysis.tables.export import duplicate_keys
@@ -78,7 +78,7 @@ def main(options: argparse.Namespace) -> int:
         "figure-grid": grid_figure(material.experiments, rules),
         **run_figures(material.runs),
         **attribute_drawings(material.runs, rules.tolerance),
-        **probe_drawings(material.runs, rules.tolerance),
+        **phrases_drawings(material.runs, rules.tolerance),
     }
     written = write_everything(tables, drawings, options.out, formats)
     console = Console(highlight=False)
@@ -179,7 +179,7 @@ def all_tables(
         *([by_target] if by_target else []),
         *example_tables(material.experiments, rules, class_name=class_name, question=question),
         *attribute_tables(material.runs, material.published, rules.tolerance),
-        *probe_tables(material.runs, material.published, rules.tolerance),
+        *phrases_tables(material.runs, material.published, rules.tolerance),
         *(table for run in material.runs for table in run_tables(run, own[run.directory.root], rules)),
         *([verdict_table(found, material.experiments)] if found else []),
     ]

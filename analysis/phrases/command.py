@@ -1,4 +1,4 @@
-"""`ex2 probe`: mine phrases on one half of the classes, test them as templates on the other, on several VLMs."""
+"""`ex2 phrases`: mine phrases on one half of the classes, test them as templates on the other, on several VLMs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.phrases.described import Run, gather_described
-from analysis.phrases.figure import probe_figure
+from analysis.phrases.figure import phrases_figure
 from analysis.phrases.mining import Named, Phrase, different, mine
 from analysis.phrases.stored import FORMAT, RESULT, part_of, trials
 from analysis.phrases.tables import KEY, tables_of
@@ -65,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
     runs, left_out = gather_described([Path(path) for path in options.runs], needed=options.top > 0)
     asked = [run.recipe.analysis for run in runs]  # runs that differ are tested at the stricter one
     settings = Settings(max(one.confidence for one in asked), max(one.bootstrap_samples for one in asked), options.seed)
-    datasets = [probe_dataset(group, given, options.vlms, options.top, settings) for group in _by_dataset(runs)]
+    datasets = [results_of(group, given, options.vlms, options.top, settings) for group in _by_dataset(runs)]
     results = [row for dataset in datasets for row in dataset["results"]]
     mark(results, 1 - settings.confidence)
     result: JSON = {
@@ -80,7 +80,7 @@ def main(options: argparse.Namespace) -> int:
     }
     console = Console()
     show(result, console)
-    drawn = probe_figure(trials(datasets), settings.confidence)
+    drawn = phrases_figure(trials(datasets), settings.confidence)
     hand_over(
         RESULT,
         result,
@@ -94,7 +94,7 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def probe_dataset(
+def results_of(
     runs: Sequence[Run], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: Settings
 ) -> JSON:
     """Mine and test on one dataset.
@@ -116,7 +116,7 @@ def probe_dataset(
     names = load_dataset(recipe.dataset).class_names
     if len(names) < LEAST_CLASSES:
         raise UserError(
-            f"dataset {recipe.dataset.name}: {len(names)} classes; a probe mines on one half and tests on the "
+            f"dataset {recipe.dataset.name}: {len(names)} classes; this verb mines on one half and tests on the "
             f"other, so it needs {LEAST_CLASSES} at least."
         )
     halves = split_classes(len(names), settings.seed) if top else Halves((), tuple(range(len(names))))

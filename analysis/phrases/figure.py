@@ -17,7 +17,7 @@ ROW, LINE = 24.0, 17.0
 """Pixels: of a VLM's row, of a line of a template."""
 
 
-def probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
+def phrases_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
     """Draw differences to the plain template.
 
     Args:
@@ -32,7 +32,7 @@ def probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL
     return _figure(rows, confidence, tolerance, left=440.0, wide=300.0, narrow=False)
 
 
-def narrow_probe_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
+def narrow_phrases_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
     """Draw the same for phones: templates above their dots, numbers below."""
     return _figure(rows, confidence, tolerance, left=16.0, wide=318.0, narrow=True)
 
@@ -80,7 +80,7 @@ def _figure(
         parts,
         title="Templates against the plain one",
         description="; ".join(said) + ".",
-        key="probe-narrow" if narrow else "probe",
+        key="phrases-narrow" if narrow else "phrases",
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from analysis.phrases.figure import narrow_probe_figure, probe_figure
-from analysis.phrases.stored import stored_probe, trials
+from analysis.phrases.figure import narrow_phrases_figure, phrases_figure
+from analysis.phrases.stored import stored_phrases, trials
 from analysis.results.kl import kl_summary
 from analysis.results.wording import count, p_value, percent, points
 from analysis.tables.view import Section
@@ -12,8 +12,8 @@ from ex2.run.directory import RunDirectory
 TITLE = "Hypotheses: do frequent phrases help?"
 
 
-def probe_section(run_directory: RunDirectory) -> Section | None:
-    """Read what `ex2 probe` left of a run, as `probe.json` in its folder.
+def phrases_section(run_directory: RunDirectory) -> Section | None:
+    """Read what `ex2 phrases` left of a run, as `phrases.json` in its folder.
 
     Args:
         run_directory: Of the run.
@@ -27,7 +27,7 @@ def probe_section(run_directory: RunDirectory) -> Section | None:
     Raises:
         UserError: If a file is not JSON.
     """
-    result, problem = stored_probe(run_directory)
+    result, problem = stored_phrases(run_directory)
     if result is None:
         return Section(TITLE, "", (), (), (problem,)) if problem else None
     measured = trials(result["datasets"])
@@ -70,6 +70,6 @@ def probe_section(run_directory: RunDirectory) -> Section | None:
         ("template", "VLM", "accuracy", "n", "minus plain", "p, corrected", "verdict", "from"),
         tuple(rows),
         tuple(notes),
-        probe_figure(measured, result["confidence"]),
-        narrow_probe_figure(measured, result["confidence"]),
+        phrases_figure(measured, result["confidence"]),
+        narrow_phrases_figure(measured, result["confidence"]),
     )

@@ -1,4 +1,4 @@
-"""What `ex2 probe` keeps, and how tables, figures and pages read it: a row for each template and VLM."""
+"""What `ex2 phrases` keeps, and how tables, figures and pages read it: a row for each template and VLM."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from analysis.statistics.holm import correct
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_json, read_jsonl
 
-RESULT = "probe.json"
-"""In a run's folder: the part of the last `ex2 probe` that it took part in."""
+RESULT = "phrases.json"
+"""In a run's folder: the part of the last `ex2 phrases` that it took part in."""
 
 FORMAT = 2
 
 PLAIN_ORIGIN, FILE_ORIGIN = "the plain template", "given in a file"
 
-AGAIN = "run `ex2 probe` again"
+EARLIER = "probe.json"
+"""The same of a version whose verb was `ex2 probe`."""
+
+AGAIN = "run `ex2 phrases` again"
 
 
 @dataclass(frozen=True)
@@ -77,24 +80,24 @@ def part_of(result: JSON, run: str) -> JSON:
     """Return what concerns one run: its dataset's part, under the run's name.
 
     Args:
-        result: Content of `probe.json`.
+        result: Content of `phrases.json`.
         run: Its name there.
     """
     datasets = [part for part in result["datasets"] if run in [one["run"] for one in part["runs"]]]
     return {**result, "own": run, "datasets": datasets}
 
 
-def stored_probe(directory: RunDirectory) -> tuple[JSON | None, str]:
-    """Read what `ex2 probe` left in a run's folder.
+def stored_phrases(directory: RunDirectory) -> tuple[JSON | None, str]:
+    """Read what `ex2 phrases` left in a run's folder.
 
     Args:
         directory: Of the run.
 
     Returns:
-        The content of `probe.json`, or `None`; and why it cannot be used, "" if nothing is stored or nothing is wrong.
+        The content, or `None`; and why it cannot be used, "" if nothing is stored or nothing is wrong.
     """
-    path = directory.root / RESULT
-    if not path.exists():
+    path = next((path for name in (RESULT, EARLIER) if (path := directory.root / name).exists()), None)
+    if path is None:
         return None, ""
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or "own" not in content:
@@ -109,7 +112,7 @@ def trials(datasets: Sequence[JSON]) -> list[Trial]:
     """Read the rows of some datasets' parts: by dataset, the plain template first, then by template and VLM.
 
     Args:
-        datasets: Parts of `probe.json`, p-values as stored.
+        datasets: Parts of `phrases.json`, p-values as stored.
     """
     rows = []
     for part in datasets:

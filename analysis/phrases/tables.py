@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from analysis.accuracy.class_names import SLOT
-from analysis.phrases.figure import probe_figure
-from analysis.phrases.stored import PLAIN_ORIGIN, Trial, corrected, stored_probe, trials
+from analysis.phrases.figure import phrases_figure
+from analysis.phrases.stored import PLAIN_ORIGIN, Trial, corrected, stored_phrases, trials
 from analysis.phrases.templates import PLAIN
 from analysis.results.kl import KL_TOLERANCE, from_json
 from analysis.results.pooling import Difference, Pooled
@@ -34,11 +34,11 @@ PRINTED_ORIGIN = "published"
 KEY = "table-07-hypotheses"
 
 
-def probe_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = KL_TOLERANCE) -> list[Table]:
-    """Lay out what `ex2 probe` left in the runs' folders, and published numbers.
+def phrases_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = KL_TOLERANCE) -> list[Table]:
+    """Lay out what `ex2 phrases` left in the runs' folders, and published numbers.
 
     Args:
-        runs: Those without a stored probe are named in a note.
+        runs: Those without a stored result are named in a note.
         published: Files of published tables; those without the paper's Table 7 add nothing.
         tolerance: Share of the target that the KL may be off.
 
@@ -53,27 +53,27 @@ def probe_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: floa
     return tables_of(results, printed, left_out, tolerance) if results or printed else []
 
 
-def probe_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> dict[str, Markup]:
-    """Draw what `ex2 probe` left in the runs' folders, by file name without ending; nothing where it left none.
+def phrases_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> dict[str, Markup]:
+    """Draw what `ex2 phrases` left in the runs' folders, by file name without ending; nothing where it left none.
 
     Args:
-        runs: As of `probe_tables`.
+        runs: As of `phrases_tables`.
         tolerance: Share of the target that the KL may be off.
     """
     parts, confidence = _parts(stored_results(runs)[0])
-    drawn = probe_figure(corrected(_told_apart(parts), 1 - confidence), confidence, tolerance)
+    drawn = phrases_figure(corrected(_told_apart(parts), 1 - confidence), confidence, tolerance)
     return {KEY: drawn} if drawn else {}
 
 
 def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
-    """Return what `ex2 probe` left in each run's folder, and sentences on runs without."""
+    """Return what `ex2 phrases` left in each run's folder, and sentences on runs without."""
     results, left_out = [], []
     for run in runs:
-        content, problem = stored_probe(run.directory)
+        content, problem = stored_phrases(run.directory)
         if content is not None:
             results.append(content)
         else:
-            left_out.append(problem or f"{run.recipe.name}: no hypotheses; run `ex2 probe` on it.")
+            left_out.append(problem or f"{run.recipe.name}: no hypotheses; run `ex2 phrases` on it.")
     return results, left_out
 
 
@@ -83,7 +83,7 @@ def tables_of(
     left_out: Sequence[str] = (),
     tolerance: float = KL_TOLERANCE,
 ) -> list[Table]:
-    """Lay out contents of `probe.json`.
+    """Lay out contents of `phrases.json`.
 
     Args:
         results: Of one or several runs each; a dataset's part that several hold is shown once.

@@ -1,4 +1,4 @@
-"""The probe's result in the terminal: templates down, VLMs across."""
+"""The result of `ex2 phrases` in the terminal: templates down, VLMs across."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def show(result: JSON, console: Console) -> None:
     """Print a table for each dataset.
 
     Args:
-        result: Content of `probe.json`.
+        result: Content of `phrases.json`.
         console: Where to print.
     """
     covered = f"{100 * result['confidence']:g} %"

@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 
 def split_classes(class_count: int, seed: int) -> Halves:
     """Split classes at random; the tested half is the larger one of an odd number."""
-    draw = random.Random(f"probe {seed}")
+    draw = random.Random(f"probe {seed}")  # as the verb was called once: the same seed gives the same halves
     keys = [draw.random() for _ in range(class_count)]
     order = sorted(range(class_count), key=keys.__getitem__)
     middle = class_count // 2

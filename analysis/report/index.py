@@ -16,7 +16,7 @@ from analysis.paper.command import rules_of
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
 from analysis.paper.figures import LEGEND, kinds_of
 from analysis.paper.grids import grid_tables
-from analysis.phrases.tables import probe_tables
+from analysis.phrases.tables import phrases_tables
 from analysis.report.findings import judge_standing
 from analysis.report.templating import page_environment, page_script
 from analysis.results.experiment import Experiment, by_row, datasets_of, improves
@@ -87,7 +87,7 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
         *([by_target] if by_target else []),
         *example_tables(experiments, rules),
         *attribute_tables(runs, (), rules.tolerance),
-        *probe_tables(runs, (), rules.tolerance),
+        *phrases_tables(runs, (), rules.tolerance),
     ]
     return (
         page_environment()

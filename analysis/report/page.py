@@ -15,7 +15,7 @@ from analysis.figures.breakdown import breakdown_figure
 from analysis.figures.training import training_figures
 from analysis.judge.panel import DISAGREEMENTS
 from analysis.paper.one_run import question_examples
-from analysis.phrases.section import probe_section
+from analysis.phrases.section import phrases_section
 from analysis.report.accuracy import accuracy_table, confusion_table
 from analysis.report.descriptions import descriptions_table
 from analysis.report.findings import findings, headline, judge_standing
@@ -37,7 +37,7 @@ from reward.files import JSON, read_json, write_text
 
 SCRIPTS = ("report.js", "print.js")
 
-SECTIONS = (attribute_section, probe_section)
+SECTIONS = (attribute_section, phrases_section)
 """What other verbs leave in a run's folder for the page, in the order of the paper."""
 
 

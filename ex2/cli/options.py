@@ -14,7 +14,7 @@ TOOLS = {
     "data": "ex2.data.inspect:main",
     "sweep": "ex2.sweep.command:main",
     "attributes": "analysis.attributes.command:main",
-    "probe": "analysis.phrases.command:main",
+    "phrases": "analysis.phrases.command:main",
     "tables": "analysis.paper.command:main",
     "cross": "analysis.cross:main",
     "index": "analysis.report.index:main",
@@ -110,10 +110,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="DIR", required=True, help="new folder; with several seeds, one in it for each")
     sub.add_argument("--merge", action="store_true", help="write one model, as transformers and vLLM load it")
 
-    def tool(name: str, text: str, example: str) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}"
-        )
+    def tool(name: str, text: str, example: str, aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
+        described = text[0].upper() + text[1:] + "."
+        sub = verbs.add_parser(name, help=text, description=described, epilog=f"example: {example}", aliases=aliases)
         sub.set_defaults(run=lambda options: call(TOOLS[name], options))
         return sub
 
@@ -146,9 +145,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="of the sample and the tests")
 
     sub = tool(
-        "probe",
+        "phrases",
         "test phrases that alignment made frequent as templates, on classes they were not mined on",
-        "ex2 probe runs/demo-visual --vlms demo-spurious",
+        "ex2 phrases runs/demo-visual --vlms demo-spurious",
+        aliases=("probe",),
     )
     sub.add_argument("runs", metavar="RUN", nargs="+", help="folder of a described run, or a folder of such")
     sub.add_argument("--templates", metavar="FILE", help="JSON of your own templates, tested beside the mined ones")
@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--out",
         metavar="DIR",
-        help="of the tables, default: the run's folder, or probe/ for several runs; each run keeps its part",
+        help="of the tables, default: the run's folder, or phrases/ for several runs; each run keeps its part",
     )
 
     sub = tool(

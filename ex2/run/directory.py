@@ -1,6 +1,6 @@
 """The run directory: one experiment's results, readable after a kill at any instant.
 
-    runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  probe.json
+    runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  phrases.json
                   sweep/
        seed-<n>/  checkpoints/  adapter/  train.jsonl  descriptions.jsonl  accuracy.json  verdicts.jsonl  breakdown.json
                   attributes.jsonl  cross.json, and of judges that need it judge_batches.json  disagreements.jsonl
