@@ -95,6 +95,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict ex2 reward analysis
+	$(BIN)/python tests/whole/house.py --check
 
 format: install
 	$(BIN)/ruff check --fix .
