@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from reward.errors import UserError
-from reward.files import replacing
+from reward.files import bank_file
 from reward.image_bank import ClassMeans, bank_metadata, read_bank
 from reward.vlm import VLM
 
@@ -98,7 +98,7 @@ def stored_calibration(vlm: VLM, class_means: ClassMeans, templates: Sequence[st
         embedded = vlm.encode_texts(texts).embeddings.view(len(names), len(templates), -1)
         made = calibrate(embedded, class_means.means, scale=vlm.scale, bias=vlm.bias)
         stored = {"moments": torch.tensor(made, dtype=torch.float64)}
-        with replacing(path) as temporary:
+        with bank_file(path) as temporary:
             save_file(stored, temporary, bank_metadata(vlm, names, "calibration"))
     return Calibration(*stored["moments"].tolist())
 

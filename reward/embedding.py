@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from reward.errors import EnvironmentFault, UserError
-from reward.files import replacing
+from reward.files import bank_file
 from reward.images import LabeledImage
 from reward.vlm import VLM, PixelVLM
 
@@ -265,5 +265,5 @@ def _encode(vlm: VLM, batch: NDArray[np.float32] | list[Image.Image]) -> torch.T
 
 
 def _save(path: Path, embeddings: torch.Tensor) -> None:
-    with replacing(path) as temporary:
+    with bank_file(path) as temporary:
         save_file({"embeddings": embeddings.contiguous()}, temporary)

@@ -70,26 +70,72 @@ def writing(path: Path) -> Iterator[None]:
         raise fault from error
 
 
+@contextlib.contextmanager
+def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Give an empty file beside `path` that takes its place when the block ends well, and vanishes otherwise.
+
+    Args:
+        path: What stands there stays until the end; its folder is made if it is missing.
+        sync: Whether the content has to reach the disk before the file gets its name; without it a power cut can leave
+            a file with holes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        if sync:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a folder's unfinished name, to be made in the block; it takes the place of `path` when that ends well.
+
+    What stood at `path` stays until then. A kill leaves `NAME.unfinished`, which the next attempt removes.
+    """
+    folder = unfinished(path)
+    try:
+        yield folder
+        finish(folder, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def unfinished(path: Path) -> Path:
+    """Return where a folder is made before it gets its name; what an earlier attempt left there is removed."""
+    folder = path.with_name(f"{path.name}.unfinished")
+    shutil.rmtree(folder, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def finish(folder: Path, path: Path) -> None:
+    """Put a finished folder in its place."""
+    shutil.rmtree(path, ignore_errors=True)
+    folder.rename(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text`, or leave it as it was.
 
     Raises:
         EnvironmentFault: If the disk is full or the directory is not writable.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, or leave it as it was; errors as of `write_text`."""
+    with writing(path), replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -160,40 +206,17 @@ def _drop_torn_line(path: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-class replacing:  # noqa: N801 - a context manager, used like a function
-    """Give a temporary file that takes the place of `path` when the block ends well, and vanishes otherwise.
+@contextlib.contextmanager
+def bank_file(path: Path) -> Iterator[Path]:
+    """Give a file that takes the place of one in the cache of image banks, where only computing time is at stake.
 
     Raises:
         EnvironmentFault: If the folder cannot be written.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = ""
-
-    def __enter__(self) -> str:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-            os.close(handle)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        return self.temporary
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
-            if error is None:
-                os.replace(self.temporary, self.path)
-        except OSError as failure:
-            raise _unwritable(self.path, failure) from failure
-        finally:
-            if os.path.exists(self.temporary):
-                os.unlink(self.temporary)
-        if isinstance(error, (OSError, SafetensorError)):
-            raise _unwritable(self.path, error) from error
-
-
-def _unwritable(path: Path, error: BaseException) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."
-    )
+    try:
+        with replacing(path, sync=False) as temporary:
+            yield temporary
+    except (OSError, SafetensorError) as error:
+        raise EnvironmentFault(
+            f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."
+        ) from error

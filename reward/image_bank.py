@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from reward.embedding import Loading, Share, content_digests, embed_in_parts, load_part
 from reward.errors import EnvironmentFault, UserError
-from reward.files import replacing
+from reward.files import bank_file
 from reward.images import LabeledImage
 from reward.vlm import VLM
 
@@ -176,7 +176,7 @@ def class_means(
 
     def write(parts: Sequence[Path]) -> None:
         means, counts = mean_by_class(_read(parts), labels, len(class_names))
-        with replacing(path) as temporary:
+        with bank_file(path) as temporary:
             save_file({"means": means, "counts": counts}, temporary, bank_metadata(vlm, class_names, "class_means"))
 
     embed = partial(embed_in_parts, vlm, images, digests, cache / "parts", title=where, loading=loading, share=share)
@@ -201,7 +201,7 @@ def image_embeddings(
     path = cache / f"images-{bank_key(vlm, images, class_names, 'images', digests)}.safetensors"
 
     def write(parts: Sequence[Path]) -> None:
-        with replacing(path) as temporary:
+        with bank_file(path) as temporary:
             _write_rows(temporary, parts, labels, bank_metadata(vlm, class_names, "images"))
 
     embed = partial(embed_in_parts, vlm, images, digests, cache / "parts", title=where, loading=loading, share=share)
@@ -271,7 +271,7 @@ def _read(parts: Iterable[Path]) -> Iterator[torch.Tensor]:
         yield part
 
 
-def _write_rows(path: str, parts: Sequence[Path], labels: torch.Tensor, metadata: dict[str, str]) -> None:
+def _write_rows(path: Path, parts: Sequence[Path], labels: torch.Tensor, metadata: dict[str, str]) -> None:
     """Write `embeddings` and `labels` as safetensors, one part in memory at a time: `save_file` wants all at once."""
     rows, width = len(labels), next(_read(parts)).shape[1]
     border = rows * width * 4

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault, UserError
+from reward.files import replacing
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -160,18 +159,11 @@ def _read() -> dict[str, dict[str, Any]]:
 
 def _record(key: str, entry: Recorded) -> None:
     path = record_file()
-    temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {**_read(), key: entry._asdict()}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2, sort_keys=True) + "\n")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
         raise EnvironmentFault(
             f"{path}: the revision of '{key}' cannot be recorded ({error}); free some space or set EX2_CACHE."
         ) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)

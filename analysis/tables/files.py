@@ -15,7 +15,7 @@ from analysis.figures.png import to_png
 from analysis.tables.export import ENDINGS, WRITERS
 from analysis.tables.table import Table
 from reward.errors import EX2Error
-from reward.files import JSON, write_json, write_text, writing
+from reward.files import JSON, write_bytes, write_json, write_text
 
 FORMATS = (*WRITERS, "svg", "png")
 
@@ -67,8 +67,7 @@ def write_everything(
                 raise
             return Written(names, str(error))
         names.append(f"{stem}.png")
-        with writing(folder / names[-1]):
-            (folder / names[-1]).write_bytes(picture)
+        write_bytes(folder / names[-1], picture)
     characters = fonts.lacking("".join(words_of(drawing) for drawing in drawings.values())) if "png" in wanted else ""
     return Written(names, NOT_IN_FONT.format(fonts.FAMILY, " ".join(characters)) if characters else "")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from reward.files import writing
+from reward.files import replacing, writing
 from reward.preprocess import to_rgb
 
 CLASSES = 100
@@ -73,14 +72,8 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
     Raises:
         EnvironmentFault: If the disk is full or the folder is not writable.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            sheet.save(temporary, format="PNG", optimize=True)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with writing(path), replacing(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
 
 
 def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:

@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from ex2.monitoring.rules import Firing, Row, Rule, Watch, objective
 from ex2.trainers.checkpoints import COMPLETE
 from reward.errors import UserError
+from reward.files import new_folder
 
 BEST = "best"
 BEST_STATE = "best.json"
@@ -125,12 +126,9 @@ def _keep(checkpoint: Path, best: Path, batch: int, value: float) -> None:
     """Put a complete checkpoint in the place of the best; a kill leaves the old one, the new one or none."""
     if not (checkpoint / COMPLETE).is_file():
         return
-    unfinished = best.with_name(f"{best.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(checkpoint, unfinished, copy_function=_link)
-    (unfinished / BEST_STATE).write_text(json.dumps({"batch": batch, "objective": value}), encoding="utf-8")
-    shutil.rmtree(best, ignore_errors=True)
-    unfinished.rename(best)
+    with new_folder(best) as folder:
+        shutil.copytree(checkpoint, folder, copy_function=_link)
+        (folder / BEST_STATE).write_text(json.dumps({"batch": batch, "objective": value}), encoding="utf-8")
 
 
 def _link(source: str, target: str) -> str:

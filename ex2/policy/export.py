@@ -17,7 +17,7 @@ from ex2.policy.loading import merge_adapter
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import ADAPTER_DONE, RunDirectory
 from reward.errors import UserError
-from reward.files import write_text, writing
+from reward.files import new_folder, write_text, writing
 
 if TYPE_CHECKING:
     from ex2.recipe import Recipe
@@ -53,19 +53,13 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
         merge: Write one model in `policy.dtype`, not quantised, instead of the adapter.
     """
     source = RunDirectory.of(recipe).seed(seed)
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    with writing(folder):
-        shutil.rmtree(unfinished, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(folder), new_folder(folder) as fresh:
         if merge and recipe.lora is not None:
-            merge_adapter(recipe.policy, source.adapter, unfinished)
+            merge_adapter(recipe.policy, source.adapter, fresh)
         else:
             left_out = NOT_FOR_SERVING if merge else ()
-            shutil.copytree(source.adapter, unfinished, ignore=shutil.ignore_patterns(*left_out))
-        write_text(unfinished / MODEL_CARD, stored_card(recipe, seed, source, merged=merge))
-        if folder.is_dir():
-            folder.rmdir()  # empty, as was checked
-        unfinished.rename(folder)
+            shutil.copytree(source.adapter, fresh, ignore=shutil.ignore_patterns(*left_out))
+        write_text(fresh / MODEL_CARD, stored_card(recipe, seed, source, merged=merge))
 
 
 def _check(recipe: Recipe, seeds: list[int], out: Path) -> None:

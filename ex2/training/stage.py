@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from ex2.trainers.checkpoints import newest_checkpoint
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
-from reward.files import JSON, read_jsonl, write_json, write_jsonl, write_text, writing
+from reward.files import JSON, finish, read_jsonl, unfinished, write_json, write_jsonl, write_text, writing
 
 
 def train(recipe: Recipe, seed: int) -> None:
@@ -110,16 +109,15 @@ def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: in
         seed: The seed.
         stopped: What a rule did to the run, for `training.json`; empty if it ran to its end.
     """
-    unfinished = directory.adapter.with_name("adapter.unfinished")
+    folder = directory.adapter.with_name("adapter.unfinished")
     if trainer.accelerator.is_main_process:
-        shutil.rmtree(unfinished, ignore_errors=True)  # torn by a kill
-        unfinished.mkdir(parents=True)
+        unfinished(directory.adapter).mkdir()
     trainer.accelerator.wait_for_everyone()
-    trainer.save_model(str(unfinished))  # collective under FSDP and DeepSpeed
-    trainer.save_value_head(unfinished)
+    trainer.save_model(str(folder))  # collective under FSDP and DeepSpeed
+    trainer.save_value_head(folder)
     if trainer.accelerator.is_main_process:
         # written by the trainer and readable only with pickle; everything in it is in recipe.yaml
-        (unfinished / "training_args.bin").unlink(missing_ok=True)
+        (folder / "training_args.bin").unlink(missing_ok=True)
         summary = {
             "batches": trainer.batch_number,
             "kl": trainer.batch_log.get("kl"),
@@ -128,8 +126,7 @@ def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: in
             "recipe": recipe.name,
             **stopped,
         }
-        write_text(unfinished / MODEL_CARD, model_card(recipe, seed, summary))
-        write_json(unfinished / ADAPTER_DONE, summary)
-        shutil.rmtree(directory.adapter, ignore_errors=True)
-        unfinished.rename(directory.adapter)
+        write_text(folder / MODEL_CARD, model_card(recipe, seed, summary))
+        write_json(folder / ADAPTER_DONE, summary)
+        finish(folder, directory.adapter)
     trainer.accelerator.wait_for_everyone()

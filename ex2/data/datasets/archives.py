@@ -28,7 +28,7 @@ from typing import IO, Any, cast
 from tqdm import tqdm
 
 from reward.errors import EnvironmentFault, UserError
-from reward.files import read_json, write_json, writing
+from reward.files import read_json, replacing, write_json, writing
 
 RECORD = "archives.json"
 """File beside the archives: where each came from, its checksums, and whether a published one vouches for it."""
@@ -107,21 +107,13 @@ def fetch(url: str, path: Path) -> None:
     Raises:
         EnvironmentFault: If the server cannot be reached, refuses, or sends less than it announced.
     """
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with writing(path), os.fdopen(handle, "wb") as file:
-            received, announced = _receive(url, file)
-            if announced is not None and received != announced:
-                raise EnvironmentFault(
-                    f"{url}: the download broke off after {received} of {announced} bytes; nothing was kept. Run the "
-                    "same command again."
-                )
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
+    with writing(path), replacing(path) as partial, partial.open("wb") as file:
+        received, announced = _receive(url, file)
+        if announced is not None and received != announced:
+            raise EnvironmentFault(
+                f"{url}: the download broke off after {received} of {announced} bytes; nothing was kept. Run the "
+                "same command again."
+            )
 
 
 def _receive(url: str, file: IO[bytes]) -> tuple[int, int | None]:

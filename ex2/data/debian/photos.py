@@ -14,17 +14,14 @@ Runs without root. A second call with the same packages and settings does nothin
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import io
 import json
-import os
 import random
 import re
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ from ex2.data.debian.nouns import Curation, Picture
 from ex2.data.debian.packages import Package, download, find_package, read_files
 from ex2.data.debian.qt_rcc import RccError, entries
 from reward.errors import EX2Error, UserError
-from reward.files import writing
+from reward.files import new_folder, writing
 from reward.preprocess import to_rgb
 
 SPLITS = ("reward", "test")
@@ -191,24 +188,6 @@ def is_current(out: Path, inputs: dict[str, Any]) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def replacing(out: Path) -> Iterator[Path]:
-    """Yield a temporary directory beside `out` that takes its place at the end, or vanishes on an error."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        fresh, old = Path(scratch, "fresh"), Path(scratch, "old")
-        fresh.mkdir()
-        yield fresh
-        if out.exists():
-            os.replace(out, old)
-        try:
-            os.replace(fresh, out)
-        except OSError:
-            if old.exists():
-                os.replace(old, out)
-            raise
-
-
 def make_folder(debs: Path, out: Path, *, seed: int = 0, min_pictures: int = 2, max_pictures: int = 8) -> bool:
     """Make the image folder unless it is there already.
 
@@ -238,7 +217,8 @@ def make_folder(debs: Path, out: Path, *, seed: int = 0, min_pictures: int = 2, 
         raise UserError(f"{out}: exists and was not made by this script; choose another --out or remove it.")
     with writing(out):
         pictures = [picture for package in packages for picture in PACKAGES[package.name](package)]
-        with replacing(out) as fresh:
+        with new_folder(out) as fresh:
+            fresh.mkdir()
             rows = build(pictures, curation, fresh, settings)
             manifest = json.dumps({"inputs": inputs, "pictures": rows}, indent=1, ensure_ascii=False)
             (fresh / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
