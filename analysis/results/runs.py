@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -102,6 +102,26 @@ def gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     if not runs:
         raise UserError("\n".join(left_out))
     return runs, left_out
+
+
+def stored_results(
+    runs: Sequence[Run], read: Callable[[RunDirectory], tuple[JSON | None, str]], lacking: str
+) -> tuple[list[JSON], list[str]]:
+    """Return what a study left in each run's folder, and sentences on runs without.
+
+    Args:
+        runs: In the order of the results.
+        read: Returns a run's content, or `None` and what is wrong with it, "" if nothing is stored.
+        lacking: What to say of a run without, after its name.
+    """
+    results, left_out = [], []
+    for run in runs:
+        content, problem = read(run.directory)
+        if content is not None:
+            results.append(content)
+        else:
+            left_out.append(problem or f"{run.recipe.name}: {lacking}")
+    return results, left_out
 
 
 def with_denominator(run: Run, denominator: Denominator | None) -> Run:
