@@ -46,7 +46,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
     files = _files(recipe)  # before the judge is asked: a wrong name must cost nothing
     digest = judge_digest(recipe.judge.name, recipe.judge.settings)
     judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
-    verdicts = judge_descriptions(judge, descriptions, where.verdicts, digest=digest)
+    verdicts = judge_descriptions(judge, [one.of_class for one in descriptions], where.verdicts, digest=digest)
     write_disagreements(verdicts.items(), where.root)
 
     vlm = load_vlm(recipe.vlm)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.accuracy.measure import LabeledText, accuracy
+from analysis.accuracy.measure import accuracy
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.paper.comparisons import cross_tables
 from analysis.results.load import SeedResult
@@ -29,6 +29,7 @@ from analysis.statistics.intervals import Settings, paired_accuracy
 from analysis.tables.rules import Rules
 from analysis.tables.terminal import print_left_out, print_table
 from ex2.banks import load_vlm, test_embeddings
+from ex2.run.descriptions import LabeledText
 from reward.errors import UserError
 from reward.files import JSON, write_json
 from reward.image_bank import ImageEmbeddings
@@ -216,10 +217,10 @@ def _images(classifier: Classifier, fingerprint: str, images: ImageEmbeddings) -
 
 
 def _check_classes(result: SeedResult, run: Run, names: Sequence[str], classifier: Classifier) -> None:
-    for row in result.descriptions:
-        if not 0 <= row["label"] < len(names) or names[row["label"]] != row["class"]:
+    for one in result.descriptions:
+        if not 0 <= one.label < len(names) or names[one.label] != one.class_name:
             raise UserError(
-                f"{run.directory.root}: seed {result.seed}: class '{row['class']}' with label {row['label']} is not in "
+                f"{run.directory.root}: seed {result.seed}: class '{one.class_name}' with label {one.label} is not in "
                 f"the dataset of {classifier.run.directory.root}, whose classes are {', '.join(names[:5])}, …; give "
                 "runs on the same dataset."
             )

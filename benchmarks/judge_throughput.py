@@ -27,6 +27,7 @@ from common import processor
 from analysis.judge.base import JudgeRequest
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
+from ex2.run.descriptions import DescribedClass
 
 DELAY, CONCURRENCY, REQUESTS, REPEATS = 0.05, 64, 2000, 5
 WANTED = 0.8
@@ -91,8 +92,8 @@ def measure() -> dict[str, list[float]]:
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
     server.start()
     url = f"http://127.0.0.1:{ours.recv()}/v1"
-    rows = [{"class": "oak", "text": f"a tree with number {index}"} for index in range(REQUESTS)]
-    requests = [JudgeRequest("informative", row["class"], row["text"]) for row in rows]
+    rows = [DescribedClass("oak", f"a tree with number {index}") for index in range(REQUESTS)]
+    requests = [JudgeRequest("informative", *row) for row in rows]
     rates: dict[str, list[float]] = {BARE: [], JUDGE: [], LOGGED: []}
     judge = OpenAIJudge("m", url, cache=":memory:")
     chats = [judge.chat(request).messages for request in requests]

@@ -27,14 +27,12 @@ from ex2.policy.generation import (
 )
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.recipe import Recipe
+from ex2.run.descriptions import Description, Key, append_descriptions, stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory, is_trained
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.training.rewards import build_reward
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl, read_jsonl
 from reward.vlm import VLM
-
-Key = tuple[str, int, str, int, int]
 
 
 class Work(NamedTuple):
@@ -74,7 +72,7 @@ def describe(recipe: Recipe, seed: int) -> None:
         for sample in range(recipe.describe.per_question)
         for start in range(0, len(prompts), recipe.describe.batch_size)
     ]
-    done = {_key(row) for row in read_jsonl(directory.descriptions)}
+    done = {description.key for description in stored_descriptions(directory)}
     wanted = {key for item in work for key in item.row_keys()}
     if done - wanted:
         raise UserError(
@@ -105,8 +103,8 @@ def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Wo
                     if getattr(reward, "needs_reference", False)
                     else {}
                 )
-                rows = _rows(item, generated, seed, recipe, reward, vlm, reference)
-                append_jsonl(directory.descriptions, [row for row in rows if _key(row) not in done])
+                made = _descriptions(item, generated, seed, recipe, reward, vlm, reference)
+                append_descriptions(directory, [one for one in made if one.key not in done])
                 bar.update(len(item.prompts))
     finally:
         generator.close()
@@ -148,7 +146,7 @@ def build_generator(recipe: Recipe, directory: SeedDirectory, prompts: Sequence[
     return TransformersGenerator(model, tokenizer, adapter=adapter, style=style, sampling=sampling)
 
 
-def _rows(
+def _descriptions(
     item: Work,
     generated: Sequence[Generated],
     seed: int,
@@ -156,7 +154,7 @@ def _rows(
     reward: Any,
     vlm: VLM,
     columns: dict[str, Any],
-) -> list[JSON]:
+) -> list[Description]:
     cut = recipe.generation.cut_to_sentence
     texts = [shown_text(made.text, ended=not made.cut, cut=cut) for made in generated]
     scores = reward(
@@ -170,23 +168,19 @@ def _rows(
     )
     vlm_cut = vlm.encode_texts(texts).cut.tolist()
     return [
-        {
-            "class": prompt.class_name,
-            "label": prompt.label,
-            "question_id": prompt.question_id,
-            "question": prompt.question,
-            "policy": item.policy,
-            "seed": seed,
-            "sample": item.sample,
-            "text": text,
-            "tokens": len(made.ids),
-            "cut": made.cut,
-            "reward": score,
-            "vlm_cut": by_vlm,
-        }
+        Description(
+            policy=item.policy,
+            class_name=prompt.class_name,
+            label=prompt.label,
+            question_id=prompt.question_id,
+            question=prompt.question,
+            sample=item.sample,
+            seed=seed,
+            text=text,
+            tokens=len(made.ids),
+            cut=made.cut,
+            reward=score,
+            vlm_cut=by_vlm,
+        )
         for prompt, made, text, score, by_vlm in zip(item.prompts, generated, texts, scores, vlm_cut, strict=True)
     ]
-
-
-def _key(row: JSON) -> Key:
-    return row["policy"], row["label"], row["class"], row["question_id"], row["sample"]

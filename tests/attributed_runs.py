@@ -12,6 +12,7 @@ from analysis.verdicts.verdicts import judge_digest
 from ex2.data.demo.world import CONCEPTS, slots
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
+from ex2.run.descriptions import Description, append_descriptions
 from ex2.run.directory import RunDirectory
 from reward.files import write_json, write_jsonl, write_text
 
@@ -53,26 +54,25 @@ def write_attributed(
     for seed, patterns in sentences.items():
         where = run.seed(seed)
         rows = [
-            {
-                "class": concept.name,
-                "label": label,
-                "question_id": question,
-                "question": "q",
-                "policy": "aligned",
-                "seed": seed,
-                "sample": 0,
-                "text": pattern.format(**slots(concept)),
-                "tokens": 5,
-                "cut": False,
-                "reward": 1.0,
-                "vlm_cut": False,
-            }
+            Description(
+                policy="aligned",
+                class_name=concept.name,
+                label=label,
+                question_id=question,
+                question="q",
+                sample=0,
+                seed=seed,
+                text=pattern.format(**slots(concept)),
+                tokens=5,
+                reward=1.0,
+                vlm_cut=False,
+            )
             for label, concept in list(enumerate(CONCEPTS))[concepts]
             for question, pattern in enumerate(patterns)
         ]
-        write_jsonl(where.descriptions, rows)
+        append_descriptions(where, rows)
         digest = judge_digest("scripted", {})
-        verdicts = judge_descriptions(ScriptedJudge(), rows, where.verdicts, digest=digest)
+        verdicts = judge_descriptions(ScriptedJudge(), [one.of_class for one in rows], where.verdicts, digest=digest)
         judge = {"name": "scripted", "settings": digest, "rubric": "r"}
         shares = {"judge": judge, "denominator": "parsed", "confidence": 0.95}
         write_json(where.breakdown, shares | {"policies": breakdown(rows, verdicts, "parsed")})

@@ -15,8 +15,9 @@ from judge_stub import NO, YES, completion
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.verdicts import Verdicts
+from ex2.run.descriptions import DescribedClass
 
-ROWS = [{"class": "oak", "text": f"text {index}"} for index in range(9)]
+ROWS = [DescribedClass("oak", f"text {index}") for index in range(9)]
 VISUAL = '{"explanation": "x", "provides_visual_description": "No"}'
 
 

@@ -23,13 +23,14 @@ from analysis.judge.server.cache import AnswerCache
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.verdicts import Verdicts
+from ex2.run.descriptions import DescribedClass
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 ROWS = [
-    {"class": "hammer", "text": "A hammer has a wooden handle and a heavy metal head with a flat face and a claw."},
-    {"class": "koala", "text": "Koalas sleep up to twenty hours a day and eat only eucalyptus leaves."},
-    {"class": "guitar", "text": "Photo by John Smith. All rights reserved."},
+    DescribedClass("hammer", "A hammer has a wooden handle and a heavy metal head with a flat face and a claw."),
+    DescribedClass("koala", "Koalas sleep up to twenty hours a day and eat only eucalyptus leaves."),
+    DescribedClass("guitar", "Photo by John Smith. All rights reserved."),
 ]
 
 
@@ -95,10 +96,10 @@ def judge_for_real(url: str, model: str, folder: Path, **settings: Any) -> Verdi
     asked = [(request.class_name, request.question) for request in answers]
     assert len(log.read_text().splitlines()) == len(asked) == len(set(asked)), "one line each"
     for row in ROWS:
-        informative = answers[JudgeRequest("informative", row["class"], row["text"])]
+        informative = answers[JudgeRequest("informative", *row)]
         assert isinstance(informative, Verdict | Unparsed)
         yes = isinstance(informative, Verdict) and informative.answer
-        assert (JudgeRequest("visual", row["class"], row["text"]) in answers) == yes
+        assert (JudgeRequest("visual", *row) in answers) == yes
     for answer in answers.values():
         assert answer.raw, "a real model has said something"
         assert answer.spent is not None

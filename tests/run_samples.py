@@ -12,6 +12,7 @@ from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.verdicts import Kind, Verdicts
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
+from ex2.run.descriptions import Description, append_descriptions
 from ex2.run.directory import RunDirectory
 from reward.files import write_json, write_jsonl, write_text
 
@@ -84,14 +85,14 @@ def write_run(
         judge = {"name": "grammar & co", "exact": True, "rubric": "paper-1", "settings": "d"}
         shares = {"judge": judge, "denominator": "parsed", "confidence": 0.95}
         write_json(where.breakdown, shares | {"policies": breakdown(rows, verdicts, "parsed")})
-        write_jsonl(where.descriptions, rows)
+        append_descriptions(where, rows)
         write_jsonl(where.verdicts, _log(rows, verdicts))
         log = [{"batch": b, "reward_mean": 20 + b / 10, "kl": kl, "kl_target": target} for b in range(1, 21)]
         write_jsonl(where.train_log, log if controller != "fixed" else [row | {"kl_target": None} for row in log])
     return run.root
 
 
-def _descriptions(kinds: dict[Kind, int], texts: dict[int, str], seed: int) -> tuple[list[dict[str, Any]], Verdicts]:
+def _descriptions(kinds: dict[Kind, int], texts: dict[int, str], seed: int) -> tuple[list[Description], Verdicts]:
     verdicts, rows = Verdicts(), []
     for policy, counts in (("base", {"spurious": sum(kinds.values())}), ("aligned", kinds)):
         listed = [kind for kind, count in counts.items() for _ in range(count)]
@@ -106,32 +107,31 @@ def _descriptions(kinds: dict[Kind, int], texts: dict[int, str], seed: int) -> t
             verdicts.add("informative", CLASSES[label], text, informative)
             verdicts.add("visual", CLASSES[label], text, visual)
             rows.append(
-                {
-                    "class": CLASSES[label],
-                    "label": label,
-                    "question": QUESTIONS[question],
-                    "question_id": question,
-                    "sample": index // 4,
-                    "policy": policy,
-                    "text": text,
-                    "reward": 20.0 + index / 10,
-                    "cut": False,
-                }
+                Description(
+                    policy=policy,
+                    class_name=CLASSES[label],
+                    label=label,
+                    question_id=question,
+                    question=QUESTIONS[question],
+                    sample=index // 4,
+                    text=text,
+                    reward=20.0 + index / 10,
+                )
             )
     return rows, verdicts
 
 
-def _log(rows: list[dict[str, Any]], verdicts: Verdicts) -> list[dict[str, Any]]:
+def _log(rows: list[Description], verdicts: Verdicts) -> list[dict[str, Any]]:
     log = []
     words = {True: "yes", False: "no", None: "unparsed"}
     for row in rows:
         for question in ("informative", "visual"):
-            answer = verdicts.answer(question, row["class"], row["text"])  # type: ignore[arg-type]
+            answer = verdicts.answer(question, *row.of_class)  # type: ignore[arg-type]
             log.append(
                 {
                     "question": question,
-                    "class": row["class"],
-                    "description": row["text"],
+                    "class": row.class_name,
+                    "description": row.text,
                     "verdict": words[answer],
                     "raw": "said",
                     "judge": "grammar & co",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown, group_shares
 from analysis.verdicts.verdicts import Kind, read_verdicts, settings_digest
 from ex2.recipe import Recipe
+from ex2.run.descriptions import Description, append_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import EnvironmentFault, UserError
 from reward.files import append_jsonl, read_json, read_jsonl
@@ -65,23 +66,20 @@ class HashVLM:
         return TextEmbeddings(torch.nn.functional.normalize(rows, dim=-1), torch.zeros(len(texts), dtype=torch.bool))
 
 
-def row(
-    label: int, text: str, policy: str = "aligned", question: int = 0, reward: float | None = 1.0
-) -> dict[str, Any]:
-    return {
-        "class": CLASSES[label],
-        "label": label,
-        "question_id": question,
-        "question": "Describe a {}.",
-        "policy": policy,
-        "seed": 0,
-        "sample": 0,
-        "text": text,
-        "tokens": 3,
-        "cut": False,
-        "reward": reward,
-        "vlm_cut": False,
-    }
+def row(label: int, text: str, policy: str = "aligned", question: int = 0, reward: float | None = 1.0) -> Description:
+    return Description(
+        policy=policy,
+        class_name=CLASSES[label],
+        label=label,
+        question_id=question,
+        question="Describe a {}.",
+        sample=0,
+        seed=0,
+        text=text,
+        tokens=3,
+        reward=reward,
+        vlm_cut=False,
+    )
 
 
 ROWS = [
@@ -95,11 +93,12 @@ ROWS = [
     row(0, "click here", "base", question=0, reward=1.0),
     row(1, "oak lives long", "base", question=1, reward=1.5),
 ]
+TEXTS = [one.of_class for one in ROWS]
 
 
 def test_what_is_asked(tmp_path: Path) -> None:
     judge = KeywordJudge()
-    verdicts = judge_descriptions(judge, ROWS, tmp_path / "verdicts.jsonl", digest="d")
+    verdicts = judge_descriptions(judge, TEXTS, tmp_path / "verdicts.jsonl", digest="d")
     informative = [(r.class_name, r.description) for r in judge.asked if r.question == "informative"]
     assert informative == [
         ("pug", "a pug is small"),
@@ -111,7 +110,7 @@ def test_what_is_asked(tmp_path: Path) -> None:
     ]
     visual = [(r.class_name, r.description) for r in judge.asked if r.question == "visual"]
     assert visual == [("pug", "a pug is small"), ("oak", "a pug is small"), ("oak", "oak lives long")]
-    assert [verdicts.kind(r["class"], r["text"]) for r in ROWS] == [
+    assert [verdicts.kind(*r) for r in TEXTS] == [
         "visual",
         "visual",
         "visual",
@@ -139,17 +138,17 @@ def test_what_is_asked(tmp_path: Path) -> None:
 def test_resume_asks_only_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "verdicts.jsonl"
     with pytest.raises(EnvironmentFault, match="judge: gone"):
-        judge_descriptions(KeywordJudge(), [*ROWS[:4], row(0, "crash"), *ROWS[4:]], path, digest="d")
+        judge_descriptions(KeywordJudge(), [*TEXTS[:4], row(0, "crash").of_class, *TEXTS[4:]], path, digest="d")
     assert len(read_jsonl(path)) == 3, "answers before the crash are in the log"
     with path.open("a") as file:
         file.write('{"question": "informative", "class": "red f')  # killed in the middle of a line
     judge = KeywordJudge()
-    judge_descriptions(judge, ROWS, path, digest="d")
+    judge_descriptions(judge, TEXTS, path, digest="d")
     assert [r.question for r in judge.asked] == ["informative"] * 3 + ["visual"] * 3
     judge = KeywordJudge()
-    judge_descriptions(judge, ROWS, path, digest="d")
+    judge_descriptions(judge, TEXTS, path, digest="d")
     assert judge.asked == []
-    judge_descriptions(judge, ROWS, path, digest="other")
+    judge_descriptions(judge, TEXTS, path, digest="other")
     assert len(judge.asked) == 9, "another judge or setting asks anew"
     assert len(read_verdicts(path, digest="d")) == 9
 
@@ -167,7 +166,7 @@ def test_a_judge_that_leaves_questions_open_is_told(tmp_path: Path) -> None:
             super().answer(requests[:-1], on_answer)
 
     with pytest.raises(UserError, match="judge 'keywords': 1 of 6 questions were left unanswered"):
-        judge_descriptions(Lazy(), ROWS, tmp_path / "verdicts.jsonl", digest="d")
+        judge_descriptions(Lazy(), TEXTS, tmp_path / "verdicts.jsonl", digest="d")
 
 
 def test_a_foreign_log_is_told(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def test_a_foreign_log_is_told(tmp_path: Path) -> None:
 
 
 def test_breakdown_by_hand(tmp_path: Path) -> None:
-    verdicts = judge_descriptions(KeywordJudge(), ROWS, tmp_path / "verdicts.jsonl", digest="d")
+    verdicts = judge_descriptions(KeywordJudge(), TEXTS, tmp_path / "verdicts.jsonl", digest="d")
     result = breakdown(ROWS, verdicts, "parsed")
     aligned = result["aligned"]
     assert (aligned["descriptions"], aligned["unique"], aligned["empty"]) == (7, 6, 1)
@@ -245,7 +244,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 def test_the_stage_writes_and_prints(recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
     where = RunDirectory(Path(recipe.output_dir) / recipe.name).seed(0)
-    append_jsonl(where.descriptions, ROWS)
+    append_descriptions(where, ROWS)
     analyze(recipe, 0)
     measured, shares = read_json(where.accuracy), read_json(where.breakdown)
     assert measured["arms"]["templates"]["accuracy"] == 1.0
@@ -278,7 +277,7 @@ def test_no_descriptions_is_one_line(recipe: Recipe) -> None:
 
 def test_descriptions_of_another_dataset_are_refused(recipe: Recipe) -> None:
     where = RunDirectory(Path(recipe.output_dir) / recipe.name).seed(0)
-    append_jsonl(where.descriptions, [{**ROWS[0], "class": "cat"}])
+    append_descriptions(where, [replace(ROWS[0], class_name="cat")])
     with pytest.raises(UserError, match=r"class 'cat' with label 0 is not in the dataset, whose classes are pug, oak"):
         analyze(recipe, 0)
     where.descriptions.write_text(json.dumps({"class": "pug"}) + "\n")
@@ -290,10 +289,10 @@ def test_descriptions_of_another_dataset_are_refused(recipe: Recipe) -> None:
 
 def test_a_judge_that_fails_leaves_earlier_results(recipe: Recipe) -> None:
     where = RunDirectory(Path(recipe.output_dir) / recipe.name).seed(0)
-    append_jsonl(where.descriptions, ROWS)
+    append_descriptions(where, ROWS)
     analyze(recipe, 0)
     before = where.accuracy.read_text()
-    append_jsonl(where.descriptions, [row(0, "crash")])
+    append_descriptions(where, [row(0, "crash")])
     with pytest.raises(EnvironmentFault, match="judge: gone"):
         analyze(recipe, 0)
     assert where.accuracy.read_text() == before

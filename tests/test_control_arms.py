@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
@@ -29,27 +29,26 @@ from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
 from analysis.statistics.intervals import Settings
 from ex2.recipe import Control, Recipe
 from ex2.recipe_io import read_recipe
+from ex2.run.descriptions import Description, append_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import append_jsonl, read_json
+from reward.files import read_json
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import TextEmbeddings
 
 CLASSES = ("red fox", "oak", "box")
 
 
-def row(
-    label: int, text: str, policy: str = "aligned", question: int = 0, reward: float | None = 1.0
-) -> dict[str, Any]:
-    return {
-        "class": CLASSES[label],
-        "label": label,
-        "question_id": question,
-        "sample": 0,
-        "policy": policy,
-        "text": text,
-        "reward": reward,
-    }
+def row(label: int, text: str, policy: str = "aligned", question: int = 0, reward: float | None = 1.0) -> Description:
+    return Description(
+        policy=policy,
+        class_name=CLASSES[label],
+        label=label,
+        question_id=question,
+        sample=0,
+        text=text,
+        reward=reward,
+    )
 
 
 # ---------------------------------------------------------------- names
@@ -208,7 +207,7 @@ def test_both_meanings_of_another_class_in_the_table() -> None:
     images = ImageEmbeddings(CLASSES, torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5))
     rows = [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)]
     controls = build_controls(["other_class", "other_class_kept"], rows, CLASSES, 0)
-    arms = {"templates": list(enumerate(CLASSES)), "aligned": [(r["label"], r["text"]) for r in rows]}
+    arms = {"templates": list(enumerate(CLASSES)), "aligned": [r.of_label for r in rows]}
     measured = accuracy(NameVLM(), images, arms | {a: c.texts for a, c in controls.items()}, Settings(samples=200))
     assert measured["arms"]["aligned"]["correct"] == 15
     assert measured["arms"]["other_class"]["correct"] == 15
@@ -244,7 +243,7 @@ def test_the_stage_measures_and_prints_them(
         }
     )
     where = RunDirectory.of(recipe).seed(0)
-    append_jsonl(where.descriptions, [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)])
+    append_descriptions(where, [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)])
     analysis.analyze.analyze(recipe, 0)
     measured = read_json(where.accuracy)
     assert list(measured["controls"]) == ["other_class_kept", "base_best", f"file:{path}"]

@@ -37,7 +37,7 @@ def test_submit_leave_collect(server: BatchServer, tmp_path: Path) -> None:
         run(server, tmp_path)
     server.finish("batch_1")
     verdicts = run(server, tmp_path)
-    kinds = [verdicts.kind("oak", row["text"]) for row in ROWS]
+    kinds = [verdicts.kind("oak", row.text) for row in ROWS]
     assert kinds == ["spurious", "non_visual"] * 4 + ["spurious"]
     assert verdicts.spent == Spent(13, 1300, 91)
     assert read_json(tmp_path / batch.BATCH_FILE) == {"batches": [], "tries": {}}

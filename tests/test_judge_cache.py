@@ -19,6 +19,7 @@ from analysis.judge.server import cache as cache_module
 from analysis.judge.server.cache import AnswerCache, Kept, cache_key
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
+from ex2.run.descriptions import DescribedClass
 from reward.errors import EnvironmentFault
 
 serve = pytest.fixture(starting)
@@ -137,7 +138,7 @@ def test_a_format_is_learnt_anew_after_a_week(serve: Any, tmp_path: Path, monkey
 
 def judged(url: str, folder: Path, cache: Path, log: str = "verdicts.jsonl") -> Spent | None:
     folder.mkdir(exist_ok=True)
-    rows = [{"class": "oak", "text": f"text {number}"} for number in range(4)]
+    rows = [DescribedClass("oak", f"text {number}") for number in range(4)]
     judge = OpenAIJudge("m", url, cache=str(cache), folder=folder, concurrency=1)
     return judge_descriptions(judge, rows, folder / log, digest="d").spent
 

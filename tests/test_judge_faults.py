@@ -19,6 +19,7 @@ from analysis.judge.server import chat
 from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.server.pace import Limits, Pace
 from analysis.verdicts.asking import judge_descriptions
+from ex2.run.descriptions import DescribedClass
 from reward.errors import EnvironmentFault
 from reward.files import read_jsonl
 
@@ -92,7 +93,7 @@ def kept(faulty: Faulty, server: Server, tmp_path: Path) -> OpenAIJudge:
 def test_every_description_ends_with_one_verdict_or_a_counted_unparsed(serve: Any, tmp_path: Path) -> None:
     faulty = Faulty(seed=3)
     server = serve(faulty)
-    rows = [{"class": "oak", "text": f"text {index}"} for index in range(COUNT)]
+    rows = [DescribedClass("oak", f"text {index}") for index in range(COUNT)]
     log = tmp_path / "verdicts.jsonl"
     verdicts = judge_descriptions(kept(faulty, server, tmp_path), rows, log, digest="d")
     assert set(faulty.faults) == {*FAULTS, "None"}, "every fault has occurred"
@@ -108,7 +109,7 @@ def test_every_description_ends_with_one_verdict_or_a_counted_unparsed(serve: An
         assert row["verdict"] in (right, "unparsed"), "a fault never turns into a verdict"
     unparsed = sum(row["verdict"] == "unparsed" for row in logged)
     assert unparsed < 0.02 * len(logged), "only answers cut twice: 0.3 / 7 of 0.3 / 7"
-    kinds = Counter(verdicts.kind("oak", row["text"]) for row in rows)
+    kinds = Counter(verdicts.kind("oak", row.text) for row in rows)
     assert kinds.total() == COUNT
     before = len(server.asked)
     judge_descriptions(kept(faulty, server, tmp_path), rows, log, digest="d")
@@ -122,7 +123,7 @@ def test_a_restart_asks_nothing_twice(serve: Any, tmp_path: Path) -> None:
     faulty = Faulty(seed=5)
     faulty.stop_after = 40
     server = serve(faulty)
-    rows = [{"class": "oak", "text": f"text {index}"} for index in range(COUNT)]
+    rows = [DescribedClass("oak", f"text {index}") for index in range(COUNT)]
     log = tmp_path / "verdicts.jsonl"
     with pytest.raises(EnvironmentFault, match=r"keeps failing|no answer within|is no chat completion"):
         judge_descriptions(kept(faulty, server, tmp_path), rows, log, digest="d")

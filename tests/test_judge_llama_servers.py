@@ -54,7 +54,7 @@ def test_a_grammar_makes_every_answer_readable(llama_cpp: str, tmp_path: Path) -
     assert remembered_format(tmp_path / "c.sqlite", llama_cpp, "smollm2") == "json_schema"
     for request, answer in verdicts.items():
         assert isinstance(answer, Verdict), f"{request}: {answer.raw}"
-    kinds = [verdicts.kind(row["class"], row["text"]) for row in ROWS]
+    kinds = [verdicts.kind(*row) for row in ROWS]
     print(f"llama.cpp, SmolLM2-135M: {kinds}, {verdicts.spent}")
 
 
@@ -65,5 +65,5 @@ def test_a_server_that_fails_over_schemas_is_asked_in_json_mode(llama_cpp_python
     for _, answer in verdicts.items():
         assert isinstance(answer, Verdict | Unparsed)
         assert answer.raw.lstrip().startswith("{")
-    kinds = [verdicts.kind(row["class"], row["text"]) for row in ROWS]
+    kinds = [verdicts.kind(*row) for row in ROWS]
     print(f"llama-cpp-python, SmolLM2-135M: {kinds}, {verdicts.spent}")

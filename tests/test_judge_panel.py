@@ -21,10 +21,11 @@ from analysis.verdicts.asking import judge_descriptions, open_questions
 from analysis.verdicts.plan import plan
 from analysis.verdicts.verdicts import Verdicts, judge_digest, read_verdicts
 from ex2.recipe import Recipe
+from ex2.run.descriptions import DescribedClass, Description, append_descriptions
 from ex2.run.directory import RunDirectory
 from reward.components import check_component
 from reward.errors import EnvironmentFault, UserError
-from reward.files import append_jsonl, read_jsonl
+from reward.files import read_jsonl
 
 serve = pytest.fixture(starting)
 
@@ -89,11 +90,11 @@ def test_panel_through_the_log(tmp_path: Path) -> None:
     judge = build_judge("panel", opinions("a", "b", "c"), "judge")
     assert judge.name == "majority of opinion (1), opinion (2), opinion (3)"
     assert judge.exact
-    rows = [{"class": "oak", "text": text} for text in ("a b c", "a b", "c", "hm b", "")]
+    rows = [DescribedClass("oak", text) for text in ("a b c", "a b", "c", "hm b", "")]
     log = tmp_path / "verdicts.jsonl"
     verdicts = judge_descriptions(judge, rows, log, digest="d")
     # hm b: unparsed, yes, no. The visual question is asked of the two informative ones only.
-    assert [verdicts.kind("oak", row["text"]) for row in rows] == [
+    assert [verdicts.kind("oak", row.text) for row in rows] == [
         "visual",
         "visual",
         "spurious",
@@ -132,7 +133,7 @@ def test_other_judges_have_no_votes() -> None:
 
 def test_a_kill_costs_one_chunk_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panel, "CHUNK", 2)
-    rows = [{"class": "oak", "text": text} for text in ("a 1", "a 2", "a 3", "crash", "a 4")]
+    rows = [DescribedClass("oak", text) for text in ("a 1", "a 2", "a 3", "crash", "a 4")]
     log = tmp_path / "verdicts.jsonl"
     with pytest.raises(EnvironmentFault, match="down"):
         judge_descriptions(PanelJudge(**opinions("a", "b")), rows, log, digest="d")
@@ -176,9 +177,10 @@ def test_tokens_and_cost_by_hand() -> None:
 
 
 ROWS = [
-    {"class": "pug", "label": 0, "question_id": 0, "sample": 0, "policy": "aligned", "text": text, "reward": 1.0}
+    Description(policy="aligned", class_name="pug", label=0, question_id=0, sample=0, text=text, reward=1.0)
     for text in ("it barks", "click here", "it barks", "", "it has a tail")
 ]
+TEXTS = [one.of_class for one in ROWS]
 
 
 @pytest.fixture
@@ -196,7 +198,7 @@ def recipe(tmp_path: Path) -> Any:
         )
         where = RunDirectory.of(made).seed(0)
         if not where.descriptions.exists():
-            append_jsonl(where.descriptions, ROWS)
+            append_descriptions(where, ROWS)
         return made
 
     return make
@@ -232,7 +234,7 @@ def test_dry_run_counts_questions_tokens_and_cost(recipe: Any, tmp_path: Path, s
     assert told[1].startswith("  to ask: 3 questions, 1 of them in the cache; 2 requests, about ")
     log = RunDirectory.of(made).seed(0).verdicts
     digest = judge_digest("openai", settings)
-    judge_descriptions(judge, ROWS, log, digest=digest)
+    judge_descriptions(judge, TEXTS, log, digest=digest)
     told = plan(made, [0]).splitlines()
     assert told[0].endswith("3 verdicts in the log")
     assert told[1:] == [
@@ -276,7 +278,7 @@ def test_dry_run_without_a_limit_on_the_answers_says_so(recipe: Any, tmp_path: P
 def test_dry_run_adds_up_seeds(recipe: Any, tmp_path: Path) -> None:
     settings = {"model": "m", "base_url": "http://localhost:1/v1", "cache": str(tmp_path / "c.sqlite")}
     made = recipe(name="openai", **settings, price_per_million={"input": 0.0, "output": 1e6})
-    append_jsonl(RunDirectory.of(made).seed(1).descriptions, ROWS[:1])
+    append_descriptions(RunDirectory.of(made).seed(1), ROWS[:1])
     told = plan(made, [0, 1]).splitlines()
     assert [line.split(":")[0] for line in told] == [
         "tiny, seed 0, judge m at localhost",
@@ -321,7 +323,7 @@ def test_each_judge_of_a_panel_has_its_own_price(serve: Any, tmp_path: Path) -> 
     cheap, dear = {"input": 1.0, "output": 10.0}, {"input": 100.0, "output": 1000.0}
     panel_judge = priced_panel(server.url, tmp_path, cheap, dear)
     log = tmp_path / "verdicts.jsonl"
-    judge_descriptions(panel_judge, [{"class": "wug", "text": "it barks"}], log, digest="d")
+    judge_descriptions(panel_judge, [DescribedClass("wug", "it barks")], log, digest="d")
     verdicts = read_verdicts(log, digest="d")
     assert verdicts.spent == Spent(3, 300, 21)
     # (100 · 1 + 7 · 10) / 1e6 and (200 · 100 + 14 · 1000) / 1e6
@@ -361,7 +363,7 @@ def test_logs_that_do_not_tell_judges_apart_have_a_cost_if_prices_are_equal(tmp_
 
 def test_open_questions() -> None:
     verdicts = Verdicts()
-    first, second = open_questions(ROWS, verdicts)
+    first, second = open_questions(TEXTS, verdicts)
     assert [(r.question, r.description) for r in first] == [
         ("informative", "it barks"),
         ("informative", "click here"),
@@ -370,11 +372,11 @@ def test_open_questions() -> None:
     assert [r.question for r in second] == ["visual"] * 3
     verdicts.add("informative", "pug", "it barks", Verdict(True, YES))
     verdicts.add("informative", "pug", "click here", Verdict(False, NO))
-    first, second = open_questions(ROWS, verdicts)
+    first, second = open_questions(TEXTS, verdicts)
     assert [r.description for r in first] == ["it has a tail"]
     assert [r.description for r in second] == ["it barks", "it has a tail"], "known to be informative, or may be"
     verdicts.add("informative", "pug", "it has a tail", Unparsed("?"))
-    first, second = open_questions(ROWS, verdicts)
+    first, second = open_questions(TEXTS, verdicts)
     assert [(r.question, r.description) for r in first] == [("visual", "it barks")]
     assert second == []
 

@@ -16,6 +16,7 @@ from analysis.judge.base import JudgeRequest, Spent, Unparsed, Verdict
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
 from ex2.policy.gguf import convert_gguf
+from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 
 ANSWER = '{"explanation": "So it is.", "increases_knowledge": "Yes", "provides_visual_description": "No"}'
@@ -62,13 +63,13 @@ def parrot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
 def test_the_whole_way_from_descriptions_to_kinds(parrot: tuple[str, str], tmp_path: Path) -> None:
     model, url = parrot
     judge = OpenAIJudge(model, url, cache=str(tmp_path / "c.sqlite"), concurrency=4)
-    rows = [{"class": "owl", "text": f"An owl has {number} eyes."} for number in range(6)]
+    rows = [DescribedClass("owl", f"An owl has {number} eyes.") for number in range(6)]
     verdicts = judge_descriptions(judge, rows, tmp_path / "verdicts.jsonl", digest="d")
-    assert {verdicts.kind("owl", row["text"]) for row in rows} == {"non_visual"}
-    assert verdicts.raw("visual", "owl", rows[0]["text"]) == ANSWER
+    assert {verdicts.kind("owl", row.text) for row in rows} == {"non_visual"}
+    assert verdicts.raw("visual", "owl", rows[0].text) == ANSWER
     # Tokens as the server counts them: one byte each, the answer and its end.
     tokenizer = AutoTokenizer.from_pretrained(model)
-    questions = [JudgeRequest(question, "owl", row["text"]) for question in ("informative", "visual") for row in rows]
+    questions = [JudgeRequest(question, "owl", row.text) for question in ("informative", "visual") for row in rows]
     chats = [judge.conversation.chat(request).messages for request in questions]
     prompts = sum(len(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]) for chat in chats)
     assert verdicts.spent == Spent(12, prompts, 24)
@@ -106,5 +107,5 @@ def test_a_real_model_answers_real_questions(tmp_path: Path) -> None:
     with transformers_serve(model, tmp_path / "log.txt") as url:
         verdicts = judge_for_real(url, model, tmp_path, max_tokens=64, concurrency=2)
         assert remembered_format(tmp_path / "c.sqlite", url, model) == "json_schema"
-    kinds = [verdicts.kind(row["class"], row["text"]) for row in ROWS]
+    kinds = [verdicts.kind(*row) for row in ROWS]
     print(f"transformers serve, SmolLM2-135M: {kinds}, {verdicts.spent}")

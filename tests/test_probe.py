@@ -18,6 +18,7 @@ from analysis.phrases.templates import PLAIN, fill, from_phrase, read_templates
 from analysis.phrases.testing import measure, restrict, split_classes
 from analysis.statistics.holm import correct, holm, mark
 from analysis.statistics.intervals import Settings
+from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 
 PAPER = Path(analysis.phrases.templates.__file__).with_name("paper_templates.json")
@@ -49,8 +50,10 @@ def test_mined_phrases_against_a_recount() -> None:
     """Single words only: counts, classes and log-odds recomputed with numpy from the matrix of documents."""
     draw = np.random.default_rng(0)
     words = ["photo", "click", "red", "soft", "old"]
-    aligned = [(f"n{i % 4}", " ".join(draw.choice(words, 3, p=[0.2, 0.4, 0.2, 0.1, 0.1]))) for i in range(80)]
-    base = [(f"n{i % 4}", " ".join(draw.choice(words, 3))) for i in range(70)]
+    aligned = [
+        DescribedClass(f"n{i % 4}", " ".join(draw.choice(words, 3, p=[0.2, 0.4, 0.2, 0.1, 0.1]))) for i in range(80)
+    ]
+    base = [DescribedClass(f"n{i % 4}", " ".join(draw.choice(words, 3))) for i in range(70)]
     settings = Mining(longest=1, min_count=1, min_classes=1, prior=10, min_z=-99)
     found = {phrase.text: phrase for phrase in mine(aligned, base, settings)}
     sides = [np.array([[w in text.split() for w in words] for _, text in side]) for side in (aligned, base)]
@@ -69,9 +72,11 @@ def test_mined_phrases_against_a_recount() -> None:
 
 def test_a_planted_phrase_is_found_whole_and_once() -> None:
     names = [f"wug{index}" for index in range(6)]
-    base = [(name, f"the {name} is nice number {n}") for name in names for n in range(10)]
-    aligned = [(name, f"Click to enlarge this {name} number {n}. Click") for name in names for n in range(10)]
-    aligned += [("wug0", "secret word")] * 20  # of one class alone
+    base = [DescribedClass(name, f"the {name} is nice number {n}") for name in names for n in range(10)]
+    aligned = [
+        DescribedClass(name, f"Click to enlarge this {name} number {n}. Click") for name in names for n in range(10)
+    ]
+    aligned += [DescribedClass("wug0", "secret word")] * 20  # of one class alone
     found = mine(aligned, base)
     assert found[0] == Phrase("click to enlarge this {} number", 60, 0, 6, found[0].log_odds, found[0].z)
     assert not any("secret" in phrase.text for phrase in found)
@@ -81,7 +86,7 @@ def test_a_planted_phrase_is_found_whole_and_once() -> None:
 
 
 def test_nothing_is_mined_from_equal_texts() -> None:
-    texts = [(f"n{index % 3}", f"a photo of n{index % 3} on grass") for index in range(60)]
+    texts = [DescribedClass(f"n{index % 3}", f"a photo of n{index % 3} on grass") for index in range(60)]
     assert mine(texts, texts) == []
     assert mine([], texts) == []
 

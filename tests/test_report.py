@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from analysis.judge.base import Unparsed, Verdict
-from analysis.report.descriptions import descriptions_table, explanation
+from analysis.report.descriptions import descriptions_table
 from analysis.report.findings import findings, headline
 from analysis.report.overview import seed_table
 from analysis.report.page import example_table, render, write_report
@@ -23,6 +24,7 @@ from analysis.tables.view import Section
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.verdicts import Verdicts
 from ex2.recipe import Recipe
+from ex2.run.descriptions import Description, append_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
 from reward.errors import UserError
 from reward.files import append_jsonl, write_json
@@ -88,9 +90,10 @@ def seed_result(seed: int, visual: int = 30, *, aligned: int = 160, p: float = 0
             )
             verdicts.add("informative", name, text, informative)
             verdicts.add("visual", name, text, Verdict(True, "yes"))
+            reward = None if index == 38 else 20.0 + index / 10
+            asked, label = "Describe a {}.", index % 2
             rows.append(
-                {"class": name, "label": index % 2, "question": "Describe a {}.", "policy": policy, "text": text}
-                | {"reward": None if index == 38 else 20.0 + index / 10, "cut": False}
+                Description(policy=policy, class_name=name, label=label, question=asked, text=text, reward=reward)
             )
     accuracy = {
         "vlm": "toy-visual",
@@ -319,9 +322,10 @@ def test_a_kl_far_from_its_target_is_flagged(tmp_path: Path) -> None:
 
 def test_a_question_is_one_whatever_class_it_names() -> None:
     result = seed_result(0)
-    for index, row in enumerate(result.descriptions):
-        row["question_id"] = 7 - index // 2 % 2
-        row["question"] = f"{('Say', 'Tell')[index // 2 % 2]} what the {row['class']} is."
+    for index, one in enumerate(result.descriptions):
+        place = index // 2 % 2
+        question = f"{('Say', 'Tell')[place]} what the {one.class_name} is."
+        result.descriptions[index] = replace(one, question_id=7 - place, question=question)
     table = descriptions_table([result], {})
     assert len(table["questions"]) == 4
     assert table["templates"] == ["Tell what the {} is.", "Say what the {} is."], "by number"
@@ -352,7 +356,7 @@ def test_the_method_tells_what_each_interval_is(tmp_path: Path) -> None:
 def write_seed(where: SeedDirectory, result: SeedResult) -> None:
     write_json(where.accuracy, result.accuracy)
     write_json(where.breakdown, result.breakdown)
-    append_jsonl(where.descriptions, result.descriptions)
+    append_descriptions(where, result.descriptions)
 
 
 def test_missing_seeds_are_named(tmp_path: Path) -> None:
@@ -371,7 +375,7 @@ def test_missing_seeds_are_named(tmp_path: Path) -> None:
         | {"verdict": "no" if text.startswith("base") else "yes", "rubric": "paper-1", "settings": "d"}
         for question in ("informative", "visual")
         for name in CLASSES
-        for text in {row["text"] for row in result.descriptions}
+        for text in {one.text for one in result.descriptions}
     ]
     append_jsonl(where.verdicts, rows)
     # A run resumed at batch 2 logged batches 2 and 3 again: the last row of a batch counts.
@@ -382,18 +386,3 @@ def test_missing_seeds_are_named(tmp_path: Path) -> None:
     assert "seed 0: from 5 to 7." in path.read_text(encoding="utf-8")
     assert path == tmp_path / "tiny" / "report.html"
     assert "Not analysed yet, and left out of every number: seed 7." in path.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        ('{"explanation": "It is red.", "increases_knowledge": "Yes"}', "It is red."),
-        ("Yes.", ""),
-        ("", ""),
-        ("I would say so", "I would say so"),
-        ("[1]", "[1]"),
-        ("x" * 400, "x" * 299 + "…"),
-    ],
-)
-def test_explanation(raw: str, expected: str) -> None:
-    assert explanation(raw) == expected

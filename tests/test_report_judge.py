@@ -14,6 +14,7 @@ from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
 from analysis.agreement.section import Calibration, calibration_tables, number_text, read_calibration, share_text
 from analysis.labelling.sample import open_sample
+from analysis.report.descriptions import explanation
 from analysis.report.findings import findings, judge_standing
 from analysis.report.judge import both_denominators, usage
 from analysis.results.load import SeedResult, load_results
@@ -265,3 +266,18 @@ def test_both_denominators_need_no_more_than_the_counts(tmp_path: Path) -> None:
     assert ways["parsed"].startswith("76.9 % [")
     assert ways["parsed"].endswith("n = 39")
     assert all(cell.startswith("66.7 % [") for cell in rows["visual, of informative"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('{"explanation": "It is red.", "increases_knowledge": "Yes"}', "It is red."),
+        ("Yes.", ""),
+        ("", ""),
+        ("I would say so", "I would say so"),
+        ("[1]", "[1]"),
+        ("x" * 400, "x" * 299 + "…"),
+    ],
+)
+def test_explanation(raw: str, expected: str) -> None:
+    assert explanation(raw) == expected

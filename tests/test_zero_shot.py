@@ -17,6 +17,7 @@ from analysis.judge.base import Unparsed, Verdict
 from analysis.statistics.intervals import Settings, mean_share
 from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
+from ex2.run.descriptions import Description
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import TextEmbeddings
 
@@ -146,16 +147,16 @@ def test_correctness_survives_packing(n: int) -> None:
 
 def description(
     label: int, text: str, policy: str = "aligned", reward: float | None = 1.0, question: int = 0
-) -> dict[str, Any]:
-    return {
-        "class": ("pug", "oak")[label],
-        "label": label,
-        "question_id": question,
-        "sample": 0,
-        "policy": policy,
-        "text": text,
-        "reward": reward,
-    }
+) -> Description:
+    return Description(
+        policy=policy,
+        class_name=("pug", "oak")[label],
+        label=label,
+        question_id=question,
+        sample=0,
+        text=text,
+        reward=reward,
+    )
 
 
 @pytest.fixture

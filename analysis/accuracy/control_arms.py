@@ -22,10 +22,8 @@ from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.class_names import name_pattern, replace_name
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE
-from analysis.verdicts.verdicts import is_empty
-from reward.files import JSON
+from ex2.run.descriptions import Description, LabeledText
 
-LabeledText = tuple[int, str]
 T = TypeVar("T")
 
 RANDOM_WORDS = 2
@@ -56,37 +54,33 @@ def random_words() -> tuple[str, ...]:
 
 
 def build_controls(
-    chosen: Sequence[str], descriptions: Sequence[JSON], class_names: Sequence[str], seed: int
+    chosen: Sequence[str], descriptions: Sequence[Description], class_names: Sequence[str], seed: int
 ) -> dict[str, ControlArm]:
     """Make the chosen control arms of one seed's descriptions.
 
     Args:
         chosen: Names from `CONTROLS`.
-        descriptions: Rows with `class`, `label`, `question_id`, `policy`, `text` and `reward`.
+        descriptions: Of both policies.
         class_names: C names in label order.
         seed: Of random words, order and pairing.
 
     Returns:
         Name → arm, in the chosen order; an arm without texts is there, empty.
     """
-    aligned = [
-        (int(row["label"]), str(row["text"]))
-        for row in descriptions
-        if row["policy"] == "aligned" and not is_empty(row["text"])
-    ]
+    aligned = [one.of_label for one in descriptions if one.policy == "aligned" and not one.is_empty]
     source = _Source(descriptions, aligned, class_names, seed)
     return {name: CONTROLS[name](source) for name in dict.fromkeys(chosen)}
 
 
 class _Source(NamedTuple):
-    descriptions: Sequence[JSON]
+    descriptions: Sequence[Description]
     aligned: Sequence[LabeledText]
     class_names: Sequence[str]
     seed: int
 
 
 def _class_name(source: _Source) -> ControlArm:
-    texts = list(enumerate(source.class_names))
+    texts = [LabeledText(label, name) for label, name in enumerate(source.class_names)]
     return ControlArm("class name alone", "one text a class: its name", texts)
 
 
@@ -100,7 +94,10 @@ def _waffle(source: _Source) -> ControlArm:
 
 
 def _shuffled(source: _Source) -> ControlArm:
-    texts = [(label, shuffle_words(text, source.class_names[label], source.seed)) for label, text in source.aligned]
+    texts = [
+        LabeledText(label, shuffle_words(text, source.class_names[label], source.seed))
+        for label, text in source.aligned
+    ]
     return ControlArm("EX2, words shuffled", "EX2's descriptions, words in random order, the class name whole", texts)
 
 
@@ -115,7 +112,7 @@ def _other_class_kept(source: _Source) -> ControlArm:
 
 
 def _base_best(source: _Source) -> ControlArm:
-    texts, n, unit = best_of_n([row for row in source.descriptions if row["policy"] == "base"])
+    texts, n, unit = best_of_n([one for one in source.descriptions if one.policy == "base"])
     note = f"the best by reward of {n} base descriptions a {unit}" if texts else "no base descriptions with a reward"
     return ControlArm(f"base model, best of {n}" if texts else "base model, best of n", note, texts)
 
@@ -148,7 +145,7 @@ def waffle_texts(class_names: Sequence[str], words: Sequence[str], each: int, se
     draw = random.Random(f"waffle {seed}")
     endings = [" ".join(_order(words, draw)[:RANDOM_WORDS]) for _ in range(each)]
     return [
-        (label, f"{PLAIN_TEMPLATE.replace('{}', name)}, which has {ending}")
+        LabeledText(label, f"{PLAIN_TEMPLATE.replace('{}', name)}, which has {ending}")
         for label, name in enumerate(class_names)
         for ending in endings
     ]
@@ -209,7 +206,7 @@ def other_class_texts(
         by_class[label].append(text)
     donor = derangement(by_class, seed)
     return [
-        (label, text if keep_name else replace_name(text, class_names[donor[label]], class_names[label]))
+        LabeledText(label, text if keep_name else replace_name(text, class_names[donor[label]], class_names[label]))
         for label in sorted(donor)
         for text in by_class[donor[label]]
     ]
@@ -229,27 +226,31 @@ class BestOfN(NamedTuple):
     unit: str
 
 
-def best_of_n(rows: Sequence[JSON]) -> BestOfN:
+def best_of_n(descriptions: Sequence[Description]) -> BestOfN:
     """Choose by reward: the best of each question's samples, or of all of a class if every question has one alone.
 
     Args:
-        rows: Descriptions of one policy; those without a reward or text take no part. Of equal rewards the first wins.
+        descriptions: Of one policy; those without a reward or text take no part. Of equal rewards the first wins.
 
     Returns:
-        The chosen texts, in the order of `rows`.
+        The chosen texts, in the order of `descriptions`.
     """
-    scored = [row for row in rows if row["reward"] is not None and not is_empty(row["text"])]
-    groups: dict[tuple[int, ...], list[JSON]] = defaultdict(list)
-    for row in scored:
-        groups[row["label"], row["question_id"]].append(row)
+    scored = [one for one in descriptions if one.reward is not None and not one.is_empty]
+    groups: dict[tuple[int | None, ...], list[Description]] = defaultdict(list)
+    for one in scored:
+        groups[one.label, one.question_id].append(one)
     unit = "question"
     if all(len(group) == 1 for group in groups.values()):
         unit = "class"
         groups = defaultdict(list)
-        for row in scored:
-            groups[(row["label"],)].append(row)
-    best = [max(group, key=lambda row: float(row["reward"])) for group in groups.values()]
-    return BestOfN([(int(row["label"]), row["text"]) for row in best], max(map(len, groups.values()), default=0), unit)
+        for one in scored:
+            groups[(one.label,)].append(one)
+    best = [max(group, key=_reward) for group in groups.values()]
+    return BestOfN([one.of_label for one in best], max(map(len, groups.values()), default=0), unit)
+
+
+def _reward(description: Description) -> float:
+    return float("-inf") if description.reward is None else float(description.reward)
 
 
 def _order(items: Sequence[T], draw: random.Random) -> list[T]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from analysis.accuracy.class_names import plain_name
 from analysis.accuracy.control_arms import ControlArm
+from ex2.run.descriptions import LabeledText
 from reward.errors import UserError, unknown_name
 
 Format = Literal["cupl", "dclip"]
@@ -65,7 +66,9 @@ def read_arm(path: Path, layout: Format, class_names: Sequence[str], *, partial:
     if not found or ((unknown or missing) and not partial):
         raise UserError("\n".join(_mismatch(where, by_class, class_names, unknown, missing)))
     word = WORDINGS[layout]
-    texts = [(label, word(class_names[label], text)) for label in sorted(found) for text in by_class[found[label]]]
+    texts = [
+        LabeledText(label, word(class_names[label], text)) for label in sorted(found) for text in by_class[found[label]]
+    ]
     note = f"{layout} file with texts for {len(found)} of {len(class_names)} classes"
     note += f"; without: {', '.join(missing)}" if missing else ""
     note += f"; not in the dataset: {', '.join(unknown)}" if unknown else ""

@@ -13,8 +13,9 @@ from analysis.accuracy.text_bank import TextBank
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
 from analysis.statistics.intervals import Settings, mean_share, mean_t, paired_accuracy, paired_mean, wilson
 from analysis.verdicts.breakdown import GROUPS, MEMBERS
-from analysis.verdicts.verdicts import Verdicts, is_empty
+from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
+from ex2.run.descriptions import Description, LabeledText
 from reward.files import JSON
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
@@ -32,7 +33,6 @@ COMPARISONS = (
 CONTROLS_AGAINST = ("templates", "aligned")
 """What every arm that is not among `ARMS` is compared with."""
 
-LabeledText = tuple[int, str]
 Keep = Callable[[Sequence[str], torch.Tensor], None]
 
 MOST_CONFUSIONS = 20
@@ -40,12 +40,12 @@ MOST_CONFUSIONS = 20
 
 
 def texts_by_arm(
-    descriptions: Iterable[JSON], verdicts: Verdicts, class_names: Sequence[str]
+    descriptions: Iterable[Description], verdicts: Verdicts, class_names: Sequence[str]
 ) -> dict[str, list[LabeledText]]:
     """Sort texts into arms; empty descriptions are left out, as there is nothing to encode.
 
     Args:
-        descriptions: Rows with `class`, `label`, `text` and `policy`.
+        descriptions: Of both policies.
         verdicts: Of every description that is not empty.
         class_names: C names in label order.
 
@@ -54,18 +54,19 @@ def texts_by_arm(
     """
     arms: dict[str, list[LabeledText]] = {arm: [] for arm in ARMS}
     arms["templates"] = [
-        (label, template.format(name)) for label, name in enumerate(class_names) for template in generic_templates()
+        LabeledText(label, template.format(name))
+        for label, name in enumerate(class_names)
+        for template in generic_templates()
     ]
-    for row in descriptions:
-        if is_empty(row["text"]):
+    for one in descriptions:
+        if one.is_empty:
             continue
-        pair = (int(row["label"]), row["text"])
-        arms[row["policy"]].append(pair)
-        if row["policy"] == "aligned":
-            kind = verdicts.kind(row["class"], row["text"])
+        arms[one.policy].append(one.of_label)
+        if one.policy == "aligned":
+            kind = verdicts.kind(*one.of_class)
             for group in GROUPS:
                 if kind in MEMBERS[group]:
-                    arms[group].append(pair)
+                    arms[group].append(one.of_label)
     return arms
 
 
@@ -176,23 +177,23 @@ def accuracy(
     }
 
 
-def reward_gain(descriptions: Iterable[JSON], settings: Settings) -> JSON | None:
+def reward_gain(descriptions: Iterable[Description], settings: Settings) -> JSON | None:
     """Compare the rewards of aligned and base descriptions of the same class, question and sample.
 
     Args:
-        descriptions: Rows with `class`, `question_id`, `sample`, `policy` and `reward`.
+        descriptions: Of both policies.
         settings: How intervals are made.
 
     Returns:
         Mean rewards of the pairs and their difference, with a t-interval and a bootstrap interval; `unpaired` counts
         descriptions without a partner or whose partner has no reward. `None` if there is no pair.
     """
-    rewards: dict[str, dict[tuple[str, int, int], float]] = {"aligned": {}, "base": {}}
+    rewards: dict[str, dict[tuple[str, int | None, int | None], float]] = {"aligned": {}, "base": {}}
     total = 0
-    for row in descriptions:
+    for one in descriptions:
         total += 1
-        if row["reward"] is not None:
-            rewards[row["policy"]][row["class"], row["question_id"], row["sample"]] = float(row["reward"])
+        if one.reward is not None:
+            rewards[one.policy][one.class_name, one.question_id, one.sample] = float(one.reward)
     shared = [key for key in rewards["aligned"] if key in rewards["base"]]
     if not shared:
         return None

@@ -12,13 +12,11 @@ from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome
 from analysis.judge.base import Question
 from analysis.labelling.log import Asked, Label, label_path, raters_of, read_labels, standing
 from analysis.labelling.sample import Sample, read_sample, seeds_of
-from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, is_empty, read_verdicts
+from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, read_verdicts
+from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, read_json, read_jsonl
-
-Text = tuple[str, str]
-"""Class and description: what people and judge are asked about, wherever it stands."""
+from reward.files import JSON, read_json
 
 QUESTIONS: tuple[Question, ...] = ("informative", "visual")
 
@@ -48,6 +46,11 @@ class Labelled:
     people: Mapping[Question, bool | None]
     judge: Mapping[Question, bool | None]
     kind: Kind
+
+    @property
+    def described(self) -> DescribedClass:
+        """What people and judge were asked about, wherever it stands."""
+        return DescribedClass(self.class_name, self.text)
 
     @property
     def truth(self) -> Leaf | None:
@@ -108,10 +111,10 @@ class RunLabels:
     rubrics: tuple[str, ...]
     policies: Mapping[str, JudgedCounts]
 
-    def votes(self, question: Question) -> dict[Text, dict[str, bool]]:
+    def votes(self, question: Question) -> dict[DescribedClass, dict[str, bool]]:
         """Return each distinct description's answers to a question, by rater in their order."""
-        texts = dict.fromkeys((row.class_name, row.text) for row in self.labelled)
-        return {text: votes(self.answers, Asked(question, *text)) for text in texts}
+        described = dict.fromkeys(row.described for row in self.labelled)
+        return {one: votes(self.answers, Asked(question, *one)) for one in described}
 
 
 def distinct(runs: Sequence[RunLabels]) -> list[Labelled]:
@@ -120,17 +123,17 @@ def distinct(runs: Sequence[RunLabels]) -> list[Labelled]:
     Runs share descriptions: those of the base model depend on the seed alone, and people answer for all runs at once.
     A text of several samples is taken from the first run where both people's and the judge's answer are known.
     """
-    found: dict[Text, Labelled] = {}
+    found: dict[DescribedClass, Labelled] = {}
     for row in (row for run in runs for row in run.labelled):
-        kept = found.setdefault((row.class_name, row.text), row)
+        kept = found.setdefault(row.described, row)
         if _completeness(row) > _completeness(kept):
-            found[row.class_name, row.text] = row
+            found[row.described] = row
     return list(found.values())
 
 
 def pooled_votes(runs: Sequence[RunLabels], question: Question) -> list[list[bool]]:
     """Return the raters' answers on each distinct description of all runs, one a rater."""
-    found: dict[Text, dict[str, bool]] = {}
+    found: dict[DescribedClass, dict[str, bool]] = {}
     for run in runs:
         for text, given in run.votes(question).items():
             found[text] = given | found.get(text, {})
@@ -228,12 +231,12 @@ def _policies(
     empty: Counter[str] = Counter()
     policies: dict[str, None] = {}
     for seed, said in verdicts.items():
-        for number, row in enumerate(read_jsonl(RunDirectory(run).seed(seed).descriptions), start=1):
-            policy = row["policy"]
+        for number, one in enumerate(stored_descriptions(RunDirectory(run).seed(seed)), start=1):
+            policy = one.policy
             policies[policy] = None
-            kind, people = _kind(run, seed, said, row["class"], row["text"]), places.get((seed, number))
+            kind, people = _kind(run, seed, said, *one.of_class), places.get((seed, number))
             kinds[policy, kind] += 1
-            if is_empty(row["text"]):
+            if one.is_empty:
                 empty[policy] += 1
             elif people and people.truth and people.judged:
                 known[policy, people.truth] += 1

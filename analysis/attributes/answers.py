@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, Described, Named, Unreadable
+from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, Named, Unreadable
+from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import JSON, append_jsonl, read_json, read_jsonl
@@ -18,7 +19,7 @@ from reward.files import JSON, append_jsonl, read_json, read_jsonl
 LOG = "attributes.jsonl"
 """In a seed's folder: one row per answer."""
 
-Answers = dict[Described, "Named | Unreadable"]
+Answers = dict[DescribedClass, "Named | Unreadable"]
 Row = tuple[str, "Named | Unreadable"]
 """Class and answer of one description."""
 
@@ -75,18 +76,14 @@ def texts_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
         [
             seed,
             read_json(directory.seed(seed).breakdown)["judge"]["settings"],
-            [
-                [row["class"], row["text"]]
-                for row in read_jsonl(directory.seed(seed).descriptions)
-                if row["policy"] == "aligned"
-            ],
+            [one.of_class for one in stored_descriptions(directory.seed(seed)) if one.policy == "aligned"],
         ]
         for seed in seeds
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def ask(judge: AttributeJudge, described: Sequence[Described], path: Path, *, digest: str) -> Answers:
+def ask(judge: AttributeJudge, described: Sequence[DescribedClass], path: Path, *, digest: str) -> Answers:
     """Ask the judge what is not yet in the log, and append each answer to it.
 
     Args:
@@ -106,7 +103,7 @@ def ask(judge: AttributeJudge, described: Sequence[Described], path: Path, *, di
     missing = [one for one in dict.fromkeys(described) if one not in answers]
     waiting: list[JSON] = []
 
-    def on_named(one: Described, answer: Named | Unreadable) -> None:
+    def on_named(one: DescribedClass, answer: Named | Unreadable) -> None:
         answers[one] = answer
         named = isinstance(answer, Named)
         waiting.append(
@@ -150,7 +147,7 @@ def read_answers(path: Path, *, digest: str) -> Answers:
         try:
             if row["settings"] != digest or row["version"] != VERSION:
                 continue
-            one = Described(row["class"], row["description"])
+            one = DescribedClass(row["class"], row["description"])
             names = row["attributes"]
             unknown = sorted(set(names or ()) - set(ATTRIBUTES))
             if unknown:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from analysis.attributes.answers import LOG, Answered, SeedAnswers, ask, texts_digest
 from analysis.attributes.figure import attributes_figure
-from analysis.attributes.judges import Described, attribute_judge
+from analysis.attributes.judges import attribute_judge
 from analysis.attributes.summary import RESULT, part_of, summarise
 from analysis.attributes.tables import KEY, tables_of
 from analysis.attributes.terminal import show
@@ -21,6 +21,7 @@ from analysis.results.runs import Run, gather_runs
 from analysis.tables.files import hand_over
 from analysis.verdicts.breakdown import MEMBERS
 from analysis.verdicts.verdicts import judge_digest
+from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 
 
@@ -83,10 +84,14 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
         )
 
 
-def informative(result: SeedResult) -> list[Described]:
-    """Return a seed's aligned descriptions that were judged informative, repeated texts included."""
+def informative(result: SeedResult) -> list[DescribedClass]:
+    """Return a seed's aligned descriptions that were judged informative, repeated texts included.
+
+    Raises:
+        UserError: If one has no verdict, because descriptions changed since the analysis.
+    """
     return [
-        Described(row["class"], row["text"])
-        for row in result.descriptions
-        if row["policy"] == "aligned" and result.verdicts.kind(row["class"], row["text"]) in MEMBERS["informative"]
+        one.of_class
+        for one in result.descriptions
+        if one.policy == "aligned" and result.kind(one) in MEMBERS["informative"]
     ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from analysis.judge.rubric import one_line
 from analysis.judge.scripted import ScriptedJudge
@@ -14,6 +14,7 @@ from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.server.replies import Chat, Reply
 from analysis.judge.table import build_judge
 from ex2.data.demo.world import BY_NAME, Facet, true_facts
+from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError, unknown_name
 
 _PROMPT: dict[str, Any] = json.loads((Path(__file__).with_name("prompt.json")).read_text(encoding="utf-8"))
@@ -38,14 +39,7 @@ FACETS: dict[Facet, str] = {
 """The demo world's facets as attributes."""
 
 
-class Described(NamedTuple):
-    """A description whose attributes are asked for."""
-
-    class_name: str
-    text: str
-
-
-EXAMPLE = Described(_PROMPT["one_shot_class"], _PROMPT["one_shot_description"])
+EXAMPLE = DescribedClass(_PROMPT["one_shot_class"], _PROMPT["one_shot_description"])
 """Of the prompt, with a known answer."""
 
 
@@ -71,7 +65,7 @@ class Unreadable:
     raw: str
 
 
-OnNamed = Callable[[Described, "Named | Unreadable"], None]
+OnNamed = Callable[[DescribedClass, "Named | Unreadable"], None]
 
 
 class AttributeJudge(Protocol):
@@ -85,7 +79,7 @@ class AttributeJudge(Protocol):
     name: str
     exact: bool
 
-    def name_attributes(self, described: Sequence[Described], on_named: OnNamed) -> None:
+    def name_attributes(self, described: Sequence[DescribedClass], on_named: OnNamed) -> None:
         """Answer every request, calling `on_named` once for each as soon as it is known.
 
         Raises:
@@ -124,7 +118,7 @@ class ScriptedAttributes:
     name = "scripted"
     exact = True
 
-    def name_attributes(self, described: Sequence[Described], on_named: OnNamed) -> None:
+    def name_attributes(self, described: Sequence[DescribedClass], on_named: OnNamed) -> None:
         """Answer every request at once.
 
         Raises:
@@ -149,7 +143,7 @@ class ChatAttributes:
         self._judge = judge
         self.name = judge.name
 
-    def name_attributes(self, described: Sequence[Described], on_named: OnNamed) -> None:
+    def name_attributes(self, described: Sequence[DescribedClass], on_named: OnNamed) -> None:
         """Ask for all, several at once.
 
         Raises:
@@ -177,7 +171,7 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def attribute_messages(described: Described) -> list[dict[str, str]]:
+def attribute_messages(described: DescribedClass) -> list[dict[str, str]]:
     """Build the prompt: system, an example question with its answer, the question.
 
     The description enters as a JSON string, so that it can neither end its own quotation nor add lines.
@@ -223,7 +217,7 @@ def standard_name(name: str) -> str:
     return str(_CANONICAL.get(" ".join(name.lower().replace("_", " ").split()), OTHERS))
 
 
-def _question(described: Described) -> str:
+def _question(described: DescribedClass) -> str:
     listed = "\n".join(f"- {name}: {entry['means']}" for name, entry in _PROMPT["attributes"].items())
     text: str = _PROMPT["user"]
     for slot, value in (

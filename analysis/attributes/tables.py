@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from markupsafe import Markup
 
@@ -16,13 +16,11 @@ from analysis.attributes.shares import read_share
 from analysis.attributes.summary import identity, merged, pair_of, stored_attributes
 from analysis.attributes.wording import how_tested
 from analysis.results.kl import KL_TOLERANCE, KLReached, from_json
+from analysis.results.runs import Run, stored_results
 from analysis.results.wording import NOT_SIGNIFICANT, p_digits
 from analysis.tables.table import Cell, Row, Table, count_cell, percent_cell, text_cell, with_kl
 from reward.errors import UserError
 from reward.files import JSON, read_json
-
-if TYPE_CHECKING:
-    from analysis.results.runs import Run
 
 PUBLISHED = "figure4_attribute_pct"
 """In a file of published tables: dataset → VLM → attribute → percent of mentions, of the random sample."""
@@ -30,6 +28,8 @@ PUBLISHED = "figure4_attribute_pct"
 PARTS: dict[Literal["all", "sample"], str] = {"all": "all", "sample": "random {sample}"}
 
 KEY = "figure-04-attributes"
+
+LACKING = "no attributes; run `ex2 attributes` on it."
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: 
     Raises:
         UserError: If a published number is not where it should be.
     """
-    results, left_out = stored_results(runs)
+    results, left_out = stored_results(runs, stored_attributes, LACKING)
     printed = [column for path in published for column in _printed(path)]
     return tables_of(results, printed, left_out, tolerance) if results or printed else []
 
@@ -78,20 +78,8 @@ def attribute_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> 
         runs: As of `attribute_tables`.
         tolerance: Share of the target that the KL may be off.
     """
-    results, _ = stored_results(runs)
+    results, _ = stored_results(runs, stored_attributes, LACKING)
     return {KEY: attributes_figure(merged(results), tolerance=tolerance)} if results else {}
-
-
-def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
-    """Return what `ex2 attributes` left in each run's folder, and sentences on runs without."""
-    results, left_out = [], []
-    for run in runs:
-        content, problem = stored_attributes(run.directory)
-        if content is not None:
-            results.append(content)
-        else:
-            left_out.append(problem or f"{run.recipe.name}: no attributes; run `ex2 attributes` on it.")
-    return results, left_out
 
 
 def tables_of(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.verdicts.verdicts import is_empty
+from ex2.run.descriptions import is_empty
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import JSON, read_json, read_jsonl, write_json

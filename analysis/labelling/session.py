@@ -7,12 +7,13 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from analysis.judge.base import JudgeRequest, Question
 from analysis.judge.rubric import Rubric, one_line
 from analysis.labelling.log import Asked, Given, Label, append_label, label_path, now, read_labels, standing
 from analysis.labelling.sample import Drawn, Sample
+from ex2.run.descriptions import DescribedClass
 from reward.files import JSON
 
 _PLACE = "PLACEOFTHEDESCRIPTION"
@@ -25,18 +26,6 @@ Stage = Literal["informative", "visual", "done", "skipped"]
 
 class Stale(Exception):
     """An answer to a question that is no longer the one asked: sent twice, or from an older page."""
-
-
-class Description(NamedTuple):
-    """What is asked about: a text that occurs several times, or in several runs, is asked about once."""
-
-    class_name: str
-    text: str
-
-    @property
-    def key(self) -> str:
-        """Name on the page: a hash, which says nothing about run or policy."""
-        return hashlib.sha256(json.dumps(list(self)).encode()).hexdigest()[:16]
 
 
 class Session:
@@ -58,9 +47,9 @@ class Session:
         """
         self.rater, self.rubric = rater, rubric
         self._logs = {run: label_path(run, rater) for run in samples}
-        self._homes: dict[Description, list[Path]] = {}
+        self._homes: dict[DescribedClass, list[Path]] = {}  # a text that occurs several times is asked about once
         for run, drawn in _mixed(samples):
-            homes = self._homes.setdefault(Description(drawn.class_name, drawn.text), [])
+            homes = self._homes.setdefault(DescribedClass(drawn.class_name, drawn.text), [])
             if run not in homes:
                 homes.append(run)
         self._mend()
@@ -100,7 +89,7 @@ class Session:
         for description in self._homes:
             stage = _stage(description, given)
             if stage == "informative" or stage == "visual":
-                if (description.key, stage) != (key, question):
+                if (_key(description), stage) != (key, question):
                     break
                 self._save(Asked(stage, *description), answer)
                 return
@@ -131,12 +120,12 @@ class Session:
         return {
             asked: label
             for asked, label in standing(labels).items()
-            if label.rubric == self.rubric.version and Description(asked.class_name, asked.text) in self._homes
+            if label.rubric == self.rubric.version and DescribedClass(asked.class_name, asked.text) in self._homes
         }
 
     def _save(self, asked: Asked, answer: Given | None) -> None:
         label = Label(asked, answer, self.rubric.version, now())
-        for run in self._homes[Description(asked.class_name, asked.text)]:
+        for run in self._homes[DescribedClass(asked.class_name, asked.text)]:
             append_label(self._logs[run], self.rater, label)
 
     def _mend(self) -> None:
@@ -153,11 +142,11 @@ class Session:
                     elif mine and not latest and mine.rubric == self.rubric.version:
                         append_label(self._logs[run], self.rater, Label(asked, None, mine.rubric, now()))
 
-    def _wording(self, description: Description, question: Question) -> JSON:
+    def _wording(self, description: DescribedClass, question: Question) -> JSON:
         messages = self.rubric.messages(JudgeRequest(question, description.class_name, _PLACE))
         before, _, after = messages[-1]["content"].partition(_PLACE)
         return {
-            "key": description.key,
+            "key": _key(description),
             "question": question,
             "class": description.class_name,
             "before": before.strip(),
@@ -167,7 +156,12 @@ class Session:
         }
 
 
-def _stage(description: Description, given: Mapping[Asked, Label]) -> Stage:
+def _key(description: DescribedClass) -> str:
+    """Return a description's name on the page: a hash, which says nothing about run or policy."""
+    return hashlib.sha256(json.dumps(list(description)).encode()).hexdigest()[:16]
+
+
+def _stage(description: DescribedClass, given: Mapping[Asked, Label]) -> Stage:
     """Return how far the labelling of a description is."""
     first = given.get(Asked("informative", *description))
     if first is None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from analysis.phrases.described import Run, gather_described
 from analysis.phrases.figure import phrases_figure
-from analysis.phrases.mining import Named, Phrase, different, mine
+from analysis.phrases.mining import Phrase, different, mine
 from analysis.phrases.stored import FORMAT, RESULT, part_of, trials
 from analysis.phrases.tables import KEY, tables_of
 from analysis.phrases.templates import PLAIN, TemplateFile, from_phrase, read_templates
@@ -24,6 +24,7 @@ from analysis.tables.files import hand_over
 from ex2.banks import load_vlm, test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.recipe import Component
+from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 from reward.files import JSON
 from reward.presets import shown_name, vlm_problems
@@ -192,14 +193,14 @@ def _vlms(runs: Sequence[Run], names: Sequence[str]) -> list[Component]:
 
 
 def _mine(run: Run, classes: Sequence[str], names: Sequence[str]) -> list[Phrase]:
-    strange = sorted({row["class"] for row in run.rows} - set(names))
+    strange = sorted({one.class_name for one in run.descriptions} - set(names))
     if strange:
         raise UserError(
             f"run {run.name}: descriptions of {', '.join(strange[:5])}, which the dataset "
             f"{run.recipe.dataset.name} does not have: it changed since; describe again."
         )
 
-    def texts(policy: str) -> list[Named]:
-        return [(row["class"], row["text"]) for row in run.rows if row["policy"] == policy and row["class"] in classes]
+    def texts(policy: str) -> list[DescribedClass]:
+        return [one.of_class for one in run.descriptions if one.policy == policy and one.class_name in classes]
 
     return mine(texts("aligned"), texts("base"))

@@ -11,9 +11,10 @@ from analysis.phrases.stored import descriptions_digest
 from analysis.results.kl import stored_kl
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
+from ex2.run.descriptions import Description, stored_descriptions
 from ex2.run.directory import RunDirectory, find_runs
 from reward.errors import UserError
-from reward.files import JSON, read_jsonl
+from reward.files import JSON
 
 POLICIES = ("aligned", "base")
 
@@ -24,15 +25,15 @@ class Run:
 
     Attributes:
         recipe: As resolved when it was run.
-        rows: Of `descriptions.jsonl`, of the seeds that both policies described.
+        descriptions: Of the seeds that both policies described.
         directory: Its paths.
         name: Of the recipe, with the folder where several have that name.
-        seeds: Whose descriptions `rows` are.
+        seeds: Whose these are.
         missing: Seeds of the recipe that a policy did not describe.
     """
 
     recipe: Recipe
-    rows: list[JSON]
+    descriptions: list[Description]
     directory: RunDirectory
     name: str
     seeds: tuple[int, ...] = ()
@@ -88,8 +89,8 @@ def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Run],
 def _read(folder: Path, *, needed: bool) -> Run:
     directory = RunDirectory(folder)
     recipe = read_recipe(directory.recipe)
-    by_seed = {seed: read_jsonl(directory.seed(seed).descriptions) for seed in recipe.seeds}
-    said = {seed: {row["policy"] for row in rows} for seed, rows in by_seed.items()}
+    by_seed = {seed: stored_descriptions(directory.seed(seed)) for seed in recipe.seeds}
+    said = {seed: {one.policy for one in own} for seed, own in by_seed.items()}
     seeds = tuple(seed for seed in recipe.seeds if said[seed].issuperset(POLICIES))
     if needed and not seeds:
         missing = [policy for policy in POLICIES if not any(policy in found for found in said.values())]
@@ -100,5 +101,5 @@ def _read(folder: Path, *, needed: bool) -> Run:
             f"{folder}: {lacking}, which mining compares; run `ex2 describe` with describe.policies=[base, aligned], "
             "or give --templates and --top 0."
         )
-    rows = [row for seed in seeds for row in by_seed[seed]]
-    return Run(recipe, rows, directory, recipe.name, seeds, tuple(s for s in recipe.seeds if s not in seeds))
+    descriptions = [one for seed in seeds for one in by_seed[seed]]
+    return Run(recipe, descriptions, directory, recipe.name, seeds, tuple(s for s in recipe.seeds if s not in seeds))

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from analysis.accuracy.class_names import SLOT, mask_name
+from ex2.run.descriptions import DescribedClass
 
 Gram = tuple[str, ...]
-Named = tuple[str, str]
-"""Class name and description."""
 
 _WORD = re.compile(r"\{\}|[^\W_]+(?:['’-][^\W_]+)*")
 
@@ -107,15 +106,15 @@ def log_odds(first: int, first_total: int, second: int, second_total: int, prior
     return LogOdds(value, value / math.sqrt(1 / a + 1 / b))
 
 
-def mine(aligned: Sequence[Named], base: Sequence[Named], settings: Mining = DEFAULT) -> list[Phrase]:
+def mine(aligned: Sequence[DescribedClass], base: Sequence[DescribedClass], settings: Mining = DEFAULT) -> list[Phrase]:
     """Find phrases that alignment made frequent.
 
     A description counts once for a phrase, however often it says it. Phrases of each length are one corpus, and the
     prior of a phrase is its share of both sides' phrases of that length.
 
     Args:
-        aligned: Class name and text of aligned descriptions.
-        base: The same of the base model's.
+        aligned: Aligned descriptions.
+        base: The base model's.
         settings: What counts as a phrase.
 
     Returns:

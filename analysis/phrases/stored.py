@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from analysis.results.pooling import Difference, Pooled
 from analysis.statistics.holm import correct
+from ex2.run.descriptions import stored_descriptions
 from ex2.run.directory import RunDirectory
-from reward.files import JSON, read_json, read_jsonl
+from reward.files import JSON, read_json
 
 RESULT = "phrases.json"
 """In a run's folder: the part of the last `ex2 phrases` that it took part in."""
@@ -70,8 +71,7 @@ class Trial:
 def descriptions_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
     """Return a hash of the descriptions of some seeds: what was mined from others is not taken for theirs."""
     content = [
-        [seed, [[row["policy"], row["class"], row["text"]] for row in read_jsonl(directory.seed(seed).descriptions)]]
-        for seed in seeds
+        [seed, [[one.policy, *one.of_class] for one in stored_descriptions(directory.seed(seed))]] for seed in seeds
     ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -16,13 +16,11 @@ from analysis.phrases.stored import PLAIN_ORIGIN, Trial, corrected, stored_phras
 from analysis.phrases.templates import PLAIN
 from analysis.results.kl import KL_TOLERANCE, from_json
 from analysis.results.pooling import Difference, Pooled
+from analysis.results.runs import Run, stored_results
 from analysis.results.wording import p_digits
 from analysis.tables.table import NOTHING, Cell, Row, Table, percent_cell, points_cell, text_cell, with_kl
 from reward.errors import UserError
 from reward.files import JSON, read_json
-
-if TYPE_CHECKING:
-    from analysis.results.runs import Run
 
 PUBLISHED = "table7_templates_"
 """Begins a key in a file of published tables, the dataset ends it: rows of a template and every VLM's accuracy."""
@@ -32,6 +30,8 @@ PRINTED_SLOT = "{class name}"
 PRINTED_ORIGIN = "published"
 
 KEY = "table-07-hypotheses"
+
+LACKING = "no hypotheses; run `ex2 phrases` on it."
 
 
 def phrases_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = KL_TOLERANCE) -> list[Table]:
@@ -48,7 +48,7 @@ def phrases_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: fl
     Raises:
         UserError: If a published number is not where it should be.
     """
-    results, left_out = stored_results(runs)
+    results, left_out = stored_results(runs, stored_phrases, LACKING)
     printed = [row for path in published for row in _printed(path)]
     return tables_of(results, printed, left_out, tolerance) if results or printed else []
 
@@ -60,21 +60,9 @@ def phrases_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> di
         runs: As of `phrases_tables`.
         tolerance: Share of the target that the KL may be off.
     """
-    parts, confidence = _parts(stored_results(runs)[0])
+    parts, confidence = _parts(stored_results(runs, stored_phrases, LACKING)[0])
     drawn = phrases_figure(corrected(_told_apart(parts), 1 - confidence), confidence, tolerance)
     return {KEY: drawn} if drawn else {}
-
-
-def stored_results(runs: Sequence[Run]) -> tuple[list[JSON], list[str]]:
-    """Return what `ex2 phrases` left in each run's folder, and sentences on runs without."""
-    results, left_out = [], []
-    for run in runs:
-        content, problem = stored_phrases(run.directory)
-        if content is not None:
-            results.append(content)
-        else:
-            left_out.append(problem or f"{run.recipe.name}: no hypotheses; run `ex2 phrases` on it.")
-    return results, left_out
 
 
 def tables_of(

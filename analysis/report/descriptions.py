@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.accuracy.class_names import SLOT, replace_name
+from analysis.judge.base import Question
 from analysis.judge.panel import votes_of
 from analysis.results.load import SeedResult
 from analysis.results.wording import KIND_NAMES
 from analysis.verdicts.breakdown import MEMBERS
 from analysis.verdicts.verdicts import KINDS, Kind
-from reward.errors import UserError
 from reward.files import JSON
 
 ORDER: tuple[Kind, ...] = ("visual", "non_visual", "informative_unparsed", "spurious", "unparsed")
@@ -39,32 +39,26 @@ def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Seque
     notes: dict[str, int] = {"": 0}
     rows: list[list[Any]] = []
     for result in results:
-        for row in result.descriptions:
-            try:
-                kind = result.verdicts.kind(row["class"], row["text"])
-            except KeyError as error:
-                raise UserError(
-                    f"seed {result.seed}: a description of '{row['class']}' has no verdict: descriptions or verdicts "
-                    "changed since the analysis; run `ex2 analyze RECIPE` again."
-                ) from error
-            question = "informative" if kind in ("spurious", "unparsed") else "visual"
-            text = questions.setdefault(row.get("question", ""), len(questions))
-            template = replace_name(row.get("question", ""), row["class"], SLOT)
-            key = row.get("question_id", template)
+        for one in result.descriptions:
+            kind = result.kind(one)
+            question: Question = "informative" if kind in ("spurious", "unparsed") else "visual"
+            text = questions.setdefault(one.question, len(questions))
+            template = replace_name(one.question, one.class_name, SLOT)
+            key = template if one.question_id is None else one.question_id
             templates.setdefault(key, template)
             asked[text] = key
-            note = explanation(result.verdicts.raw(question, row["class"], row["text"]))  # type: ignore[arg-type]
+            note = explanation(result.verdicts.raw(question, *one.of_class))
             rows.append(
                 [
-                    classes.setdefault(row["class"], len(classes)),
+                    classes.setdefault(one.class_name, len(classes)),
                     text,
-                    row["policy"],
+                    one.policy,
                     result.seed,
-                    row["text"],
+                    one.text,
                     KINDS.index(kind),
-                    None if row.get("reward") is None else round(float(row["reward"]), 3),
+                    None if one.reward is None else round(float(one.reward), 3),
                     notes.setdefault(note, len(notes)),
-                    int(bool(row.get("cut"))),
+                    int(bool(one.cut)),
                 ]
             )
     order = sorted(templates, key=lambda key: (isinstance(key, str), key))

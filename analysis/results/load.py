@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from analysis.verdicts.verdicts import Verdicts, read_verdicts
+from analysis.verdicts.verdicts import Kind, Verdicts, read_verdicts
 from ex2.recipe import Recipe
+from ex2.run.descriptions import Description, stored_descriptions
 from ex2.run.directory import ANALYSIS_ID, RunDirectory
 from reward.errors import UserError
 from reward.files import JSON, read_json, read_jsonl
@@ -54,7 +55,7 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
                 seed,
                 read_json(where.accuracy),
                 breakdown,
-                read_jsonl(where.descriptions),
+                stored_descriptions(where),
                 read_verdicts(where.verdicts, digest=breakdown["judge"]["settings"]),
                 last_of_each_batch(read_jsonl(where.train_log)),
             )
@@ -105,7 +106,7 @@ class SeedResult:
         seed: The seed.
         accuracy: Content of `accuracy.json`.
         breakdown: Content of `breakdown.json`.
-        descriptions: Rows of `descriptions.jsonl`.
+        descriptions: Of all policies.
         verdicts: Of the judge that `breakdown` names.
         train: Rows of `train.jsonl`; may be empty.
     """
@@ -113,6 +114,20 @@ class SeedResult:
     seed: int
     accuracy: JSON
     breakdown: JSON
-    descriptions: list[JSON]
+    descriptions: list[Description]
     verdicts: Verdicts
     train: list[JSON]
+
+    def kind(self, description: Description) -> Kind:
+        """Return what the verdicts make of one of the descriptions.
+
+        Raises:
+            UserError: If it has no verdict, because descriptions changed since the analysis.
+        """
+        try:
+            return self.verdicts.kind(*description.of_class)
+        except KeyError as error:
+            raise UserError(
+                f"seed {self.seed}: a description of '{description.class_name}' has no verdict: descriptions or "
+                "verdicts changed since the analysis; run `ex2 analyze RECIPE` again."
+            ) from error

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.accuracy.measure import LabeledText
 from analysis.results.experiment import Counts, Example, Experiment
 from analysis.results.kl import kl_of
 from analysis.results.load import SeedResult, load_results
@@ -24,9 +23,9 @@ from analysis.results.pooling import (
     settings_of,
 )
 from analysis.verdicts.breakdown import Denominator
-from analysis.verdicts.verdicts import is_empty
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
+from ex2.run.descriptions import LabeledText
 from ex2.run.directory import RunDirectory, _named_and_below
 from reward.errors import UserError
 from reward.files import JSON, read_json
@@ -105,6 +104,26 @@ def gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     return runs, left_out
 
 
+def stored_results(
+    runs: Sequence[Run], read: Callable[[RunDirectory], tuple[JSON | None, str]], lacking: str
+) -> tuple[list[JSON], list[str]]:
+    """Return what a study left in each run's folder, and sentences on runs without.
+
+    Args:
+        runs: In the order of the results.
+        read: Returns a run's content, or `None` and what is wrong with it, "" if nothing is stored.
+        lacking: What to say of a run without, after its name.
+    """
+    results, left_out = [], []
+    for run in runs:
+        content, problem = read(run.directory)
+        if content is not None:
+            results.append(content)
+        else:
+            left_out.append(problem or f"{run.recipe.name}: {lacking}")
+    return results, left_out
+
+
 def with_denominator(run: Run, denominator: Denominator | None) -> Run:
     """Return a run with all of its shares of the given denominator; `None`: as it was analysed."""
     if denominator is None:
@@ -169,11 +188,10 @@ def counts_of(result: SeedResult) -> Counts | None:
 
 def aligned_texts(result: SeedResult) -> list[LabeledText]:
     """Return the class index and text of each aligned description that is not empty."""
-    rows = (row for row in result.descriptions if row["policy"] == "aligned" and not is_empty(row["text"]))
-    return [(int(row["label"]), row["text"]) for row in rows]
+    return [one.of_label for one in result.descriptions if one.policy == "aligned" and not one.is_empty]
 
 
-def texts_digest(texts: Sequence[LabeledText]) -> str:
+def texts_digest(texts: Sequence[tuple[int, str]]) -> str:
     """Return a hash of labelled texts in order: what was measured of others is not taken for theirs."""
     return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()[:16]
 
@@ -220,16 +238,8 @@ def examples_of(result: SeedResult) -> tuple[Example, ...]:
         UserError: If one has no verdict, because descriptions changed since the analysis.
     """
     kept: dict[tuple[str, int], Example] = {}
-    for number, row in enumerate(result.descriptions):
-        key = (row["class"], int(row.get("question_id", number)))
-        if row["policy"] != "aligned" or key in kept or is_empty(row["text"]):
-            continue
-        try:
-            kind = result.verdicts.kind(row["class"], row["text"])
-        except KeyError as error:
-            raise UserError(
-                f"seed {result.seed}: a description of '{row['class']}' has no verdict: descriptions or verdicts "
-                "changed since the analysis; run `ex2 analyze RECIPE` again."
-            ) from error
-        kept[key] = Example(*key, row.get("question", ""), row["text"], kind, row.get("reward"))
+    for number, one in enumerate(result.descriptions):
+        key = (one.class_name, number if one.question_id is None else one.question_id)
+        if one.policy == "aligned" and key not in kept and not one.is_empty:
+            kept[key] = Example(*key, one.question, one.text, result.kind(one), one.reward)
     return tuple(kept.values())

@@ -10,17 +10,18 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from analysis.judge.base import Answer, Judge, JudgeRequest, answer_word
-from analysis.verdicts.verdicts import Verdicts, is_empty, read_verdicts, rubric_version
+from analysis.verdicts.verdicts import Verdicts, read_verdicts, rubric_version
+from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 from reward.files import JSON, append_jsonl
 
 
-def judge_descriptions(judge: Judge, descriptions: Iterable[JSON], path: Path, *, digest: str) -> Verdicts:
+def judge_descriptions(judge: Judge, descriptions: Iterable[DescribedClass], path: Path, *, digest: str) -> Verdicts:
     """Ask the judge what is not yet in the log, and append each answer to it.
 
     Args:
         judge: Answers both questions.
-        descriptions: Rows with `class` and `text`, of any policies.
+        descriptions: Of any policies.
         path: `verdicts.jsonl`, appended.
         digest: `judge_digest`.
 
@@ -32,10 +33,10 @@ def judge_descriptions(judge: Judge, descriptions: Iterable[JSON], path: Path, *
         NotYet: If the judge answers later.
         UserError: If the judge refuses the requests, or leaves some unanswered.
     """
-    rows = list(descriptions)
+    described = list(descriptions)
     verdicts = read_verdicts(path, digest=digest)
     for _ in ("informative", "visual"):  # the second is known once the first is answered
-        _ask(judge, open_questions(rows, verdicts).certain, verdicts, path, digest)
+        _ask(judge, open_questions(described, verdicts).certain, verdicts, path, digest)
     return verdicts
 
 
@@ -51,15 +52,15 @@ class OpenQuestions(NamedTuple):
     possible: list[JudgeRequest]
 
 
-def open_questions(descriptions: Iterable[JSON], verdicts: Verdicts) -> OpenQuestions:
+def open_questions(descriptions: Iterable[DescribedClass], verdicts: Verdicts) -> OpenQuestions:
     """List the questions that the verdicts leave open.
 
     Args:
-        descriptions: Rows with `class` and `text`, of any policies; each distinct pair counts once, empty texts never.
+        descriptions: Of any policies; each distinct pair counts once, empty texts never.
         verdicts: Known so far.
     """
-    unique = dict.fromkeys((row["class"], row["text"]) for row in descriptions if not is_empty(row["text"]))
-    first = [JudgeRequest("informative", *pair) for pair in unique]
+    unique = dict.fromkeys(one for one in descriptions if not one.is_empty)
+    first = [JudgeRequest("informative", *one) for one in unique]
     known = {request for request in first if request in verdicts}
     second = [
         JudgeRequest("visual", request.class_name, request.description)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from analysis.statistics.intervals import Estimate, wilson
-from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, is_empty
+from analysis.verdicts.verdicts import KINDS, Kind, Verdicts
+from ex2.run.descriptions import Description
 from reward.files import JSON
 
 Group = Literal["spurious", "informative", "visual", "non_visual"]
@@ -65,12 +66,12 @@ def group_shares(counts: dict[Kind, int], denominator: Denominator, confidence: 
 
 
 def breakdown(
-    descriptions: Sequence[JSON], verdicts: Verdicts, denominator: Denominator, confidence: float = 0.95
+    descriptions: Sequence[Description], verdicts: Verdicts, denominator: Denominator, confidence: float = 0.95
 ) -> dict[str, JSON]:
     """Break the descriptions of each policy down.
 
     Args:
-        descriptions: Rows with `class`, `text` and `policy`; repeated texts count each time.
+        descriptions: Of any policies; repeated texts count each time.
         verdicts: Of every description that is not empty.
         denominator: What shares are of, see `group_shares`.
         confidence: Of the intervals.
@@ -84,15 +85,15 @@ def breakdown(
         KeyError: If a description has not been judged.
     """
     result: dict[str, JSON] = {}
-    for policy in dict.fromkeys(row["policy"] for row in descriptions):
-        rows = [row for row in descriptions if row["policy"] == policy]
-        counted = Counter(verdicts.kind(row["class"], row["text"]) for row in rows)
+    for policy in dict.fromkeys(one.policy for one in descriptions):
+        own = [one for one in descriptions if one.policy == policy]
+        counted = Counter(verdicts.kind(*one.of_class) for one in own)
         kinds: dict[Kind, int] = {kind: counted[kind] for kind in KINDS}
         by_denominator = {way: group_shares(kinds, way, confidence) for way in DENOMINATORS}
         result[policy] = {
-            "descriptions": len(rows),
-            "unique": len({(row["class"], row["text"]) for row in rows}),
-            "empty": sum(is_empty(row["text"]) for row in rows),
+            "descriptions": len(own),
+            "unique": len({one.of_class for one in own}),
+            "empty": sum(one.is_empty for one in own),
             "unparsed": {"informative": kinds["unparsed"], "visual": kinds["informative_unparsed"]},
             "kinds": kinds,
             "groups": by_denominator[denominator],

@@ -47,7 +47,7 @@ def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
         digest = judge_digest(recipe.judge.name, recipe.judge.settings)
         judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
         known = read_verdicts(where.verdicts, digest=digest)
-        questions = open_questions(descriptions, known)
+        questions = open_questions([one.of_class for one in descriptions], known)
         lines.append(
             f"{recipe.name}, seed {seed}, judge {judge.name}, rubric {rubric_version(judge)}: {len(descriptions)} "
             f"descriptions, {len(known)} verdicts in the log"

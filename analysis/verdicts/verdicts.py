@@ -16,6 +16,7 @@ from typing import Any, Literal
 from analysis.judge.base import Answer, Judge, JudgeRequest, Question, Spent, Unparsed, Verdict
 from analysis.judge.rubric import PAPER, load_rubric
 from analysis.judge.table import JUDGES
+from ex2.run.descriptions import is_empty
 from reward.components import resolve
 from reward.errors import UserError
 from reward.files import JSON, read_jsonl
@@ -98,11 +99,6 @@ class Verdicts:
             return "unparsed" if informative is None else "spurious"
         visual = self.answer("visual", class_name, text)
         return "informative_unparsed" if visual is None else ("visual" if visual else "non_visual")
-
-
-def is_empty(text: str) -> bool:
-    """Say whether a description holds nothing but blanks."""
-    return not text.strip()
 
 
 def settings_digest(name: str, settings: Mapping[str, Any]) -> str:

@@ -1,37 +1,188 @@
-"""The descriptions of a seed, as they are written and read."""
+"""The descriptions of a seed: the record of one, and how `descriptions.jsonl` is written and read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from ex2.run.directory import SeedDirectory
 from reward.errors import UserError
-from reward.files import JSON, read_jsonl
+from reward.files import JSON, append_jsonl, read_jsonl
+
+ALWAYS = ("class", "label", "policy", "text")
+"""Keys of `descriptions.jsonl` without which a row is no description."""
+MEASURED = ("class", "label", "question_id", "sample", "policy", "text", "reward")
+"""Keys that the analysis needs: the rewards of the two policies are paired by them."""
+
+Key = tuple[str, int, str, int | None, int | None]
+"""What identifies a description of a seed: policy, label, class, number of the question, number of the sample."""
 
 
-def read_descriptions(where: SeedDirectory) -> list[JSON]:
-    """Read a seed's descriptions.
+class LabeledText(NamedTuple):
+    """A text of a class for a classifier, which knows classes by their index."""
+
+    label: int
+    text: str
+
+
+class DescribedClass(NamedTuple):
+    """A text of a class for judges, people and the search for phrases, whoever wrote it."""
+
+    class_name: str
+    text: str
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the text holds nothing but blanks."""
+        return is_empty(self.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """One description of one class: a row of `descriptions.jsonl`.
+
+    What has a default may be absent from the files of earlier versions.
+
+    Attributes:
+        policy: `base` or `aligned`.
+        class_name: The class described.
+        label: Its index in the dataset.
+        question_id: Which of the recipe's questions was asked.
+        question: That question with the class's name in it.
+        sample: Which of the answers to that question, from 0.
+        seed: Of the run.
+        text: As people, judges and VLMs see it: cut after the last whole sentence, if the recipe wants that.
+        tokens: Generated for it.
+        cut: Whether the token limit was reached before the policy ended it.
+        reward: By the recipe's reward; `None` where it gives none.
+        vlm_cut: Whether the VLM's context was too short for the text.
+    """
+
+    policy: str
+    class_name: str
+    label: int
+    text: str
+    question_id: int | None = None
+    question: str = ""
+    sample: int | None = None
+    seed: int | None = None
+    tokens: int | None = None
+    cut: bool = False
+    reward: float | None = None
+    vlm_cut: bool | None = None
+
+    @property
+    def key(self) -> Key:
+        """What identifies it within its seed."""
+        return self.policy, self.label, self.class_name, self.question_id, self.sample
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the text holds nothing but blanks."""
+        return is_empty(self.text)
+
+    @property
+    def of_class(self) -> DescribedClass:
+        """The class's name with the text."""
+        return DescribedClass(self.class_name, self.text)
+
+    @property
+    def of_label(self) -> LabeledText:
+        """The class's index with the text."""
+        return LabeledText(self.label, self.text)
+
+    def to_json(self) -> JSON:
+        """Return the row as it stands in the file."""
+        return {
+            "class": self.class_name,
+            "label": self.label,
+            "question_id": self.question_id,
+            "question": self.question,
+            "policy": self.policy,
+            "seed": self.seed,
+            "sample": self.sample,
+            "text": self.text,
+            "tokens": self.tokens,
+            "cut": self.cut,
+            "reward": self.reward,
+            "vlm_cut": self.vlm_cut,
+        }
+
+    @classmethod
+    def from_json(cls, row: JSON) -> Description:
+        """Read a row; keys beyond the record's own are ignored.
+
+        Raises:
+            KeyError: If a key without a default is missing.
+        """
+        return cls(
+            policy=row["policy"],
+            class_name=row["class"],
+            label=row["label"],
+            text=row["text"],
+            question_id=row.get("question_id"),
+            question=row.get("question", ""),
+            sample=row.get("sample"),
+            seed=row.get("seed"),
+            tokens=row.get("tokens"),
+            cut=row.get("cut", False),
+            reward=row.get("reward"),
+            vlm_cut=row.get("vlm_cut"),
+        )
+
+
+def is_empty(text: str) -> bool:
+    """Say whether a description holds nothing but blanks."""
+    return not text.strip()
+
+
+def append_descriptions(where: SeedDirectory, descriptions: Iterable[Description]) -> None:
+    """Append to a seed's descriptions; they are on the disk when this returns.
 
     Raises:
-        UserError: If there are none, or a row is not one.
+        EnvironmentFault: If they cannot be written.
     """
-    rows = read_jsonl(where.descriptions)
-    if not rows:
+    append_jsonl(where.descriptions, (description.to_json() for description in descriptions))
+
+
+def read_descriptions(where: SeedDirectory) -> list[Description]:
+    """Read a seed's descriptions to analyze them.
+
+    Raises:
+        UserError: If there are none, a row is not one, or lacks what the analysis needs.
+    """
+    descriptions = _read(where, MEASURED, ("base", "aligned"))
+    if not descriptions:
         raise UserError(f"{where.descriptions}: no descriptions; run `ex2 describe RECIPE` first (ex2 run does all).")
-    needed = ("class", "label", "question_id", "sample", "policy", "text", "reward")
-    for number, row in enumerate(rows, start=1):
-        missing = [key for key in needed if key not in row]
-        if missing or row["policy"] not in ("base", "aligned"):
-            problem = f"lacks {', '.join(missing)}" if missing else f"policy is '{row['policy']}', not base or aligned"
-            raise UserError(f"{where.descriptions}: line {number}: {problem}; delete the file and describe again.")
-    return rows
+    return descriptions
 
 
-def _check_labels(descriptions: Sequence[JSON], class_names: Sequence[str], where: SeedDirectory) -> None:
-    for row in descriptions:
-        label = row["label"]
-        if not 0 <= label < len(class_names) or class_names[label] != row["class"]:
+def stored_descriptions(where: SeedDirectory) -> list[Description]:
+    """Return what a seed has of descriptions, those of earlier versions too; a missing file holds none.
+
+    Raises:
+        UserError: If a row is not one.
+    """
+    return _read(where, ALWAYS)
+
+
+def _read(where: SeedDirectory, needed: Sequence[str], policies: Sequence[str] = ()) -> list[Description]:
+    descriptions = []
+    for number, row in enumerate(read_jsonl(where.descriptions), start=1):
+        missing = [key for key in needed if not isinstance(row, dict) or key not in row]
+        if missing or (policies and row["policy"] not in policies):
+            wrong = f"lacks {', '.join(missing)}" if missing else f"policy is '{row['policy']}', not base or aligned"
+            raise UserError(f"{where.descriptions}: line {number}: {wrong}; delete the file and describe again.")
+        descriptions.append(Description.from_json(row))
+    return descriptions
+
+
+def _check_labels(descriptions: Sequence[Description], class_names: Sequence[str], where: SeedDirectory) -> None:
+    for one in descriptions:
+        if not 0 <= one.label < len(class_names) or class_names[one.label] != one.class_name:
             raise UserError(
-                f"{where.descriptions}: class '{row['class']}' with label {label} is not in the dataset, whose classes "
-                f"are {', '.join(class_names[:5])}, …: the dataset changed since; delete the file and describe again."
+                f"{where.descriptions}: class '{one.class_name}' with label {one.label} is not in the dataset, whose "
+                f"classes are {', '.join(class_names[:5])}, …: the dataset changed since; delete the file and "
+                "describe again."
             )
