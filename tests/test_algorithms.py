@@ -310,7 +310,7 @@ def test_first_ratio_of_a_late_batch_is_one(mistral: Path, tmp_path: Path, train
 
     def keeping(model: Any, inputs: Any) -> Any:
         loss = compute(model, inputs)
-        ratios.append(trainer._ratios[-1])
+        ratios.append(trainer._updates[-1])
         return loss
 
     trainer._compute_loss = keeping
