@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import json
-from collections import Counter
-from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
 from peft import LoraConfig
-from processes import ROOT, run_ex2
+from tiny_trainers import Letters, four_updates, things
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import GRPOConfig, GRPOTrainer, RLOOTrainer
 
-from analysis.judge.table import JUDGES
-from ex2.checks.validate import recipe_problems
-from ex2.data.demo.world import kind_of
 from ex2.monitoring.signs import VARYING
-from ex2.recipe_io import read_recipe
 from ex2.trainers.checkpoints import newest_checkpoint
-from ex2.trainers.config import ControlledGRPOConfig, ControlledRLOOConfig, GroupSampler, KLArguments, PPOConfig
+from ex2.trainers.config import ControlledGRPOConfig, ControlledRLOOConfig, GroupSampler, PPOConfig
 from ex2.trainers.ppo import PPOTrainer
 from ex2.trainers.prompt_order import PromptSampler
 from ex2.trainers.rloo_grpo import ControlledGRPO, ControlledRLOO
-from ex2.training.arguments import TRAINERS, batches_line, kl_arguments, trainer_arguments
 from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -36,51 +24,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 GENERATIONS = 4
 
 
-class Letters:
-    """Number of Latin letters; None if the text has `none_from` characters or more."""
-
-    __name__ = "letters"
-
-    def __init__(self, none_from: int = 10_000) -> None:
-        self.none_from = none_from
-        self.seen: list[dict[str, Any]] = []
-
-    def __call__(self, completions: list[str], **columns: Any) -> list[float | None]:
-        self.seen.append({"completions": completions, **columns})
-        return [
-            None if len(text) >= self.none_from else float(sum(c.isascii() and c.isalpha() for c in text))
-            for text in completions
-        ]
-
-
 def make(
     algorithm: str, mistral: Path, folder: Path, *, batches: int = 3, reward: Any = None, **changes: Any
 ) -> tuple[Any, list[dict[str, Any]]]:
     """A trainer, and the list that its rollouts and their scores are kept in."""
-    settings: dict[str, Any] = {
-        "output_dir": str(folder),
-        "seed": 3,
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 1,
-        "steps_per_generation": 2,
-        "num_iterations": 2,
-        "max_steps": batches * 4,
-        "logging_steps": 4,
-        "save_steps": 8,
-        "learning_rate": 3e-3,
-        "lr_scheduler_type": "constant",
-        "max_grad_norm": 0.0,
-        "max_completion_length": 10,
-        "beta": 1.0,
-        "top_k": 0,
-        "disable_dropout": True,
-        "gradient_checkpointing": False,
-        "ignore_data_skip": True,
-        "bf16": False,
-        "use_cpu": True,
-        "report_to": [],
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
+    settings = four_updates(folder, batches=batches) | {
         "kl_controller": "log",
         "kl_coef": 0.5,
         "kl_target": 1.0,
@@ -112,10 +60,8 @@ def make(
     trainer = Recording(
         model=AutoModelForCausalLM.from_pretrained(mistral),
         reward_funcs=reward or Letters(),
-        args=config(**{**settings, **changes}),
-        train_dataset=Dataset.from_list(
-            [{"prompt": f"Describe a thing {index}.\n\n", "label": index} for index in range(20)]
-        ),
+        args=config(**(settings | changes)),
+        train_dataset=things(20),
         processing_class=AutoTokenizer.from_pretrained(mistral, padding_side="left"),
         peft_config=LoraConfig(r=4, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM"),
     )
@@ -310,7 +256,7 @@ def test_first_ratio_of_a_late_batch_is_one(mistral: Path, tmp_path: Path, train
 
     def keeping(model: Any, inputs: Any) -> Any:
         loss = compute(model, inputs)
-        ratios.append(trainer._ratios[-1])
+        ratios.append(trainer._updates[-1])
         return loss
 
     trainer._compute_loss = keeping
@@ -390,131 +336,3 @@ def test_it_learns_a_reward_it_can_earn(trained: tuple[Any, Any], mistral: Path,
     means = [float(rollout["scores"].mean()) for rollout in rollouts]
     assert sum(means[-5:]) / 5 > sum(means[:5]) / 5 + 1
     assert trainer.batch_log["kl"] > 0.5
-
-
-# --- the recipe -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo"])
-@pytest.mark.parametrize("name", ["demo/visual", "real/smollm2_conse", "paper/clip/pets"])
-def test_recipes_are_valid_with_each_algorithm(algorithm: str, name: str, tmp_path: Path) -> None:
-    path = ROOT / f"recipes/{name}.yaml"
-    recipe = read_recipe(path, [f"algorithm={algorithm}"])
-    assert recipe_problems(recipe, str(path), judges=JUDGES, check_inputs=False) == []
-    arguments = trainer_arguments(
-        recipe.model_copy(update={"policy": recipe.policy.model_copy(update={"dtype": "float32"})}),
-        7,
-        SimpleNamespace(checkpoints=tmp_path),  # type: ignore[arg-type]
-        1,
-    )
-    assert arguments.num_generations == {"ppo": 1, "rloo": 4, "grpo": 4}[algorithm]
-    assert arguments.generation_batch_size == recipe.ppo.batch_size
-    assert arguments.updates_per_batch * recipe.ppo.batches == arguments.max_steps
-    assert arguments.make_kl_controller().coef == recipe.ppo.kl.init_coef
-    assert TRAINERS[algorithm].__annotations__["args"] == type(arguments).__name__
-
-
-def test_every_kl_setting_reaches_the_controller() -> None:
-    overrides = {
-        "controller": "log",
-        "init_coef": 0.7,
-        "target": 0.3,
-        "unit": "token",
-        "horizon": 12,
-        "horizon_unit": "batches",
-        "damping": 0.25,
-    }
-    recipe = read_recipe(
-        ROOT / "recipes/demo/visual.yaml", [f"ppo.kl.{key}={value}" for key, value in overrides.items()]
-    )
-    given = kl_arguments(recipe.ppo.kl)
-    assert set(given) == {field.name for field in fields(KLArguments)}
-    controller = KLArguments(**given).make_kl_controller()
-    assert (controller.coef, controller.target, controller.unit) == (0.7, 0.3, "token")
-    assert (controller.horizon, controller.horizon_unit, controller.damping) == (12, "batches", 0.25)
-    assert controller.controller == "log"
-
-
-def test_groups_that_do_not_fill_a_batch_are_refused() -> None:
-    overrides = ["algorithm=rloo", "group.generations=5"]
-    with pytest.raises(UserError, match=r"group\.generations: 5 does not divide ppo\.batch_size 32"):
-        read_recipe(ROOT / "recipes/demo/visual.yaml", overrides)
-    with pytest.raises(UserError, match=r"group\.generations: .*greater than or equal to 2"):
-        read_recipe(ROOT / "recipes/demo/visual.yaml", ["algorithm=grpo", "group.generations=1"])
-    with pytest.raises(
-        UserError, match=r"algorithm: unknown 'rlo'\. Did you mean 'rloo'\? Available: grpo, ppo, rloo\."
-    ):
-        read_recipe(ROOT / "recipes/demo/visual.yaml", ["algorithm=rlo"])
-
-
-def test_the_line_before_a_run_says_what_a_batch_holds() -> None:
-    demo = ROOT / "recipes/demo/visual.yaml"
-    assert batches_line(read_recipe(demo, [])) == "PPO, 100 batches of 32 prompts, 16 optimizer steps each"
-    assert batches_line(read_recipe(demo, ["algorithm=grpo", "group.generations=8"])) == (
-        "GRPO, 100 batches of 32 descriptions, 8 of each of 4 prompts, 16 optimizer steps each"
-    )
-
-
-# --- what is relied on in TRL -----------------------------------------------------------------------------------------
-
-
-def test_beta_is_read_where_we_set_it() -> None:
-    rloo = inspect.getsource(RLOOTrainer._generate_and_score_completions)
-    assert "rewards = rewards - self.beta * kl" in rloo
-    assert "self.beta" not in inspect.getsource(RLOOTrainer._compute_loss)
-    grpo = inspect.getsource(GRPOTrainer._compute_loss)
-    assert "per_token_loss = per_token_loss + self.beta * per_token_kl" in grpo
-    assert GRPOConfig.__dataclass_fields__["use_bias_correction_kl"].default is True
-    assert GRPOConfig.__dataclass_fields__["loss_type"].default == "dapo"
-
-
-def test_grpos_hooks_have_the_signatures_and_keys_we_rely_on() -> None:
-    for name in (
-        "_get_per_token_logps_and_entropies",
-        "_calculate_rewards",
-        "_generate_and_score_completions",
-        "_compute_loss",
-        "_get_train_sampler",
-        "training_step",
-        "log",
-        "_save_checkpoint",
-        "_load_from_checkpoint",
-        "_send_telemetry",
-    ):
-        of_rloo = inspect.signature(getattr(RLOOTrainer, name)).parameters
-        assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == list(of_rloo), name
-    for trainer in (RLOOTrainer, GRPOTrainer):
-        assert list(inspect.signature(trainer._generate_single_turn).parameters)[:2] == ["self", "prompt_ids"]
-        source = inspect.getsource(trainer._compute_loss)
-        for metric in ("clip_ratio/region_mean", "entropy"):
-            assert f'["{metric}"]' in source
-        assert "outputs = model(**model_inputs" in inspect.getsource(trainer._get_per_token_logps_and_entropies)
-    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
-    passes = source.rindex("ref_per_token_logps, _, _ = self._get_per_token_logps_and_entropies")
-    assert source.index("old_per_token_logps, _, _ = self._get_per_token_logps") < passes
-    assert passes < source.index("self._calculate_rewards(")
-
-
-# --- the demo, whole --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
-def test_the_demo_runs_to_a_report_and_moves_to_the_planted_kind(algorithm: str, tmp_path: Path) -> None:
-    recipe = str(ROOT / "recipes/demo/visual.yaml")
-    words = (f"algorithm={algorithm}", f"output_dir={tmp_path}", "ppo.batches=40", "training.save_every=20")
-    result = run_ex2("run", recipe, *words, EX2_CACHE=str(tmp_path / "cache"))
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert f"{algorithm.upper()}, 40 batches of 32 descriptions, 4 of each of 8 prompts" in result.stdout
-    assert "β starts at 0.2 and can reach" in result.stdout
-    seed = tmp_path / "demo-visual/seed-0"
-    rows = [json.loads(line) for line in (seed / "train.jsonl").read_text().splitlines()]
-    assert [row["batch"] for row in rows] == list(range(1, 41))
-    descriptions = [json.loads(line) for line in (seed / "descriptions.jsonl").read_text().splitlines()]
-    kinds = {
-        policy: Counter(kind_of(str(r["text"]), str(r["class"])) for r in descriptions if r["policy"] == policy)
-        for policy in ("base", "aligned")
-    }
-    assert kinds["base"]["visual"] / 400 < 0.42
-    assert kinds["aligned"]["visual"] / 400 >= 0.65
-    assert f"{algorithm.upper()}, 40 batches" in (tmp_path / "demo-visual/report.html").read_text()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_ppo_trainer import Letters, make
+from tiny_trainers import Letters, make_ppo
 
 from ex2.monitoring.endings import WithEndings
 from ex2.monitoring.guard import Guard, read_best
@@ -221,7 +221,7 @@ def test_a_guard_that_was_restarted_ends_where_the_other_did(tmp_path: Path) -> 
 
 def test_training_stops_and_goes_back_to_the_best_checkpoint(mistral: Path, tmp_path: Path) -> None:
     """The real trainer: a rule that fires at batch 3, a checkpoint of batch 2; its weights come back."""
-    trainer = make(mistral, tmp_path, batches=6)
+    trainer = make_ppo(mistral, tmp_path, batches=6)
     guard = Guard([Rule("samples", above=16, action="stop")], checkpoints=tmp_path, say=lambda _: None)
     guard.trainer = trainer
     trainer.add_callback(guard)
@@ -250,7 +250,7 @@ def test_a_loss_that_is_no_number_stops_with_the_batch(
         return result._replace(policy_loss=value) if len(calls) == 10 else result  # 4 updates a batch: batch 3
 
     monkeypatch.setattr(module, "ppo_loss", broken)
-    trainer = make(mistral, tmp_path, batches=4)
+    trainer = make_ppo(mistral, tmp_path, batches=4)
     with pytest.raises(UserError) as caught:
         trainer.train()
     folder = tmp_path / "not_finite" / "batch-3"
@@ -265,7 +265,7 @@ def test_a_loss_that_is_no_number_stops_with_the_batch(
 
 
 def test_a_gradient_that_is_no_number_stops_before_the_weights_take_it(mistral: Path, tmp_path: Path) -> None:
-    trainer = make(mistral, tmp_path, batches=2)
+    trainer = make_ppo(mistral, tmp_path, batches=2)
     weight = next(value for name, value in trainer.model.named_parameters() if "lora_B" in name)
     passes: list[int] = []
 
@@ -288,7 +288,7 @@ def test_what_is_kept_may_share_memory(tmp_path: Path) -> None:
 
 
 def test_every_batch_logs_what_it_cost(mistral: Path, tmp_path: Path) -> None:
-    trainer = make(mistral, tmp_path, batches=1, reward=Letters())
+    trainer = make_ppo(mistral, tmp_path, batches=1, reward=Letters())
     trainer.train()
     row = trainer.batch_log
     wanted = """

@@ -23,6 +23,7 @@ from golden.record import (
     trainable,
 )
 from peft import LoraConfig
+from tiny_trainers import PLAIN
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
@@ -120,7 +121,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def replay(case: str, folder: Path, own_order: bool = False, **changes: Any) -> Replay:
     """Train ours on a case."""
     sizes = RECORD["cases"][case]
-    settings: dict[str, Any] = {
+    settings = PLAIN | {
         "output_dir": str(folder),
         "per_device_train_batch_size": sizes["mini_batch_size"],
         "gradient_accumulation_steps": sizes["gradient_accumulation_steps"],
@@ -128,9 +129,7 @@ def replay(case: str, folder: Path, own_order: bool = False, **changes: Any) -> 
         "num_iterations": PPO["ppo_epochs"],
         "max_steps": UPDATES * sizes["batches"],
         "learning_rate": PPO["learning_rate"],
-        "lr_scheduler_type": "constant",
         "weight_decay": 0.0,
-        "max_grad_norm": 0.0,
         "epsilon": PPO["cliprange"],
         "gamma": PPO["gamma"],
         "lam": PPO["lam"],
@@ -142,15 +141,6 @@ def replay(case: str, folder: Path, own_order: bool = False, **changes: Any) -> 
         "kl_target": sizes["target"],
         "kl_horizon": PPO["horizon"],
         "max_completion_length": RECORD["max_new_tokens"],
-        "beta": 1.0,
-        "disable_dropout": True,
-        "gradient_checkpointing": False,
-        "ignore_data_skip": True,
-        "bf16": False,
-        "use_cpu": True,
-        "report_to": [],
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
         "save_strategy": "no",
         "logging_steps": UPDATES,
     }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from peft import LoraConfig
+from tiny_trainers import PLAIN
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import ex2.data
@@ -42,6 +43,7 @@ def lengths(folder: Path, score_centering: str) -> list[float]:
                 seen.append(float(self.batch_log["response_length"] or 0.0))
 
     config = PPOConfig(
+        **PLAIN,
         output_dir=str(folder),
         seed=1,
         per_device_train_batch_size=8,
@@ -51,20 +53,9 @@ def lengths(folder: Path, score_centering: str) -> list[float]:
         logging_steps=16,
         save_strategy="no",
         learning_rate=1e-3,
-        lr_scheduler_type="constant",
-        max_grad_norm=0.0,
         max_completion_length=24,
-        beta=1.0,
         top_k=0,
-        disable_dropout=True,
         score_centering=score_centering,
-        gradient_checkpointing=False,
-        ignore_data_skip=True,
-        bf16=False,
-        use_cpu=True,
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
     )
     prompts = make_prompts([concept.name for concept in CONCEPTS], "all")
     trainer = Watching(

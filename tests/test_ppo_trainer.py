@@ -7,117 +7,21 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 from safetensors.torch import load_file
+from tiny_trainers import Letters, Recording, make_ppo
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ex2.trainers.checkpoints import newest_checkpoint
-from ex2.trainers.config import PPOConfig
-from ex2.trainers.losses import PPOLoss
-from ex2.trainers.ppo import PPOTrainer
 from ex2.trainers.prompt_order import PromptSampler
 from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 
-class Letters:
-    """Number of Latin letters plus `offset`; None if the text has `none_from` characters or more."""
-
-    __name__ = "letters"
-
-    def __init__(self, none_from: int = 10_000, offset: float = 0.0) -> None:
-        self.none_from, self.offset = none_from, offset
-
-    def __call__(self, completions: list[str], **columns: Any) -> list[float | None]:
-        return [
-            None if len(text) >= self.none_from else self.offset + sum(c.isascii() and c.isalpha() for c in text)
-            for text in completions
-        ]
-
-
-class Recording(PPOTrainer):
-    """Keeps every rollout and every update."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.rollouts: list[dict[str, torch.Tensor]] = []
-        self.updates: list[PPOLoss] = []
-        self.orders: list[list[int]] = []
-        super().__init__(*args, **kwargs)
-
-    def _add_advantages(self, output: dict[str, Any]) -> dict[str, Any]:
-        reference = self._passes[1]
-        result = super()._add_advantages(output)
-        self.rollouts.append(
-            {k: v.clone() for k, v in result.items() if isinstance(v, torch.Tensor)}
-            | {"scores": self._scores.clone(), "ref_logprobs": reference.logprobs.clone()}
-        )
-        return result
-
-    def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        loss = super()._compute_loss(model, inputs)
-        self.updates.append(self._updates[-1])
-        self.orders.append(self._order.tolist())
-        return loss
-
-
-def make(
-    mistral: Path,
-    folder: Path,
-    *,
-    batches: int = 3,
-    reward: Any = None,
-    micro: int = 4,
-    targets: Any = ("q_proj", "v_proj"),
-    prompts: int = 20,
-    **changes: Any,
-) -> Recording:
-    settings: dict[str, Any] = {
-        "output_dir": str(folder),
-        "seed": 3,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": 4 // micro,
-        "steps_per_generation": 8 // micro,
-        "num_iterations": 2,
-        "max_steps": batches * 4,
-        "logging_steps": 4,
-        "save_steps": 8,
-        "learning_rate": 3e-3,
-        "lr_scheduler_type": "constant",
-        "max_grad_norm": 0.0,
-        "max_completion_length": 10,
-        "beta": 1.0,
-        "top_k": 0,
-        "disable_dropout": True,
-        "gradient_checkpointing": False,
-        "ignore_data_skip": True,
-        "bf16": False,
-        "use_cpu": True,
-        "report_to": [],
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
-    }
-    config = PPOConfig(**{**settings, **changes})
-    rows = [{"prompt": f"Describe a thing {index}.\n\n", "label": index} for index in range(prompts)]
-    return Recording(
-        model=AutoModelForCausalLM.from_pretrained(mistral),
-        reward_funcs=reward or Letters(),
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(mistral, padding_side="left"),
-        peft_config=LoraConfig(
-            r=4,
-            lora_dropout=0.05,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            task_type="CAUSAL_LM",
-        ),
-    )
-
-
 @pytest.fixture(scope="module")
 def trained(mistral: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    trainer = make(mistral, tmp_path_factory.mktemp("trained"))
+    trainer = make_ppo(mistral, tmp_path_factory.mktemp("trained"))
     trainer.train()
     trainer.save_model(str(tmp_path_factory.getbasetemp() / "adapter"))
     return trainer
@@ -156,7 +60,7 @@ def test_adapter_and_head_move_and_the_base_does_not(trained: Recording, mistral
 
 def test_rollout_logprobs_and_values_against_a_plain_forward(mistral: Path, tmp_path: Path) -> None:
     """Before the first update the policy is the base: everything can be computed without TRL or PEFT."""
-    trainer = make(mistral, tmp_path, batches=1, num_iterations=1, max_steps=2)
+    trainer = make_ppo(mistral, tmp_path, batches=1, num_iterations=1, max_steps=2)
     head = {key: value.clone() for key, value in trainer.value_head.state_dict().items()}
     trainer.train()
     rollout = trainer.rollouts[0]
@@ -185,7 +89,7 @@ def test_rewards_get_the_reference_models_log_probabilities(mistral: Path, tmp_p
             seen.append(columns)
             return super().__call__(completions, **columns)
 
-    make(mistral, tmp_path, batches=2, reward=Watching()).train()
+    make_ppo(mistral, tmp_path, batches=2, reward=Watching()).train()
     tokenizer = AutoTokenizer.from_pretrained(mistral)
     model = AutoModelForCausalLM.from_pretrained(mistral).eval()
     for row in range(8):
@@ -198,11 +102,11 @@ def test_rewards_get_the_reference_models_log_probabilities(mistral: Path, tmp_p
 
 
 def test_scores_are_centred_on_the_first_batch_unless_raw_is_asked(mistral: Path, tmp_path: Path) -> None:
-    centred = make(mistral, tmp_path / "a", batches=2, reward=Letters(offset=25.0))
+    centred = make_ppo(mistral, tmp_path / "a", batches=2, reward=Letters(offset=25.0))
     centred.train()
     first, second = centred.rollouts
     assert centred.score_mean == pytest.approx(float(first["scores"].mean()))
-    raw = make(mistral, tmp_path / "b", batches=1, reward=Letters(offset=25.0), score_centering="none")
+    raw = make_ppo(mistral, tmp_path / "b", batches=1, reward=Letters(offset=25.0), score_centering="none")
     raw.train()
     # with γ 1 the return at the last token is its own reward: the score, centred or raw, as KL is 0 in batch 1
     for rollout, offset in ((first, centred.score_mean), (raw.rollouts[0], 0.0)):
@@ -213,7 +117,7 @@ def test_scores_are_centred_on_the_first_batch_unless_raw_is_asked(mistral: Path
 
 
 def test_unscored_rows_are_left_out(mistral: Path, tmp_path: Path) -> None:
-    trainer = make(mistral, tmp_path, batches=1, reward=Letters(none_from=10))
+    trainer = make_ppo(mistral, tmp_path, batches=1, reward=Letters(none_from=10))
     trainer.train()
     rollout = trainer.rollouts[0]
     unscored = rollout["scores"].isnan()
@@ -229,15 +133,15 @@ def test_unscored_rows_are_left_out(mistral: Path, tmp_path: Path) -> None:
 
 
 def test_a_batch_of_only_none_stops_with_a_message(mistral: Path, tmp_path: Path) -> None:
-    trainer = make(mistral, tmp_path, batches=1, reward=Letters(none_from=0))
+    trainer = make_ppo(mistral, tmp_path, batches=1, reward=Letters(none_from=0))
     with pytest.raises(UserError, match=r"batch 1: none of its 8 descriptions could be scored"):
         trainer.train()
 
 
 def test_micro_batches_give_the_same_update(mistral: Path, tmp_path: Path) -> None:
     """The loss is a mean over the minibatch's tokens, however it is cut into forwards."""
-    whole = make(mistral, tmp_path / "whole", batches=1)
-    parts = make(mistral, tmp_path / "parts", batches=1, micro=1)
+    whole = make_ppo(mistral, tmp_path / "whole", batches=1)
+    parts = make_ppo(mistral, tmp_path / "parts", batches=1, micro=1)
     whole.train()
     parts.train()
     assert len(parts.updates) == 4 * len(whole.updates)
@@ -246,12 +150,12 @@ def test_micro_batches_give_the_same_update(mistral: Path, tmp_path: Path) -> No
 
 
 def test_resume_continues_to_the_same_end(trained: Recording, mistral: Path, tmp_path: Path) -> None:
-    first = make(mistral, tmp_path, batches=2)
+    first = make_ppo(mistral, tmp_path, batches=2)
     first.train()
     checkpoint = newest_checkpoint(tmp_path)
     assert checkpoint is not None
     assert checkpoint.name == "checkpoint-8"
-    second = make(mistral, tmp_path, batches=3)
+    second = make_ppo(mistral, tmp_path, batches=3)
     second.train(resume_from_checkpoint=str(checkpoint))
     assert len(second.rollouts) == 1
     for (name, one), (_, other) in zip(trained.model.named_parameters(), second.model.named_parameters(), strict=True):
@@ -289,7 +193,7 @@ def test_adapter_loads_with_plain_peft(trained: Recording, mistral: Path, tmp_pa
 
 def test_learns_a_reward_it_can_earn(mistral: Path, tmp_path: Path) -> None:
     """A byte model samples letters about one time in five; PPO makes them more frequent, at a measured KL."""
-    trainer = make(
+    trainer = make_ppo(
         mistral,
         tmp_path,
         batches=40,

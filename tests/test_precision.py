@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from datasets import Dataset
 from peft import LoraConfig
-from test_ppo_trainer import Letters
+from tiny_trainers import Letters, four_updates, things
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ex2.checks.plan import memory_lines
@@ -38,36 +37,17 @@ def wider(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make(model: Any, source: Path, folder: Path, *, lora: bool = True, batches: int = 1, **changes: Any) -> PPOTrainer:
     """Four optimizer steps a batch."""
-    settings: dict[str, Any] = {
-        "output_dir": str(folder),
-        "seed": 3,
-        "per_device_train_batch_size": 4,
-        "steps_per_generation": 2,
-        "num_iterations": 2,
-        "max_steps": 4 * batches,
-        "logging_steps": 4,
+    settings = four_updates(folder, batches=batches) | {
         "save_strategy": "no",
         "learning_rate": PAPERS_RATE,
-        "lr_scheduler_type": "constant",
         "weight_decay": 0.0,
-        "max_grad_norm": 0.0,
         "max_completion_length": 6,
-        "beta": 1.0,
-        "top_k": 0,
-        "disable_dropout": True,
-        "gradient_checkpointing": False,
-        "ignore_data_skip": True,
-        "bf16": False,
-        "use_cpu": True,
-        "report_to": [],
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
     }
     return PPOTrainer(
         model=model,
         reward_funcs=Letters(),
         args=PPOConfig(**(settings | changes)),
-        train_dataset=Dataset.from_list([{"prompt": f"Describe a thing {index}.\n\n"} for index in range(16)]),
+        train_dataset=things(16),
         processing_class=load_tokenizer(Policy(model=str(source))),
         peft_config=LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM") if lora else None,
     )

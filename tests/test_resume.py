@@ -37,8 +37,8 @@ UNREPEATABLE = ("seconds", "per_second", "memory")
 POINTS = [
     ("ex2.trainers.ppo:save_parameters", 3),  # inside a checkpoint: its folder has just been made
     ("transformers.trainer:Trainer._save_optimizer_and_scheduler", 2),  # the adapter is there, its optimizer is not
-    ("ex2.trainers.ppo:mark_complete", 1),  # the very first checkpoint, all but complete
-    ("ex2.trainers.ppo:delete_old_checkpoints", 4),
+    ("ex2.trainers.controlled:mark_complete", 1),  # the very first checkpoint, all but complete
+    ("ex2.trainers.controlled:delete_old_checkpoints", 4),
     ("ex2.trainers.checkpoints:shutil.rmtree", 5),  # an old checkpoint has lost `complete.json` only
     ("ex2.monitoring.progress:append_jsonl", 5),  # a batch is done and not in the log
     ("ex2.training.stage:save_policy", 1),  # trained, nothing exported
@@ -131,7 +131,7 @@ def test_two_kills_and_the_same_ending(runs: Runs, unkilled: tuple[dict[str, Any
     checkpoints = seed_folder(recipe) / "checkpoints"
     assert [path.name for path in torn(checkpoints)] == ["checkpoint-8"]
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
-    assert runs.finish(recipe, "ex2.trainers.ppo:delete_old_checkpoints", 2) == -signal.SIGKILL
+    assert runs.finish(recipe, "ex2.trainers.controlled:delete_old_checkpoints", 2) == -signal.SIGKILL
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-12"
     assert runs.finish(recipe) == 0
     same(ending(recipe), unkilled[0])

@@ -1,4 +1,4 @@
-"""What `PPOTrainer` relies on in TRL and transformers: an upgrade that moves any of it fails here, and loudly."""
+"""What our trainers rely on in TRL and transformers: an upgrade that moves any of it fails here, and loudly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import pytest
 import trl
 from packaging.version import Version
-from trl import RLOOConfig, RLOOTrainer
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from trl.trainer import rloo_trainer
 from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head
 
@@ -97,3 +97,43 @@ def test_config_refuses_one_generation_only_in_the_parent(tmp_path: object) -> N
     assert config.generation_batch_size == 8
     with pytest.raises(ValueError, match="rollout of one process has 1 sample"):
         PPOConfig(output_dir=str(tmp_path), per_device_train_batch_size=1, steps_per_generation=1, bf16=False)
+
+
+# --- RLOO and GRPO ---------------------------------------------------------------------------------------------------
+
+
+def test_beta_is_read_where_we_set_it() -> None:
+    rloo = inspect.getsource(RLOOTrainer._generate_and_score_completions)
+    assert "rewards = rewards - self.beta * kl" in rloo
+    assert "self.beta" not in inspect.getsource(RLOOTrainer._compute_loss)
+    grpo = inspect.getsource(GRPOTrainer._compute_loss)
+    assert "per_token_loss = per_token_loss + self.beta * per_token_kl" in grpo
+    assert GRPOConfig.__dataclass_fields__["use_bias_correction_kl"].default is True
+    assert GRPOConfig.__dataclass_fields__["loss_type"].default == "dapo"
+
+
+def test_grpos_hooks_have_the_signatures_and_keys_we_rely_on() -> None:
+    for name in (
+        "_get_per_token_logps_and_entropies",
+        "_calculate_rewards",
+        "_generate_and_score_completions",
+        "_compute_loss",
+        "_get_train_sampler",
+        "training_step",
+        "log",
+        "_save_checkpoint",
+        "_load_from_checkpoint",
+        "_send_telemetry",
+    ):
+        of_rloo = inspect.signature(getattr(RLOOTrainer, name)).parameters
+        assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == list(of_rloo), name
+    for trainer in (RLOOTrainer, GRPOTrainer):
+        assert list(inspect.signature(trainer._generate_single_turn).parameters)[:2] == ["self", "prompt_ids"]
+        source = inspect.getsource(trainer._compute_loss)
+        for metric in ("clip_ratio/region_mean", "entropy"):
+            assert f'["{metric}"]' in source
+        assert "outputs = model(**model_inputs" in inspect.getsource(trainer._get_per_token_logps_and_entropies)
+    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    passes = source.rindex("ref_per_token_logps, _, _ = self._get_per_token_logps_and_entropies")
+    assert source.index("old_per_token_logps, _, _ = self._get_per_token_logps") < passes
+    assert passes < source.index("self._calculate_rewards(")

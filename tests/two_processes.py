@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from test_ppo_trainer import Letters, make
+from tiny_trainers import Letters, make_ppo
 
 GLOBAL = {"minibatch": 8, "batch": 32}
 
@@ -19,7 +19,7 @@ def train(model: Path, folder: Path, processes: int, **changes: Any) -> dict[str
     """Train on this process's share and return what is compared."""
     micro = changes.pop("micro", GLOBAL["minibatch"] // processes)
     local = GLOBAL["minibatch"] // processes
-    trainer = make(
+    trainer = make_ppo(
         model,
         folder,
         batches=2,

@@ -50,7 +50,22 @@ class KLArguments:
 
 
 @dataclass
-class PPOConfig(KLArguments, RLOOConfig):  # type: ignore[misc]  # trl is untyped
+class ControlledArguments(KLArguments):
+    """What the arguments of all three trainers share, mixed into TRL's."""
+
+    @property
+    def forwards_per_batch(self) -> int:
+        """Forward-backward passes per rollout."""
+        return int(self.num_iterations * self.steps_per_generation)  # type: ignore[attr-defined]
+
+    @property
+    def updates_per_batch(self) -> int:
+        """Optimizer steps per rollout."""
+        return int(self.forwards_per_batch // self.gradient_accumulation_steps)  # type: ignore[attr-defined]
+
+
+@dataclass
+class PPOConfig(ControlledArguments, RLOOConfig):  # type: ignore[misc]  # trl is untyped
     """PPO on top of TRL's rollouts.
 
     TRL's names for PPO's sizes: epochs are `num_iterations`; the rollout of one process is
@@ -87,39 +102,14 @@ class PPOConfig(KLArguments, RLOOConfig):  # type: ignore[misc]  # trl is untype
         super().__post_init__()
         self.num_generations = 1
 
-    @property
-    def forwards_per_batch(self) -> int:
-        """Forward-backward passes per rollout."""
-        return int(self.num_iterations * self.steps_per_generation)
-
-    @property
-    def updates_per_batch(self) -> int:
-        """Optimizer steps per rollout."""
-        return int(self.forwards_per_batch // self.gradient_accumulation_steps)
-
 
 @dataclass
-class GroupArguments(KLArguments):
-    """What RLOO's and GRPO's arguments share."""
-
-    @property
-    def forwards_per_batch(self) -> int:
-        """Forward-backward passes per rollout."""
-        return int(self.num_iterations * self.steps_per_generation)  # type: ignore[attr-defined]
-
-    @property
-    def updates_per_batch(self) -> int:
-        """Optimizer steps per rollout."""
-        return int(self.forwards_per_batch // self.gradient_accumulation_steps)  # type: ignore[attr-defined]
-
-
-@dataclass
-class ControlledRLOOConfig(GroupArguments, RLOOConfig):  # type: ignore[misc]  # trl is untyped
+class ControlledRLOOConfig(ControlledArguments, RLOOConfig):  # type: ignore[misc]  # trl is untyped
     """TRL's `RLOOConfig` with the KL controller's settings; `beta` is not read."""
 
 
 @dataclass
-class ControlledGRPOConfig(GroupArguments, GRPOConfig):  # type: ignore[misc]  # trl is untyped
+class ControlledGRPOConfig(ControlledArguments, GRPOConfig):  # type: ignore[misc]  # trl is untyped
     """TRL's `GRPOConfig` with the KL controller's settings; `beta` is not read."""
 
 

@@ -37,6 +37,12 @@ def row_key(seed: int, step: int, draw: int) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+def batch_seed(*words: int) -> int:
+    """Return a 32-bit seed, which numpy takes, for random choices named by numbers such as (seed, batch, epoch)."""
+    digest = hashlib.sha256(":".join(map(str, words)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
 def gumbel_noise(keys: torch.Tensor, position: int, vocabulary: int) -> torch.Tensor:
     """Standard Gumbel noise of one position, float64, shape (B, vocabulary).
 

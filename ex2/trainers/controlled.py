@@ -1,0 +1,285 @@
+"""What the trainers of all three algorithms share, mixed into TRL's own.
+
+Data order and sampling are functions of (seed, batch), rewards see the reference model's log-probabilities, the KL is
+measured and controlled in one way, a batch's row is one for all loggers, a value that is not finite ends the run with
+the batch kept, and a checkpoint is complete or recognisably torn. What an algorithm computes in its rollout and its
+update is its own: `ex2.trainers.ppo`, `ex2.trainers.rloo_grpo`.
+
+Every hook calls `super()` and adds to what it returns. `tests/test_trl_contract.py` pins the signatures and keys.
+Works with trl 1.16.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from peft import PeftModel
+from torch.utils.data import Sampler
+
+from ex2.trainers.advantages import sequence_kl
+from ex2.trainers.batch_log import batch_cost, logged_by_rewards
+from ex2.trainers.checkpoints import delete_old_checkpoints, mark_complete
+from ex2.trainers.config import GroupSampler
+from ex2.trainers.not_finite import stop_not_finite
+from ex2.trainers.prompt_order import PromptSampler
+from ex2.trainers.rollout import Pass, WithValues
+from ex2.trainers.scores import check_scored, combined_scores, is_news, with_reference
+from ex2.trainers.seeded_sampling import SeededSampler, row_key, seeded_generation
+
+STATE = "ppo_state.json"
+"""Of a checkpoint: the controller's β and the batch; the name is that of the first algorithm."""
+
+_TrainerBase: Any = object  # at run time the trainer that this is mixed into; `Any` to the type checker
+
+
+class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
+    """Mixed into `trl.RLOOTrainer` or `trl.GRPOTrainer`, before it, and takes its arguments.
+
+    After `train()`, `kl_controller.coef` is the final β.
+
+    Attributes:
+        trl_logger: Name of the logger of TRL's trainer.
+        score_mean: What was subtracted from the scores, in units of the reward; None where nothing is.
+        batch_log: Row of the newest batch.
+    """
+
+    trl_logger: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        logging.getLogger(self.trl_logger).addFilter(is_news)
+        super().__init__(*args, **kwargs)
+        model = self.accelerator.unwrap_model(self.model)
+        self._language_model = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._takes_positions = "position_ids" in inspect.signature(self._language_model.forward).parameters
+        # TRL casts trainable parameters of 8-bit and 4-bit bases to bf16, where a step of 1e-5 is lost.
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        self.kl_controller = self.args.make_kl_controller()
+        self.score_mean: float | None = None
+        self.batch_log: dict[str, float | int | None] = {}
+        self._start_batch = 0  # the dataloader is made before the trainer's state is restored
+        self._passes: list[Pass] = []  # since the rollout or the update began
+        self._scores = torch.zeros(0)  # of the global batch
+        self._minibatch: dict[str, Any] = {}  # of the newest forward
+        self._updates: list[Any] = []  # what each forward since the last row found
+        self._seconds = dict.fromkeys(("rollout", "reward", "update"), 0.0)
+
+    # --- data -------------------------------------------------------------------------------------------------------
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
+        config = self.args
+        prompts = PromptSampler(
+            size=len(self.train_dataset if dataset is None else dataset),
+            batch_size=config.generation_batch_size // config.num_generations,
+            repeats=config.forwards_per_batch,
+            batches=config.max_steps // config.updates_per_batch,
+            seed=config.seed,
+            start=self._start_batch,
+        )
+        return GroupSampler(prompts, config.num_generations)
+
+    @property
+    def batch_number(self) -> int:
+        """Batches completed, counted from 0."""
+        return int(self.state.global_step // self.args.updates_per_batch)
+
+    # --- rollout ----------------------------------------------------------------------------------------------------
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        config = self.args
+        first = self.accelerator.process_index * len(prompt_ids)
+        keys = [row_key(config.seed, self.batch_number, first + row) for row in range(len(prompt_ids))]
+        sampler = SeededSampler(keys, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        with seeded_generation(self._language_model, sampler):
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = WithValues(model, takes_positions=self._takes_positions)
+        logprobs, *others = super()._get_per_token_logps_and_entropies(recorder, *args, **kwargs)
+        self._passes.append(Pass(logprobs, torch.cat(recorder.values)[:, -logprobs.shape[1] :]))
+        return logprobs, *others
+
+    def _response_pass(self, model: Any, rollout: dict[str, torch.Tensor], **kwargs: Any) -> Any:
+        """Log-probabilities and entropies of a rollout's response tokens under a model, each (B, T)."""
+        return self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([rollout["prompt_ids"], rollout["completion_ids"]], dim=1),
+            torch.cat([rollout["prompt_mask"], rollout["completion_mask"]], dim=1),
+            rollout["completion_ids"].shape[1],
+            **kwargs,
+        )
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
+        start = time.perf_counter()
+        # TRL has run the reference last; in an evaluation it runs none where the configured `beta` is 0
+        if self.model.training or len(self._passes) == 2:
+            inputs = with_reference(inputs, self._passes[-1].logprobs, completion_ids_list)
+        rewards_per_func: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._seconds["reward"] += time.perf_counter() - start
+        self._scores = combined_scores(rewards_per_func, self.reward_weights)
+        if self.model.training:
+            check_scored(self._scores, self.batch_number + 1)
+        return rewards_per_func
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        self._passes = []
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        return output
+
+    def _measure(
+        self, output: dict[str, Any], logprobs: torch.Tensor, ref_logprobs: torch.Tensor
+    ) -> dict[str, float | int | None]:
+        """Return the start of the batch's row, over all processes, and move β for the next batch.
+
+        Args:
+            output: TRL's rollout of this process, B responses.
+            logprobs: Under the policy that sampled them, shape (B, T).
+            ref_logprobs: Under the reference, shape (B, T).
+        """
+        mask = output["completion_mask"].bool()
+        kl = sequence_kl(logprobs, ref_logprobs, mask)
+        ended = torch.isin(output["completion_ids"], torch.tensor(self.eos_token_ids, device=kl.device)) & mask
+        sums = torch.stack([kl.sum(), mask.sum().float(), ended.any(-1).sum().float(), kl.new_tensor(len(kl))])
+        kl_sum, tokens, with_eos, count = self._sum(sums).tolist()
+        mean_kl, length = kl_sum / count, tokens / count
+        scored = self._scores[~self._scores.isnan()]
+        row: dict[str, float | int | None] = {
+            "reward_mean": float(scored.mean()),
+            "reward_std": float(scored.std()) if len(scored) > 1 else 0.0,
+            "unscored": len(self._scores) - len(scored),
+            "kl": mean_kl,
+            "kl_per_token": kl_sum / tokens,
+            "kl_coef": self.kl_controller.coef,
+            "kl_target": self.kl_controller.sequence_target(length),
+            "response_length": length,
+            "share_without_eos": 1 - with_eos / count,
+        }
+        self.kl_controller.update(mean_kl, round(count), length=length)
+        return row
+
+    def _sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over processes."""
+        total: torch.Tensor = self.accelerator.reduce(values, reduction="sum")
+        return total
+
+    # --- update -----------------------------------------------------------------------------------------------------
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        start, rollout_before = time.perf_counter(), self._seconds["rollout"]
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        self._seconds["update"] += time.perf_counter() - start - (self._seconds["rollout"] - rollout_before)
+        return loss
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        norm = super()._get_grad_norm(*args, **kwargs)
+        if norm is not None and not math.isfinite(norm):  # before the optimizer's step: the weights are still good
+            self._stop("the gradient's norm", float(norm), self._minibatch)
+        return norm
+
+    def _stop(self, what: str, value: float, inputs: dict[str, Any]) -> NoReturn:
+        """End the run because of a value that is not finite.
+
+        Args:
+            what: The quantity, such as `the value loss`.
+            value: Infinite or NaN.
+            inputs: What the update was computed from; its tensors are kept.
+        """
+        said = zip(self._logs["prompt"], self._logs["completion"], *self._logs["rewards"].values(), strict=True)
+        stop_not_finite(
+            what,
+            value,
+            checkpoints=Path(self.args.output_dir),
+            batch=self.batch_number + 1,
+            rows=[{"prompt": prompt, "text": text, "score": score} for prompt, text, score, *_ in said],
+            tensors={key: tensor for key, tensor in inputs.items() if isinstance(tensor, torch.Tensor)},
+            process=self.accelerator.process_index,
+        )
+
+    # --- logging ----------------------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Complete the batch's row (`batch_log`) at its last update, and pass it to every logger."""
+        if self._updates:
+            tokens = self.batch_log["response_length"] * self.args.generation_batch_size
+            of_updates = self._update_row(logs)
+            self.batch_log = {
+                "batch": self.batch_number,
+                "samples": self.batch_number * self.args.generation_batch_size,
+                **self.batch_log,
+                **logged_by_rewards(self._metrics["train"]),
+                **of_updates,
+                "grad_norm": logs.get("grad_norm"),
+                "learning_rate": logs.get("learning_rate"),
+                **{f"seconds_{phase}": seconds for phase, seconds in self._seconds.items()},
+                **batch_cost(tokens, self._seconds),
+            }
+            row = {f"{self._name.lower()}/{key}": value for key, value in self.batch_log.items() if value is not None}
+            logs = {**logs, **row}
+            self._updates, self._seconds = [], dict.fromkeys(self._seconds, 0.0)
+        super().log(logs, start_time)
+
+    def _update_row(self, logs: dict[str, float]) -> dict[str, float | int | None]:
+        """Return what `_updates` say of the batch, over all processes, for its row.
+
+        Args:
+            logs: transformers' row, with `loss`.
+        """
+        raise NotImplementedError
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint; `complete.json` comes last, and only then are older ones deleted."""
+        root = Path(self._get_output_dir(trial=trial))
+        folder = root / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            shutil.rmtree(folder, ignore_errors=True)  # torn by a kill
+            folder.mkdir(parents=True)
+            kl = self.batch_log.get("kl")
+            state = {**self.kl_controller.state(), **self._own_state(), "batch": self.batch_number, "kl": kl}
+            (folder / STATE).write_text(json.dumps(state))
+        self.accelerator.wait_for_everyone()
+        self.save_value_head(folder)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # TRL's parent would delete too early
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(folder, {"global_step": self.state.global_step})
+            delete_old_checkpoints(root, keep=limit)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        folder = Path(resume_from_checkpoint)
+        state = json.loads((folder / STATE).read_text())
+        self._restore_own(folder, state)
+        self.kl_controller.restore(state)
+        self.batch_log = {"kl": state["kl"]}
+        self._start_batch = state["batch"]
+
+    def _own_state(self) -> dict[str, Any]:
+        """Return what this algorithm alone adds to a checkpoint's state."""
+        return {}
+
+    def _restore_own(self, folder: Path, state: dict[str, Any]) -> None:
+        """Take back what this algorithm alone wrote into a checkpoint."""
+
+    def save_value_head(self, folder: Path) -> None:
+        """Write the value head, if there is one: all trainers are saved by the same calls."""
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write nothing: TRL's card describes another algorithm, or does not know the recipe."""
+
+    def _send_telemetry(self) -> None:
+        """Send nothing."""
