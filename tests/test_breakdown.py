@@ -182,15 +182,15 @@ def test_breakdown_by_hand(tmp_path: Path) -> None:
     verdicts = judge_descriptions(KeywordJudge(), ROWS, tmp_path / "verdicts.jsonl", digest="d")
     result = breakdown(ROWS, verdicts, "parsed")
     aligned = result["aligned"]
-    assert (aligned["descriptions"], aligned["unique"], aligned["empty"]) == (7, 6, 1)
-    assert aligned["unparsed"] == {"informative": 1, "visual": 0}
-    groups = aligned["groups"]
-    assert (groups["spurious"]["count"], groups["informative"]["count"]) == (2, 4)
-    assert groups["informative"]["of_all"]["share"] == pytest.approx(4 / 6)
-    assert (groups["visual"]["of_parent"]["share"], groups["visual"]["of_parent"]["n"]) == (0.75, 4)
-    assert (groups["visual"]["of_all"]["share"], groups["visual"]["of_all"]["n"]) == (0.5, 6)
-    base = result["base"]["groups"]
-    assert base["visual"]["of_parent"] == {"share": 0.0, "low": 0.0, "high": pytest.approx(0.7935, abs=1e-4), "n": 1}
+    assert (aligned.descriptions, aligned.unique, aligned.empty) == (7, 6, 1)
+    assert aligned.unparsed == {"informative": 1, "visual": 0}
+    groups = aligned.groups
+    assert (groups["spurious"].count, groups["informative"].count) == (2, 4)
+    assert groups["informative"].of_all.value == pytest.approx(4 / 6)
+    assert (groups["visual"].of_parent.value, groups["visual"].of_parent.n) == (0.75, 4)
+    assert (groups["visual"].of_all.value, groups["visual"].of_all.n) == (0.5, 6)
+    base = result["base"].groups
+    assert base["visual"].of_parent == (0.0, 0.0, pytest.approx(0.7935, abs=1e-4), 1)
 
 
 def test_the_papers_denominator() -> None:
@@ -203,20 +203,20 @@ def test_the_papers_denominator() -> None:
         "unparsed": 1,
     }
     paper = group_shares(counts, "all")
-    assert round(100 * paper["informative"]["of_all"]["share"], 2) == 61.73  # table 2
-    assert round(100 * paper["visual"]["of_parent"]["share"], 2) == 54.82  # table 4
-    assert paper["visual"]["of_all"]["n"] == 925
+    assert round(100 * paper["informative"].of_all.value, 2) == 61.73  # table 2
+    assert round(100 * paper["visual"].of_parent.value, 2) == 54.82  # table 4
+    assert paper["visual"].of_all.n == 925
     parsed = group_shares(counts, "parsed")
-    assert parsed["informative"]["of_all"]["n"] == 924
-    assert parsed["visual"]["of_parent"]["n"] == 567
-    assert parsed["visual"]["of_all"]["n"] == 920
+    assert parsed["informative"].of_all.n == 924
+    assert parsed["visual"].of_parent.n == 567
+    assert parsed["visual"].of_all.n == 920
 
 
 def test_nothing_informative_has_no_share_of_visual() -> None:
     shares = group_shares({"spurious": 5}, "parsed")
-    assert shares["visual"]["of_parent"] is None
-    assert shares["visual"]["of_all"]["share"] == 0.0
-    assert group_shares({}, "all")["spurious"]["of_all"] is None
+    assert shares["visual"].of_parent is None
+    assert shares["visual"].of_all.value == 0.0
+    assert group_shares({}, "all")["spurious"].of_all is None
 
 
 # ---------------------------------------------------------------- the stage

@@ -11,9 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, Described, Named, Unreadable
+from analysis.verdicts.record import read_breakdown
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl, read_json, read_jsonl
+from reward.files import JSON, append_jsonl, read_jsonl
 
 LOG = "attributes.jsonl"
 """In a seed's folder: one row per answer."""
@@ -74,7 +75,7 @@ def texts_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
     content = [
         [
             seed,
-            read_json(directory.seed(seed).breakdown)["judge"]["settings"],
+            read_breakdown(directory.seed(seed).breakdown).judge.settings,
             [
                 [row["class"], row["text"]]
                 for row in read_jsonl(directory.seed(seed).descriptions)

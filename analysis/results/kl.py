@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.accuracy.record import Accuracy
 from analysis.results.experiment import Experiment, kl_off, seeds_off
 from analysis.results.load import SeedResult, last_of_each_batch
 from analysis.results.pooling import Pooled, end_of_training
 from analysis.results.wording import NBSP, plain
 from analysis.tables.rules import Rules
+from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Verdicts
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_jsonl
@@ -32,8 +34,18 @@ def kl_reached(directory: RunDirectory, seeds: Sequence[int], confidence: float)
     results = [
         SeedResult(
             seed,
-            {"confidence": confidence},
-            {},
+            Accuracy(
+                vlm="",
+                dataset="",
+                split="",
+                images=0,
+                classes=0,
+                confidence=confidence,
+                arms={},
+                differences=(),
+                covered_by_both=(),
+            ),
+            Breakdown(judge=JudgeIdentity("", False, "", ""), denominator="parsed", confidence=confidence, policies={}),
             [],
             Verdicts(),
             last_of_each_batch(read_jsonl(directory.seed(seed).train_log)),

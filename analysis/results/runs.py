@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.accuracy.measure import LabeledText
+from analysis.accuracy.record import Hits, paired_from_json
 from analysis.results.experiment import Counts, Example, Experiment
 from analysis.results.load import SeedResult, load_results
 from analysis.results.pooling import (
@@ -23,7 +24,7 @@ from analysis.results.pooling import (
     settings_of,
 )
 from analysis.results.pooling import end_of_training as end_of
-from analysis.verdicts.breakdown import Denominator
+from analysis.verdicts.breakdown import GROUPS, Denominator
 from analysis.verdicts.verdicts import is_empty
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
@@ -121,19 +122,19 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
     """
     results = run.results
     first = results[0].accuracy
-    arms = dict.fromkeys(arm for result in results for arm in result.accuracy["arms"])
+    arms = dict.fromkeys(arm for result in results for arm in result.accuracy.arms)
     accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
-    pairs = dict.fromkeys((part["arm"], part["against"]) for r in results for part in r.accuracy["differences"])
+    pairs = dict.fromkeys((part.arm, part.against) for r in results for part in r.accuracy.differences)
     target = end_of(results, "kl_target")
     cross, changes = _cross(run)
     return Experiment(
         name=run.recipe.name,
-        vlm=str(first["vlm"]),
-        dataset=str(first["dataset"]),
+        vlm=first.vlm,
+        dataset=first.dataset,
         accuracies=accuracies,
         differences={pair: change for pair in pairs if (change := accuracy_difference(results, *pair))},
         counts=tuple(count for result in results if (count := counts_of(result))),
-        denominator=denominator or results[0].breakdown["denominator"],
+        denominator=denominator or results[0].breakdown.denominator,
         confidence=confidence(results),
         kl=end_of(results, "kl"),
         kl_target=target.value if target else None,
@@ -145,7 +146,7 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
         folder=run.directory.root,
         textless=frozenset(arms.keys() - accuracies.keys()),
         fallback=_fallback(results),
-        classes=int(first["classes"]),
+        classes=first.classes,
         missing_seeds=tuple(run.missing),
     )
 
@@ -154,20 +155,18 @@ def _fallback(results: Sequence[SeedResult]) -> dict[str, int]:
     """Return by arm how many classes have no such text, the most of any seed; nothing of arms that cover all."""
     found: dict[str, int] = {}
     for result in results:
-        for arm, part in result.accuracy["arms"].items():
-            if part and part["fallback_classes"]:
-                found[arm] = max(found.get(arm, 0), len(part["fallback_classes"]))
+        for arm, part in result.accuracy.arms.items():
+            if part and part.fallback_classes:
+                found[arm] = max(found.get(arm, 0), len(part.fallback_classes))
     return found
 
 
 def counts_of(result: SeedResult) -> Counts | None:
     """Return one seed's counts of aligned descriptions, or `None` if only the base model was described."""
-    part = result.breakdown["policies"].get("aligned")
+    part = result.breakdown.policy("aligned")
     if part is None:
         return None
-    kinds = part["kinds"]
-    informative = kinds["visual"] + kinds["non_visual"] + kinds["informative_unparsed"]
-    return Counts(part["descriptions"], kinds["spurious"], informative, kinds["visual"], kinds["non_visual"])
+    return Counts(part.descriptions, **{group: part.count(group) for group in GROUPS})
 
 
 def aligned_texts(result: SeedResult) -> list[LabeledText]:
@@ -203,12 +202,14 @@ def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
     }
     settings = settings_of(run.results)
     accuracies = {
-        names[key]: number for key, found in rows.items() if (number := pool_accuracies(found, settings.confidence))
+        names[key]: number
+        for key, found in rows.items()
+        if (number := pool_accuracies([Hits.from_json(row) for row in found], settings.confidence))
     }
     changes: dict[str, Difference] = {}
     for key, found in rows.items():
         compared = [row for row in found if row["against_own"]]
-        parts = [row["against_own"] for row in compared]
+        parts = [paired_from_json(row["against_own"]) for row in compared]
         bits = [(row["correct_bits"], row["against_own"].get("own_correct_bits", "")) for row in compared]
         change = pool_differences(parts, bits, settings)
         if change:
