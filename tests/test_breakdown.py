@@ -11,10 +11,12 @@ import pytest
 import torch
 
 import analysis.analyze
+from analysis.accuracy.record import read_accuracy
 from analysis.analyze import analyze
 from analysis.judge.base import JudgeRequest, OnAnswer, Unparsed, Verdict
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown, group_shares
+from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import Kind, read_verdicts, settings_digest
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
@@ -266,6 +268,9 @@ def test_the_stage_writes_and_prints(recipe: Recipe, capsys: pytest.CaptureFixtu
         "aligned: 7 descriptions, 1 empty (counted as spurious), unparsed answers: 1 informative, 0 visual"
         in " ".join(printed.split())
     )
+    # Unparsed answers, empty texts, classes without texts and pairs without a reward are all in these files.
+    assert json.dumps(read_accuracy(where.accuracy).to_json()) == json.dumps(measured)
+    assert json.dumps(read_breakdown(where.breakdown).to_json()) == json.dumps(shares)
     before = where.accuracy.read_text()
     analyze(recipe, 0)
     assert where.accuracy.read_text() == before, "the stage is deterministic"
