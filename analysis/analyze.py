@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
 from analysis.accuracy.control_arms import ControlArm, build_controls
 from analysis.accuracy.description_files import read_arms
 from analysis.accuracy.measure import accuracy, reward_gain, texts_by_arm
+from analysis.accuracy.record import Accuracy, Control
 from analysis.accuracy.text_bank import text_banks
 from analysis.judge.base import Estimates, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
@@ -18,14 +20,15 @@ from analysis.results.summary import print_seed
 from analysis.statistics.intervals import Settings
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
+from analysis.verdicts.record import Breakdown, JudgeIdentity, Usage
 from analysis.verdicts.verdicts import Verdicts, judge_digest, rubric_version
 from ex2.banks import load_vlm, test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.policy.card import refresh_card
 from ex2.recipe import Recipe
 from ex2.run.descriptions import _check_labels, read_descriptions
-from ex2.run.directory import ANALYSIS_ID, RunDirectory
-from reward.files import JSON, write_json
+from ex2.run.directory import RunDirectory
+from reward.files import write_json
 from reward.presets import shown_name
 
 
@@ -56,39 +59,37 @@ def analyze(recipe: Recipe, seed: int) -> None:
     controls = build_controls(recipe.analysis.controls, descriptions, images.class_names, seed) | files
     arms = texts_by_arm(descriptions, verdicts, images.class_names)
     arms |= {arm: control.texts for arm, control in controls.items()}
-    measured: JSON = {
-        "vlm": shown_name(recipe.vlm.name, vlm),
-        "vlm_fingerprint": vlm.fingerprint(),
-        "dataset": recipe.dataset.name,
-        "split": recipe.dataset.test_split,
-        "images": len(images.labels),
-        "classes": len(images.class_names),
+    measured = Accuracy(
+        vlm=shown_name(recipe.vlm.name, vlm),
+        vlm_fingerprint=vlm.fingerprint(),
+        dataset=recipe.dataset.name,
+        split=recipe.dataset.test_split,
+        images=len(images.labels),
+        classes=len(images.class_names),
         **settings._asdict(),
-        **accuracy(vlm, images, arms, settings, banks=text_banks()),
-        "controls": {arm: {"name": control.name, "note": control.note} for arm, control in controls.items()},
-        "reward_gain": reward_gain(descriptions, settings),
-    }
-    shares: JSON = {
-        "judge": {"name": judge.name, "exact": judge.exact, "rubric": rubric_version(judge), "settings": digest},
-        "usage": usage(judge, verdicts),
-        "panel": panel_summary(verdicts.items()),
-        "denominator": recipe.analysis.denominator,
-        "confidence": settings.confidence,
-        "policies": breakdown(descriptions, verdicts, recipe.analysis.denominator, settings.confidence),
-    }
+        **accuracy(vlm, images, arms, settings, banks=text_banks())._asdict(),
+        controls={arm: Control(control.name, control.note) for arm, control in controls.items()},
+        reward_gain=reward_gain(descriptions, settings),
+    )
+    shares = Breakdown(
+        judge=JudgeIdentity(judge.name, judge.exact, rubric_version(judge), digest),
+        usage=usage(judge, verdicts),
+        panel=panel_summary(verdicts.items()),
+        denominator=recipe.analysis.denominator,
+        confidence=settings.confidence,
+        policies=breakdown(descriptions, verdicts, recipe.analysis.denominator, settings.confidence),
+    )
     # In both files: a kill between the two must not pair new accuracies with old shares unnoticed.
-    content = json.dumps([measured, shares], sort_keys=True)
-    stamp = {ANALYSIS_ID: hashlib.sha256(content.encode()).hexdigest()[:16]}
-    write_json(where.accuracy, measured | stamp)
+    content = json.dumps([measured.to_json(), shares.to_json()], sort_keys=True)
+    stamp = hashlib.sha256(content.encode()).hexdigest()[:16]
+    write_json(where.accuracy, replace(measured, analysis_id=stamp).to_json())
     refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
-    write_json(where.breakdown, shares | stamp)
+    write_json(where.breakdown, replace(shares, analysis_id=stamp).to_json())
     print_seed(recipe.name, seed, measured, shares, Console())
 
 
-def usage(judge: Judge, verdicts: Verdicts) -> JSON | None:
-    """Return what all verdicts took: `requests`, `input_tokens`, `output_tokens` and `cost`, None without prices.
-
-    Of a panel, `judges` says the same for each of its judges, with `name`.
+def usage(judge: Judge, verdicts: Verdicts) -> Usage | None:
+    """Return what all verdicts took.
 
     Args:
         judge: Knows the prices.
@@ -98,9 +99,8 @@ def usage(judge: Judge, verdicts: Verdicts) -> JSON | None:
     if spent is None:
         return None
     if isinstance(judge, PanelJudge):
-        rows = judge.usage(spent, verdicts.parts)
-        return {**spent._asdict(), "cost": judge.cost(spent, verdicts.parts), "judges": rows}
-    return {**spent._asdict(), "cost": judge.cost(spent) if isinstance(judge, Estimates) else None}
+        return Usage(spent, judge.cost(spent, verdicts.parts), tuple(judge.usage(spent, verdicts.parts)))
+    return Usage(spent, judge.cost(spent) if isinstance(judge, Estimates) else None)
 
 
 def _files(recipe: Recipe) -> dict[str, ControlArm]:

@@ -13,9 +13,11 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.accuracy.measure import accuracy
+from analysis.accuracy.record import Accuracy, Arm
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.paper.comparisons import cross_tables
 from analysis.results.load import SeedResult
+from analysis.results.pooling import settings_of
 from analysis.results.runs import (
     CROSS,
     Run,
@@ -48,20 +50,21 @@ class Classifier:
     runs: tuple[Run, ...]
 
     @property
-    def accuracy(self) -> JSON:
+    def accuracy(self) -> Accuracy:
         """What the analysis recorded of it."""
         return self.run.results[0].accuracy
 
     @property
     def fingerprint(self) -> str:
         """Of the VLM."""
-        return str(self.accuracy["vlm_fingerprint"])
+        return _fingerprint(self.run)
 
     @property
     def images(self) -> str:
         """Hash of which test images the templates get right: other images show here once analysed again."""
-        templates = self.accuracy["arms"]["templates"]
-        return texts_digest([(templates["n"], templates["correct_bits"])])
+        templates = self.accuracy.arm("templates")
+        assert templates is not None, "templates are there without any description"
+        return texts_digest([(templates.top1.n, templates.top1.correct_bits)])
 
 
 def main(options: argparse.Namespace) -> int:
@@ -101,7 +104,7 @@ def by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         first = run.results[0].accuracy
-        groups.setdefault(tuple(first[key] for key in ("dataset", "split", "classes", "images")), []).append(run)
+        groups.setdefault((first.dataset, first.split, first.classes, first.images), []).append(run)
     return list(groups.values())
 
 
@@ -124,7 +127,7 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
         UserError: If the VLM or the test images are not those of the analysis, or a class is not in the dataset.
     """
     images: ImageEmbeddings | None = None
-    settings = Settings(classifier.accuracy["confidence"], classifier.accuracy["samples"], classifier.accuracy["seed"])
+    settings = settings_of(classifier.run.results)
     vlm = None
     current = {_fingerprint(run) for run in group}
     for run in group:
@@ -139,15 +142,22 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
                     vlm = load_vlm(classifier.run.recipe.vlm)
                     images = _images(classifier, vlm.fingerprint(), test_embeddings(classifier.run.recipe, vlm))
                 _check_classes(result, run, images.class_names, classifier)
-                row = accuracy(vlm, images, {"aligned": texts}, settings)["arms"]["aligned"]
+                measured = accuracy(vlm, images, {"aligned": texts}, settings).arms["aligned"]
+                assert measured is not None, "there are texts"
+                row = _row(measured)
             against = _against_own(classifier, run, result, row, settings)
             _store(path, texts, classifier, row, against, current)
 
 
 def own_row(classifier: Classifier, result: SeedResult) -> JSON | None:
     """Return what the analysis measured of a VLM with descriptions aligned to it."""
-    row: JSON | None = result.accuracy["arms"].get("aligned")
-    return row if result.accuracy["vlm_fingerprint"] == classifier.fingerprint else None
+    measured = result.accuracy.arm("aligned")
+    return _row(measured) if measured and result.accuracy.vlm_fingerprint == classifier.fingerprint else None
+
+
+def _row(measured: Arm) -> JSON:
+    """Return what is kept of an arm."""
+    return {**measured.top1.to_json(), "fallback_classes": list(measured.fallback_classes)}
 
 
 def stored_row(path: Path, classifier: Classifier, texts: Sequence[LabeledText]) -> JSON | None:
@@ -170,10 +180,10 @@ def _store(
         kept
         for kept in content["classifiers"]
         if kept["fingerprint"] != classifier.fingerprint
-        and (kept["vlm"] != classifier.accuracy["vlm"] or kept["fingerprint"] in current)
+        and (kept["vlm"] != classifier.accuracy.vlm or kept["fingerprint"] in current)
     ]
     made = {
-        "vlm": classifier.accuracy["vlm"],
+        "vlm": classifier.accuracy.vlm,
         "fingerprint": classifier.fingerprint,
         "images": classifier.images,
         **{key: row[key] for key in ("accuracy", "low", "high", "n", "correct", "correct_bits", "fallback_classes")},
@@ -191,13 +201,14 @@ def _against_own(classifier: Classifier, run: Run, result: SeedResult, row: JSON
     ordered = sorted(classifier.runs, key=lambda own: own.recipe.ppo.kl.target != target)  # an equal target first
     for own in ordered:
         for other in own.results:
-            kept = other.accuracy["arms"].get("aligned")
-            if other.seed == result.seed and kept and kept["n"] == row["n"]:
-                first, second = (unpack_correct(part["correct_bits"], part["n"]) for part in (row, kept))
+            arm = other.accuracy.arm("aligned")
+            kept = arm and arm.top1
+            if other.seed == result.seed and kept and kept.n == row["n"]:
+                first, second = (unpack_correct(bits, kept.n) for bits in (row["correct_bits"], kept.correct_bits))
                 paired = paired_accuracy(
                     first, second, confidence=settings.confidence, samples=settings.samples, seed=settings.seed
                 )
-                told = {"run": own.recipe.name, "run_seed": other.seed, "own_correct_bits": kept["correct_bits"]}
+                told = {"run": own.recipe.name, "run_seed": other.seed, "own_correct_bits": kept.correct_bits}
                 return told | paired._asdict()
     return None
 
@@ -206,10 +217,10 @@ def _images(classifier: Classifier, fingerprint: str, images: ImageEmbeddings) -
     where = classifier.run.directory.root
     problems = []
     if fingerprint != classifier.fingerprint:
-        problems.append(f"{where}: VLM '{classifier.accuracy['vlm']}' is not the one that was analysed.")
-    if len(images.labels) != classifier.accuracy["images"]:
+        problems.append(f"{where}: VLM '{classifier.accuracy.vlm}' is not the one that was analysed.")
+    if len(images.labels) != classifier.accuracy.images:
         problems.append(
-            f"{where}: the test split has {len(images.labels)} images, {classifier.accuracy['images']} were analysed."
+            f"{where}: the test split has {len(images.labels)} images, {classifier.accuracy.images} were analysed."
         )
     if problems:
         raise UserError("\n".join([*problems, "Run `ex2 analyze RECIPE` again, then ex2 cross."]))
@@ -227,9 +238,14 @@ def _check_classes(result: SeedResult, run: Run, names: Sequence[str], classifie
 
 
 def _fingerprint(run: Run) -> str:
-    return str(run.results[0].accuracy["vlm_fingerprint"])
+    fingerprint = run.results[0].accuracy.vlm_fingerprint
+    if fingerprint is None:
+        raise UserError(
+            f"{run.directory.root}: accuracy.json does not tell the VLM's weights; run `ex2 analyze RECIPE` again."
+        )
+    return fingerprint
 
 
 def _described(run: Run) -> str:
     first = run.results[0].accuracy
-    return f"{first['vlm']} on {first['dataset']}, split {first['split']}, {first['images']} images"
+    return f"{first.vlm} on {first.dataset}, split {first.split}, {first.images} images"

@@ -38,8 +38,10 @@ from safetensors.torch import save_file
 from theory import Prediction, predict_shares
 from tqdm import tqdm
 
+from analysis.accuracy.record import read_accuracy
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.statistics.intervals import Estimate, mean_t
+from analysis.verdicts.record import read_breakdown
 from ex2 import banks
 from ex2.data.demo.pretrain_vlm import PLANTED, Preference, train_vlm
 from ex2.data.demo.world import CONCEPTS, KINDS, kind_of
@@ -52,7 +54,7 @@ from ex2.run.directory import RunDirectory
 from reward.backends.toy import SHIPPED, config_metadata
 from reward.cache import cache_dir
 from reward.cosine import CosineReward
-from reward.files import read_json, read_jsonl
+from reward.files import read_jsonl
 
 RECIPE = "recipes/demo/visual.yaml"
 SEEDS = (0, 1, 2)
@@ -192,20 +194,19 @@ def scored_samples(world: World, samples: BaseSamples) -> Scored:
 def outcome(world: World, seed: int, scored: Scored | None) -> Outcome:
     """Read what one run left, and predict it from the scored samples."""
     where = RunDirectory.of(world.recipe()).seed(seed)
-    arms = read_json(where.accuracy)["arms"]
-    groups = read_json(where.breakdown)["policies"]["aligned"]["groups"]
+    arms = {name: arm.top1 for name, arm in read_accuracy(where.accuracy).arms.items() if arm}
+    groups = read_breakdown(where.breakdown).policies["aligned"].groups
     tail = read_jsonl(where.train_log)[-LAST_BATCHES:]
     kl = sum(row["kl"] for row in tail) / len(tail)
-    n = arms["templates"]["n"]
-    right = {arm: unpack_correct(arms[arm]["correct_bits"], n) for arm in ("templates", "aligned")}
+    right = {arm: unpack_correct(arms[arm].correct_bits, arms[arm].n) for arm in ("templates", "aligned")}
     return Outcome(
         world,
         seed,
-        {kind: groups[kind]["of_all"]["share"] for kind in KINDS},
+        {kind: share.value for kind in KINDS if (share := groups[kind].of_all)},
         predict_shares(scored, max(kl, 0.0)) if scored is not None else None,
         kl,
-        arms["templates"]["accuracy"],
-        arms["aligned"]["accuracy"],
+        arms["templates"].accuracy,
+        arms["aligned"].accuracy,
         [float(a) - float(t) for a, t in zip(right["aligned"], right["templates"], strict=True)],
     )
 

@@ -8,15 +8,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
 from reward.errors import EnvironmentFault, EX2Error, UserError
 
 JSON = dict[str, Any]
+T = TypeVar("T")
 
 
 _REASONS = {
@@ -157,6 +158,25 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path}: line {error.lineno}: not JSON ({error.msg}); delete it and run its stage again."
         ) from error
+
+
+def read_record(path: Path, parse: Callable[[JSON], T]) -> T:
+    """Read a JSON file as a record.
+
+    Args:
+        path: The file.
+        parse: Makes the record of the file's content; a `KeyError` names a key that is missing.
+
+    Raises:
+        UserError: If the file is missing, is not JSON, or is not what `parse` takes.
+    """
+    content = read_json(path)
+    try:
+        return parse(content)
+    except KeyError as error:
+        raise UserError(f"{path}: {error} is missing; delete it and run its stage again.") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not of the form that its stage writes; delete it and run its stage again.") from error
 
 
 def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from analysis.accuracy.record import Accuracy
 from analysis.judge.scripted import ScriptedJudge
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
+from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import judge_digest
 from ex2.data.demo.world import CONCEPTS, slots
 from ex2.recipe import Recipe
@@ -73,11 +75,25 @@ def write_attributed(
         append_descriptions(where, rows)
         digest = judge_digest("scripted", {})
         verdicts = judge_descriptions(ScriptedJudge(), [one.of_class for one in rows], where.verdicts, digest=digest)
-        judge = {"name": "scripted", "settings": digest, "rubric": "r"}
-        shares = {"judge": judge, "denominator": "parsed", "confidence": 0.95}
-        write_json(where.breakdown, shares | {"policies": breakdown(rows, verdicts, "parsed")})
-        measured = {"vlm": vlm, "dataset": "shapes", "split": "test", "images": 9, "classes": 16, "confidence": 0.95}
-        write_json(where.accuracy, measured)
+        shares = Breakdown(
+            judge=JudgeIdentity("scripted", True, "r", digest),
+            denominator="parsed",
+            confidence=0.95,
+            policies=breakdown(rows, verdicts, "parsed"),
+        )
+        write_json(where.breakdown, shares.to_json())
+        measured = Accuracy(
+            vlm=vlm,
+            dataset="shapes",
+            split="test",
+            images=9,
+            classes=16,
+            confidence=0.95,
+            arms={},
+            differences=(),
+            covered_by_both=(),
+        )
+        write_json(where.accuracy, measured.to_json())
         reached = (kl or {}).get(seed, 10.0)
         write_jsonl(where.train_log, [{"batch": batch, "kl": reached, "kl_target": 10.0} for batch in range(1, 21)])
     return run.root

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.accuracy.record import Accuracy, Arm, Comparison, Hits, RewardGain
 from analysis.accuracy.zero_shot import pack_correct
 from analysis.judge.base import Unparsed, Verdict
-from analysis.statistics.intervals import paired_accuracy, wilson
+from analysis.statistics.intervals import PairedMean, paired_accuracy, wilson
 from analysis.verdicts.breakdown import breakdown
+from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Kind, Verdicts
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
@@ -81,10 +84,14 @@ def write_run(
     for seed, aligned in seeds.items():
         where = run.seed(seed)
         rows, verdicts = _descriptions(kinds, texts or {}, seed)
-        write_json(where.accuracy, _accuracy(vlm, dataset, correct | {"aligned": aligned}))
-        judge = {"name": "grammar & co", "exact": True, "rubric": "paper-1", "settings": "d"}
-        shares = {"judge": judge, "denominator": "parsed", "confidence": 0.95}
-        write_json(where.breakdown, shares | {"policies": breakdown(rows, verdicts, "parsed")})
+        write_json(where.accuracy, _accuracy(vlm, dataset, correct | {"aligned": aligned}).to_json())
+        shares = Breakdown(
+            judge=JudgeIdentity("grammar & co", True, "paper-1", "d"),
+            denominator="parsed",
+            confidence=0.95,
+            policies=breakdown(rows, verdicts, "parsed"),
+        )
+        write_json(where.breakdown, shares.to_json())
         append_descriptions(where, rows)
         write_jsonl(where.verdicts, _log(rows, verdicts))
         log = [{"batch": b, "reward_mean": 20 + b / 10, "kl": kl, "kl_target": target} for b in range(1, 21)]
@@ -142,43 +149,36 @@ def _log(rows: list[Description], verdicts: Verdicts) -> list[dict[str, Any]]:
     return log
 
 
-def _accuracy(vlm: str, dataset: str, correct: dict[str, int]) -> dict[str, Any]:
+def _accuracy(vlm: str, dataset: str, correct: dict[str, int]) -> Accuracy:
     right = {arm: [index < count for index in range(IMAGES)] for arm, count in correct.items()}
-    differences = []
-    for arm, other in COMPARED:
-        if arm in right and other in right:
-            paired = paired_accuracy(right[arm], right[other], samples=200)
-            differences.append({"arm": arm, "against": other, **paired._asdict()})
-    return {
-        "vlm": vlm,
-        "vlm_fingerprint": f"fingerprint of {vlm}",
-        "dataset": dataset,
-        "split": "test",
-        "images": IMAGES,
-        "classes": 2,
-        "confidence": 0.95,
-        "samples": 200,
-        "seed": 0,
-        "arms": {
-            arm: _arm(right[arm]) if arm in right else None
+    return Accuracy(
+        vlm=vlm,
+        vlm_fingerprint=f"fingerprint of {vlm}",
+        dataset=dataset,
+        split="test",
+        images=IMAGES,
+        classes=2,
+        confidence=0.95,
+        samples=200,
+        seed=0,
+        arms={
+            arm: arm_of(right[arm]) if arm in right else None
             for arm in ("templates", "base", "aligned", "spurious", "informative", "visual", "non_visual")
         },
-        "differences": differences,
-        "covered_by_both": [],
-        "reward_gain": {"aligned": 22.0, "base": 21.0, "difference": 1.0, "low": 0.5, "high": 1.5, "n": 39},
-    }
+        differences=tuple(
+            Comparison(arm, other, paired_accuracy(right[arm], right[other], samples=200))
+            for arm, other in COMPARED
+            if arm in right and other in right
+        ),
+        covered_by_both=(),
+        reward_gain=RewardGain(22.0, 21.0, PairedMean(1.0, 0.5, 1.5, 0.5, 1.5, 39), 0),
+    )
 
 
-def _arm(right: list[bool]) -> dict[str, Any]:
-    estimate = wilson(sum(right), len(right))
-    return {
-        "accuracy": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
-        "correct": sum(right),
-        "texts": 10,
-        "unique_texts": 9,
-        "fallback_classes": [],
-        "correct_bits": pack_correct(right),
-    }
+def arm_of(right: Sequence[bool], fallback: Sequence[str] = ()) -> Arm:
+    """An arm with these images right; classes without a text in `fallback`."""
+    value, low, high, n = wilson(sum(right), len(right))
+    assert low is not None
+    assert high is not None
+    top1 = Hits(value, low, high, n, sum(right), pack_correct(right))
+    return Arm(top1, texts=10, unique_texts=9, fallback_classes=tuple(fallback))

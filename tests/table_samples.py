@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from run_samples import write_run
+from run_samples import arm_of, write_run
 
-from analysis.accuracy.zero_shot import pack_correct
+from analysis.accuracy.record import Comparison, read_accuracy
 from analysis.paper.grids import grid_tables
 from analysis.results.experiment import Experiment
-from analysis.statistics.intervals import paired_accuracy, wilson
+from analysis.statistics.intervals import paired_accuracy
 from analysis.tables.rules import Rules
 from analysis.tables.table import Cell, Table
-from reward.files import read_json, write_json, write_jsonl
+from reward.files import write_json, write_jsonl
 
 Right = Sequence[bool]
 
@@ -35,25 +36,9 @@ def hits(n: int, *ranges: tuple[int, int]) -> list[bool]:
     return [any(low <= index < high for low, high in ranges) for index in range(n)]
 
 
-def arm_of(right: Right, fallback: Sequence[str] = ()) -> dict[str, Any]:
-    """An arm as `accuracy.json` holds it."""
-    estimate = wilson(sum(right), len(right))
-    return {
-        "accuracy": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
-        "correct": sum(right),
-        "texts": 10,
-        "unique_texts": 9,
-        "fallback_classes": list(fallback),
-        "correct_bits": pack_correct(right),
-    }
-
-
-def difference_of(arm: str, right: Right, against: str, other: Right) -> dict[str, Any]:
-    """A comparison as `accuracy.json` holds it."""
-    return {"arm": arm, "against": against, **paired_accuracy(right, other, samples=2000)._asdict()}
+def difference_of(arm: str, right: Right, against: str, other: Right) -> Comparison:
+    """A comparison of two arms with these images right."""
+    return Comparison(arm, against, paired_accuracy(right, other, samples=2000))
 
 
 def set_arms(
@@ -73,17 +58,21 @@ def set_arms(
         fallback: Classes without a text, by arm.
     """
     path = run / f"seed-{seed}" / "accuracy.json"
-    content = read_json(path)
     known = {arm: bits for arm, bits in right.items() if bits is not None}
-    content["arms"] = {
-        arm: None if bits is None else arm_of(bits, (fallback or {}).get(arm, ())) for arm, bits in right.items()
-    }
-    content["differences"] = [
-        difference_of(arm, known[arm], other, known[other]) for arm, other in compared if {arm, other} <= known.keys()
-    ]
-    content["samples"] = 4000
-    content["images"] = len(next(iter(known.values())))
-    write_json(path, content)
+    content = replace(
+        read_accuracy(path),
+        arms={
+            arm: None if bits is None else arm_of(bits, (fallback or {}).get(arm, ())) for arm, bits in right.items()
+        },
+        differences=tuple(
+            difference_of(arm, known[arm], other, known[other])
+            for arm, other in compared
+            if {arm, other} <= known.keys()
+        ),
+        samples=4000,
+        images=len(next(iter(known.values()))),
+    )
+    write_json(path, content.to_json())
 
 
 def run_with_seeds(root: Path, name: str, aligned: Mapping[int, Right], templates: Right, **settings: Any) -> Path:

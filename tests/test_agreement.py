@@ -17,6 +17,7 @@ from analysis.agreement.raters import krippendorff_alpha
 from analysis.judge.base import Unparsed, Verdict
 from analysis.labelling.log import Asked, Label, append_label, label_path
 from analysis.labelling.sample import frame_digest, open_sample, read_frame, sample_path
+from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Verdicts
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
@@ -62,7 +63,9 @@ def make_run(folder: Path, *, judge: str = "d", flipped: int = 0, texts: list[st
         ]
     append_jsonl(where.descriptions, rows)
     append_jsonl(where.verdicts, verdicts)
-    write_json(where.breakdown, {"judge": {"name": "j", "exact": False, "rubric": "paper-1", "settings": judge}})
+    said = JudgeIdentity("j", False, "paper-1", judge)
+    shares = Breakdown(judge=said, denominator="parsed", confidence=0.95, policies={})
+    write_json(where.breakdown, shares.to_json())
     return folder
 
 

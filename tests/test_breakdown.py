@@ -11,10 +11,12 @@ import pytest
 import torch
 
 import analysis.analyze
+from analysis.accuracy.record import read_accuracy
 from analysis.analyze import analyze
 from analysis.judge.base import JudgeRequest, OnAnswer, Unparsed, Verdict
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown, group_shares
+from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import Kind, read_verdicts, settings_digest
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, append_descriptions
@@ -181,15 +183,15 @@ def test_breakdown_by_hand(tmp_path: Path) -> None:
     verdicts = judge_descriptions(KeywordJudge(), TEXTS, tmp_path / "verdicts.jsonl", digest="d")
     result = breakdown(ROWS, verdicts, "parsed")
     aligned = result["aligned"]
-    assert (aligned["descriptions"], aligned["unique"], aligned["empty"]) == (7, 6, 1)
-    assert aligned["unparsed"] == {"informative": 1, "visual": 0}
-    groups = aligned["groups"]
-    assert (groups["spurious"]["count"], groups["informative"]["count"]) == (2, 4)
-    assert groups["informative"]["of_all"]["share"] == pytest.approx(4 / 6)
-    assert (groups["visual"]["of_parent"]["share"], groups["visual"]["of_parent"]["n"]) == (0.75, 4)
-    assert (groups["visual"]["of_all"]["share"], groups["visual"]["of_all"]["n"]) == (0.5, 6)
-    base = result["base"]["groups"]
-    assert base["visual"]["of_parent"] == {"share": 0.0, "low": 0.0, "high": pytest.approx(0.7935, abs=1e-4), "n": 1}
+    assert (aligned.descriptions, aligned.unique, aligned.empty) == (7, 6, 1)
+    assert aligned.unparsed == {"informative": 1, "visual": 0}
+    groups = aligned.groups
+    assert (groups["spurious"].count, groups["informative"].count) == (2, 4)
+    assert groups["informative"].of_all.value == pytest.approx(4 / 6)
+    assert (groups["visual"].of_parent.value, groups["visual"].of_parent.n) == (0.75, 4)
+    assert (groups["visual"].of_all.value, groups["visual"].of_all.n) == (0.5, 6)
+    base = result["base"].groups
+    assert base["visual"].of_parent == (0.0, 0.0, pytest.approx(0.7935, abs=1e-4), 1)
 
 
 def test_the_papers_denominator() -> None:
@@ -202,20 +204,20 @@ def test_the_papers_denominator() -> None:
         "unparsed": 1,
     }
     paper = group_shares(counts, "all")
-    assert round(100 * paper["informative"]["of_all"]["share"], 2) == 61.73  # table 2
-    assert round(100 * paper["visual"]["of_parent"]["share"], 2) == 54.82  # table 4
-    assert paper["visual"]["of_all"]["n"] == 925
+    assert round(100 * paper["informative"].of_all.value, 2) == 61.73  # table 2
+    assert round(100 * paper["visual"].of_parent.value, 2) == 54.82  # table 4
+    assert paper["visual"].of_all.n == 925
     parsed = group_shares(counts, "parsed")
-    assert parsed["informative"]["of_all"]["n"] == 924
-    assert parsed["visual"]["of_parent"]["n"] == 567
-    assert parsed["visual"]["of_all"]["n"] == 920
+    assert parsed["informative"].of_all.n == 924
+    assert parsed["visual"].of_parent.n == 567
+    assert parsed["visual"].of_all.n == 920
 
 
 def test_nothing_informative_has_no_share_of_visual() -> None:
     shares = group_shares({"spurious": 5}, "parsed")
-    assert shares["visual"]["of_parent"] is None
-    assert shares["visual"]["of_all"]["share"] == 0.0
-    assert group_shares({}, "all")["spurious"]["of_all"] is None
+    assert shares["visual"].of_parent is None
+    assert shares["visual"].of_all.value == 0.0
+    assert group_shares({}, "all")["spurious"].of_all is None
 
 
 # ---------------------------------------------------------------- the stage
@@ -265,6 +267,9 @@ def test_the_stage_writes_and_prints(recipe: Recipe, capsys: pytest.CaptureFixtu
         "aligned: 7 descriptions, 1 empty (counted as spurious), unparsed answers: 1 informative, 0 visual"
         in " ".join(printed.split())
     )
+    # Unparsed answers, empty texts, classes without texts and pairs without a reward are all in these files.
+    assert json.dumps(read_accuracy(where.accuracy).to_json()) == json.dumps(measured)
+    assert json.dumps(read_breakdown(where.breakdown).to_json()) == json.dumps(shares)
     before = where.accuracy.read_text()
     analyze(recipe, 0)
     assert where.accuracy.read_text() == before, "the stage is deterministic"

@@ -209,15 +209,15 @@ def test_both_meanings_of_another_class_in_the_table() -> None:
     controls = build_controls(["other_class", "other_class_kept"], rows, CLASSES, 0)
     arms = {"templates": list(enumerate(CLASSES)), "aligned": [r.of_label for r in rows]}
     measured = accuracy(NameVLM(), images, arms | {a: c.texts for a, c in controls.items()}, Settings(samples=200))
-    assert measured["arms"]["aligned"]["correct"] == 15
-    assert measured["arms"]["other_class"]["correct"] == 15
-    assert measured["arms"]["other_class_kept"]["correct"] == 0
-    pairs = {(d["arm"], d["against"]): d for d in measured["differences"]}
+    assert measured.arms["aligned"].top1.correct == 15
+    assert measured.arms["other_class"].top1.correct == 15
+    assert measured.arms["other_class_kept"].top1.correct == 0
+    pairs = {(part.arm, part.against): part.paired for part in measured.differences}
     for against in ("templates", "aligned"):
         kept = pairs["other_class_kept", against]
-        assert (kept["difference"], kept["only_second"], kept["n"]) == (-1.0, 15, 15)
-        assert kept["p"] == pytest.approx(2 / 2**15)
-        assert pairs["other_class", against]["p"] == 1.0
+        assert (kept.difference, kept.only_second, kept.n) == (-1.0, 15, 15)
+        assert kept.p == pytest.approx(2 / 2**15)
+        assert pairs["other_class", against].p == 1.0
 
 
 def test_the_stage_measures_and_prints_them(

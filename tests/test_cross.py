@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from run_samples import write_run
+from run_samples import arm_of, write_run
 from scipy import stats
-from table_samples import arm_of, hits, run_with_seeds
+from table_samples import hits, run_with_seeds
 
 import analysis.cross
 from analysis.accuracy.zero_shot import unpack_correct
@@ -207,9 +207,8 @@ def test_two_vlms_on_one_dataset_are_needed(tmp_path: Path, capsys: pytest.Captu
 def kept_row(classifier: Run, right: list[bool], **changes: Any) -> dict[str, Any]:
     """A row of `cross.json`, as if that VLM had been measured with some descriptions."""
     [of] = classifiers_of([classifier])
-    part = arm_of(right)
-    row = {key: part[key] for key in ("accuracy", "low", "high", "n", "correct", "correct_bits", "fallback_classes")}
-    row |= {"vlm": of.accuracy["vlm"], "fingerprint": of.fingerprint, "images": of.images, "against_own": None}
+    row = {**arm_of(right).top1.to_json(), "fallback_classes": []}
+    row |= {"vlm": of.accuracy.vlm, "fingerprint": of.fingerprint, "images": of.images, "against_own": None}
     return row | changes
 
 

@@ -11,7 +11,10 @@ import pytest
 from needs import absent
 from processes import ROOT, Ended, run_ex2
 
+from analysis.accuracy.record import read_accuracy
+from analysis.verdicts.record import read_breakdown
 from ex2.data.demo.world import kind_of
+from reward.files import write_json
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,14 @@ def test_breakdown_counts_what_the_exact_judge_said(finished: tuple[Path, object
     shares = json.loads((seed / "breakdown.json").read_text())["policies"]["aligned"]["groups"]
     for kind in ("visual", "non_visual", "spurious"):
         assert shares[kind]["count"] == counted[kind]
+
+
+def test_what_a_run_stored_is_written_again_byte_by_byte(finished: tuple[Path, object], tmp_path: Path) -> None:
+    seed = finished[0] / "demo-visual/seed-0"
+    write_json(tmp_path / "accuracy.json", read_accuracy(seed / "accuracy.json").to_json())
+    write_json(tmp_path / "breakdown.json", read_breakdown(seed / "breakdown.json").to_json())
+    for name in ("accuracy.json", "breakdown.json"):
+        assert (tmp_path / name).read_bytes() == (seed / name).read_bytes()
 
 
 def test_report_is_one_file_and_the_numbers_are_printed(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from markupsafe import Markup
+from record_samples import with_arms
 from run_samples import write_run
 from test_report import against, arm, seed_result
 from test_signs import with_signs
 
+from analysis.accuracy.record import Control
 from analysis.figures import svg
 from analysis.figures.accuracy import accuracy_figure, accuracy_rows
 from analysis.figures.breakdown import breakdown_figure
@@ -48,10 +51,10 @@ def words(root: ET.Element) -> str:
 
 def test_arms() -> None:
     result = seed_result(0)
-    result.accuracy["controls"] = {HOSTILE: {"name": HOSTILE, "note": HOSTILE}, "long": {"name": "w" * 90, "note": ""}}
-    for name in result.accuracy["controls"]:
-        result.accuracy["arms"][name] = arm(120)
-        result.accuracy["differences"] += [against(name, other, -0.1, 0.01) for other in ("templates", "aligned")]
+    controls = {HOSTILE: Control(HOSTILE, HOSTILE), "long": Control("w" * 90, "")}
+    compared = [against(name, other, -0.1, 0.01) for name in controls for other in ("templates", "aligned")]
+    more = with_arms(result.accuracy, dict.fromkeys(controls, arm(120)), compared, controls)
+    result = replace(result, accuracy=more)
     for drawing in accuracy_figure(accuracy_rows([result])):
         root = parsed(drawing)
         assert SHOWN in words(root), "in the words for those who cannot see it"

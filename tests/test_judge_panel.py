@@ -117,9 +117,9 @@ def test_panel_through_the_log(tmp_path: Path) -> None:
     summary = panel_summary(read_verdicts(log, digest="d").items())
     assert summary is not None
     first = summary["informative"]
-    assert (first["asked"], first["unanimous"], first["undecided"]) == (4, 1, 1)
-    assert first["judges"]["opinion (1)"] == {"yes": 2, "no": 1, "unparsed": 1}
-    assert first["judges"]["opinion (3)"] == {"yes": 2, "no": 2, "unparsed": 0}
+    assert (first.asked, first.unanimous, first.undecided) == (4, 1, 1)
+    assert first.judges["opinion (1)"] == {"yes": 2, "no": 1, "unparsed": 1}
+    assert first.judges["opinion (3)"] == {"yes": 2, "no": 2, "unparsed": 0}
     write_disagreements([], tmp_path)
     assert not (tmp_path / panel.DISAGREEMENTS).exists()
 
@@ -245,8 +245,13 @@ def test_dry_run_counts_questions_tokens_and_cost(recipe: Any, tmp_path: Path, s
     verdicts = read_verdicts(log, digest=digest)
     assert verdicts.spent == Spent(2, 200, 14)
     priced = build_judge("openai", {**settings, "price_per_million": prices}, "judge")
-    assert usage(priced, verdicts) == {"requests": 2, "input_tokens": 200, "output_tokens": 14, "cost": 0.00228}
-    assert usage(judge, verdicts) == {"requests": 2, "input_tokens": 200, "output_tokens": 14, "cost": None}
+    assert usage(priced, verdicts).to_json() == {
+        "requests": 2,
+        "input_tokens": 200,
+        "output_tokens": 14,
+        "cost": 0.00228,
+    }
+    assert usage(judge, verdicts).to_json() == {"requests": 2, "input_tokens": 200, "output_tokens": 14, "cost": None}
     assert usage(judge, Verdicts()) is None
 
 
@@ -328,7 +333,8 @@ def test_each_judge_of_a_panel_has_its_own_price(serve: Any, tmp_path: Path) -> 
     assert verdicts.spent == Spent(3, 300, 21)
     # (100 · 1 + 7 · 10) / 1e6 and (200 · 100 + 14 · 1000) / 1e6
     told = usage(panel_judge, verdicts)
-    assert told == {
+    assert told is not None
+    assert told.to_json() == {
         "requests": 3,
         "input_tokens": 300,
         "output_tokens": 21,
@@ -341,8 +347,8 @@ def test_each_judge_of_a_panel_has_its_own_price(serve: Any, tmp_path: Path) -> 
     }
     unpriced = usage(priced_panel(server.url, tmp_path, cheap, None), verdicts)
     assert unpriced is not None
-    assert unpriced["cost"] is None
-    assert [row["cost"] for row in unpriced["judges"]] == [pytest.approx(0.00017), None, 0.0]
+    assert unpriced.cost is None
+    assert [row.cost for row in unpriced.judges or ()] == [pytest.approx(0.00017), None, 0.0]
 
 
 def test_logs_that_do_not_tell_judges_apart_have_a_cost_if_prices_are_equal(tmp_path: Path) -> None:
@@ -354,11 +360,11 @@ def test_logs_that_do_not_tell_judges_apart_have_a_cost_if_prices_are_equal(tmp_
     one, other = {"input": 1.0, "output": 1.0}, {"input": 2.0, "output": 2.0}
     same = usage(priced_panel("http://localhost:1/v1", tmp_path, one, one), verdicts)
     assert same is not None
-    assert same["cost"] == pytest.approx(321e-6)
-    assert [(row["name"], row["requests"]) for row in same["judges"]][-1] == ("not told apart", 2)
+    assert same.cost == pytest.approx(321e-6)
+    assert [(row.name, row.spent.requests) for row in same.judges or ()][-1] == ("not told apart", 2)
     mixed = usage(priced_panel("http://localhost:1/v1", tmp_path, one, other), verdicts)
     assert mixed is not None
-    assert mixed["cost"] is None
+    assert mixed.cost is None
 
 
 def test_open_questions() -> None:

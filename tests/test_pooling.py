@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from run_samples import write_run
+from record_samples import with_arms
+from run_samples import arm_of, write_run
 from scipy import stats
-from table_samples import arm_of, difference_of, hits, run_with_seeds, set_arms
+from table_samples import difference_of, hits, run_with_seeds, set_arms
 
+from analysis.accuracy.record import Hits
 from analysis.report.accuracy import accuracy_table
 from analysis.results.load import SeedResult
 from analysis.results.pooling import (
@@ -31,7 +34,7 @@ from analysis.results.pooling import (
 from analysis.results.runs import read_run
 from analysis.results.summary import Summary, summary_lines
 from analysis.results.wording import evidence, images_interval, seed_tests, verdict_words
-from analysis.statistics.intervals import Estimate, Settings, mean_t
+from analysis.statistics.intervals import Estimate, PairedAccuracy, Settings, mean_t
 
 TEMPLATES = hits(200, (0, 140))
 
@@ -78,8 +81,11 @@ def test_arms_of_files_are_as_constant_as_the_templates(tmp_path: Path) -> None:
 def test_top_5_of_what_no_seed_changes(tmp_path: Path) -> None:
     run = run_with_seeds(tmp_path, "r", dict.fromkeys((0, 1), hits(200, (0, 142))), TEMPLATES)
     results = results_of(run)
-    for result in results:
-        result.accuracy["arms"]["aligned"]["top5"] = {"accuracy": 0.9, "low": 0.85, "high": 0.93, "n": 200}
+    for place, result in enumerate(results):
+        own = result.accuracy.arms["aligned"]
+        assert own is not None
+        arms = {"aligned": replace(own, top5=Hits(0.9, 0.85, 0.93, 200, 180))}
+        results[place] = replace(result, accuracy=with_arms(result.accuracy, arms))
     top5 = further_accuracy(results, "aligned", "top5")
     assert top5 is not None
     assert (top5.low, top5.high, top5.seeds) == (0.85, 0.93, 1)
@@ -155,7 +161,7 @@ def test_seeds_equal_by_chance_have_no_interval_over_seeds(tmp_path: Path) -> No
 def test_interval_and_mcnemar_must_both_tell() -> None:
     # 4:0 of 100: the bootstrap interval starts above 0, McNemar's p is 2 · 2⁻⁴.
     part = difference_of("aligned", hits(100, (0, 64)), "templates", hits(100, (0, 60)))
-    change = pool_differences([part], [], Settings())
+    change = pool_differences([part.paired], [], Settings())
     assert change is not None
     assert change.low is not None
     assert change.low > 0
@@ -171,7 +177,7 @@ def test_surely_above_needs_every_interval() -> None:
 
 
 def test_without_bits_seeds_are_tested_by_t_alone() -> None:
-    parts = [{"difference": d, "low": 0, "high": 1, "p": 0.01, "n": 50} for d in (0.1, 0.11, 0.12)]
+    parts = [PairedAccuracy(d, 0, 1, 0.01, 1, 1, 50) for d in (0.1, 0.11, 0.12)]
     change = pool_differences(parts, [], Settings())
     assert change is not None
     assert (change.images, change.significant, change.p_by_seed) == (None, True, (0.01,) * 3)
@@ -205,9 +211,9 @@ def test_the_denominator_can_be_chosen_afterwards(tmp_path: Path, denominator: A
     results = [as_denominator(result, denominator) for result in results_of(write_run(tmp_path, "r"))]
     of = ((share_of(results, "aligned", "informative")), share_of(results, "aligned", "visual", "of_parent"))
     assert tuple(share.value for share in of if share) == pytest.approx(shares)
-    assert results[0].breakdown["denominator"] == denominator
-    stored = results[0].breakdown["policies"]["aligned"]["by_denominator"][denominator]
-    assert results[0].breakdown["policies"]["aligned"]["groups"] == stored
+    assert results[0].breakdown.denominator == denominator
+    aligned = results[0].breakdown.policies["aligned"]
+    assert aligned.groups == aligned.by_denominator[denominator]
 
 
 def test_the_summary_shows_no_interval_without_width() -> None:
@@ -216,7 +222,7 @@ def test_the_summary_shows_no_interval_without_width() -> None:
 
 
 def test_arms_are_pooled_as_rows_of_other_files() -> None:
-    parts = [arm_of(hits(100, (0, 60))), arm_of(hits(100, (0, 64)))]
+    parts = [arm_of(hits(100, (0, 60))).top1, arm_of(hits(100, (0, 64))).top1]
     pooled = pool_accuracies(parts, 0.95)
     assert pooled is not None
     # Standard deviation 0.04/√2, t(0.975, 1) = 12.706205.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from record_samples import measured, with_arms
 from test_report import against, arm, seed_result
 
+from analysis.accuracy.record import Control, Covered, RewardGain
 from analysis.report import findings as reading
 from analysis.report.findings import findings
 from analysis.results.pooling import Difference
+from analysis.statistics.intervals import PairedMean
 
 
 def said(result: Any) -> dict[str, str]:
@@ -17,13 +21,12 @@ def said(result: Any) -> dict[str, str]:
 
 
 def test_one_pair_alone_cannot_be_tested() -> None:
-    result = seed_result(0)
-    result.accuracy["reward_gain"].update(difference=0.5, low=None, high=None, n=1)
+    result = measured(seed_result(0), reward_gain=RewardGain(1.0, 0.5, PairedMean(0.5, None, None, None, None, 1), 0))
     text = said(result)["Reward"].replace("\u00a0", " ")
     assert text.startswith("Whether the alignment did anything cannot be tested: ")
     assert "+0.50 against the base model's" in text
     assert "No significant difference" not in text
-    result.accuracy["reward_gain"].update(low=-0.5, high=1.5, n=9)
+    result = measured(result, reward_gain=RewardGain(1.0, 0.5, PairedMean(0.5, -0.5, 1.5, -0.5, 1.5, 9), 0))
     assert said(result)["Reward"].startswith("No significant difference: ")
 
 
@@ -52,9 +55,9 @@ def test_every_sentence_has_four_wordings(
     monkeypatch: pytest.MonkeyPatch, significant: bool | None, value: float, words: tuple[str, str, str]
 ) -> None:
     result = seed_result(0)
-    result.accuracy["controls"] = {"name": {"name": "name", "note": ""}}
-    result.accuracy["arms"]["name"] = arm(120)
-    result.accuracy["differences"].append(against("name", "aligned", -0.2, 0.001))
+    compared = [against("name", "aligned", -0.2, 0.001)]
+    more = with_arms(result.accuracy, {"name": arm(120)}, compared, {"name": Control("name", "")})
+    result = replace(result, accuracy=more)
     change = Difference(value, None, None, significant, None, 200, 1, shared=True)
     monkeypatch.setattr(reading, "accuracy_difference", lambda *_: change)
     monkeypatch.setattr("analysis.figures.accuracy.accuracy_difference", lambda *_: change)
@@ -70,9 +73,8 @@ def test_a_share_whose_change_has_no_interval(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_several_seeds_say_which_test_doubts_and_what_mcnemar_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    results = [seed_result(seed) for seed in (0, 1, 2)]
-    for result in results:
-        result.accuracy["covered_by_both"] = [{"groups": ["visual", "non_visual"], "classes": 1, "difference": None}]
+    covered = (Covered(("visual", "non_visual"), classes=1),)
+    results = [measured(seed_result(seed), covered_by_both=covered) for seed in (0, 1, 2)]
     doubted = Difference(
         0.02, 0.01, 0.03, False, None, 200, 3, True, (0.0, 0.04), (0.25, 0.5, 0.31), ("interval over images",)
     )

@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from record_samples import judged, measured
 
-from analysis.judge.base import Unparsed, Verdict
+from analysis.accuracy.record import Accuracy, Arm, Comparison, Hits, RewardGain
+from analysis.judge.base import Spent, Unparsed, Verdict
 from analysis.report.descriptions import descriptions_table
 from analysis.report.findings import findings, headline
 from analysis.report.overview import seed_table
 from analysis.report.page import example_table, render, write_report
 from analysis.results.load import SeedResult
 from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of
+from analysis.statistics.intervals import PairedAccuracy, PairedMean
 from analysis.tables.view import Section
 from analysis.verdicts.breakdown import breakdown
+from analysis.verdicts.record import Breakdown, JudgeIdentity, Usage
 from analysis.verdicts.verdicts import Verdicts
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, append_descriptions
@@ -47,33 +51,13 @@ def recipe(tmp_path: Path, seeds: list[int]) -> Recipe:
     )
 
 
-def arm(correct: int, n: int = 200, fallback: tuple[str, ...] = ()) -> dict[str, Any]:
+def arm(correct: int, n: int = 200, fallback: tuple[str, ...] = ()) -> Arm:
     share = correct / n
-    return {
-        "accuracy": share,
-        "low": share - 0.05,
-        "high": share + 0.05,
-        "n": n,
-        "correct": correct,
-        "texts": 10,
-        "unique_texts": 9,
-        "fallback_classes": list(fallback),
-        "correct_bits": "",
-    }
+    return Arm(Hits(share, share - 0.05, share + 0.05, n, correct), texts=10, unique_texts=9, fallback_classes=fallback)
 
 
-def against(name: str, other: str, difference: float, p: float) -> dict[str, Any]:
-    return {
-        "arm": name,
-        "against": other,
-        "difference": difference,
-        "low": difference - 0.04,
-        "high": difference + 0.04,
-        "p": p,
-        "only_first": 1,
-        "only_second": 1,
-        "n": 200,
-    }
+def against(name: str, other: str, difference: float, p: float) -> Comparison:
+    return Comparison(name, other, PairedAccuracy(difference, difference - 0.04, difference + 0.04, p, 1, 1, 200))
 
 
 def seed_result(seed: int, visual: int = 30, *, aligned: int = 160, p: float = 0.01, exact: bool = True) -> SeedResult:
@@ -95,14 +79,14 @@ def seed_result(seed: int, visual: int = 30, *, aligned: int = 160, p: float = 0
             rows.append(
                 Description(policy=policy, class_name=name, label=label, question=asked, text=text, reward=reward)
             )
-    accuracy = {
-        "vlm": "toy-visual",
-        "dataset": "shapes",
-        "split": "test",
-        "images": 200,
-        "classes": 2,
-        "confidence": 0.95,
-        "arms": {
+    accuracy = Accuracy(
+        vlm="toy-visual",
+        dataset="shapes",
+        split="test",
+        images=200,
+        classes=2,
+        confidence=0.95,
+        arms={
             "templates": arm(140),
             "base": arm(141),
             "aligned": arm(aligned),
@@ -111,23 +95,23 @@ def seed_result(seed: int, visual: int = 30, *, aligned: int = 160, p: float = 0
             "visual": arm(165),
             "non_visual": None,
         },
-        "differences": [
+        differences=(
             against("base", "templates", 0.005, 1.0),
             against("aligned", "templates", aligned / 200 - 0.7, p),
             against("aligned", "base", aligned / 200 - 0.705, 0.02),
             against("spurious", "templates", -0.2, 1e-6),
             against("informative", "templates", 0.125, 1e-4),
             against("visual", "templates", 0.125, 1e-4),
-        ],
-        "covered_by_both": [],
-        "reward_gain": {"aligned": 22.0, "base": 21.0, "difference": 1.0, "low": 0.5, "high": 1.5, "n": 39},
-    }
-    shares = {
-        "judge": {"name": "grammar & co", "exact": exact, "rubric": "paper-1", "settings": "d"},
-        "denominator": "parsed",
-        "confidence": 0.95,
-        "policies": breakdown(rows, verdicts, "parsed"),
-    }
+        ),
+        covered_by_both=(),
+        reward_gain=RewardGain(22.0, 21.0, PairedMean(1.0, 0.5, 1.5, 0.5, 1.5, 39), 0),
+    )
+    shares = Breakdown(
+        judge=JudgeIdentity("grammar & co", exact, "paper-1", "d"),
+        denominator="parsed",
+        confidence=0.95,
+        policies=breakdown(rows, verdicts, "parsed"),
+    )
     train = [{"batch": b, "reward_mean": 20 + b / 10, "kl": b / 2, "kl_target": 10.0} for b in range(1, 21)]
     return SeedResult(seed, accuracy, shares, rows, verdicts, train)
 
@@ -242,12 +226,10 @@ def test_headline_without_a_clear_rise() -> None:
 
 def test_without_a_base_model(tmp_path: Path) -> None:
     result = seed_result(0)
-    del result.breakdown["policies"]["base"]
-    result.accuracy["arms"]["base"] = None
-    result.accuracy["differences"] = [
-        d for d in result.accuracy["differences"] if "base" not in (d["arm"], d["against"])
-    ]
-    result.accuracy["reward_gain"] = None
+    result = judged(result, policies={"aligned": result.breakdown.policies["aligned"]})
+    kept = tuple(part for part in result.accuracy.differences if "base" not in (part.arm, part.against))
+    arms = {**result.accuracy.arms, "base": None}
+    result = measured(result, arms=arms, differences=kept, reward_gain=None)
     result.train.clear()
     parsed, _ = page(tmp_path, result)
     assert "toy-visual: most aligned descriptions are visual." in parsed.text
@@ -281,8 +263,7 @@ def test_seeds_are_pooled_by_t() -> None:
 
 
 def test_sections_stand_in_the_papers_order(tmp_path: Path) -> None:
-    result = seed_result(0, exact=False)
-    result.breakdown["usage"] = {"requests": 1, "input_tokens": 2, "output_tokens": 3, "cost": None}
+    result = judged(seed_result(0, exact=False), usage=Usage(Spent(1, 2, 3), None))
     made = recipe(tmp_path, [0])
     more = [
         Section("Attributes", "Said.", ("attribute", "share"), (("<b>colour</b>", "12 %"),), ("A note.",)),
@@ -354,8 +335,8 @@ def test_the_method_tells_what_each_interval_is(tmp_path: Path) -> None:
 
 
 def write_seed(where: SeedDirectory, result: SeedResult) -> None:
-    write_json(where.accuracy, result.accuracy)
-    write_json(where.breakdown, result.breakdown)
+    write_json(where.accuracy, result.accuracy.to_json())
+    write_json(where.breakdown, result.breakdown.to_json())
     append_descriptions(where, result.descriptions)
 
 

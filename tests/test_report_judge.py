@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from labelled_runs import give, session_of
+from record_samples import judged
 from run_samples import write_run
+from test_report import seed_result
 
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
 from analysis.agreement.section import Calibration, calibration_tables, number_text, read_calibration, share_text
+from analysis.judge.base import Spent
+from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.labelling.sample import open_sample
 from analysis.report.descriptions import explanation
 from analysis.report.findings import findings, judge_standing
 from analysis.report.judge import both_denominators, usage
 from analysis.results.load import SeedResult, load_results
 from analysis.verdicts.breakdown import DENOMINATORS
+from analysis.verdicts.record import Usage
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
@@ -217,33 +223,28 @@ def test_texts_of_numbers() -> None:
     [
         ((0.5, 0.25), None, "0.7500 by the prices given"),
         ((0.5, None), None, "no prices were given"),
-        ((None, None), {"informative": {}}, "the cost is unknown: not every judge was priced"),
+        ((None, None), {"informative": PanelVotes(0, 0, 0, {})}, "the cost is unknown: not every judge was priced"),
     ],
 )
-def test_what_the_verdicts_cost(costs: tuple[float | None, ...], panel: JSON | None, words: str) -> None:
-    counted = {"requests": 10, "input_tokens": 2000, "output_tokens": 30}
-    results: Any = [
-        SeedResult(seed, {}, {"usage": {**counted, "cost": cost}, "panel": panel}, [], None, [])  # type: ignore[arg-type]
+def test_what_the_verdicts_cost(costs: tuple[float | None, ...], panel: Any, words: str) -> None:
+    results = [
+        judged(seed_result(seed), usage=Usage(Spent(10, 2000, 30), cost), panel=panel)
         for seed, cost in enumerate(costs)
     ]
     assert usage(results) == f"20 requests, 4,000 tokens in and 60 out; {words}"
 
 
 def test_what_each_judge_of_a_panel_took_is_summed_over_seeds() -> None:
-    def row(name: str, requests: int, cost: float | None) -> JSON:
-        return {
-            "name": name,
-            "requests": requests,
-            "input_tokens": 600 * requests,
-            "output_tokens": requests,
-            "cost": cost,
-        }
+    def spent(requests: int) -> Spent:
+        return Spent(requests, 600 * requests, requests)
+
+    def row(name: str, requests: int, cost: float | None) -> JudgeUsage:
+        return JudgeUsage(name, spent(requests), cost)
 
     seeds = [[row("a", 2, 0.125), row("b", 1, 0.5)], [row("a", 3, 0.25), row("b", 4, None)]]
-    results: Any = [
-        SeedResult(
-            seed, {}, {"usage": {**row("", 5, None), "judges": judges}, "panel": {"informative": {}}}, [], None, []
-        )  # type: ignore[arg-type]
+    votes = {"informative": PanelVotes(0, 0, 0, {})}
+    results = [
+        judged(seed_result(seed), usage=Usage(spent(5), None, tuple(judges)), panel=votes)
         for seed, judges in enumerate(seeds)
     ]
     assert usage(results) == (
@@ -255,9 +256,10 @@ def test_what_each_judge_of_a_panel_took_is_summed_over_seeds() -> None:
 def test_both_denominators_need_no_more_than_the_counts(tmp_path: Path) -> None:
     """20 visual, 10 non-visual, 9 spurious, 1 unparsed: 30 of 40 or of 39 informative, 20 of 30 visual."""
     results = results_of(write_run(tmp_path, "run"))
-    for result in results:
-        for part in result.breakdown["policies"].values():
-            del part["by_denominator"]
+    for place, result in enumerate(results):
+        policies = result.breakdown.policies.items()
+        without = {policy: replace(part, by_denominator={}) for policy, part in policies}
+        results[place] = judged(result, policies=without)
     (table,) = both_denominators(results)
     rows = {name: [cell.replace("\u00a0", " ") for cell in cells] for name, cells in table["rows"]}
     ways = dict(zip(DENOMINATORS, rows["informative"], strict=True))

@@ -9,14 +9,16 @@ from typing import Any
 import browser
 import pytest
 from PIL import Image
+from record_samples import with_arms
 from run_samples import write_run
 from test_report import against, arm
 from test_report_page import full_report
 
+from analysis.accuracy.record import Control, read_accuracy
 from analysis.report.page import write_report
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
-from reward.files import read_json, write_json
+from reward.files import write_json
 
 WIDTHS = (320, 390, 720, 961, 1200)
 
@@ -38,18 +40,16 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for seed in (0, 1, 2):
         path = RunDirectory(folder).seed(seed).accuracy
-        measured = read_json(path)
-        measured["controls"] = {
-            "class_name": {"name": "class name alone", "note": "one text a class: its name"},
-            "other": {"name": "descriptions of another class", "note": "so that the words stay and the class does not"},
-            "file": {"name": "cupl_full_prompts_v2_gpt3_davinci_002_temperature_0_99.json", "note": "a file"},
+        controls = {
+            "class_name": Control("class name alone", "one text a class: its name"),
+            "other": Control("descriptions of another class", "so that the words stay and the class does not"),
+            "file": Control("cupl_full_prompts_v2_gpt3_davinci_002_temperature_0_99.json", "a file"),
         }
-        for number, name in enumerate(measured["controls"]):
-            measured["arms"][name] = arm(120 + seed + number)
-            measured["differences"] += [
-                against(name, other, -0.1 - seed / 100, 0.001) for other in ("templates", "aligned")
-            ]
-        write_json(path, measured)
+        arms = {name: arm(120 + seed + number) for number, name in enumerate(controls)}
+        compared = [
+            against(name, other, -0.1 - seed / 100, 0.001) for name in controls for other in ("templates", "aligned")
+        ]
+        write_json(path, with_arms(read_accuracy(path), arms, compared, controls).to_json())
     return write_report(read_recipe(folder / "recipe.yaml"))
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +14,19 @@ import browser
 import pytest
 from labelled_runs import give, session_of
 from PIL import Image
+from record_samples import not_exact, with_arms
 from run_samples import write_run
 from test_report import against, arm
 
+from analysis.accuracy.record import Control, read_accuracy
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
+from analysis.judge.base import Spent
+from analysis.judge.panel import PanelVotes
 from analysis.report.images import class_images, encode, thumbnails
 from analysis.report.page import write_report
 from analysis.statistics.intervals import paired_accuracy
+from analysis.verdicts.record import Usage, read_breakdown
 from ex2.data.demo.shapes import Shapes
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
@@ -45,26 +51,25 @@ def full_report(root: Path) -> Path:
     """A run with everything on its page: unparsed answers, controls, labels, images, a hostile description."""
     folder = write_run(root, "full", kinds=KINDS, texts={0: HOSTILE}, correct={"visual": 158, "non_visual": 141})  # type: ignore[arg-type]
     where = RunDirectory(folder).seed(0)
-    measured = read_json(where.accuracy)
-    measured["controls"] = {
-        "class_name": {"name": "class name alone", "note": "one text a class: its name"},
-        "cupl.json": {"name": "<b>cupl</b>", "note": "a file's <i>descriptions</i>"},
+    controls = {
+        "class_name": Control("class name alone", "one text a class: its name"),
+        "cupl.json": Control("<b>cupl</b>", "a file's <i>descriptions</i>"),
     }
+    measured = with_arms(read_accuracy(where.accuracy), {}, (), controls)
     for name, correct in (("class_name", 120), ("cupl.json", 165)):
-        measured["arms"][name] = arm(correct)
+        measured = with_arms(measured, {name: arm(correct)})
         for other, right in (("templates", 140), ("aligned", 160)):
             pair = [[index < count for index in range(200)] for count in (correct, right)]
             found = paired_accuracy(*pair, samples=200)
-            measured["differences"].append(against(name, other, found.difference, found.p))
-    write_json(where.accuracy, measured)
-    shares = read_json(where.breakdown)
-    shares["judge"]["exact"] = False
-    shares["usage"] = {"requests": 1234, "input_tokens": 99000, "output_tokens": 4321, "cost": 0.125}
-    shares["panel"] = {
-        "informative": {"asked": 200, "unanimous": 180, "undecided": 3}
-        | {"judges": {"one": {"yes": 90, "no": 110, "unparsed": 0}, "two": {"yes": 80, "no": 115, "unparsed": 5}}}
-    }
-    write_json(where.breakdown, shares)
+            measured = with_arms(measured, {}, [against(name, other, found.difference, found.p)])
+    write_json(where.accuracy, measured.to_json())
+    votes = {"one": {"yes": 90, "no": 110, "unparsed": 0}, "two": {"yes": 80, "no": 115, "unparsed": 5}}
+    shares = replace(
+        not_exact(read_breakdown(where.breakdown)),
+        usage=Usage(Spent(1234, 99000, 4321), 0.125),
+        panel={"informative": PanelVotes(200, 180, 3, votes)},
+    )
+    write_json(where.breakdown, shares.to_json())
     session = session_of(folder, n=40)
     while ask := session.state()["ask"]:
         yes = ask["question"] == "informative" and " spurious" not in ask["description"]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from record_samples import judged, measured
 from test_report import recipe, seed_result, write_seed
 
 from analysis.results.load import load_results
-from ex2.run.directory import ANALYSIS_ID, RunDirectory
+from analysis.verdicts.record import JudgeIdentity
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import write_json
 
 
 def test_seeds_that_were_not_analysed_alike_are_not_pooled(tmp_path: Path) -> None:
     made, run = recipe(tmp_path, [0, 1, 2]), RunDirectory(tmp_path / "tiny")
-    other = seed_result(2)
-    other.breakdown["judge"] |= {"rubric": "fenced-1", "settings": "e"}
-    other.breakdown["denominator"] = "all"
-    other.accuracy.update({"images": 150, "confidence": 0.99})
+    judge = JudgeIdentity("grammar & co", True, "fenced-1", "e")
+    other = measured(judged(seed_result(2), judge=judge, denominator="all"), images=150, confidence=0.99)
     for result in (seed_result(0), seed_result(1), other):
         write_seed(run.seed(result.seed), result)
     with pytest.raises(UserError) as caught:
@@ -39,10 +40,9 @@ def test_seeds_that_were_not_analysed_alike_are_not_pooled(tmp_path: Path) -> No
 
 def test_an_analysis_that_was_interrupted_between_its_files_is_not_shown(tmp_path: Path) -> None:
     made, run = recipe(tmp_path, [0]), RunDirectory(tmp_path / "tiny")
-    result = seed_result(0)
-    result.accuracy[ANALYSIS_ID], result.breakdown[ANALYSIS_ID] = "new", "old"
+    result = measured(judged(seed_result(0), analysis_id="old"), analysis_id="new")
     write_seed(run.seed(0), result)
     with pytest.raises(UserError, match=r"seed 0: .* two analyses.*; run `ex2 analyze RECIPE --seeds 0` again"):
         load_results(made, run)
-    write_json(run.seed(0).breakdown, result.breakdown | {ANALYSIS_ID: "new"})
+    write_json(run.seed(0).breakdown, replace(result.breakdown, analysis_id="new").to_json())
     assert len(load_results(made, run)[0]) == 1

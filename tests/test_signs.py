@@ -93,7 +93,7 @@ def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             {"batch": b, "reward_mean": 20.0 + seed + (b == 20), "kl": None if b == 20 else 5.0} for b in range(1, 21)
         ]
         append_jsonl(run.seed(seed).train_log, log)
-    write_json(run.seed(1).accuracy, {"arms": {"aligned": {"accuracy": 0.805}, "templates": {"accuracy": 0.7}}})
+    write_json(run.seed(1).accuracy, seed_result(1, aligned=161).accuracy.to_json())
     reward, kl, accuracy = summarise(made, [0, 1, 2])
     assert reward.values == {0: 20.5, 1: 21.5, 2: 22.5}
     # standard deviation 1, t(0.975, 2) = 4.302653

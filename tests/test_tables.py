@@ -32,7 +32,7 @@ def test_shares_are_those_of_the_breakdown(denominator: Any) -> None:
     for group in GROUPS:
         share = counts.share(group, denominator, 0.95)
         assert share is not None
-        assert (share.value, share.n) == (expected[group]["of_parent"]["share"], expected[group]["of_parent"]["n"])
+        assert (share.value, share.n) == (expected[group].of_parent.value, expected[group].of_parent.n)
     visual = counts.share("visual", denominator, 0.95)
     assert visual is not None
     assert visual.value == (30 / 57 if denominator == "all" else 30 / 50)

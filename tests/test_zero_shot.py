@@ -11,7 +11,8 @@ import open_clip
 import pytest
 import torch
 
-from analysis.accuracy.measure import accuracy, reward_gain, texts_by_arm
+from analysis.accuracy.measure import Measured, accuracy, reward_gain, texts_by_arm
+from analysis.accuracy.record import Confusion
 from analysis.accuracy.zero_shot import class_vectors, confusions, pack_correct, rank_classes, unpack_correct
 from analysis.judge.base import Unparsed, Verdict
 from analysis.statistics.intervals import Settings, mean_share
@@ -187,36 +188,36 @@ def measured() -> dict[str, Any]:
     return result
 
 
-def test_arms_by_hand(measured: dict[str, Any]) -> None:
-    arms = measured["arms"]
+def test_arms_by_hand(measured: Measured) -> None:
+    arms = measured.arms
     # Templates: (1, 0) and (0, 1): all but the fourth pug.
-    assert (arms["templates"]["correct"], arms["templates"]["n"], arms["templates"]["texts"]) == (4, 5, 160)
-    assert arms["templates"]["accuracy"] == 0.8
+    assert (arms["templates"].top1.correct, arms["templates"].top1.n, arms["templates"].texts) == (4, 5, 160)
+    assert arms["templates"].top1.accuracy == 0.8
     assert arms["base"] is None
     # All aligned texts that are not empty, the unparsed one included. Pug: barks + click here cancel out to 0.
-    assert arms["aligned"]["texts"] == 4
-    assert arms["aligned"]["fallback_classes"] == []
-    assert arms["informative"]["correct"] == 4
+    assert arms["aligned"].texts == 4
+    assert arms["aligned"].fallback_classes == ()
+    assert arms["informative"].top1.correct == 4
     # Spurious: pug (−1, 0); oak has none and takes the plain template (0, 1). Every image is nearer to oak.
-    assert arms["spurious"]["correct"] == 1
-    assert arms["spurious"]["fallback_classes"] == ["oak"]
-    assert arms["visual"]["fallback_classes"] == ["pug"]
-    assert unpack_correct(arms["spurious"]["correct_bits"], 5) == [False, False, False, False, True]
+    assert arms["spurious"].top1.correct == 1
+    assert arms["spurious"].fallback_classes == ("oak",)
+    assert arms["visual"].fallback_classes == ("pug",)
+    assert unpack_correct(arms["spurious"].top1.correct_bits, 5) == [False, False, False, False, True]
     # Two classes: no top-5. Pug 3 of 4 and oak 1 of 1.
-    assert arms["templates"]["top5"] is None
-    assert arms["templates"]["mean_per_class"]["accuracy"] == pytest.approx(0.875)
-    assert arms["templates"]["confusions"] == [{"class": "pug", "predicted": "oak", "images": 1, "of": 4}]
+    assert arms["templates"].top5 is None
+    assert arms["templates"].mean_per_class.value == pytest.approx(0.875)
+    assert arms["templates"].confusions == (Confusion("pug", "oak", images=1, of=4),)
 
 
-def test_differences_and_covered_classes(measured: dict[str, Any]) -> None:
-    differences = {(d["arm"], d["against"]): d for d in measured["differences"]}
+def test_differences_and_covered_classes(measured: Measured) -> None:
+    differences = {(part.arm, part.against): part.paired for part in measured.differences}
     spurious = differences["spurious", "templates"]
     # Templates are right on three images that spurious has wrong, never the other way: p = 2 · (1/2)³.
-    assert (spurious["only_first"], spurious["only_second"], spurious["p"]) == (0, 3, 0.25)
-    assert spurious["difference"] == pytest.approx(-0.6)
+    assert (spurious.only_first, spurious.only_second, spurious.p) == (0, 3, 0.25)
+    assert spurious.difference == pytest.approx(-0.6)
     assert ("aligned", "base") not in differences
     # Pug alone has both spurious and informative texts: one class cannot be told from others.
-    assert measured["covered_by_both"][0] == {
+    assert measured.covered_by_both[0].to_json() == {
         "groups": ["informative", "spurious"],
         "classes": 1,
         "arms": {},
@@ -237,10 +238,10 @@ def test_groups_are_compared_where_both_have_texts() -> None:
     images = ImageEmbeddings(names, torch.tensor([east, east, north, west]), torch.tensor([0, 0, 1, 2]))
     result = accuracy(vlm, images, arms, Settings())
     # With its plain template, spurious still recognises the fox; among the two shared classes nothing.
-    assert result["arms"]["spurious"]["correct"] == 1
-    (covered,) = result["covered_by_both"]
-    assert (covered["classes"], covered["difference"]["n"], covered["difference"]["difference"]) == (2, 3, 1.0)
-    assert {name: part["correct"] for name, part in covered["arms"].items()} == {
+    assert result.arms["spurious"].top1.correct == 1
+    (covered,) = result.covered_by_both
+    assert (covered.classes, covered.difference.paired.n, covered.difference.paired.difference) == (2, 3, 1.0)
+    assert {name: part.correct for name, part in covered.arms.items()} == {
         "informative": 3,
         "spurious": 0,
         "templates": 3,
@@ -259,7 +260,7 @@ def test_reward_gain_pairs_class_and_question() -> None:
     gain = reward_gain(rows, Settings())
     assert gain is not None
     # Differences 2 and 1: mean 1.5, standard error 0.5, t(0.975, 1) = 12.7062.
-    assert (gain["difference"], gain["n"], gain["unpaired"]) == (1.5, 2, 2)
-    assert gain["high"] == pytest.approx(1.5 + 0.5 * 12.7062, abs=1e-4)
-    assert (gain["aligned"], gain["base"]) == (4.5, 3.0)
+    assert (gain.paired.difference, gain.paired.n, gain.unpaired) == (1.5, 2, 2)
+    assert gain.paired.high == pytest.approx(1.5 + 0.5 * 12.7062, abs=1e-4)
+    assert (gain.aligned, gain.base) == (4.5, 3.0)
     assert reward_gain(rows[:1], Settings()) is None

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
 
+from analysis.accuracy.record import Arm, Comparison, Confusion, Covered, Hits, RewardGain
 from analysis.accuracy.text_bank import TextBank
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
-from analysis.statistics.intervals import Settings, mean_share, mean_t, paired_accuracy, paired_mean, wilson
+from analysis.statistics.intervals import Estimate, Settings, mean_share, mean_t, paired_accuracy, paired_mean, wilson
 from analysis.verdicts.breakdown import GROUPS, MEMBERS
 from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
 from ex2.run.descriptions import Description, LabeledText
-from reward.files import JSON
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
 
@@ -108,6 +109,21 @@ class Texts:
         return self._embeddings[torch.tensor([self._row[text] for text in texts], dtype=torch.long)]
 
 
+class Measured(NamedTuple):
+    """What `accuracy` finds.
+
+    Attributes:
+        arms: By name; None for those without texts.
+        differences: Pairs of arms on the same images.
+        covered_by_both: Groups compared on the classes for which both have texts, all others left out as images and as
+            possible answers, so that no fallback template takes part.
+    """
+
+    arms: dict[str, Arm | None]
+    differences: tuple[Comparison, ...]
+    covered_by_both: tuple[Covered, ...]
+
+
 def accuracy(
     vlm: VLM,
     images: ImageEmbeddings,
@@ -115,7 +131,7 @@ def accuracy(
     settings: Settings,
     *,
     banks: Path | None = None,
-) -> JSON:
+) -> Measured:
     """Measure every arm on the same test images.
 
     Args:
@@ -125,12 +141,6 @@ def accuracy(
             others, which are compared with the templates and with all of EX2's.
         settings: How intervals are made.
         banks: Folder of text banks; `None` keeps no embeddings.
-
-    Returns:
-        `arms`, with `None` for those without texts, each with top-1 (`accuracy`), `top5` where there are more than 5
-        classes, `mean_per_class` and its most frequent `confusions`; `differences` between pairs of arms on the same
-        images; and `covered_by_both`: groups compared on the classes for which both have texts, all others left out
-        as images and as possible answers, so that no fallback template takes part.
     """
     plain = [PLAIN_TEMPLATE.format(name) for name in images.class_names]
     texts = Texts(vlm, [*plain, *(text for pairs in arms.values() for _, text in pairs)], banks=banks)
@@ -147,37 +157,40 @@ def accuracy(
     }
     rankings = {arm: rank_classes(images.embeddings, made.vectors, images.labels) for arm, made in vectors.items()}
     right = {arm: ranking.hits(1) for arm, ranking in rankings.items()}
-    measured: JSON = {}
+    names = images.class_names
+    measured: dict[str, Arm | None] = {}
     for arm, pairs in arms.items():
         if arm not in right:
             measured[arm] = None
             continue
-        measured[arm] = {
-            **_accuracy(right[arm], settings.confidence),
-            **_beyond_top1(rankings[arm], images, settings.confidence),
-            "texts": len(pairs),
-            "unique_texts": len(set(pairs)),
-            "fallback_classes": [images.class_names[label] for label in vectors[arm].fallback],
-            "correct_bits": pack_correct(right[arm]),
-        }
+        ranking = rankings[arm]
+        measured[arm] = Arm(
+            top1=_hits(right[arm], settings.confidence, keep_bits=True),
+            texts=len(pairs),
+            unique_texts=len(set(pairs)),
+            fallback_classes=tuple(names[label] for label in vectors[arm].fallback),
+            top5=_hits(ranking.hits(5), settings.confidence) if len(names) > 5 else None,
+            mean_per_class=_mean_per_class(ranking, images, settings.confidence),
+            confusions=tuple(
+                Confusion(names[pair.label], names[pair.predicted], pair.images, pair.of)
+                for pair in confusions(ranking.predicted, images.labels, MOST_CONFUSIONS)
+            ),
+        )
     covered = []
     for first, second in COMPARISONS[-2:]:
         if first in vectors and second in vectors and (vectors[first].fallback or vectors[second].fallback):
             made = {arm: vectors[arm].vectors for arm in (first, second, "templates")}
             missing = {*vectors[first].fallback, *vectors[second].fallback}
             covered.append(_covered_by_both(images, made, missing, settings))
-    return {
-        "arms": measured,
-        "differences": [
-            _difference(right, first, second, settings)
-            for first, second in (*COMPARISONS, *_control_comparisons(arms))
-            if first in right and second in right
-        ],
-        "covered_by_both": covered,
-    }
+    differences = tuple(
+        _difference(right, first, second, settings)
+        for first, second in (*COMPARISONS, *_control_comparisons(arms))
+        if first in right and second in right
+    )
+    return Measured(measured, differences, tuple(covered))
 
 
-def reward_gain(descriptions: Iterable[Description], settings: Settings) -> JSON | None:
+def reward_gain(descriptions: Iterable[Description], settings: Settings) -> RewardGain | None:
     """Compare the rewards of aligned and base descriptions of the same class, question and sample.
 
     Args:
@@ -200,68 +213,50 @@ def reward_gain(descriptions: Iterable[Description], settings: Settings) -> JSON
     aligned = [rewards["aligned"][key] for key in shared]
     base = [rewards["base"][key] for key in shared]
     paired = paired_mean(aligned, base, confidence=settings.confidence, samples=settings.samples, seed=settings.seed)
-    return {
-        "aligned": mean_t(aligned).value,
-        "base": mean_t(base).value,
-        **paired._asdict(),
-        "unpaired": total - 2 * len(shared),
-    }
+    return RewardGain(mean_t(aligned).value, mean_t(base).value, paired, total - 2 * len(shared))
 
 
 def _control_comparisons(arms: Iterable[str]) -> list[tuple[str, str]]:
     return [(arm, against) for arm in arms if arm not in ARMS for against in CONTROLS_AGAINST]
 
 
-def _accuracy(right: Sequence[bool], confidence: float) -> JSON:
+def _hits(right: Sequence[bool], confidence: float, *, keep_bits: bool = False) -> Hits:
     estimate = wilson(sum(right), len(right), confidence)
-    return {
-        "accuracy": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
-        "correct": sum(right),
-    }
+    assert estimate.low is not None, "a share has an interval"
+    assert estimate.high is not None, "a share has an interval"
+    bits = pack_correct(right) if keep_bits else ""
+    return Hits(estimate.value, estimate.low, estimate.high, estimate.n, sum(right), bits)
 
 
-def _beyond_top1(ranking: Ranking, images: ImageEmbeddings, confidence: float) -> JSON:
-    names = images.class_names
-    counts = torch.bincount(images.labels, minlength=len(names))
-    hits = torch.bincount(images.labels[ranking.rank == 0], minlength=len(names))
+def _mean_per_class(ranking: Ranking, images: ImageEmbeddings, confidence: float) -> Estimate:
+    counts = torch.bincount(images.labels, minlength=len(images.class_names))
+    hits = torch.bincount(images.labels[ranking.rank == 0], minlength=len(images.class_names))
     present = counts > 0
-    mean = mean_share(hits[present].tolist(), counts[present].tolist(), confidence)
-    return {
-        "top5": _accuracy(ranking.hits(5), confidence) if len(names) > 5 else None,
-        "mean_per_class": {"accuracy": mean.value, "low": mean.low, "high": mean.high, "n": mean.n},
-        "confusions": [
-            {"class": names[pair.label], "predicted": names[pair.predicted], "images": pair.images, "of": pair.of}
-            for pair in confusions(ranking.predicted, images.labels, MOST_CONFUSIONS)
-        ],
-    }
+    return mean_share(hits[present].tolist(), counts[present].tolist(), confidence)
 
 
-def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, settings: Settings) -> JSON:
+def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, settings: Settings) -> Comparison:
     paired = paired_accuracy(
         right[first], right[second], confidence=settings.confidence, samples=settings.samples, seed=settings.seed
     )
-    return {"arm": first, "against": second, **paired._asdict()}
+    return Comparison(first, second, paired)
 
 
 def _covered_by_both(
     images: ImageEmbeddings, vectors: Mapping[str, torch.Tensor], missing: set[int], settings: Settings
-) -> JSON:
+) -> Covered:
     classes = [label for label in range(len(images.class_names)) if label not in missing]
-    names = list(vectors)
-    result: JSON = {"groups": names[:2], "classes": len(classes), "arms": {}, "difference": None}
+    first, second = list(vectors)[:2]
     keep = torch.isin(images.labels, torch.tensor(classes, dtype=torch.long))
     if len(classes) < 2 or not bool(keep.any()):  # one class alone cannot be told from others
-        return result
+        return Covered((first, second), len(classes))
     kept = torch.tensor(classes, dtype=torch.long)
     labels = torch.searchsorted(kept, images.labels[keep])  # positions among the kept classes, which ascend
     right = {arm: rank_classes(images.embeddings[keep], made[kept], labels).hits(1) for arm, made in vectors.items()}
-    result["without"] = sorted(images.class_names[label] for label in missing)
-    result["arms"] = {
-        arm: _accuracy(values, settings.confidence) | {"correct_bits": pack_correct(values)}
-        for arm, values in right.items()
-    }
-    result["difference"] = _difference(right, names[0], names[1], settings)
-    return result
+    return Covered(
+        groups=(first, second),
+        classes=len(classes),
+        arms={arm: _hits(values, settings.confidence, keep_bits=True) for arm, values in right.items()},
+        difference=_difference(right, first, second, settings),
+        without=tuple(sorted(images.class_names[label] for label in missing)),
+    )

@@ -180,9 +180,9 @@ def _policies(run: RunLabels, table: np.ndarray, confidence: float) -> JSON:
     for policy, judged in run.policies.items():
         groups = group_shares(dict(judged.kinds), "parsed", confidence)
         raw = {
-            "spurious": groups["spurious"]["of_parent"],
-            "visual": groups["visual"]["of_all"],
-            "visual_of_informative": groups["visual"]["of_parent"],
+            "spurious": groups["spurious"].of_parent,
+            "visual": groups["visual"].of_all,
+            "visual_of_informative": groups["visual"].of_parent,
         }
         corrected = correct(
             judged.unlabelled, table, known=judged.known, empty=judged.empty, confidence=confidence
@@ -194,7 +194,7 @@ def _policies(run: RunLabels, table: np.ndarray, confidence: float) -> JSON:
             "unparsed": judged.kinds["unparsed"] + judged.kinds["informative_unparsed"],
             "shares": {
                 name: {
-                    "judged": share and {"value": share["share"], **{key: share[key] for key in ("low", "high", "n")}},
+                    "judged": share and share._asdict(),
                     **_corrected(corrected[name]),
                 }
                 for name, share in raw.items()

@@ -12,11 +12,11 @@ from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome
 from analysis.judge.base import Question
 from analysis.labelling.log import Asked, Label, label_path, raters_of, read_labels, standing
 from analysis.labelling.sample import Sample, read_sample, seeds_of
+from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, read_verdicts
 from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, read_json
 
 QUESTIONS: tuple[Question, ...] = ("informative", "visual")
 
@@ -203,9 +203,9 @@ def _verdicts(run: Path) -> tuple[dict[int, Verdicts], list[JudgeId]]:
         where = RunDirectory(run).seed(seed)
         if not where.breakdown.exists():
             raise UserError(f"{where.breakdown}: not found: seed {seed} is not judged; run `ex2 analyze RECIPE` first.")
-        judge: JSON = read_json(where.breakdown)["judge"]
-        judges.append(JudgeId(judge["name"], judge["rubric"], judge["settings"]))
-        verdicts[seed] = read_verdicts(where.verdicts, digest=judge["settings"])
+        judge = read_breakdown(where.breakdown).judge
+        judges.append(JudgeId(judge.name, judge.rubric, judge.settings))
+        verdicts[seed] = read_verdicts(where.verdicts, digest=judge.settings)
     return verdicts, judges
 
 

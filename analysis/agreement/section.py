@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
+from analysis.judge.base import Question
 from analysis.labelling.sample import frame_digest, read_frame
 from analysis.results.load import SeedResult
 from analysis.results.pooling import Policy
@@ -17,7 +18,7 @@ from reward.files import JSON, read_json
 POLICIES: tuple[Policy, ...] = ("aligned", "base")
 
 
-QUESTION_NAMES = {"informative": "Is it informative?", "visual": "Is it visual?"}
+QUESTION_NAMES: dict[Question, str] = {"informative": "Is it informative?", "visual": "Is it visual?"}
 
 
 class Calibration(NamedTuple):
@@ -73,13 +74,13 @@ def read_calibration(run: Path, results: Sequence[SeedResult], *, complete: bool
 
 
 def _stale(content: JSON, run: Path, results: Sequence[SeedResult], *, complete: bool) -> str:
-    judge, labelled = results[0].breakdown["judge"], content["judge"]
+    judge, labelled = results[0].breakdown.judge, content["judge"]
     again = "run `ex2 agreement` again"
-    if labelled["settings"] != judge["settings"] or labelled["rubric"] != judge["rubric"]:
-        answered = [rubric for rubric in content["rubrics"] if rubric != judge["rubric"]]
+    if labelled["settings"] != judge.settings or labelled["rubric"] != judge.rubric:
+        answered = [rubric for rubric in content["rubrics"] if rubric != judge.rubric]
         if answered:  # what people say does not depend on the judge, only on what they were asked
             again = (
-                f"people answered rubric {', '.join(answered)}, the judge {judge['rubric']}: if its questions differ, "
+                f"people answered rubric {', '.join(answered)}, the judge {judge.rubric}: if its questions differ, "
                 f"label again with `ex2 label --rubric`, then {again}"
             )
         return f"it was made for {labelled['name']} with rubric {labelled['rubric']}; {again}"
@@ -158,5 +159,5 @@ def number_text(estimate: JSON | None) -> str:
 
 
 def _kinds(results: Sequence[SeedResult], policy: str) -> dict[str, int]:
-    parts = [result.breakdown["policies"].get(policy, {}).get("kinds", {}) for result in results]
-    return {kind: sum(part.get(kind, 0) for part in parts) for kind in KINDS}
+    parts = [part for result in results if (part := result.breakdown.policy(policy))]
+    return {kind: sum(part.kinds[kind] for part in parts) for kind in KINDS}

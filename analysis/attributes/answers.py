@@ -11,10 +11,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, Named, Unreadable
+from analysis.verdicts.record import read_breakdown
 from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl, read_json, read_jsonl
+from reward.files import JSON, append_jsonl, read_jsonl
 
 LOG = "attributes.jsonl"
 """In a seed's folder: one row per answer."""
@@ -75,7 +76,7 @@ def texts_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
     content = [
         [
             seed,
-            read_json(directory.seed(seed).breakdown)["judge"]["settings"],
+            read_breakdown(directory.seed(seed).breakdown).judge.settings,
             [one.of_class for one in stored_descriptions(directory.seed(seed)) if one.policy == "aligned"],
         ]
         for seed in seeds

@@ -73,8 +73,8 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
         numbers = [result.seed for result in run.results]
         yield Answered(
             run=run.recipe.name,
-            vlm=str(run.results[0].accuracy["vlm"]),
-            dataset=str(run.results[0].accuracy["dataset"]),
+            vlm=run.results[0].accuracy.vlm,
+            dataset=run.results[0].accuracy.dataset,
             seeds=seeds,
             missing=tuple(run.missing),
             judge=judge.name,

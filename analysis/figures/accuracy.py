@@ -60,12 +60,12 @@ def accuracy_rows(results: Sequence[SeedResult]) -> list[Row]:
     """Collect what the figure and its table show: first the arms that every run has, then the control arms."""
     controls: dict[str, tuple[str, str]] = {}
     for result in results:
-        for arm, said in result.accuracy.get("controls", {}).items():
-            controls.setdefault(arm, (said["name"], said["note"]))
+        for arm, said in result.accuracy.controls.items():
+            controls.setdefault(arm, (said.name, said.note))
     rows = []
     for arm in (*ARMS, *controls):
         name, note = controls.get(arm, (ARM_NAMES.get(arm, arm), None))
-        measured = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+        measured = [part for result in results if (part := result.accuracy.arm(arm))]
         rows.append(
             Row(
                 arm,
@@ -73,7 +73,7 @@ def accuracy_rows(results: Sequence[SeedResult]) -> list[Row]:
                 accuracy_of(results, arm),
                 accuracy_difference(results, arm, "templates") if arm != "templates" else None,
                 arm in GROUPS,
-                max((len(part["fallback_classes"]) for part in measured), default=0),
+                max((len(part.fallback_classes) for part in measured), default=0),
                 note,
                 accuracy_difference(results, arm, "aligned") if note is not None else None,
             )

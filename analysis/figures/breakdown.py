@@ -69,17 +69,16 @@ def breakdown_figure(results: Sequence[SeedResult], policy: Policy) -> tuple[Mar
 
 
 def _flow(results: Sequence[SeedResult], policy: Policy) -> Flow | None:
-    parts = [r.breakdown["policies"][policy] for r in results if policy in r.breakdown["policies"]]
-    total = sum(part["descriptions"] for part in parts)
+    parts = [part for result in results if (part := result.breakdown.policy(policy))]
+    total = sum(part.descriptions for part in parts)
     if not total:
         return None
-    counts = {kind: sum(part["kinds"][kind] for part in parts) for kind in KINDS}
+    lost = {kind: sum(part.kinds[kind] for part in parts) for kind in KINDS[-2:]}
     leaves = [_group(results, policy, "visual"), _group(results, policy, "non_visual")]
     others = [_group(results, policy, "spurious")]
-    if counts["informative_unparsed"]:
-        leaves.append(_unparsed("informative_unparsed", counts["informative_unparsed"]))
-    if counts["unparsed"]:
-        others.append(_unparsed("unparsed", counts["unparsed"]))
+    for kind, nodes in zip(lost, (leaves, others), strict=True):
+        if lost[kind]:
+            nodes.append(_unparsed(kind, lost[kind]))
     informative = _group(results, policy, "informative")
     words = [f"{KIND_NAMES[node.kind]} {node.size}" for node in (informative, *leaves, *others)]
     return Flow(total, informative, leaves, others, f"Of {total} descriptions: {', '.join(words)}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from analysis.judge.base import (
     Judge,
     JudgeRequest,
     OnAnswer,
+    Question,
     Spent,
     Unparsed,
     Verdict,
@@ -23,11 +25,66 @@ from analysis.judge.base import (
 from analysis.judge.table import JUDGES, build_judge
 from reward.components import check_component
 from reward.errors import EX2Error, UserError
-from reward.files import write_jsonl
+from reward.files import JSON, write_jsonl
 
 DISAGREEMENTS = "disagreements.jsonl"
 CHUNK = 512
 """Questions that all judges answer before the next ones are asked: so many are lost at most by a kill."""
+
+
+@dataclass(frozen=True)
+class JudgeUsage:
+    """What one judge of a panel took.
+
+    Attributes:
+        name: Of the judge, or `not told apart`.
+        spent: Requests and tokens.
+        cost: In the currency of its prices; None if it is unknown.
+    """
+
+    name: str
+    spent: Spent
+    cost: float | None
+
+    def to_json(self) -> JSON:
+        """Return the usage as stored."""
+        return {"name": self.name, **self.spent._asdict(), "cost": self.cost}
+
+    @staticmethod
+    def from_json(stored: JSON) -> JudgeUsage:
+        """Read a usage as stored."""
+        return JudgeUsage(stored["name"], Spent(*(stored[key] for key in Spent._fields)), stored["cost"])
+
+
+@dataclass(frozen=True)
+class PanelVotes:
+    """How a panel voted on one question.
+
+    Attributes:
+        asked: Descriptions that it was asked about.
+        unanimous: Those on which all judges agreed; unparsed counts as an opinion of its own.
+        undecided: Those without a majority.
+        judges: For each judge the number of its votes, by `yes`, `no` and `unparsed`.
+    """
+
+    asked: int
+    unanimous: int
+    undecided: int
+    judges: Mapping[str, Mapping[str, int]]
+
+    def to_json(self) -> JSON:
+        """Return the votes as stored."""
+        return {
+            "asked": self.asked,
+            "unanimous": self.unanimous,
+            "undecided": self.undecided,
+            "judges": {judge: dict(votes) for judge, votes in self.judges.items()},
+        }
+
+    @staticmethod
+    def from_json(stored: JSON) -> PanelVotes:
+        """Read votes as stored."""
+        return PanelVotes(stored["asked"], stored["unanimous"], stored["undecided"], stored["judges"])
 
 
 class PanelJudge:
@@ -92,8 +149,8 @@ class PanelJudge:
         parts = [judge.estimate(requests) for judge in self.judges if isinstance(judge, Estimates)]
         return functools.reduce(Estimate.plus, parts, Estimate(0, Spent(), 0.0, Spent(), 0.0))
 
-    def usage(self, spent: Spent, parts: Sequence[Spent]) -> list[dict[str, Any]]:
-        """Return what each judge took: `name`, `requests`, `input_tokens`, `output_tokens`, and `cost` (None: unknown).
+    def usage(self, spent: Spent, parts: Sequence[Spent]) -> list[JudgeUsage]:
+        """Return what each judge took.
 
         Args:
             spent: On all answers.
@@ -103,17 +160,18 @@ class PanelJudge:
         rows = []
         for name, judge, part in zip(self.names, self.judges, parts, strict=bool(parts)):
             cost = judge.cost(part) if isinstance(judge, Estimates) else 0.0 if part == Spent() else None
-            rows.append({"name": name, **part._asdict(), "cost": cost})
+            rows.append(JudgeUsage(name, part, cost))
         rest = functools.reduce(Spent.minus, parts, spent)
         if rest != Spent():
             costs = {judge.cost(rest) for judge in self.judges if isinstance(judge, Estimates)}
-            rows.append({"name": "not told apart", **rest._asdict(), "cost": costs.pop() if len(costs) == 1 else None})
+            rows.append(JudgeUsage("not told apart", rest, costs.pop() if len(costs) == 1 else None))
         return rows
 
     def cost(self, spent: Spent, parts: Sequence[Spent] = ()) -> float | None:
         """Return the price of what was spent: the sum over `usage`, or None if that of a part is unknown."""
-        costs = [row["cost"] for row in self.usage(spent, parts)]
-        return None if None in costs else sum(costs, 0.0)
+        rows = self.usage(spent, parts)
+        costs = [row.cost for row in rows if row.cost is not None]
+        return sum(costs, 0.0) if len(costs) == len(rows) else None
 
 
 def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
@@ -183,28 +241,31 @@ def write_disagreements(answers: Iterable[tuple[JudgeRequest, Answer]], folder: 
         path.unlink(missing_ok=True)
 
 
-def panel_summary(answers: Iterable[tuple[JudgeRequest, Answer]]) -> dict[str, Any] | None:
+def panel_summary(answers: Iterable[tuple[JudgeRequest, Answer]]) -> dict[Question, PanelVotes] | None:
     """Count how often a panel's judges agree.
 
     Args:
         answers: Of a panel; those of other judges are passed over.
 
     Returns:
-        By question: how many were `asked`, `unanimous` (unparsed counts as an opinion of its own) and left `undecided`,
-        and for each of the `judges` its number of votes for yes, no and unparsed. None if no panel was asked.
+        By question; None if no panel was asked.
     """
-    result: dict[str, Any] = {}
+    result: dict[Question, PanelVotes] = {}
     for request, answer in answers:
         votes = votes_of(answer.raw)
         if votes is None:
             continue
-        counted = result.setdefault(request.question, {"asked": 0, "unanimous": 0, "undecided": 0, "judges": {}})
-        counted["asked"] += 1
-        counted["unanimous"] += len({vote["verdict"] for vote in votes}) == 1
-        counted["undecided"] += isinstance(answer, Unparsed)
+        so_far = result.get(request.question, PanelVotes(0, 0, 0, {}))
+        judges = {judge: dict(counts) for judge, counts in so_far.judges.items()}
         for vote in votes:
-            of_judge = counted["judges"].setdefault(vote["judge"], {"yes": 0, "no": 0, "unparsed": 0})
+            of_judge = judges.setdefault(vote["judge"], {"yes": 0, "no": 0, "unparsed": 0})
             of_judge[vote["verdict"]] += 1
+        result[request.question] = PanelVotes(
+            so_far.asked + 1,
+            so_far.unanimous + (len({vote["verdict"] for vote in votes}) == 1),
+            so_far.undecided + isinstance(answer, Unparsed),
+            judges,
+        )
     return result or None
 
 

@@ -41,15 +41,15 @@ def _stem(folder: Path) -> str:
 def _accuracy(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Table:
     rows = []
     first = run.results[0].accuracy
-    names = {arm: part["name"] for r in run.results for arm, part in r.accuracy.get("controls", {}).items()}
-    for arm in dict.fromkeys(arm for result in run.results for arm in result.accuracy["arms"]):
-        parts = [part for result in run.results if (part := result.accuracy["arms"].get(arm))]
+    names = {arm: control.name for result in run.results for arm, control in result.accuracy.controls.items()}
+    for arm in dict.fromkeys(arm for result in run.results for arm in result.accuracy.arms):
+        parts = [part for result in run.results if (part := result.accuracy.arm(arm))]
         cells = (
             percent_cell(experiment.accuracies.get(arm), "no descriptions"),
             _against(experiment, arm, "templates"),
             _against(experiment, arm, "aligned"),
-            count_cell(sum(part["texts"] for part in parts)),
-            count_cell(max((len(part["fallback_classes"]) for part in parts), default=0), n=first["classes"]),
+            count_cell(sum(part.texts for part in parts)),
+            count_cell(max((len(part.fallback_classes) for part in parts), default=0), n=first.classes),
         )
         name = names.get(arm) or ARM_NAMES.get(arm, arm.replace("_", " "))
         rows.append(row_of((name,), cells, experiment, rules.tolerance))
@@ -67,7 +67,7 @@ def _accuracy(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Tabl
         ("accuracy", "minus templates", "minus all of EX2's", "texts used", "classes without such a text"),
         tuple(rows),
         (
-            f"{first['images']:,} test images of {first['classes']:,} classes.",
+            f"{first.images:,} test images of {first.classes:,} classes.",
             FALLBACK,
             lost_answers([experiment]),
             TESTS,
@@ -87,34 +87,28 @@ def _against(experiment: Experiment, arm: str, other: str) -> Cell:
 def _breakdown(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Table:
     rows = []
     policies: tuple[Policy, ...] = ("aligned", "base")
-    described = {
-        policy: sum(r.breakdown["policies"].get(policy, {"descriptions": 0})["descriptions"] for r in run.results)
-        for policy in policies
-    }
+    stored = {policy: [part for r in run.results if (part := r.breakdown.policy(policy))] for policy in policies}
+    described = {policy: sum(part.descriptions for part in parts) for policy, parts in stored.items()}
     for group in GROUPS:
         cells: list[Cell] = []
         for policy in policies:
-            share, part = share_of(run.results, policy, group), share_of(run.results, policy, group, "of_parent")
+            share, within = share_of(run.results, policy, group), share_of(run.results, policy, group, "of_parent")
             cells += [
                 percent_cell(share, "no descriptions"),
-                percent_cell(part, "no descriptions"),
+                percent_cell(within, "no descriptions"),
                 count_cell(share.count if share else None, "no descriptions", n=described[policy]),
             ]
         cells.append(points_cell(share_change(run.results, group), "base model not described"))
         rows.append(row_of((KIND_NAMES[group],), cells, experiment, rules.tolerance))
     lost = {
-        policy: [
-            sum(r.breakdown["policies"].get(policy, {"kinds": {kind: 0}})["kinds"][kind] for r in run.results)
-            for kind in KINDS[-2:]
-        ]
-        for policy in policies
+        policy: [sum(part.kinds[kind] for part in parts) for kind in KINDS[-2:]] for policy, parts in stored.items()
     }
-    parts = [f"{policy}, {of}" for policy in policies for of in ("of all", "of its parent", "descriptions")]
+    columns = [f"{policy}, {of}" for policy in policies for of in ("of all", "of its parent", "descriptions")]
     return Table(
         f"{stem}-breakdown",
         f"{experiment.name}: what the descriptions are made of, % of {denominators([experiment])}",
         ("kind",),
-        (*parts, "aligned − base, of all"),
+        (*columns, "aligned − base, of all"),
         tuple(rows),
         (
             "The parent of visual and non-visual is informative.",

@@ -15,8 +15,8 @@ def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """Return a row of cells for each arm: accuracies, difference to the templates and, of a control, to EX2."""
     rows = []
     for row in accuracy_rows(results):
-        parts = [part for result in results if (part := result.accuracy["arms"].get(row.arm))]
-        fallback = sorted({name for part in parts for name in part["fallback_classes"]})
+        parts = [part for result in results if (part := result.accuracy.arm(row.arm))]
+        fallback = sorted({name for part in parts for name in part.fallback_classes})
         rows.append(
             {
                 "css": row.colour,
@@ -26,7 +26,7 @@ def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
                 "top5": _further(results, row.arm, "top5"),
                 "mean_per_class": _further(results, row.arm, "mean_per_class"),
                 "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
-                "texts": f"{sum(part['texts'] for part in parts):,}",
+                "texts": f"{sum(part.texts for part in parts):,}",
                 "difference": points(row.difference) if row.difference else "",
                 "over_images": images_interval(row.difference) if row.difference else "",
                 "verdict": _verdict(row.difference),
@@ -54,12 +54,12 @@ def confusion_table(results: Sequence[SeedResult], most: int = 12) -> list[dict[
     images: dict[tuple[str, str], dict[str, float]] = {}
     sizes: dict[str, int] = {}
     for arm in ("templates", "aligned"):
-        parts = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+        parts = [part for result in results if (part := result.accuracy.arm(arm))]
         for part in parts:
-            for pair in part.get("confusions", []):
-                of_arm = images.setdefault((pair["class"], pair["predicted"]), {})
-                of_arm[arm] = of_arm.get(arm, 0.0) + pair["images"] / len(parts)
-                sizes[pair["class"]] = pair["of"]
+            for pair in part.confusions:
+                of_arm = images.setdefault((pair.class_name, pair.predicted), {})
+                of_arm[arm] = of_arm.get(arm, 0.0) + pair.images / len(parts)
+                sizes[pair.class_name] = pair.of
     ordered = sorted(images.items(), key=lambda item: (-max(item[1].values()), item[0]))[:most]
     return [
         {

@@ -81,7 +81,7 @@ def headline(results: Sequence[SeedResult]) -> Headline:
     Rule: of visual, non-visual and spurious, the kind whose share rose most from the base model to the aligned one,
     provided that the interval of its rise lies above 0. Without a base model there is nothing to compare with.
     """
-    vlm = str(results[0].accuracy["vlm"])
+    vlm = results[0].accuracy.vlm
     shares = {leaf: share for leaf in LEAVES if (share := share_of(results, "aligned", leaf))}
     if not shares:
         return Headline(f"{vlm}: no aligned descriptions yet", "Only the base model was described.", None)
@@ -133,7 +133,7 @@ def judge_standing(results: Sequence[SeedResult], calibration: Calibration | Non
 
     Calibrated takes people's answers of both kinds to the first question; how many, the words tell.
     """
-    if results[0].breakdown["judge"]["exact"]:
+    if results[0].breakdown.judge.exact:
         return "exact"
     if calibration is None or calibration.lacking:
         return "uncalibrated"
@@ -221,11 +221,11 @@ def _worth(results: Sequence[SeedResult]) -> Finding | None:
 def _coverage(results: Sequence[SeedResult]) -> list[Finding]:
     notes = []
     for groups in COMPARISONS[-2:]:
-        parts = [p for r in results for p in r.accuracy["covered_by_both"] if p["groups"] == list(groups)]
+        parts = [part for result in results for part in result.accuracy.covered_by_both if part.groups == groups]
         if not parts:
             continue
-        total = results[0].accuracy["classes"]
-        covered = sorted({part["classes"] for part in parts})
+        total = results[0].accuracy.classes
+        covered = sorted({part.classes for part in parts})
         first, second = (KIND_NAMES[group] for group in groups)
         text = (
             f"{_range(total - covered[-1], total - covered[0])} of {total} classes lack {first} or {second} "
@@ -284,7 +284,7 @@ def _controls(results: Sequence[SeedResult]) -> Finding | None:
 
 
 def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Finding | None:
-    judge = results[0].breakdown["judge"]
+    judge = results[0].breakdown.judge
     standing = judge_standing(results, calibration)
     if standing == "exact":
         return None
@@ -292,7 +292,7 @@ def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Fi
         why = calibration.lacking if calibration else "its verdicts have not been compared with people's"
         return Finding(
             "The judge is uncalibrated",
-            f"{judge['name']} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
+            f"{judge.name} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
         )
     rates = [
         f"{words}: {share_text(rate['agreement'])}, Cohen's κ {number_text(rate['kappa'])}"
@@ -302,7 +302,7 @@ def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Fi
             strict=True,
         )
     ]
-    text = f"{judge['name']} agrees with people on {'; '.join(rates)}."
+    text = f"{judge.name} agrees with people on {'; '.join(rates)}."
     shares = calibration.content["policies"].get("aligned", {}).get("shares", {})
     corrected = [
         f"{SHARE_NAMES[name]} {share_text(share['corrected'])} instead of {share_text(share['judged'])}"
@@ -322,13 +322,13 @@ def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Fi
 
 def _cautions(results: Sequence[SeedResult]) -> list[Finding]:
     found = []
-    policies = [part for result in results for part in result.breakdown["policies"].values()]
-    unparsed = sum(part["unparsed"]["informative"] + part["unparsed"]["visual"] for part in policies)
-    empty = sum(part["empty"] for part in policies)
-    total = sum(part["descriptions"] for part in policies)
+    policies = [part for result in results for part in result.breakdown.policies.values()]
+    unparsed = sum(sum(part.unparsed.values()) for part in policies)
+    empty = sum(part.empty for part in policies)
+    total = sum(part.descriptions for part in policies)
     kept = (
         "stay in the denominator, as in the paper"
-        if results[0].breakdown["denominator"] == "all"
+        if results[0].breakdown.denominator == "all"
         else "are left out of the denominator"
     )
     if unparsed:

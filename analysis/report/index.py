@@ -171,7 +171,7 @@ def _kl(experiment: Experiment) -> str:
 
 
 def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, Any]:
-    judge = run.results[0].breakdown["judge"]
+    judge = run.results[0].breakdown.judge
     return {
         "name": experiment.name,
         "link": links[run.directory.root],
@@ -179,10 +179,10 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
         "dataset": experiment.dataset,
         "seeds": ", ".join(str(result.seed) for result in run.results),
         "missing": ", ".join(map(str, run.missing)),
-        "judge": judge["name"],
+        "judge": judge.name,
         "standing": _standing(run),
-        "rubric": judge["rubric"],
-        "images": f"{run.results[0].accuracy['images']:,}",
+        "rubric": judge.rubric,
+        "images": f"{run.results[0].accuracy.images:,}",
         "descriptions": f"{experiment.total('all') or 0:,}",
         "unparsed": f"{(experiment.total('lost_information') or 0) + (experiment.total('lost_visibility') or 0):,}",
     }

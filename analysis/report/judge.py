@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from analysis.agreement.section import POLICIES, QUESTION_NAMES
+from analysis.judge.base import Spent
+from analysis.judge.panel import JudgeUsage
 from analysis.results.load import SeedResult
 from analysis.results.pooling import Policy, as_denominator, share_of
 from analysis.results.wording import KIND_NAMES, count, percent
-from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
-from reward.files import JSON
+from analysis.verdicts.breakdown import DENOMINATORS, GROUPS, Group, Of
+from analysis.verdicts.record import Usage
 
 
 def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
@@ -22,8 +25,10 @@ def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """
     tables = []
     for policy in POLICIES:
-        parts = [r.breakdown["policies"][policy] for r in results if policy in r.breakdown["policies"]]
-        unparsed = {question: sum(part["unparsed"][question] for part in parts) for question in QUESTION_NAMES}
+        parts = [part for result in results if (part := result.breakdown.policy(policy))]
+        unparsed: dict[str, int] = {
+            question: sum(part.unparsed[question] for part in parts) for question in QUESTION_NAMES
+        }
         if not any(unparsed.values()):
             continue
         by_way = [[as_denominator(result, way) for result in results] for way in DENOMINATORS]
@@ -35,11 +40,12 @@ def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
                 rows.append(
                     (f"{name}, of informative", [_share(seeds, policy, group, "of_parent") for seeds in by_way])
                 )
-        tables.append({"policy": policy, **unparsed, "rows": rows, "n": sum(part["descriptions"] for part in parts)})
+        total = sum(part.descriptions for part in parts)
+        tables.append({"policy": policy, **unparsed, "rows": rows, "n": total})
     return tables
 
 
-def _share(results: Sequence[SeedResult], policy: Policy, group: Any, of: Any) -> str:
+def _share(results: Sequence[SeedResult], policy: Policy, group: Group, of: Of) -> str:
     share = share_of(results, policy, group, of)
     return f"{percent(share)}, {count(share)}" if share else "–"
 
@@ -53,18 +59,18 @@ def panel(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """
     tables = []
     for question, name in QUESTION_NAMES.items():
-        parts = [part for r in results if (part := (r.breakdown.get("panel") or {}).get(question))]
+        parts = [part for result in results if (part := (result.breakdown.panel or {}).get(question))]
         if not parts:
             continue
-        judges = dict.fromkeys(judge for part in parts for judge in part["judges"])
+        judges = dict.fromkeys(judge for part in parts for judge in part.judges)
         tables.append(
             {
                 "name": name,
-                "asked": sum(part["asked"] for part in parts),
-                "split": sum(part["asked"] - part["unanimous"] for part in parts),
-                "undecided": sum(part["undecided"] for part in parts),
+                "asked": sum(part.asked for part in parts),
+                "split": sum(part.asked - part.unanimous for part in parts),
+                "undecided": sum(part.undecided for part in parts),
                 "judges": [
-                    (judge, [sum(part["judges"].get(judge, {}).get(vote, 0) for part in parts) for vote in VOTES])
+                    (judge, [sum(part.judges.get(judge, {}).get(vote, 0) for part in parts) for vote in VOTES])
                     for judge in judges
                 ],
             }
@@ -77,19 +83,19 @@ VOTES = ("yes", "no", "unparsed")
 
 def usage(results: Sequence[SeedResult]) -> str:
     """Say what the verdicts took, of a panel each judge's part too; empty if the judge does not count."""
-    parts = [part for result in results if (part := result.breakdown.get("usage"))]
+    parts = [result.breakdown.usage for result in results if result.breakdown.usage]
     if not parts:
         return ""
     taken, cost = _taken(parts)
     if cost is None:
-        is_panel = any(result.breakdown.get("panel") for result in results)
+        is_panel = any(result.breakdown.panel for result in results)
         priced = "the cost is unknown: not every judge was priced" if is_panel else "no prices were given"
     else:
         priced = f"{cost} by the prices given"
-    by_judge: dict[str, list[JSON]] = {}
+    by_judge: dict[str, list[JudgeUsage]] = {}
     for part in parts:
-        for row in part.get("judges", ()):
-            by_judge.setdefault(row["name"], []).append(row)
+        for row in part.judges or ():
+            by_judge.setdefault(row.name, []).append(row)
     judges = []
     for name, rows in by_judge.items():
         own, own_cost = _taken(rows)
@@ -97,11 +103,9 @@ def usage(results: Sequence[SeedResult]) -> str:
     return ". ".join((f"{taken}; {priced}", *(["; ".join(judges)] if judges else [])))
 
 
-def _taken(parts: Sequence[JSON]) -> tuple[str, str | None]:
+def _taken(parts: Sequence[Usage] | Sequence[JudgeUsage]) -> tuple[str, str | None]:
     """Return what several seeds took in words, and its cost; `None` if that of a part is unknown."""
-    requests, sent, received = (
-        sum(part[key] for part in parts) for key in ("requests", "input_tokens", "output_tokens")
-    )
-    costs = [part["cost"] for part in parts]
-    words = f"{requests:,} requests, {sent:,} tokens in and {received:,} out"
-    return words, None if None in costs else f"{sum(costs):,.4f}"
+    taken = functools.reduce(Spent.plus, (part.spent for part in parts))
+    costs = [part.cost for part in parts if part.cost is not None]
+    words = f"{taken.requests:,} requests, {taken.input_tokens:,} tokens in and {taken.output_tokens:,} out"
+    return words, None if len(costs) < len(parts) else f"{sum(costs):,.4f}"

@@ -93,7 +93,7 @@ def seed_table(results: Sequence[SeedResult]) -> list[tuple[str, list[str]]]:
             cells.append(f"{cell}; {points(change)}" if change else cell)
         table.append((f"{KIND_NAMES[group]}, aligned; change", cells))
     for policy in POLICIES:
-        if any(policy in result.breakdown["policies"] for result in results):
+        if any(policy in result.breakdown.policies for result in results):
             table.append((f"unparsed answers, {policy}", [_unparsed(column, policy) for column in columns]))
     for arm in ("templates", "base", "aligned"):
         accuracies = [accuracy_of(column, arm) for column in columns]
@@ -115,11 +115,11 @@ def _difference(change: Difference) -> str:
 
 
 def _unparsed(column: Sequence[SeedResult], policy: Policy) -> str:
-    parts = [r.breakdown["policies"][policy] for r in column if policy in r.breakdown["policies"]]
+    parts = [part for result in column if (part := result.breakdown.policy(policy))]
     if not parts:
         return "–"
-    informative, visual = (sum(part["unparsed"][question] for part in parts) for question in ("informative", "visual"))
-    total = sum(part["descriptions"] for part in parts)
+    informative, visual = (sum(part.unparsed[question] for part in parts) for question in ("informative", "visual"))
+    total = sum(part.descriptions for part in parts)
     if not informative + visual:
         return f"none of {total:,}"
     return f"{informative + visual:,} of {total:,}: informative {informative:,}, visual {visual:,}"

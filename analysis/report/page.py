@@ -125,7 +125,7 @@ def render(
             seed_names=seed_names(results),
             seed_table=seed_table(results),
             missing_seeds=list(missing_seeds),
-            judge=results[0].breakdown["judge"],
+            judge=results[0].breakdown.judge,
             trust=trust,
             denominators=both_denominators(results),
             panel=panel(results),
@@ -134,8 +134,8 @@ def render(
             calibration=calibration_tables(calibration),
             stale_calibration=calibration.stale if calibration else "",
             has_images=bool(images),
-            denominator=results[0].breakdown["denominator"],
-            classes=results[0].accuracy["classes"],
+            denominator=results[0].breakdown.denominator,
+            classes=results[0].accuracy.classes,
             confidence=f"{100 * confidence(results):g}",
             several_seeds=len(results) > 1,
             recipe_yaml=to_yaml(recipe),
@@ -173,21 +173,21 @@ def example_table(recipe: Recipe, run: RunDirectory, results: Sequence[SeedResul
     """
     # Without the KL, which is the same for every cell: the page flags it once, in its tile.
     accuracy = results[0].accuracy
-    names = (recipe.name, str(accuracy["vlm"]), str(accuracy["dataset"]))
+    names = (recipe.name, accuracy.vlm, accuracy.dataset)
     found = question_examples(run.root, Experiment(*names, {}, examples=examples_of(results[0])), Rules())
     return table_view(replace(found, notes=found.notes[:1])) if found else None
 
 
 def _facts(recipe: Recipe, results: Sequence[SeedResult], trust: str) -> list[tuple[str, str]]:
-    accuracy, judge = results[0].accuracy, results[0].breakdown["judge"]
+    accuracy, judge = results[0].accuracy, results[0].breakdown.judge
     ppo = recipe.ppo
     return [
-        ("VLM", str(accuracy["vlm"])),
-        ("Dataset", f"{accuracy['dataset']}: {accuracy['classes']} classes, {accuracy['images']} test images"),
+        ("VLM", accuracy.vlm),
+        ("Dataset", f"{accuracy.dataset}: {accuracy.classes} classes, {accuracy.images} test images"),
         ("Language model", recipe.policy.model),
         ("Alignment", f"{recipe.algorithm.upper()}, {ppo.batches} batches of {ppo.batch_size}"),
         ("Seeds", ", ".join(str(result.seed) for result in results)),
-        ("Judge", f"{judge['name']} ({trust}), rubric {judge['rubric']}"),
+        ("Judge", f"{judge.name} ({trust}), rubric {judge.rubric}"),
     ]
 
 

@@ -65,8 +65,7 @@ class Counts:
             "informative_unparsed": self.informative - visual - non_visual,
             "unparsed": lost,
         }
-        part = group_shares(kinds, denominator, confidence)[group]["of_parent"]
-        return Estimate(part["share"], part["low"], part["high"], part["n"]) if part else None
+        return group_shares(kinds, denominator, confidence)[group].of_parent
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from analysis.accuracy.record import Accuracy, read_accuracy
+from analysis.verdicts.record import Breakdown, read_breakdown
 from analysis.verdicts.verdicts import Kind, Verdicts, read_verdicts
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, stored_descriptions
-from ex2.run.directory import ANALYSIS_ID, RunDirectory
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, read_json, read_jsonl
+from reward.files import JSON, read_jsonl
 
 ALIKE: dict[str, Callable[[SeedResult], object]] = {
-    "vlm": lambda result: result.accuracy["vlm"],
-    "VLM's weights (vlm_fingerprint)": lambda result: result.accuracy.get("vlm_fingerprint"),
-    "dataset": lambda result: result.accuracy["dataset"],
-    "test_split": lambda result: result.accuracy["split"],
-    "test images": lambda result: result.accuracy["images"],
-    "classes": lambda result: result.accuracy["classes"],
-    "judge.name": lambda result: result.breakdown["judge"]["name"],
-    "judge's settings": lambda result: result.breakdown["judge"]["settings"],
-    "judge's rubric": lambda result: result.breakdown["judge"]["rubric"],
-    "analysis.denominator": lambda result: result.breakdown["denominator"],
-    "analysis.confidence": lambda result: result.accuracy["confidence"],
-    "analysis.confidence of the shares": lambda result: result.breakdown["confidence"],
-    "analysis.bootstrap_samples": lambda result: result.accuracy.get("samples"),
+    "vlm": lambda result: result.accuracy.vlm,
+    "VLM's weights (vlm_fingerprint)": lambda result: result.accuracy.vlm_fingerprint,
+    "dataset": lambda result: result.accuracy.dataset,
+    "test_split": lambda result: result.accuracy.split,
+    "test images": lambda result: result.accuracy.images,
+    "classes": lambda result: result.accuracy.classes,
+    "judge.name": lambda result: result.breakdown.judge.name,
+    "judge's settings": lambda result: result.breakdown.judge.settings,
+    "judge's rubric": lambda result: result.breakdown.judge.rubric,
+    "analysis.denominator": lambda result: result.breakdown.denominator,
+    "analysis.confidence": lambda result: result.accuracy.confidence,
+    "analysis.confidence of the shares": lambda result: result.breakdown.confidence,
+    "analysis.bootstrap_samples": lambda result: result.accuracy.samples,
 }
 """What a mean over seeds takes for granted: the same measurement in each."""
 
@@ -49,20 +51,20 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
         if not (where.accuracy.exists() and where.breakdown.exists()):
             missing.append(seed)
             continue
-        breakdown = read_json(where.breakdown)
+        breakdown = read_breakdown(where.breakdown)
         results.append(
             SeedResult(
                 seed,
-                read_json(where.accuracy),
+                read_accuracy(where.accuracy),
                 breakdown,
                 stored_descriptions(where),
-                read_verdicts(where.verdicts, digest=breakdown["judge"]["settings"]),
+                read_verdicts(where.verdicts, digest=breakdown.judge.settings),
                 last_of_each_batch(read_jsonl(where.train_log)),
             )
         )
     if not results:
         raise UserError(f"{run.root}: no seed has been analysed; run `ex2 analyze RECIPE` first (ex2 run does all).")
-    torn = [r.seed for r in results if r.accuracy.get(ANALYSIS_ID) != r.breakdown.get(ANALYSIS_ID)]
+    torn = [r.seed for r in results if r.accuracy.analysis_id != r.breakdown.analysis_id]
     if torn:
         raise UserError(
             f"{run.root}: {_named(torn)}: accuracy.json and breakdown.json are of two analyses, the later of which was "
@@ -112,8 +114,8 @@ class SeedResult:
     """
 
     seed: int
-    accuracy: JSON
-    breakdown: JSON
+    accuracy: Accuracy
+    breakdown: Breakdown
     descriptions: list[Description]
     verdicts: Verdicts
     train: list[JSON]

@@ -12,10 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from analysis.accuracy.record import Hits
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.results.load import SeedResult
-from analysis.statistics.intervals import Estimate, Settings, all_equal, averaged_accuracy, mean_t, newcombe
-from analysis.verdicts.breakdown import Denominator, Group, group_shares
+from analysis.statistics.intervals import (
+    Estimate,
+    PairedAccuracy,
+    Settings,
+    all_equal,
+    averaged_accuracy,
+    mean_t,
+    newcombe,
+)
+from analysis.verdicts.breakdown import Denominator, Group, Of, group_shares
 from reward.files import JSON
 
 Policy = Literal["base", "aligned"]
@@ -100,52 +109,55 @@ class Difference:
 
 def accuracy_of(results: Sequence[SeedResult], arm: str) -> Pooled | None:
     """Return an arm's accuracy, or `None` if no seed has texts for it."""
-    parts = [part for result in results if (part := result.accuracy["arms"].get(arm))]
+    parts = [part.top1 for result in results if (part := result.accuracy.arm(arm))]
     # Templates are one by design: where bits differ by the arithmetic of a GPU, that is no spread over seeds.
     return pool_accuracies(parts[:1] if arm == "templates" else parts, confidence(results))
 
 
-def pool_accuracies(parts: Sequence[JSON], coverage: float) -> Pooled | None:
+def pool_accuracies(parts: Sequence[Hits], coverage: float) -> Pooled | None:
     """Pool an accuracy over seeds.
 
     Args:
-        parts: For each seed `accuracy`, `low`, `high`, `n`, `correct` and, if kept, `correct_bits`.
+        parts: One for each seed.
         coverage: Of the interval.
 
     Returns:
         `None` without parts. If every seed has the same images right, the first seed's.
     """
-    if _same([str(part.get("correct_bits", "")) for part in parts]):
+    if _same([part.correct_bits for part in parts]):
         parts = parts[:1]
-    pooled = pool(
-        [Estimate(part["accuracy"], part["low"], part["high"], part["n"]) for part in parts],
-        coverage,
-        sum(part["correct"] for part in parts),
-    )
-    return pooled and replace(pooled, n=parts[0]["n"], shared=True)
+    pooled = pool([part.estimate for part in parts], coverage, sum(part.correct for part in parts))
+    return pooled and replace(pooled, n=parts[0].n, shared=True)
 
 
 def further_accuracy(
     results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]
 ) -> Pooled | None:
     """Return an arm's top-5 accuracy (n images) or mean over classes (n classes), or `None` if no seed has it."""
-    arms = [part for result in results if (part := result.accuracy["arms"].get(arm)) and part.get(measure)]
-    parts = [part[measure] for part in arms]
-    if arm == "templates" or _same([str(part.get("correct_bits", "")) for part in arms]):
-        parts = parts[:1]
-    estimates = [Estimate(part["accuracy"], part["low"], part["high"], part["n"]) for part in parts]
+    found = []
+    for result in results:
+        part = result.accuracy.arm(arm)
+        number = part and (part.mean_per_class if measure == "mean_per_class" else part.top5 and part.top5.estimate)
+        if part and number:
+            found.append((number, part.top1.correct_bits))
+    estimates = [number for number, _ in found]
+    if arm == "templates" or _same([bits for _, bits in found]):
+        estimates = estimates[:1]
     pooled = pool(estimates, confidence(results), 0)
-    return pooled and replace(pooled, n=parts[0]["n"], shared=True)
+    return pooled and replace(pooled, n=estimates[0].n, shared=True)
 
 
 def accuracy_difference(results: Sequence[SeedResult], arm: str, against: str) -> Difference | None:
     """Return how much more accurate `arm` is, on the same images, or `None` if it was not compared either way."""
     for pair, swapped in (((arm, against), False), ((against, arm), True)):
         found = [
-            (part, [str((result.accuracy["arms"].get(name) or {}).get("correct_bits", "")) for name in pair])
+            (
+                part.paired,
+                [measured.top1.correct_bits if (measured := result.accuracy.arm(name)) else "" for name in pair],
+            )
             for result in results
-            for part in result.accuracy["differences"]
-            if (part["arm"], part["against"]) == pair
+            for part in result.accuracy.differences
+            if (part.arm, part.against) == pair
         ]
         change = pool_differences([part for part, _ in found], [bits for _, bits in found], settings_of(results))
         if change:
@@ -158,20 +170,22 @@ def covered_difference(results: Sequence[SeedResult], groups: Sequence[str]) -> 
     found = [
         part
         for result in results
-        for part in result.accuracy["covered_by_both"]
-        if part["groups"] == list(groups) and part["difference"]
+        for part in result.accuracy.covered_by_both
+        if part.groups == tuple(groups) and part.difference
     ]
-    bits = [[str(part["arms"][group].get("correct_bits", "")) for group in groups] for part in found]
-    if len({tuple(part.get("without", ())) for part in found}) > 1:
+    bits = [[part.arms[group].correct_bits for group in groups] for part in found]
+    if len({part.without or () for part in found}) > 1:
         bits = []  # each seed leaves other images out: there are none to average over seeds
-    return pool_differences([part["difference"] for part in found], bits, settings_of(results))
+    return pool_differences([part.difference.paired for part in found if part.difference], bits, settings_of(results))
 
 
-def pool_differences(parts: Sequence[JSON], bits: Sequence[Sequence[str]], settings: Settings) -> Difference | None:
+def pool_differences(
+    parts: Sequence[PairedAccuracy], bits: Sequence[Sequence[str]], settings: Settings
+) -> Difference | None:
     """Pool a difference of accuracies over seeds.
 
     Args:
-        parts: For each seed `difference`, `low`, `high`, `p` and `n`, as of `paired_accuracy`.
+        parts: One for each seed.
         bits: For each seed which images each of the two has right, packed; empty where it was not kept.
         settings: How the interval over images is made.
 
@@ -184,12 +198,12 @@ def pool_differences(parts: Sequence[JSON], bits: Sequence[Sequence[str]], setti
     columns = list(zip(*bits, strict=True)) if len(bits) == len(parts) else []
     if len(parts) == 1 or (columns and all(_same(column) for column in columns)):
         return _difference_of_one_seed(parts[0], settings.confidence)
-    values = [part["difference"] for part in parts]
+    values = [part.difference for part in parts]
     over = mean_t(values, settings.confidence)
     # Seeds that agree by chance would give an interval of no width: they do not tell how far seeds differ.
     low, high = (None, None) if all_equal(values) else (over.low, over.high)
     tests = {OVER_SEEDS: _apart(low, high) is True}
-    images, sizes = None, {part["n"] for part in parts}
+    images, sizes = None, {part.n for part in parts}
     if len(sizes) == 1 and columns and all(all(column) for column in columns):
         first, second = ([unpack_correct(packed, min(sizes)) for packed in column] for column in columns)
         averaged = averaged_accuracy(first, second, settings)
@@ -207,39 +221,32 @@ def pool_differences(parts: Sequence[JSON], bits: Sequence[Sequence[str]], setti
         len(parts),
         shared=True,
         images=images,
-        p_by_seed=tuple(part["p"] for part in parts),
+        p_by_seed=tuple(part.p for part in parts),
         doubts=_doubts(tests),
     )
 
 
-def _difference_of_one_seed(part: JSON, coverage: float) -> Difference:
-    tests = {MCNEMAR: part["p"] < 1 - coverage, OVER_IMAGES: _apart(part["low"], part["high"]) is True}
+def _difference_of_one_seed(part: PairedAccuracy, coverage: float) -> Difference:
+    tests = {MCNEMAR: part.p < 1 - coverage, OVER_IMAGES: _apart(part.low, part.high) is True}
     significant = all(tests.values())
-    ends = (part["low"], part["high"])
-    return Difference(part["difference"], *ends, significant, part["p"], part["n"], 1, True, doubts=_doubts(tests))
+    return Difference(part.difference, part.low, part.high, significant, part.p, part.n, 1, True, doubts=_doubts(tests))
 
 
 def as_denominator(result: SeedResult, denominator: Denominator) -> SeedResult:
     """Return a seed's result with all shares of the given denominator, whatever it was analysed with."""
-    coverage = float(result.breakdown["confidence"])
+    stored = result.breakdown
     policies = {
-        policy: part | {"groups": group_shares(part["kinds"], denominator, coverage)}
-        for policy, part in result.breakdown["policies"].items()
+        policy: replace(part, groups=group_shares(part.kinds, denominator, stored.confidence))
+        for policy, part in stored.policies.items()
     }
-    return replace(result, breakdown=result.breakdown | {"denominator": denominator, "policies": policies})
+    return replace(result, breakdown=replace(stored, denominator=denominator, policies=policies))
 
 
-def share_of(
-    results: Sequence[SeedResult], policy: Policy, group: Group, of: Literal["of_all", "of_parent"] = "of_all"
-) -> Pooled | None:
+def share_of(results: Sequence[SeedResult], policy: Policy, group: Group, of: Of = "of_all") -> Pooled | None:
     """Return a group's share among a policy's descriptions, or `None` if there are none."""
-    groups = [r.breakdown["policies"][policy]["groups"][group] for r in results if policy in r.breakdown["policies"]]
-    shares = [group[of] for group in groups if group[of] is not None]
-    return pool(
-        [Estimate(share["share"], share["low"], share["high"], share["n"]) for share in shares],
-        confidence(results),
-        sum(group["count"] for group in groups if group[of] is not None),
-    )
+    groups = [part.groups[group] for result in results if (part := result.breakdown.policy(policy))]
+    found = [(share, each.count) for each in groups if (share := each.share(of))]
+    return pool([share for share, _ in found], confidence(results), sum(count for _, count in found))
 
 
 def share_change(results: Sequence[SeedResult], group: Group) -> Difference | None:
@@ -255,8 +262,8 @@ def share_change(results: Sequence[SeedResult], group: Group) -> Difference | No
 
 def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
     """Return the mean reward of aligned minus base descriptions of the same class and question."""
-    gains = [gain for result in results if (gain := result.accuracy.get("reward_gain"))]
-    estimates = [Estimate(gain["difference"], gain["low"], gain["high"], gain["n"]) for gain in gains]
+    gains = [result.accuracy.reward_gain.paired for result in results if result.accuracy.reward_gain]
+    estimates = [Estimate(gain.difference, gain.low, gain.high, gain.n) for gain in gains]
     return _difference(estimates, confidence(results))
 
 
@@ -296,13 +303,17 @@ def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, coverage: float, part:
 
 def confidence(results: Sequence[SeedResult]) -> float:
     """Return the coverage of the run's intervals."""
-    return float(results[0].accuracy["confidence"])
+    return float(results[0].accuracy.confidence)
 
 
 def settings_of(results: Sequence[SeedResult]) -> Settings:
     """Return how the run's intervals were made."""
     first, usual = results[0].accuracy, Settings()
-    return Settings(confidence(results), first.get("samples", usual.samples), first.get("seed", usual.seed))
+    return Settings(
+        confidence(results),
+        usual.samples if first.samples is None else first.samples,
+        usual.seed if first.seed is None else first.seed,
+    )
 
 
 def pool(estimates: Sequence[Estimate], coverage: float, count: int) -> Pooled | None:

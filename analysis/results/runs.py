@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.accuracy.record import Hits, paired_from_json
 from analysis.results.experiment import Counts, Example, Experiment
 from analysis.results.kl import kl_of
 from analysis.results.load import SeedResult, load_results
@@ -22,7 +23,7 @@ from analysis.results.pooling import (
     pool_differences,
     settings_of,
 )
-from analysis.verdicts.breakdown import Denominator
+from analysis.verdicts.breakdown import GROUPS, Denominator
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import LabeledText
@@ -140,18 +141,18 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
     """
     results = run.results
     first = results[0].accuracy
-    arms = dict.fromkeys(arm for result in results for arm in result.accuracy["arms"])
+    arms = dict.fromkeys(arm for result in results for arm in result.accuracy.arms)
     accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
-    pairs = dict.fromkeys((part["arm"], part["against"]) for r in results for part in r.accuracy["differences"])
+    pairs = dict.fromkeys((part.arm, part.against) for r in results for part in r.accuracy.differences)
     cross, changes = _cross(run)
     return Experiment(
         name=run.recipe.name,
-        vlm=str(first["vlm"]),
-        dataset=str(first["dataset"]),
+        vlm=first.vlm,
+        dataset=first.dataset,
         accuracies=accuracies,
         differences={pair: change for pair in pairs if (change := accuracy_difference(results, *pair))},
         counts=tuple(count for result in results if (count := counts_of(result))),
-        denominator=denominator or results[0].breakdown["denominator"],
+        denominator=denominator or results[0].breakdown.denominator,
         confidence=confidence(results),
         kl=kl_of(results),
         kl_setting=None if run.recipe.ppo.kl.controller == "fixed" else run.recipe.ppo.kl.target,
@@ -161,7 +162,7 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
         folder=run.directory.root,
         textless=frozenset(arms.keys() - accuracies.keys()),
         fallback=_fallback(results),
-        classes=int(first["classes"]),
+        classes=first.classes,
         missing_seeds=tuple(run.missing),
     )
 
@@ -170,20 +171,18 @@ def _fallback(results: Sequence[SeedResult]) -> dict[str, int]:
     """Return by arm how many classes have no such text, the most of any seed; nothing of arms that cover all."""
     found: dict[str, int] = {}
     for result in results:
-        for arm, part in result.accuracy["arms"].items():
-            if part and part["fallback_classes"]:
-                found[arm] = max(found.get(arm, 0), len(part["fallback_classes"]))
+        for arm, part in result.accuracy.arms.items():
+            if part and part.fallback_classes:
+                found[arm] = max(found.get(arm, 0), len(part.fallback_classes))
     return found
 
 
 def counts_of(result: SeedResult) -> Counts | None:
     """Return one seed's counts of aligned descriptions, or `None` if only the base model was described."""
-    part = result.breakdown["policies"].get("aligned")
+    part = result.breakdown.policy("aligned")
     if part is None:
         return None
-    kinds = part["kinds"]
-    informative = kinds["visual"] + kinds["non_visual"] + kinds["informative_unparsed"]
-    return Counts(part["descriptions"], kinds["spurious"], informative, kinds["visual"], kinds["non_visual"])
+    return Counts(part.descriptions, **{group: part.count(group) for group in GROUPS})
 
 
 def aligned_texts(result: SeedResult) -> list[LabeledText]:
@@ -218,12 +217,14 @@ def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
     }
     settings = settings_of(run.results)
     accuracies = {
-        names[key]: number for key, found in rows.items() if (number := pool_accuracies(found, settings.confidence))
+        names[key]: number
+        for key, found in rows.items()
+        if (number := pool_accuracies([Hits.from_json(row) for row in found], settings.confidence))
     }
     changes: dict[str, Difference] = {}
     for key, found in rows.items():
         compared = [row for row in found if row["against_own"]]
-        parts = [row["against_own"] for row in compared]
+        parts = [paired_from_json(row["against_own"]) for row in compared]
         bits = [(row["correct_bits"], row["against_own"].get("own_correct_bits", "")) for row in compared]
         change = pool_differences(parts, bits, settings)
         if change:

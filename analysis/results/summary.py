@@ -11,11 +11,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from analysis.accuracy.measure import ARMS
+from analysis.accuracy.record import Accuracy, Comparison, read_accuracy
 from analysis.statistics.intervals import Estimate, all_equal, mean_t
-from analysis.verdicts.breakdown import GROUPS
+from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
+from analysis.verdicts.record import Breakdown
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
-from reward.files import JSON, read_json, read_jsonl
+from reward.files import read_jsonl
 
 PART = 0.1
 """Share of the batches, at the end of training, whose mean is a seed's number."""
@@ -63,9 +65,9 @@ def summarise(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
                 tail = values[-max(1, round(PART * len(values))) :]
                 found.setdefault(name, {})[seed] = sum(tail) / len(tail)
         if where.accuracy.exists():
-            for arm, part in read_json(where.accuracy)["arms"].items():
-                if arm == "aligned" and part:
-                    found.setdefault("accuracy", {})[seed] = float(part["accuracy"])
+            aligned = read_accuracy(where.accuracy).arm("aligned")
+            if aligned:
+                found.setdefault("accuracy", {})[seed] = aligned.top1.accuracy
     return [
         Summary(name, values, mean_t(list(values.values()), recipe.analysis.confidence))
         for name, values in found.items()
@@ -94,7 +96,7 @@ def summary_lines(summaries: Sequence[Summary], confidence: float) -> list[str]:
     return [*lines, f"brackets: {100 * confidence:g} % t-intervals over seeds"]
 
 
-def print_seed(name: str, seed: int, measured: JSON, shares: JSON, console: Console) -> None:
+def print_seed(name: str, seed: int, measured: Accuracy, shares: Breakdown, console: Console) -> None:
     """Print accuracy of each arm, share of each group, and the reward gained.
 
     Args:
@@ -104,69 +106,70 @@ def print_seed(name: str, seed: int, measured: JSON, shares: JSON, console: Cons
         shares: Content of `breakdown.json`.
         console: Where to print.
     """
-    percent = f"{measured['confidence']:.0%} intervals"
-    differences = {(d["arm"], d["against"]): d for d in measured["differences"]}
-    controls: dict[str, JSON] = measured.get("controls", {})
+    percent = f"{measured.confidence:.0%} intervals"
+    differences = {(part.arm, part.against): part for part in measured.differences}
+    controls = measured.controls
     table = Table(
         "accuracy with",
-        Column(f"n = {measured['images']} images", no_wrap=True),
+        Column(f"n = {measured.images} images", no_wrap=True),
         Column("against the templates", no_wrap=True),
         title=f"{name}, seed {seed}, {percent}",
         box=box.SIMPLE_HEAD,
     )
     for arm in (*ARMS, *controls):
-        result = measured["arms"].get(arm)
+        result = measured.arm(arm)
         label = ("  of these, " if arm in GROUPS else "") + arm.replace("_", "-")
-        label = escape(controls[arm]["name"]) if arm in controls else label
-        compared = _compared(differences.get((arm, "templates")), measured["confidence"])
-        table.add_row(label, _interval(result, "accuracy") if result else "no descriptions", compared)
+        label = escape(controls[arm].name) if arm in controls else label
+        compared = _compared(differences.get((arm, "templates")), measured.confidence)
+        table.add_row(label, _interval(result.top1.estimate) if result else "no descriptions", compared)
     console.print(table)
     for arm, control in controls.items():
-        compared = _compared(differences.get((arm, "aligned")), measured["confidence"])
+        compared = _compared(differences.get((arm, "aligned")), measured.confidence)
         against = f"; against EX2 {compared}" if compared else ""
-        console.print(f"{control['name']}: {control['note']}{against}", highlight=False, markup=False)
-    policies = shares["policies"]
-    any_unparsed = any(any(part["unparsed"].values()) for part in policies.values())
+        console.print(f"{control.name}: {control.note}{against}", highlight=False, markup=False)
+    policies = shares.policies
+    any_unparsed = any(any(part.unparsed.values()) for part in policies.values())
     table = Table(
         "share of descriptions",
-        *(f"{policy}, n = {policies[policy]['descriptions']}" for policy in policies),
+        *(f"{policy}, n = {part.descriptions}" for policy, part in policies.items()),
         box=box.SIMPLE_HEAD,
     )
     for group in GROUPS:
         label = group.replace("_", "-")
         if not any_unparsed:
-            table.add_row(label, *(_interval(part["groups"][group]["of_all"], "share") for part in policies.values()))
+            table.add_row(label, *(_interval(part.groups[group].of_all) for part in policies.values()))
             continue
-        for way, words in (("parsed", "of readable answers"), ("all", "of all")):  # the paper's is of all
-            cells = [_interval(part["by_denominator"][way][group]["of_all"], "share") for part in policies.values()]
+        for way, words in zip(DENOMINATORS, ("of readable answers", "of all"), strict=True):  # the paper's is of all
+            cells = [_interval(part.by_denominator[way][group].of_all) for part in policies.values()]
             table.add_row(f"{label}, {words}", *cells)
     console.print(table)
-    gain = measured["reward_gain"]
-    if gain:
-        interval = f" [{gain['low']:+.3f}, {gain['high']:+.3f}]" if gain["low"] is not None else ""
+    if measured.reward_gain:
+        gain = measured.reward_gain.paired
+        interval = f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low is not None else ""
         console.print(
-            f"reward, aligned − base on the same class and question: {gain['difference']:+.3f}{interval} "
-            f"(n = {gain['n']} pairs)",
+            f"reward, aligned − base on the same class and question: {gain.difference:+.3f}{interval} "
+            f"(n = {gain.n} pairs)",
             highlight=False,
             markup=False,
         )
     for policy, part in policies.items():
-        unparsed = part["unparsed"]
+        informative, visual = (part.unparsed[question] for question in ("informative", "visual"))
         console.print(
-            f"{policy}: {part['descriptions']} descriptions, {part['empty']} empty (counted as spurious), unparsed "
-            f"answers: {unparsed['informative']} informative, {unparsed['visual']} visual",
+            f"{policy}: {part.descriptions} descriptions, {part.empty} empty (counted as spurious), unparsed "
+            f"answers: {informative} informative, {visual} visual",
             highlight=False,
         )
 
 
-def _compared(difference: JSON | None, confidence: float) -> str:
-    if difference is None:
+def _compared(comparison: Comparison | None, confidence: float) -> str:
+    if comparison is None:
         return ""
-    words = f"{100 * difference['difference']:+.1f} points, p = {difference['p']:.2g}"
-    return words if difference["p"] < 1 - confidence else f"{words} (n.s.)"
+    paired = comparison.paired
+    words = f"{100 * paired.difference:+.1f} points, p = {paired.p:.2g}"
+    return words if paired.p < 1 - confidence else f"{words} (n.s.)"
 
 
-def _interval(result: JSON | None, key: str) -> str:
-    if result is None:
+def _interval(share: Estimate | None) -> str:
+    if share is None or share.low is None or share.high is None:
         return "–"
-    return f"{100 * result[key]:.1f} % [{100 * result['low']:.1f}–{100 * result['high']:.1f}]"
+    return f"{100 * share.value:.1f} % [{100 * share.low:.1f}–{100 * share.high:.1f}]"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from analysis.statistics.intervals import Estimate, wilson
@@ -27,7 +28,98 @@ MEMBERS: dict[Group, frozenset[Kind]] = {
 """Which kinds of description make up a group."""
 
 
-def group_shares(counts: dict[Kind, int], denominator: Denominator, confidence: float = 0.95) -> dict[Group, JSON]:
+Of = Literal["of_all", "of_parent"]
+"""What a share is of: all descriptions, or for visual and non-visual the informative ones."""
+
+
+@dataclass(frozen=True)
+class GroupShares:
+    """A group of descriptions.
+
+    Attributes:
+        count: Descriptions in it.
+        of_parent: Its share, see `group_shares`; None where there is nothing to take a share of.
+        of_all: The same of all descriptions.
+    """
+
+    count: int
+    of_parent: Estimate | None
+    of_all: Estimate | None
+
+    def share(self, of: Of) -> Estimate | None:
+        """Return one of the two shares."""
+        return self.of_all if of == "of_all" else self.of_parent
+
+    def to_json(self) -> JSON:
+        """Return the group as stored."""
+        return {"count": self.count, "of_parent": _stored(self.of_parent), "of_all": _stored(self.of_all)}
+
+    @staticmethod
+    def from_json(stored: JSON) -> GroupShares:
+        """Read a group as stored."""
+        return GroupShares(stored["count"], _share(stored["of_parent"]), _share(stored["of_all"]))
+
+
+Groups = Mapping[Group, GroupShares]
+
+
+@dataclass(frozen=True)
+class PolicyBreakdown:
+    """What one policy's descriptions are made of.
+
+    Attributes:
+        descriptions: How many there are, repeated ones included.
+        unique: Distinct pairs of class and text.
+        empty: Empty ones, which are among the spurious.
+        unparsed: By question, answers of the judge that could not be read.
+        kinds: Descriptions of each kind.
+        groups: By the denominator that was chosen.
+        by_denominator: The same by each, which differ only if some answer is unparsed; empty in files of earlier
+            versions.
+    """
+
+    descriptions: int
+    unique: int
+    empty: int
+    unparsed: Mapping[str, int]
+    kinds: Mapping[Kind, int]
+    groups: Groups
+    by_denominator: Mapping[Denominator, Groups] = field(default_factory=dict)
+
+    def count(self, group: Group) -> int:
+        """Return how many descriptions are of a group."""
+        return sum(self.kinds[kind] for kind in MEMBERS[group])
+
+    def to_json(self) -> JSON:
+        """Return the policy's breakdown as stored."""
+        stored: JSON = {
+            "descriptions": self.descriptions,
+            "unique": self.unique,
+            "empty": self.empty,
+            "unparsed": dict(self.unparsed),
+            "kinds": dict(self.kinds),
+            "groups": _stored_groups(self.groups),
+        }
+        ways = {way: _stored_groups(groups) for way, groups in self.by_denominator.items()}
+        return stored | {"by_denominator": ways} if ways else stored
+
+    @staticmethod
+    def from_json(stored: JSON) -> PolicyBreakdown:
+        """Read a policy's breakdown as stored."""
+        return PolicyBreakdown(
+            descriptions=stored["descriptions"],
+            unique=stored["unique"],
+            empty=stored["empty"],
+            unparsed=dict(stored["unparsed"]),
+            kinds={kind: stored["kinds"][kind] for kind in KINDS},
+            groups=_groups(stored["groups"]),
+            by_denominator={way: _groups(groups) for way, groups in stored.get("by_denominator", {}).items()},
+        )
+
+
+def group_shares(
+    counts: Mapping[Kind, int], denominator: Denominator, confidence: float = 0.95
+) -> dict[Group, GroupShares]:
     """Turn counts of kinds into shares of groups.
 
     With `parsed`, a share is of the descriptions whose verdicts could be read: all first verdicts for spurious and
@@ -41,8 +133,7 @@ def group_shares(counts: dict[Kind, int], denominator: Denominator, confidence: 
         confidence: Of the Wilson intervals.
 
     Returns:
-        For each group its `count` and two shares, `of_parent` and `of_all`, each with `share`, `low`, `high` and `n`,
-        or `None` where the denominator is 0.
+        Each group's count and its two shares, which are `None` where the denominator is 0.
     """
     n: dict[Kind, int] = {kind: counts.get(kind, 0) for kind in KINDS}
     total = sum(n.values())
@@ -53,21 +144,21 @@ def group_shares(counts: dict[Kind, int], denominator: Denominator, confidence: 
         first = n["spurious"] + informative
         second = n["visual"] + n["non_visual"]
         leaves = n["spurious"] + second
-    result: dict[Group, JSON] = {}
+    result: dict[Group, GroupShares] = {}
     for group in GROUPS:
         count = sum(n[kind] for kind in MEMBERS[group])
         is_leaf_of_informative = group in ("visual", "non_visual")
-        result[group] = {
-            "count": count,
-            "of_parent": _share(count, second if is_leaf_of_informative else first, confidence),
-            "of_all": _share(count, leaves if is_leaf_of_informative else first, confidence),
-        }
+        result[group] = GroupShares(
+            count,
+            of_parent=_wilson(count, second if is_leaf_of_informative else first, confidence),
+            of_all=_wilson(count, leaves if is_leaf_of_informative else first, confidence),
+        )
     return result
 
 
 def breakdown(
     descriptions: Sequence[Description], verdicts: Verdicts, denominator: Denominator, confidence: float = 0.95
-) -> dict[str, JSON]:
+) -> dict[str, PolicyBreakdown]:
     """Break the descriptions of each policy down.
 
     Args:
@@ -77,33 +168,44 @@ def breakdown(
         confidence: Of the intervals.
 
     Returns:
-        Per policy: `descriptions`, `unique`, `empty` (among the spurious), `unparsed` by question, `kinds`, `groups`
-        by the chosen denominator, and `by_denominator`, the groups by each; these differ only if some answer is
-        unparsed.
+        By policy, in the order of their first descriptions.
 
     Raises:
         KeyError: If a description has not been judged.
     """
-    result: dict[str, JSON] = {}
+    result: dict[str, PolicyBreakdown] = {}
     for policy in dict.fromkeys(one.policy for one in descriptions):
         own = [one for one in descriptions if one.policy == policy]
         counted = Counter(verdicts.kind(*one.of_class) for one in own)
         kinds: dict[Kind, int] = {kind: counted[kind] for kind in KINDS}
         by_denominator = {way: group_shares(kinds, way, confidence) for way in DENOMINATORS}
-        result[policy] = {
-            "descriptions": len(own),
-            "unique": len({one.of_class for one in own}),
-            "empty": sum(one.is_empty for one in own),
-            "unparsed": {"informative": kinds["unparsed"], "visual": kinds["informative_unparsed"]},
-            "kinds": kinds,
-            "groups": by_denominator[denominator],
-            "by_denominator": by_denominator,
-        }
+        result[policy] = PolicyBreakdown(
+            descriptions=len(own),
+            unique=len({one.of_class for one in own}),
+            empty=sum(one.is_empty for one in own),
+            unparsed={"informative": kinds["unparsed"], "visual": kinds["informative_unparsed"]},
+            kinds=kinds,
+            groups=by_denominator[denominator],
+            by_denominator=by_denominator,
+        )
     return result
 
 
-def _share(count: int, n: int, confidence: float) -> JSON | None:
-    if n == 0:
-        return None
-    estimate: Estimate = wilson(count, n, confidence)
-    return {"share": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+def _wilson(count: int, n: int, confidence: float) -> Estimate | None:
+    return wilson(count, n, confidence) if n else None
+
+
+def _stored(share: Estimate | None) -> JSON | None:
+    return share and {"share": share.value, "low": share.low, "high": share.high, "n": share.n}
+
+
+def _share(stored: JSON | None) -> Estimate | None:
+    return Estimate(stored["share"], stored["low"], stored["high"], stored["n"]) if stored else None
+
+
+def _stored_groups(groups: Groups) -> JSON:
+    return {group: shares.to_json() for group, shares in groups.items()}
+
+
+def _groups(stored: JSON) -> Groups:
+    return {group: GroupShares.from_json(stored[group]) for group in GROUPS}

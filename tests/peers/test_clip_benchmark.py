@@ -107,11 +107,14 @@ def test_predictions_and_accuracies_are_the_peers(kind: str, texts: str, open_cl
     assert ranking.predicted.tolist() == logits.argmax(1).tolist()
     assert len(set(ranking.predicted.tolist())) > 3, "predictions that hardly differ prove nothing"
 
-    measured = accuracy(vlm, bank, {"templates": pairs}, Settings(samples=10))["arms"]["templates"]
+    measured = accuracy(vlm, bank, {"templates": pairs}, Settings(samples=10)).arms["templates"]
+    assert measured is not None
+    assert measured.top5 is not None
+    assert measured.mean_per_class is not None
     # scikit-learn on the peer's logits: its own top-k function fails with NumPy 2.4
     true, scores = target.numpy(), logits.numpy()
-    assert measured["accuracy"] == pytest.approx(metrics.accuracy_score(true, scores.argmax(1)))
-    assert measured["top5"]["accuracy"] == pytest.approx(metrics.top_k_accuracy_score(true, scores, k=5))
+    assert measured.top1.accuracy == pytest.approx(metrics.accuracy_score(true, scores.argmax(1)))
+    assert measured.top5.accuracy == pytest.approx(metrics.top_k_accuracy_score(true, scores, k=5))
     recall = metrics.balanced_accuracy_score(true, scores.argmax(1))
-    assert measured["mean_per_class"]["accuracy"] == pytest.approx(recall)
-    assert unpack_correct(measured["correct_bits"], len(LABELS)) == (logits.argmax(1) == target).tolist()
+    assert measured.mean_per_class.value == pytest.approx(recall)
+    assert unpack_correct(measured.top1.correct_bits, len(LABELS)) == (logits.argmax(1) == target).tolist()
