@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import io
 import json
 import stat
 import tarfile
@@ -12,28 +11,12 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tars import md5, tar_of
 
 from ex2.data.datasets.archives import Archive, check, download, fetch, path_problem, unpack
 from reward.errors import EnvironmentFault, UserError
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-def tar_of(path: Path, files: dict[str, bytes], *more: tarfile.TarInfo, mode: Any = "w:gz") -> Path:
-    """Write a tar file; `more` are members without content."""
-    with tarfile.open(path, mode) as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        for info in more:
-            archive.addfile(info)
-    return path
 
 
 def member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:

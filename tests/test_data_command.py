@@ -9,7 +9,7 @@ import miniatures
 import pytest
 import tiny
 from PIL import Image
-from test_archives import md5, tar_of
+from tars import md5, tar_of
 
 from ex2.cli import main
 from ex2.data.contact_sheet import GAP, MARGIN, THUMBNAIL, TITLE, classes_shown, contact_sheet

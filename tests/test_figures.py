@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from markupsafe import Markup
+from pages import against, arm, seed_result, with_signs
 from record_samples import with_arms
 from run_samples import write_run
-from test_report import against, arm, seed_result
-from test_signs import with_signs
 
 from analysis.accuracy.record import Control
 from analysis.figures import svg

@@ -9,8 +9,8 @@ from typing import Any
 
 import browser
 import pytest
+from pages import Page
 from run_samples import write_run
-from test_report import Page
 
 from analysis.tables.table import Cell, Row, Table
 from analysis.tables.view import table_view

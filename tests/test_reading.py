@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pages import against, arm, seed_result
 from record_samples import measured, with_arms
-from test_report import against, arm, seed_result
 
 from analysis.accuracy.record import Control, Covered, RewardGain
 from analysis.report import findings as reading

@@ -7,149 +7,23 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pages import CLASSES, HOSTILE, Page, page, recipe, seed_result, write_seed
 from record_samples import judged, measured
 
-from analysis.accuracy.record import Accuracy, Arm, Comparison, Hits, RewardGain
-from analysis.judge.base import Spent, Unparsed, Verdict
+from analysis.judge.base import Spent
 from analysis.report.descriptions import descriptions_table
 from analysis.report.findings import findings, headline
 from analysis.report.overview import seed_table
 from analysis.report.page import example_table, render, write_report
-from analysis.results.load import SeedResult
 from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of
-from analysis.statistics.intervals import PairedAccuracy, PairedMean
 from analysis.tables.view import Section
-from analysis.verdicts.breakdown import breakdown
-from analysis.verdicts.record import Breakdown, JudgeIdentity, Usage
-from analysis.verdicts.verdicts import Verdicts
-from ex2.recipe import Recipe
-from ex2.run.descriptions import Description, append_descriptions
-from ex2.run.directory import RunDirectory, SeedDirectory
+from analysis.verdicts.record import Usage
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import append_jsonl, write_json
-
-HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & <!-- \u2028 \"quoted\""
-CLASSES = ("pug", "oak")
-
-
-def recipe(tmp_path: Path, seeds: list[int]) -> Recipe:
-    return Recipe.model_validate(
-        {
-            "name": "tiny",
-            "output_dir": str(tmp_path),
-            "seeds": seeds,
-            "policy": {"model": "package:<b>tiny</b>"},
-            "vlm": {"name": "toy"},
-            "dataset": {"name": "shapes", "reward_split": "train", "test_split": "test"},
-            "judge": {"name": "scripted"},
-        }
-    )
-
-
-def arm(correct: int, n: int = 200, fallback: tuple[str, ...] = ()) -> Arm:
-    share = correct / n
-    return Arm(Hits(share, share - 0.05, share + 0.05, n, correct), texts=10, unique_texts=9, fallback_classes=fallback)
-
-
-def against(name: str, other: str, difference: float, p: float) -> Comparison:
-    return Comparison(name, other, PairedAccuracy(difference, difference - 0.04, difference + 0.04, p, 1, 1, 200))
-
-
-def seed_result(seed: int, visual: int = 30, *, aligned: int = 160, p: float = 0.01, exact: bool = True) -> SeedResult:
-    """40 aligned descriptions, `visual` of them visual, 1 unparsed, the others spurious; of 40 base ones 10 visual."""
-    verdicts, rows = Verdicts(), []
-    for policy, count in (("base", 10), ("aligned", visual)):
-        for index in range(40):
-            name, text = CLASSES[index % 2], f"{policy} {seed} {index}"
-            kind = "visual" if index < count else "spurious"
-            if policy == "aligned" and index == 39:
-                kind, text = "unparsed", HOSTILE
-            informative = (
-                Unparsed("?") if kind == "unparsed" else Verdict(kind == "visual", '{"explanation": "<i>so</i>"}')
-            )
-            verdicts.add("informative", name, text, informative)
-            verdicts.add("visual", name, text, Verdict(True, "yes"))
-            reward = None if index == 38 else 20.0 + index / 10
-            asked, label = "Describe a {}.", index % 2
-            rows.append(
-                Description(policy=policy, class_name=name, label=label, question=asked, text=text, reward=reward)
-            )
-    accuracy = Accuracy(
-        vlm="toy-visual",
-        dataset="shapes",
-        split="test",
-        images=200,
-        classes=2,
-        confidence=0.95,
-        arms={
-            "templates": arm(140),
-            "base": arm(141),
-            "aligned": arm(aligned),
-            "spurious": arm(100, fallback=("oak",)),
-            "informative": arm(165),
-            "visual": arm(165),
-            "non_visual": None,
-        },
-        differences=(
-            against("base", "templates", 0.005, 1.0),
-            against("aligned", "templates", aligned / 200 - 0.7, p),
-            against("aligned", "base", aligned / 200 - 0.705, 0.02),
-            against("spurious", "templates", -0.2, 1e-6),
-            against("informative", "templates", 0.125, 1e-4),
-            against("visual", "templates", 0.125, 1e-4),
-        ),
-        covered_by_both=(),
-        reward_gain=RewardGain(22.0, 21.0, PairedMean(1.0, 0.5, 1.5, 0.5, 1.5, 39), 0),
-    )
-    shares = Breakdown(
-        judge=JudgeIdentity("grammar & co", exact, "paper-1", "d"),
-        denominator="parsed",
-        confidence=0.95,
-        policies=breakdown(rows, verdicts, "parsed"),
-    )
-    train = [{"batch": b, "reward_mean": 20 + b / 10, "kl": b / 2, "kl_target": 10.0} for b in range(1, 21)]
-    return SeedResult(seed, accuracy, shares, rows, verdicts, train)
-
-
-class Page(HTMLParser):
-    """Elements and texts of a page; checks that tags are closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in {"meta", "link", "input", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        elif not (self.open and self.open[-1] == "style"):
-            self.text += data
-
-
-def page(tmp_path: Path, *results: SeedResult, provenance: dict[str, Any] | None = None) -> tuple[Page, str]:
-    html = render(recipe(tmp_path, [0]), results, missing_seeds=[], provenance=provenance or {})
-    return Page(html), html
+from reward.files import append_jsonl
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
@@ -332,12 +206,6 @@ def test_the_method_tells_what_each_interval_is(tmp_path: Path) -> None:
     )
     assert "Its interval is Student's t over the seeds' means." in three.text
     assert "Mean over classes, n = 2 classes" in one.text.replace("\u00a0", " ")
-
-
-def write_seed(where: SeedDirectory, result: SeedResult) -> None:
-    write_json(where.accuracy, result.accuracy.to_json())
-    write_json(where.breakdown, result.breakdown.to_json())
-    append_descriptions(where, result.descriptions)
 
 
 def test_missing_seeds_are_named(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from labelled_runs import give, session_of
+from pages import seed_result
 from record_samples import judged
 from run_samples import write_run
-from test_report import seed_result
 
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run

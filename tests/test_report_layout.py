@@ -8,11 +8,11 @@ from typing import Any
 
 import browser
 import pytest
+from full_report import full_report
+from pages import against, arm
 from PIL import Image
 from record_samples import with_arms
 from run_samples import write_run
-from test_report import against, arm
-from test_report_page import full_report
 
 from analysis.accuracy.record import Control, read_accuracy
 from analysis.report.page import write_report

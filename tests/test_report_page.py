@@ -6,98 +6,26 @@ import base64
 import io
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import browser
 import pytest
-from labelled_runs import give, session_of
+from full_report import HOSTILE, full_report
 from PIL import Image
-from record_samples import not_exact, with_arms
 from run_samples import write_run
-from test_report import against, arm
 
-from analysis.accuracy.record import Control, read_accuracy
-from analysis.agreement.command import agreement
-from analysis.agreement.labels import read_run
-from analysis.judge.base import Spent
-from analysis.judge.panel import PanelVotes
 from analysis.report.images import class_images, encode, thumbnails
 from analysis.report.page import write_report
-from analysis.statistics.intervals import paired_accuracy
-from analysis.verdicts.record import Usage, read_breakdown
 from ex2.data.demo.shapes import Shapes
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
-from ex2.run.directory import RunDirectory
-from reward.errors import UserError
 from reward.files import read_json, write_json
-
-HOSTILE = (
-    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> {{ 7 * 7 }} "
-    "{% raw %} ${7*7} &lt;b&gt; <!-- \u2028"
-)
-KINDS = {"visual": 61, "non_visual": 20, "spurious": 37, "unparsed": 1, "informative_unparsed": 1}
-"""Of 120 aligned descriptions; as many base ones are spurious."""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return full_report(tmp_path_factory.mktemp("runs"))
-
-
-def full_report(root: Path) -> Path:
-    """A run with everything on its page: unparsed answers, controls, labels, images, a hostile description."""
-    folder = write_run(root, "full", kinds=KINDS, texts={0: HOSTILE}, correct={"visual": 158, "non_visual": 141})  # type: ignore[arg-type]
-    where = RunDirectory(folder).seed(0)
-    controls = {
-        "class_name": Control("class name alone", "one text a class: its name"),
-        "cupl.json": Control("<b>cupl</b>", "a file's <i>descriptions</i>"),
-    }
-    measured = with_arms(read_accuracy(where.accuracy), {}, (), controls)
-    for name, correct in (("class_name", 120), ("cupl.json", 165)):
-        measured = with_arms(measured, {name: arm(correct)})
-        for other, right in (("templates", 140), ("aligned", 160)):
-            pair = [[index < count for index in range(200)] for count in (correct, right)]
-            found = paired_accuracy(*pair, samples=200)
-            measured = with_arms(measured, {}, [against(name, other, found.difference, found.p)])
-    write_json(where.accuracy, measured.to_json())
-    votes = {"one": {"yes": 90, "no": 110, "unparsed": 0}, "two": {"yes": 80, "no": 115, "unparsed": 5}}
-    shares = replace(
-        not_exact(read_breakdown(where.breakdown)),
-        usage=Usage(Spent(1234, 99000, 4321), 0.125),
-        panel={"informative": PanelVotes(200, 180, 3, votes)},
-    )
-    write_json(where.breakdown, shares.to_json())
-    session = session_of(folder, n=40)
-    while ask := session.state()["ask"]:
-        yes = ask["question"] == "informative" and " spurious" not in ask["description"]
-        give(session, "yes" if yes or ask["description"].endswith(" visual") else "no")
-    write_json(folder / "agreement.json", agreement([read_run(folder, None)])[0])
-    recipe = read_recipe(folder / "recipe.yaml", ["dataset.name=test_report_page.PugAndOak"])
-    return write_report(recipe)
-
-
-class PugAndOak:
-    """The run's classes, with the demo world's first two as images; one of these cannot be read."""
-
-    class_names, splits = ("pug", "oak"), ("train", "test")
-
-    def images(self, split: str) -> list[Any]:
-        drawn = [image for image in Shapes(images_per_class=3).images(split) if image.label < 2]
-        return [Unreadable() if index == 0 else image for index, image in enumerate(drawn)]
-
-
-class Unreadable(NamedTuple):
-    label: int = 0
-    name: str = "torn.jpg"
-
-    def open(self) -> Image.Image:
-        raise UserError("torn.jpg: cannot be read")
-
-    def digest(self) -> str:
-        return "torn"
 
 
 @pytest.fixture
@@ -262,7 +190,7 @@ def test_a_calibration_of_another_judge_does_not_count(report: Path) -> None:
         assert "People's answers do not count here: the descriptions changed" in write_report(recipe).read_text("utf-8")
     finally:
         write_json(path, good)
-        write_report(read_recipe(report.parent / "recipe.yaml", ["dataset.name=test_report_page.PugAndOak"]))
+        write_report(read_recipe(report.parent / "recipe.yaml", ["dataset.name=full_report.PugAndOak"]))
 
 
 def test_thumbnails_are_small_bounded_and_steady() -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pages import recipe, seed_result, write_seed
 from record_samples import judged, measured
-from test_report import recipe, seed_result, write_seed
 
 from analysis.results.load import load_results
 from analysis.verdicts.record import JudgeIdentity

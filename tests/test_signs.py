@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from test_report import page, recipe, seed_result
+from pages import page, recipe, seed_result, with_signs
 
 from analysis.report.page import render
 from analysis.report.signs import fired_rules, sign_panel
@@ -15,23 +13,6 @@ from analysis.results.summary import print_summary, summarise, summary_lines
 from ex2.monitoring.progress import signs_in_short
 from ex2.run.directory import RunDirectory
 from reward.files import append_jsonl, write_json
-
-
-def with_signs(seed: int, slope: float = 0.1) -> Any:
-    rows = [
-        {
-            "batch": batch,
-            "reward_mean": 20.0,
-            "kl": 1.0,
-            "kl_target": 10.0,
-            "sign_name_repetitions": slope * batch,
-            "sign_repetition": 0.5 if batch > 10 else 0.0,
-            "share_cut_by_vlm": 0.25,
-            **({"sign_name_gain": 3.0} if batch % 10 == 1 else {}),
-        }
-        for batch in range(1, 41)
-    ]
-    return replace(seed_result(seed), train=rows)
 
 
 def test_panel_of_signs() -> None:
