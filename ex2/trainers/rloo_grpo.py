@@ -3,7 +3,7 @@
 Rollouts, advantages and losses are TRL's, unchanged. What is added is in `ex2.trainers.controlled`, and here: β comes
 from the controller for each batch. Where TRL 1.16 puts β: RLOO subtracts β · (summed log-ratio) from the score before
 the leave-one-out baseline; GRPO adds β · k3, weighted by the ratio, to each token's loss, which has the gradient of the
-reverse KL (`use_bias_correction_kl`). Both read `self.beta` after the rollout has begun. `tests/test_trl_contract.py`
+reverse KL (`use_bias_correction_kl`). Both read `self.beta` after the rollout has begun. `test_trl_contract.py`
 pins the parts of TRL relied on.
 """
 

@@ -1,0 +1,207 @@
+"""Recipes: every file in the tree validates; every mistake is named, with what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from paths import ROOT
+
+from analysis.judge.table import JUDGES
+from ex2.checks.validate import recipe_problems
+from ex2.cli import main
+from ex2.recipe import Recipe
+from ex2.recipe_io import read_recipe, to_yaml
+from reward.errors import UserError
+
+RECIPES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "recipes").rglob("*.yaml"))
+
+MINIMAL = """
+name: minimal
+policy: {model: mistralai/Mistral-7B-v0.1}
+vlm: {name: clip-vit-b32}
+dataset: {name: folder, root: photos, reward_split: reward, test_split: test}
+judge: {name: scripted}
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "r.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def problems_of(text: str, tmp_path: Path, *overrides: str) -> list[str]:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    try:
+        recipe = read_recipe(path, overrides)
+    except UserError as error:
+        return [line.replace(str(path), "x.yaml") for line in str(error).splitlines()]
+    return [
+        line.replace(str(path), "x.yaml")
+        for line in recipe_problems(recipe, str(path), judges=JUDGES, check_inputs=False)
+    ]
+
+
+@pytest.mark.parametrize("path", RECIPES)
+def test_every_recipe_in_the_tree_validates(path: str) -> None:
+    recipe = read_recipe(ROOT / path)
+    assert recipe_problems(recipe, path, judges=JUDGES, check_inputs=False) == []
+    assert path in (ROOT / path).read_text(), "its header gives the launch line"
+
+
+def test_there_are_recipes() -> None:
+    assert {"recipes/demo/visual.yaml", "recipes/paper/clip/pets.yaml", "recipes/real/smollm2_conse.yaml"} <= set(
+        RECIPES
+    )
+
+
+def test_defaults_are_the_papers(recipe_file: Path) -> None:
+    ppo = read_recipe(recipe_file).ppo
+    assert (ppo.batch_size, ppo.minibatch_size, ppo.epochs, ppo.batches) == (32, 8, 4, 1000)
+    assert (ppo.learning_rate, ppo.gamma, ppo.lam, ppo.clip_range, ppo.value_clip_range) == (
+        1.41e-5,
+        1.0,
+        0.95,
+        0.2,
+        0.2,
+    )
+    assert (ppo.value_coef, ppo.ratio_threshold, ppo.max_grad_norm) == (0.1, 10.0, 0.0)
+    assert (ppo.kl.init_coef, ppo.kl.target, ppo.kl.horizon) == (0.2, 10.0, 10_000)
+    paper = read_recipe(ROOT / "recipes/paper/clip/pets.yaml")
+    assert paper.ppo == ppo.model_copy(update={"score_centering": "none", "loss_mean": "responses"})
+
+
+def test_command_line_wins_over_the_file_and_the_file_over_defaults(recipe_file: Path) -> None:
+    recipe_file.write_text(MINIMAL + "ppo: {batches: 7, kl: {target: 5}}\n")
+    recipe = read_recipe(recipe_file, ["ppo.kl.target=20", "seeds=[1, 2]", "vlm.device=cpu", "ppo.learning_rate=1e-3"])
+    assert (recipe.ppo.batches, recipe.ppo.kl.target, recipe.ppo.kl.horizon) == (7, 20.0, 10_000)
+    assert recipe.seeds == [1, 2]
+    assert recipe.vlm.settings == {"device": "cpu"}
+    assert recipe.ppo.learning_rate == 1e-3
+
+
+def test_resolved_recipe_reads_back_the_same(recipe_file: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(recipe_file, ["reward.name=length_penalty", "reward.limit=9"])
+    saved = tmp_path / "saved.yaml"
+    saved.write_text(to_yaml(recipe))
+    assert read_recipe(saved) == recipe
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    text = MINIMAL.replace("name: minimal", "name: bad name!") + (
+        "ppo: {batchs: 5, lam: 1.5, kl: {controller: adaptve}}\nsead: 3\n"
+    )
+    problems = problems_of(text, tmp_path)
+    assert len(problems) == 5
+    joined = "\n".join(problems)
+    assert "x.yaml: name: given 'bad name!'; string should match pattern" in joined
+    assert "x.yaml: ppo: unknown 'batchs'. Did you mean 'batches'? Available: adam_beta1," in joined
+    assert "x.yaml: ppo.lam: given 1.5; input should be less than or equal to 1." in joined
+    assert (
+        "x.yaml: ppo.kl.controller: unknown 'adaptve'. Did you mean 'adaptive'? Available: adaptive, fixed, log."
+        in joined
+    )
+    assert "x.yaml: top level: unknown 'sead'. Did you mean 'seeds'?" in joined
+
+
+def test_names_and_settings_of_every_component_at_once(tmp_path: Path) -> None:
+    text = """
+name: bad
+policy: {model: a/b}
+vlm: {name: clip-vit-b23}
+reward: {name: cosin}
+dataset: {name: folder, reward_split: a, test_split: b, rot: x}
+judge: {name: openai, modl: x}
+ppo: {minibatch_size: 8, micro_batch_size: 3}
+prompts: {questions: [0, 25]}
+"""
+    problems = problems_of(text, tmp_path)
+    assert problems == [
+        "x.yaml: vlm.name: unknown 'clip-vit-b23'. Did you mean 'clip-vit-b32'? Available: "
+        + problems[0].split("Available: ")[1],
+        "x.yaml: reward.name: unknown 'cosin'. Did you mean 'cosine'? Available: cosine, fluency, length_penalty, "
+        "margin, repetition, sum. Or give the dotted path of your own.",
+        "x.yaml: dataset: unknown 'rot'. Did you mean 'root'? Available: class_names, root.",
+        "x.yaml: dataset: 'root' is missing; 'ImageFolder' cannot do without it.",
+        "x.yaml: judge: unknown 'modl'. Did you mean 'model'? Available: " + problems[4].split("Available: ")[1],
+        "x.yaml: judge: 'model' is missing; 'OpenAIJudge' cannot do without it.",
+        "x.yaml: prompts.questions: [0, 25] is not a choice of different questions; "
+        "allowed: all, or indices from 0 to 24.",
+        "x.yaml: ppo.micro_batch_size: 3 does not divide ppo.minibatch_size 8; allowed: 1, 2, 4, 8.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "x.yaml: line 1: not valid YAML"),
+        ("- a\n- b\n", "x.yaml: a recipe is a mapping of sections, this is a list."),
+        (MINIMAL + "name: again\n", "x.yaml: line 7: not valid YAML: key 'name' stands twice."),
+        (MINIMAL.replace("vlm: {name: clip-vit-b32}", ""), "x.yaml: vlm: missing; it has no default."),
+        (MINIMAL + "ppo: {batch_size: 10}\n", "x.yaml: ppo.minibatch_size: 8 does not divide ppo.batch_size 10."),
+        (MINIMAL + "seeds: [1, 1]\n", "x.yaml: seeds: [1, 1] has duplicates."),
+        (MINIMAL + "ppo: {batches: many}\n", "x.yaml: ppo.batches: given 'many'; input should be a valid integer"),
+    ],
+)
+def test_one_problem(text: str, message: str, tmp_path: Path) -> None:
+    (problem,) = problems_of(text, tmp_path)
+    assert problem.startswith(message)
+
+
+def test_a_broken_override_says_how_to_write_one(tmp_path: Path) -> None:
+    assert problems_of(MINIMAL, tmp_path, "batches") == [
+        "command line: 'batches' is no setting; write section.key=value, such as ppo.batches=20."
+    ]
+
+
+def test_a_missing_recipe_lists_those_there(capsys: pytest.CaptureFixture[str], recipe_file: Path) -> None:
+    assert main(["validate", str(recipe_file.parent / "q.yaml")]) == 2
+    message = capsys.readouterr().err
+    assert "q.yaml: no such recipe. Recipes here: " in message
+    assert "r.yaml" in message
+
+
+def test_validate_checks_the_inputs_too(
+    capsys: pytest.CaptureFixture[str], recipe_file: Path, image_folder: Path, mistral: Path
+) -> None:
+    assert main(["validate", str(recipe_file)]) == 2
+    assert (
+        "dataset.root: no folder 'photos'. Give the folder that holds one folder per split" in capsys.readouterr().err
+    )
+    fine = [f"dataset.root={image_folder}", f"policy.model={mistral}"]
+    assert main(["validate", str(recipe_file), *fine]) == 0
+    assert "valid" in capsys.readouterr().out
+    assert main(["validate", str(recipe_file), *fine, "dataset.reward_split=train", "policy.model=./nowhere"]) == 2
+    message = capsys.readouterr().err
+    assert "dataset.reward_split: unknown 'train'. Available: reward, test." in message
+    assert "policy.model: no folder './nowhere'" in message
+    assert main(["validate", str(recipe_file), *fine, "dataset.test_split=reward"]) == 2
+    assert "12 images are in both the reward split 'reward' and the test split 'reward'" in capsys.readouterr().err
+    assert main(["validate", str(recipe_file), *fine, "prompts.questions=[0]"]) == 2
+    assert "ppo.batch_size: 32 is more than the 4 prompts (classes × questions) there are" in capsys.readouterr().err
+
+
+def test_a_class_without_images_is_named(recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import tiny
+
+    root = tiny.save_image_folder(tmp_path / "p")
+    for file in (root / "reward" / "class_2").iterdir():
+        file.unlink()
+    assert main(["validate", str(recipe_file), f"dataset.root={root}"]) == 2
+    assert (
+        "dataset folder, split 'reward': no images of class 'class 2' (1 of 4 classes); add images"
+        in capsys.readouterr().err
+    )
+
+
+def test_accelerate_configs_are_hardware_only() -> None:
+    files = sorted((ROOT / "accelerate_configs").glob("*.yaml"))
+    assert {"cpu.yaml", "single_gpu.yaml"} <= {path.name for path in files}
+    for path in files:
+        tree: dict[str, Any] = yaml.safe_load(path.read_text())
+        assert not set(tree) & set(Recipe.model_fields)

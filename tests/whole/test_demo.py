@@ -1,0 +1,137 @@
+"""The whole path through the public command: recipe to report, on the demo world."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from needs import absent
+from paths import ROOT
+from processes import Ended, run_ex2
+
+from analysis.accuracy.record import read_accuracy
+from analysis.verdicts.record import read_breakdown
+from ex2.data.demo.world import kind_of
+from reward.files import write_json
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    folder = tmp_path_factory.mktemp("demo")
+    recipe = str(ROOT / "recipes/demo/visual.yaml")
+    result = run("run", recipe, f"output_dir={folder}", "ppo.batches=40", "training.save_every=20", cache=folder)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return folder, result
+
+
+def run(*words: str, cache: Path) -> Ended:
+    return run_ex2(*words, EX2_CACHE=str(cache / "cache"))
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_policy_moves_to_the_planted_kind(finished: tuple[Path, object]) -> None:
+    descriptions = rows(finished[0] / "demo-visual/seed-0/descriptions.jsonl")
+    kinds = {
+        policy: Counter(kind_of(str(r["text"]), str(r["class"])) for r in descriptions if r["policy"] == policy)
+        for policy in ("base", "aligned")
+    }
+    assert kinds["base"].total() == kinds["aligned"].total() == 16 * 25
+    assert 0.25 < kinds["base"]["visual"] / 400 < 0.42
+    assert kinds["aligned"]["visual"] / 400 >= 0.75
+
+
+def test_reward_and_accuracy_rise(finished: tuple[Path, object]) -> None:
+    accuracy = json.loads((finished[0] / "demo-visual/seed-0/accuracy.json").read_text())
+    arms = accuracy["arms"]
+    assert 0.5 < arms["templates"]["accuracy"] < 0.95
+    assert arms["aligned"]["accuracy"] >= arms["templates"]["accuracy"]
+    log = rows(finished[0] / "demo-visual/seed-0/train.jsonl")
+    assert [row["batch"] for row in log] == list(range(1, 41))
+    assert sum(float(str(r["reward_mean"])) for r in log[-5:]) > sum(float(str(r["reward_mean"])) for r in log[:5]) + 2
+
+
+def test_breakdown_counts_what_the_exact_judge_said(finished: tuple[Path, object]) -> None:
+    """The report's numbers against a count made here from the world's grammar."""
+    seed = finished[0] / "demo-visual/seed-0"
+    aligned = [r for r in rows(seed / "descriptions.jsonl") if r["policy"] == "aligned"]
+    counted = Counter(kind_of(str(r["text"]), str(r["class"])) for r in aligned)
+    shares = json.loads((seed / "breakdown.json").read_text())["policies"]["aligned"]["groups"]
+    for kind in ("visual", "non_visual", "spurious"):
+        assert shares[kind]["count"] == counted[kind]
+
+
+def test_what_a_run_stored_is_written_again_byte_by_byte(finished: tuple[Path, object], tmp_path: Path) -> None:
+    seed = finished[0] / "demo-visual/seed-0"
+    write_json(tmp_path / "accuracy.json", read_accuracy(seed / "accuracy.json").to_json())
+    write_json(tmp_path / "breakdown.json", read_breakdown(seed / "breakdown.json").to_json())
+    for name in ("accuracy.json", "breakdown.json"):
+        assert (tmp_path / name).read_bytes() == (seed / name).read_bytes()
+
+
+def test_report_is_one_file_and_the_numbers_are_printed(
+    finished: tuple[Path, Ended],
+) -> None:
+    folder, result = finished
+    page = (folder / "demo-visual/report.html").read_text()
+    assert "demo-visual rewards visual descriptions" in page
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "demo-visual rewards visual descriptions" in result.stdout
+    assert "templates" in result.stdout
+    assert f"report: {folder}/demo-visual/report.html" in result.stdout
+
+
+def test_a_second_run_skips_what_is_done(finished: tuple[Path, object]) -> None:
+    folder = finished[0]
+    seed = folder / "demo-visual/seed-0"
+    before = {path.name: path.stat().st_mtime_ns for path in seed.iterdir() if path.suffix == ".jsonl"}
+    recipe = str(ROOT / "recipes/demo/visual.yaml")
+    overrides = (f"output_dir={folder}", "ppo.batches=40", "training.save_every=20")
+    result = run("run", recipe, *overrides, cache=folder)
+    assert result.returncode == 0, result.stderr[-3000:]
+    after = {path.name: path.stat().st_mtime_ns for path in seed.iterdir() if path.suffix == ".jsonl"}
+    assert after == before
+    assert "align" not in result.stderr
+
+
+def test_an_unreachable_judge_is_one_line_and_leaves_results(finished: tuple[Path, object]) -> None:
+    folder = finished[0]
+    accuracy = folder / "demo-visual/seed-0/accuracy.json"
+    before = accuracy.read_bytes()
+    recipe = str(ROOT / "recipes/demo/visual.yaml")
+    judge = ("judge.name=openai", "judge.model=m", "judge.base_url=http://127.0.0.1:9/v1", "judge.max_retries=0")
+    overrides = (f"output_dir={folder}", "ppo.batches=40", "training.save_every=20")
+    result = run("analyze", recipe, *overrides, *judge, cache=folder)
+    assert result.returncode in (1, 2)
+    assert "Traceback" not in result.stderr
+    assert "http://127.0.0.1:9/v1" in result.stderr or "judge" in result.stderr
+    assert accuracy.read_bytes() == before
+
+
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_disk_that_refuses_is_one_line(state: str, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", str(disk)], capture_output=True, check=False
+    ).returncode:
+        absent("mount", "mounting a tmpfs needs root")
+    try:
+        (disk / "earlier.txt").write_text("earlier")
+        if state == "read-only":
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        recipe = str(ROOT / "recipes/demo/visual.yaml")
+        result = run("train", recipe, f"output_dir={disk}", "ppo.batches=2", "training.save_every=1", cache=tmp_path)
+        assert result.returncode == 1, result.stderr[-2000:]
+        assert "Traceback" not in result.stderr
+        expected = "the disk is full: free some space" if state == "full" else "the file system is read-only"
+        assert expected in result.stderr
+        assert (disk / "earlier.txt").read_text() == "earlier"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

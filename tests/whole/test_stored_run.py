@@ -1,0 +1,83 @@
+"""A run that an earlier version stored is read by this one, with the same numbers.
+
+`data/stored_run/runs/stored` was written by commit ddbea95 (demo world, two seeds, 12 batches, two questions; with
+attributes, phrases, labels and agreement, without weights); `tables` is what that commit's `ex2 tables` made of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+from paths import DATA
+
+from ex2.cli import main
+
+STORED = DATA / "stored_run"
+TABLES = sorted(path.name for path in (STORED / "tables").iterdir())
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    shutil.copytree(STORED / "runs/stored", tmp_path / "runs/stored")
+    return tmp_path / "runs"
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    assert main(["tables", str(STORED / "runs/stored"), "--out", str(folder), "--format", "csv"]) == 0
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_table_is_there(tables: Path) -> None:
+    assert len(TABLES) == 14
+    assert sorted(path.name for path in tables.iterdir()) == TABLES
+
+
+def number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_its_numbers_are_those_of_then(name: str, tables: Path) -> None:
+    now, then = rows(tables / name), rows(STORED / "tables" / name)
+    assert len(now) == len(then) > 0
+    for ours, theirs in zip(now, then, strict=True):
+        assert list(ours) == list(theirs)
+        for column, value in theirs.items():
+            if (expected := number(value)) is None:
+                assert ours[column] == value, column
+            else:
+                assert float(ours[column]) == pytest.approx(expected, rel=1e-9, abs=1e-12), column
+
+
+def test_report_and_index_show_what_is_stored(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = str(runs / "stored/recipe.yaml")
+    assert main(["report", recipe, f"output_dir={runs}"]) == 0
+    page = (runs / "stored/report.html").read_text(encoding="utf-8")
+    (share,) = (
+        row
+        for row in rows(STORED / "tables/run-stored-breakdown.csv")
+        if (row["kind"], row["column"]) == ("visual", "aligned, of all")
+    )
+    assert main(["index", str(runs)]) == 0
+    index = (runs / "index.html").read_text(encoding="utf-8")
+    shown = f"{float(share['value']):.0f}\u00a0%"
+    assert shown in page
+    (gain,) = (row for row in rows(STORED / "tables/table-01-accuracy.csv") if row["descriptions"] == "EX2 − templates")
+    assert f"{float(gain['value']):.1f}".replace("-", "−") in page
+    assert f"{float(gain['value']):.1f}".replace("-", "−") in index
+    for word in ("attributes", "seen from afar", "κ"):
+        assert word in page
+    assert capsys.readouterr().err == ""
