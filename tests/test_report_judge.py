@@ -15,7 +15,8 @@ from test_report import seed_result
 
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
-from analysis.agreement.section import Calibration, calibration_tables, number_text, read_calibration, share_text
+from analysis.agreement.section import calibration_tables, number_text, share_text
+from analysis.agreement.stored import Calibration, read_calibration
 from analysis.judge.base import Spent
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.labelling.sample import open_sample
@@ -23,6 +24,7 @@ from analysis.report.descriptions import explanation
 from analysis.report.findings import findings, judge_standing
 from analysis.report.judge import both_denominators, usage
 from analysis.results.load import SeedResult, load_results
+from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import DENOMINATORS
 from analysis.verdicts.record import Usage
 from ex2.recipe_io import read_recipe
@@ -44,7 +46,7 @@ def label(run: Path, n: int, only: str = "") -> None:
     while ask := session.state()["ask"]:
         yes = ask["question"] == "informative" and " spurious" not in ask["description"]
         give(session, "yes" if yes or ask["description"].endswith(" visual") else "no")
-    write_json(run / "agreement.json", agreement([read_run(run)])[0])
+    write_json(run / "agreement.json", agreement([read_run(run)])[0].to_json())
 
 
 def make(root: Path, n: int = 40, *, seeds: dict[int, int] | None = None, only: str = "") -> Path:
@@ -82,7 +84,7 @@ def test_a_calibration_that_holds(tmp_path: Path) -> None:
     run = make(tmp_path)
     found = calibration_of(run)
     assert (found.stale, found.lacking) == ("", "")
-    n = found.content["own"]["questions"]["informative"]["n"]
+    n = found.content.own.questions["informative"].n
     assert judge_standing(results_of(run), found) == f"calibrated on {n} labelled descriptions"
     write_run(tmp_path, "bare", kinds=KINDS)
     assert read_calibration(tmp_path / "bare", results_of(tmp_path / "bare"), complete=True) is None
@@ -180,8 +182,9 @@ def test_every_number_has_its_n(tmp_path: Path) -> None:
     }
     # As in the breakdown: 49 first verdicts, 48 in a leaf, 32 informative with a second one.
     assert judged == {"spurious": "(n = 49)", "visual": "(n = 48)", "visual, of the informative": "(n = 32)"}
-    corrected = content["policies"]["aligned"]["shares"]["spurious"]["corrected"]
-    assert (corrected["value"], corrected["n"]) == (pytest.approx(16 / 49), 49)
+    corrected = content.policies["aligned"].shares["spurious"].corrected
+    assert corrected is not None
+    assert (corrected.value, corrected.n) == (pytest.approx(16 / 49), 49)
     text = said(run)["The judge against people"]
     assert "(n = 99), Cohen's κ 1.00 [" in text
     assert "visual or not, where both call it informative: 100.0 % [" in text
@@ -208,14 +211,10 @@ def test_a_share_that_the_labels_cannot_give_says_why(tmp_path: Path) -> None:
 
 
 def test_texts_of_numbers() -> None:
-    assert share_text({"value": 0.5, "low": 0.25, "high": 0.75, "n": 1234}) == (
-        "50.0\u00a0%\u00a0[25.0–75.0] (n\u00a0=\u00a01,234)"
-    )
+    assert share_text(Estimate(0.5, 0.25, 0.75, n=1234)) == ("50.0\u00a0%\u00a0[25.0–75.0] (n\u00a0=\u00a01,234)")
     assert share_text(None) == number_text(None) == "–"
-    assert number_text({"value": 1.0, "low": None, "high": None, "n": 7}) == "1.00 (n\u00a0=\u00a07)"
-    assert number_text({"value": -0.125, "low": -0.5, "high": 0.25, "n": 7}) == (
-        "−0.12\u00a0[−0.50,\u00a00.25] (n\u00a0=\u00a07)"
-    )
+    assert number_text(Estimate(1.0, None, None, n=7)) == "1.00 (n\u00a0=\u00a07)"
+    assert number_text(Estimate(-0.125, -0.5, 0.25, n=7)) == ("−0.12\u00a0[−0.50,\u00a00.25] (n\u00a0=\u00a07)")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.measure import COMPARISONS
-from analysis.agreement.section import Calibration, number_text, share_text
+from analysis.agreement.section import number_text, share_text
+from analysis.agreement.stored import Calibration
 from analysis.agreement.tables import SHARE_NAMES
 from analysis.figures.accuracy import accuracy_rows
 from analysis.results.load import SeedResult
@@ -137,7 +138,7 @@ def judge_standing(results: Sequence[SeedResult], calibration: Calibration | Non
         return "exact"
     if calibration is None or calibration.lacking:
         return "uncalibrated"
-    return f"calibrated on {calibration.used['questions']['informative']['n']:,} labelled descriptions"
+    return f"calibrated on {calibration.content.used.questions['informative'].n:,} labelled descriptions"
 
 
 def _shares(results: Sequence[SeedResult]) -> Finding | None:
@@ -295,26 +296,27 @@ def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Fi
             f"{judge.name} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
         )
     rates = [
-        f"{words}: {share_text(rate['agreement'])}, Cohen's κ {number_text(rate['kappa'])}"
+        f"{words}: {share_text(rate.agreement)}, Cohen's κ {number_text(rate.kappa)}"
         for words, rate in zip(
             ("informative or not", "visual or not, where both call it informative"),
-            calibration.used["questions"].values(),
+            calibration.content.used.questions.values(),
             strict=True,
         )
     ]
     text = f"{judge.name} agrees with people on {'; '.join(rates)}."
-    shares = calibration.content["policies"].get("aligned", {}).get("shares", {})
+    aligned = calibration.content.policies.get("aligned")
+    shares = aligned.shares if aligned else {}
     corrected = [
-        f"{SHARE_NAMES[name]} {share_text(share['corrected'])} instead of {share_text(share['judged'])}"
+        f"{SHARE_NAMES[name]} {share_text(share.corrected)} instead of {share_text(share.judged)}"
         for name, share in shares.items()
-        if share["corrected"]
+        if share.corrected
     ]
     if corrected:
         text += f" Corrected for its errors, the aligned descriptions are {'; '.join(corrected)}."
     reasons: dict[str, list[str]] = {}
     for name, share in shares.items():
-        if share["judged"] and not share["corrected"]:
-            reasons.setdefault(share["reason"], []).append(SHARE_NAMES[name])
+        if share.judged and not share.corrected:
+            reasons.setdefault(share.reason, []).append(SHARE_NAMES[name])
     for reason, names in reasons.items():
         text += f" Not corrected: {'; '.join(names)}: {reason}."
     return Finding("The judge against people", text)

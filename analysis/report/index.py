@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from analysis.agreement.section import read_calibration
+from analysis.agreement.stored import read_calibration
 from analysis.attributes.tables import attribute_tables
 from analysis.paper.claims import Verdict, interval_note, verdicts
 from analysis.paper.command import rules_of

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.agreement.section import Calibration, calibration_tables, read_calibration
+from analysis.agreement.section import calibration_tables
+from analysis.agreement.stored import Calibration, read_calibration
 from analysis.attributes.section import attribute_section
 from analysis.figures.accuracy import accuracy_figure, accuracy_rows
 from analysis.figures.breakdown import breakdown_figure
