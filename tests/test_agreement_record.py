@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report_judge import calibration_of, edit, make, said
+from test_report_judge import agreement_of, edit, make, said
 
 from analysis.agreement.record import Agreement, read_agreement
 from ex2.run.directory import RunDirectory
@@ -56,12 +56,12 @@ def older(content: JSON) -> None:
 def test_a_file_of_the_first_version_is_read_as_stale(tmp_path: Path) -> None:
     run = make(tmp_path)
     edit(run / "agreement.json", older)
-    found = calibration_of(run)
+    found = agreement_of(run)
     assert found.stale == "it does not tell which descriptions it was made for; run `ex2 agreement` again"
     assert found.content.own.verdicts == found.content.own.kinds == ("spurious", "non_visual", "visual")
     assert (found.content.seeds, found.content.policies["aligned"].kinds) == (None, None)
     edit(RunDirectory(run).seed(0).breakdown, lambda content: content["judge"].update(settings="other"))
-    assert calibration_of(run).stale == "it was made for grammar & co with rubric paper-1; run `ex2 agreement` again"
+    assert agreement_of(run).stale == "it was made for grammar & co with rubric paper-1; run `ex2 agreement` again"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_faulty_file_is_one_line(tmp_path: Path, text: str, message: str) -> N
     path = run / "agreement.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {message}')}$"):
-        calibration_of(run)
+        agreement_of(run)
 
 
 @pytest.mark.parametrize(

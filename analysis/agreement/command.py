@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
-from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome, Unknown, calibration_table, correct
+from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome, Unknown, correct, error_table
 from analysis.agreement.labels import QUESTIONS, JudgedCounts, Labelled, RunLabels, distinct, pooled_votes, read_run
 from analysis.agreement.raters import Confusion, cohen_kappa, krippendorff_alpha
 from analysis.agreement.record import (
@@ -105,10 +105,10 @@ def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: flo
         pooled: Correct with the labels of all runs; else each run with its own.
         confidence: Coverage of all intervals.
     """
-    together = calibration(runs, confidence) if pooled and len(runs) > 1 else None
+    together = compare_with_people(runs, confidence) if pooled and len(runs) > 1 else None
     results = []
     for run in runs:
-        own = calibration([run], confidence)
+        own = compare_with_people([run], confidence)
         table = np.array((together or own).table)
         results.append(
             Agreement(
@@ -135,7 +135,7 @@ def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: flo
     return results
 
 
-def calibration(runs: Sequence[RunLabels], confidence: float = 0.95) -> PeopleComparison:
+def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> PeopleComparison:
     """Compare the judge with people on the labelled descriptions of some runs.
 
     Args:
@@ -144,7 +144,7 @@ def calibration(runs: Sequence[RunLabels], confidence: float = 0.95) -> PeopleCo
     """
     rows = distinct(runs) if len(runs) > 1 else runs[0].labelled
     truths = [row for row in rows if row.truth is not None]
-    table = calibration_table([(row.truth, row.judged) for row in rows if row.truth and row.judged])
+    table = error_table([(row.truth, row.judged) for row in rows if row.truth and row.judged])
     read = table[:, : len(LEAVES)]
     return PeopleComparison(
         runs=tuple(run.run.resolve().name for run in runs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.agreement.stored import Calibration
+from analysis.agreement.stored import JudgeAgreement
 from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
 from analysis.judge.base import Question
 from analysis.results.pooling import Policy
@@ -16,11 +16,11 @@ POLICIES: tuple[Policy, ...] = ("aligned", "base")
 QUESTION_NAMES: dict[Question, str] = {"informative": "Is it informative?", "visual": "Is it visual?"}
 
 
-def calibration_tables(calibration: Calibration | None) -> dict[str, Any] | None:
-    """Lay out the agreement and the corrected shares; `None` without a calibration that holds."""
-    if calibration is None or calibration.stale:
+def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
+    """Lay out the agreement and the corrected shares; `None` without labels that hold."""
+    if found is None or found.stale:
         return None
-    content, used = calibration.content, calibration.content.used
+    content, used = found.content, found.content.used
     verdicts, table = kinds_table(used)
     others = [rubric for rubric in content.rubrics if rubric != content.judge.rubric]
     return {

@@ -12,7 +12,7 @@ from analysis.results.load import SeedResult
 from analysis.verdicts.verdicts import KINDS
 
 
-class Calibration(NamedTuple):
+class JudgeAgreement(NamedTuple):
     """The judge's agreement with people.
 
     Attributes:
@@ -36,7 +36,7 @@ class Calibration(NamedTuple):
         return f"people labelled {only}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
 
 
-def read_calibration(run: Path, results: Sequence[SeedResult], *, complete: bool) -> Calibration | None:
+def read_judge_agreement(run: Path, results: Sequence[SeedResult], *, complete: bool) -> JudgeAgreement | None:
     """Read what `ex2 agreement` left in a run's folder.
 
     Args:
@@ -55,7 +55,7 @@ def read_calibration(run: Path, results: Sequence[SeedResult], *, complete: bool
     if not path.exists():
         return None
     content = read_agreement(path)
-    return Calibration(content, _stale(content, run, results, complete=complete))
+    return JudgeAgreement(content, _stale(content, run, results, complete=complete))
 
 
 def _stale(content: Agreement, run: Path, results: Sequence[SeedResult], *, complete: bool) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.measure import COMPARISONS
 from analysis.agreement.section import number_text, share_text
-from analysis.agreement.stored import Calibration
+from analysis.agreement.stored import JudgeAgreement
 from analysis.agreement.tables import SHARE_NAMES
 from analysis.figures.accuracy import accuracy_rows
 from analysis.results.load import SeedResult
@@ -109,7 +109,7 @@ def headline(results: Sequence[SeedResult]) -> Headline:
     return Headline(f"{vlm} rewards no kind of description more than another", evidence, None)
 
 
-def findings(results: Sequence[SeedResult], calibration: Calibration | None = None) -> list[Finding]:
+def findings(results: Sequence[SeedResult], calibration: JudgeAgreement | None = None) -> list[Finding]:
     """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about.
 
     Args:
@@ -129,7 +129,7 @@ def findings(results: Sequence[SeedResult], calibration: Calibration | None = No
     return [finding for finding in found if finding] + _cautions(results)
 
 
-def judge_standing(results: Sequence[SeedResult], calibration: Calibration | None = None) -> str:
+def judge_standing(results: Sequence[SeedResult], calibration: JudgeAgreement | None = None) -> str:
     """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
 
     Calibrated takes people's answers of both kinds to the first question; how many, the words tell.
@@ -284,7 +284,7 @@ def _controls(results: Sequence[SeedResult]) -> Finding | None:
     )
 
 
-def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Finding | None:
+def _judge(results: Sequence[SeedResult], calibration: JudgeAgreement | None) -> Finding | None:
     judge = results[0].breakdown.judge
     standing = judge_standing(results, calibration)
     if standing == "exact":
