@@ -16,22 +16,35 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
-from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome, Unknown, calibration_table, correct
-from analysis.agreement.labels import QUESTIONS, Labelled, RunLabels, distinct, pooled_votes, read_run
+from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome, Unknown, correct, error_table
+from analysis.agreement.labels import QUESTIONS, JudgedCounts, Labelled, RunLabels, distinct, pooled_votes, read_run
 from analysis.agreement.raters import Confusion, cohen_kappa, krippendorff_alpha
+from analysis.agreement.record import (
+    Agreement,
+    Disagreement,
+    Effort,
+    LabelledSample,
+    PaperAgreement,
+    PeopleComparison,
+    PolicyShares,
+    QuestionAgreement,
+    Share,
+)
 from analysis.agreement.tables import print_agreement, to_csv
 from analysis.judge.base import Question
 from analysis.statistics.intervals import Estimate, wilson
 from analysis.verdicts.breakdown import group_shares
 from ex2.run.directory import find_runs
 from reward.errors import UserError
-from reward.files import JSON, write_json, write_text
+from reward.files import write_json, write_text
 
 RULE = "majority of the raters; where they are even, the first rater to label"
 
-PAPER: dict[Question, float] = {"informative": 0.858, "visual": 0.866}
-"""Agreement of the paper's judge with people on `PAPER_N` descriptions. Source: arXiv 2403.16442."""
-PAPER_N = 500
+PAPER: dict[Question, PaperAgreement] = {
+    "informative": PaperAgreement(0.858, n=500),
+    "visual": PaperAgreement(0.866, n=500),
+}
+"""Agreement of the paper's judge with people. Source: arXiv 2403.16442."""
 
 
 def main(options: Namespace) -> int:
@@ -47,7 +60,7 @@ def main(options: Namespace) -> int:
     runs = read_runs(options)
     results = agreement(runs, pooled=not options.per_run, confidence=options.confidence)
     for run, result in zip(runs, results, strict=True):
-        write_json(run.run / "agreement.json", result)
+        write_json(run.run / "agreement.json", result.to_json())
         write_text(run.run / "agreement.csv", to_csv(result))
     print_agreement(results, Console())
     return 0
@@ -84,7 +97,7 @@ def read_runs(options: Namespace) -> list[RunLabels]:
     return runs
 
 
-def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: float = 0.95) -> list[JSON]:
+def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: float = 0.95) -> list[Agreement]:
     """Compute what `agreement.json` holds, for each run.
 
     Args:
@@ -92,70 +105,65 @@ def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: flo
         pooled: Correct with the labels of all runs; else each run with its own.
         confidence: Coverage of all intervals.
     """
-    together = calibration(runs, confidence) if pooled and len(runs) > 1 else None
+    together = compare_with_people(runs, confidence) if pooled and len(runs) > 1 else None
     results = []
     for run in runs:
-        own = calibration([run], confidence)
-        table = np.array((together or own)["table"])
+        own = compare_with_people([run], confidence)
+        table = np.array((together or own).table)
         results.append(
-            {
-                "run": run.run.resolve().name,
-                "confidence": confidence,
-                "judge": run.judge._asdict(),
-                "rubrics": list(run.rubrics),
-                "truth": RULE,
-                "sample": {
-                    "n": len(run.sample.items),
-                    "population": run.sample.population,
-                    "inclusion_probability": run.sample.inclusion_probability,
-                    "seed": run.sample.seed,
-                    "frame": run.sample.frame,
-                },
-                "seeds": list(run.seeds),
-                "raters": {rater: _effort(run, rater) for rater in run.raters},
-                "own": own,
-                "pooled": together,
-                "corrected_with": "pooled" if together else "own",
-                "policies": _policies(run, table, confidence),
-                "disagreements": _disagreements(run),
-            }
+            Agreement(
+                run=run.run.resolve().name,
+                confidence=confidence,
+                judge=run.judge,
+                rubrics=run.rubrics,
+                truth=RULE,
+                sample=LabelledSample(
+                    len(run.sample.items),
+                    run.sample.population,
+                    run.sample.inclusion_probability,
+                    run.sample.seed,
+                    run.sample.frame,
+                ),
+                seeds=run.seeds,
+                raters={rater: _effort(run, rater) for rater in run.raters},
+                own=own,
+                pooled=together,
+                policies={policy: _policy_shares(judged, table, confidence) for policy, judged in run.policies.items()},
+                disagreements=_disagreements(run),
+            )
         )
     return results
 
 
-def calibration(runs: Sequence[RunLabels], confidence: float = 0.95) -> JSON:
+def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> PeopleComparison:
     """Compare the judge with people on the labelled descriptions of some runs.
 
     Args:
         runs: At least one.
         confidence: Coverage of all intervals.
-
-    Returns:
-        `runs`, `labelled` (descriptions with all answers that they need: of one run as often as they were drawn, of
-        several each text once), `unparsed` (those among the labelled that lack the first verdict, and do not count),
-        `questions`, the `table` of people's `kinds` × the judge's `verdicts`, and `kind_agreement` and `kind_kappa` of
-        those whose verdicts could both be read.
     """
     rows = distinct(runs) if len(runs) > 1 else runs[0].labelled
     truths = [row for row in rows if row.truth is not None]
-    table = calibration_table([(row.truth, row.judged) for row in rows if row.truth and row.judged])
+    table = error_table([(row.truth, row.judged) for row in rows if row.truth and row.judged])
     read = table[:, : len(LEAVES)]
-    return {
-        "runs": [run.run.resolve().name for run in runs],
-        "labelled": len(truths),
-        "unparsed": sum(row.judged is None for row in truths),
-        "kinds": list(LEAVES),
-        "verdicts": list(OUTCOMES),
-        "table": table.tolist(),
-        "kind_agreement": _json(wilson(int(read.trace()), int(read.sum()), confidence) if read.any() else None),
-        "kind_kappa": _json(cohen_kappa(read, confidence)),
-        "questions": {
+    return PeopleComparison(
+        runs=tuple(run.run.resolve().name for run in runs),
+        labelled=len(truths),
+        unparsed=sum(row.judged is None for row in truths),
+        kinds=LEAVES,
+        verdicts=OUTCOMES,
+        table=tuple(tuple(row) for row in table.tolist()),
+        kind_agreement=wilson(int(read.trace()), int(read.sum()), confidence) if read.any() else None,
+        kind_kappa=cohen_kappa(read, confidence),
+        questions={
             question: _question(rows, pooled_votes(runs, question), question, confidence) for question in QUESTIONS
         },
-    }
+    )
 
 
-def _question(rows: Sequence[Labelled], votes: Sequence[Sequence[bool]], question: Question, confidence: float) -> JSON:
+def _question(
+    rows: Sequence[Labelled], votes: Sequence[Sequence[bool]], question: Question, confidence: float
+) -> QuestionAgreement:
     """Compare the answers where both people and judge gave one: to the second, where both said that it informs."""
     pairs = [
         (people, judge)
@@ -163,53 +171,41 @@ def _question(rows: Sequence[Labelled], votes: Sequence[Sequence[bool]], questio
         if (people := row.people[question]) is not None and (judge := row.judge[question]) is not None
     ]
     confusion = Confusion.of(pairs)
-    return {
-        "n": len(pairs),
-        **confusion._asdict(),
-        "agreement": _json(confusion.agreement(confidence)),
-        "kappa": _json(confusion.kappa(confidence)),
-        "sensitivity": _json(confusion.sensitivity(confidence)),
-        "specificity": _json(confusion.specificity(confidence)),
-        "alpha": _json(krippendorff_alpha(votes, confidence=confidence)),
-        "paper": {"agreement": PAPER[question], "n": PAPER_N},
-    }
+    return QuestionAgreement(
+        confusion,
+        agreement=confusion.agreement(confidence),
+        kappa=confusion.kappa(confidence),
+        sensitivity=confusion.sensitivity(confidence),
+        specificity=confusion.specificity(confidence),
+        alpha=krippendorff_alpha(votes, confidence=confidence),
+        paper=PAPER[question],
+    )
 
 
-def _policies(run: RunLabels, table: np.ndarray, confidence: float) -> JSON:
-    result: JSON = {}
-    for policy, judged in run.policies.items():
-        groups = group_shares(dict(judged.kinds), "parsed", confidence)
-        raw = {
-            "spurious": groups["spurious"].of_parent,
-            "visual": groups["visual"].of_all,
-            "visual_of_informative": groups["visual"].of_parent,
-        }
-        corrected = correct(
-            judged.unlabelled, table, known=judged.known, empty=judged.empty, confidence=confidence
-        )._asdict()
-        result[policy] = {
-            "descriptions": sum(judged.kinds.values()),
-            "empty": judged.empty,
-            "kinds": dict(judged.kinds),
-            "unparsed": judged.kinds["unparsed"] + judged.kinds["informative_unparsed"],
-            "shares": {
-                name: {
-                    "judged": share and share._asdict(),
-                    **_corrected(corrected[name]),
-                }
-                for name, share in raw.items()
-            },
-        }
-    return result
+def _policy_shares(judged: JudgedCounts, table: np.ndarray, confidence: float) -> PolicyShares:
+    """Count one policy's descriptions, and correct their shares with the error rates of `table`."""
+    groups = group_shares(dict(judged.kinds), "parsed", confidence)
+    corrected = correct(judged.unlabelled, table, known=judged.known, empty=judged.empty, confidence=confidence)
+    return PolicyShares(
+        descriptions=sum(judged.kinds.values()),
+        empty=judged.empty,
+        kinds=dict(judged.kinds),
+        unparsed=judged.kinds["unparsed"] + judged.kinds["informative_unparsed"],
+        shares={
+            "spurious": _share(groups["spurious"].of_parent, corrected.spurious),
+            "visual": _share(groups["visual"].of_all, corrected.visual),
+            "visual_of_informative": _share(groups["visual"].of_parent, corrected.visual_of_informative),
+        },
+    )
 
 
-def _corrected(found: Estimate | Unknown) -> JSON:
-    if isinstance(found, Unknown):
-        return {"corrected": None, "reason": found.reason}
-    return {"corrected": _json(found), "reason": ""}
+def _share(judged: Estimate | None, corrected: Estimate | Unknown) -> Share:
+    if isinstance(corrected, Unknown):
+        return Share(judged, None, corrected.reason)
+    return Share(judged, corrected)
 
 
-def _effort(run: RunLabels, rater: str) -> JSON:
+def _effort(run: RunLabels, rater: str) -> Effort:
     """Count a rater's distinct descriptions by the answer to the first question; `skipped` counts both questions."""
     texts = {(row.class_name, row.text) for row in run.labelled}
     given = Counter(
@@ -217,29 +213,24 @@ def _effort(run: RunLabels, rater: str) -> JSON:
         for asked, label in run.answers[rater].items()
         if (asked.class_name, asked.text) in texts
     )
-    return {
-        "yes": given["informative", "yes"],
-        "no": given["informative", "no"],
-        "skipped": given["informative", "skip"] + given["visual", "skip"],
-    }
+    return Effort(
+        yes=given["informative", "yes"],
+        no=given["informative", "no"],
+        skipped=given["informative", "skip"] + given["visual", "skip"],
+    )
 
 
-def _disagreements(run: RunLabels) -> list[JSON]:
+def _disagreements(run: RunLabels) -> tuple[Disagreement, ...]:
     """List the distinct descriptions that people and judge see differently, as far as the judge can be read."""
     differing = {
         (row.class_name, row.text): (row.truth, row.judged)
         for row in run.labelled
         if row.truth and row.judged and not _is_compatible(row.truth, row.judged)
     }
-    return [
-        {"class": class_name, "description": text, "people": truth, "judge": judged}
-        for (class_name, text), (truth, judged) in differing.items()
-    ]
+    return tuple(
+        Disagreement(class_name, text, truth, judged) for (class_name, text), (truth, judged) in differing.items()
+    )
 
 
 def _is_compatible(truth: Leaf, judged: Outcome) -> bool:
     return truth != "spurious" if judged == "informative_unparsed" else truth == judged
-
-
-def _json(estimate: Estimate | None) -> JSON | None:
-    return None if estimate is None else estimate._asdict()

@@ -1,6 +1,6 @@
 """Shares of spurious and visual descriptions, corrected for the judge's errors.
 
-A calibration table counts descriptions that people labelled: what they are (rows) × what the judge made of them
+An error table counts descriptions that people labelled: what they are (rows) × what the judge made of them
 (columns). Its rows give the judge's error rates, which are taken to be the same wherever the table is used. Labelled
 descriptions count as what people say; for the others, the mix of kinds is sought that, with these errors, makes the
 judge's verdicts most likely: Rogan and Gladen's estimate for three kinds. Three, because being visual takes two yeses,
@@ -24,11 +24,11 @@ from analysis.statistics.intervals import Estimate
 
 Leaf = Literal["spurious", "non_visual", "visual"]
 LEAVES: tuple[Leaf, ...] = ("spurious", "non_visual", "visual")
-"""What a description is: the rows of a calibration table."""
+"""What a description is: the rows of an error table."""
 
 Outcome = Literal["spurious", "non_visual", "visual", "informative_unparsed"]
 OUTCOMES: tuple[Outcome, ...] = (*LEAVES, "informative_unparsed")
-"""What the judge made of it, the last: informative, second answer unread. The columns of a calibration table."""
+"""What the judge made of it, the last: informative, second answer unread. The columns of an error table."""
 
 DRAWS = 4000
 DRAW_STEPS = 300
@@ -65,7 +65,7 @@ class CorrectedShares(NamedTuple):
     visual_of_informative: Estimate | Unknown
 
 
-def calibration_table(pairs: Sequence[tuple[Leaf, Outcome]]) -> np.ndarray:
+def error_table(pairs: Sequence[tuple[Leaf, Outcome]]) -> np.ndarray:
     """Count pairs of (what it is, what the judge made of it).
 
     Returns:
@@ -126,12 +126,12 @@ def correct(
 
     Args:
         judged: Descriptions without a label by verdict; without those that lack the first one and without empty ones.
-        table: Calibration table, shape (3, 4), see `calibration_table`.
+        table: Error table, shape (3, 4), see `error_table`.
         known: The set's labelled descriptions by kind: a simple random sample of it.
         empty: Descriptions that are spurious without having been judged: they enter as certain.
         confidence: Coverage of the intervals.
         draws: Weights of all three samples, from their Dirichlet posteriors: intervals are quantiles of the mixes that
-            follow, and so carry the chance in the calibration too.
+            follow, and so carry the chance in the labels too.
         seed: Of the draws.
 
     Returns:

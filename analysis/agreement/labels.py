@@ -87,7 +87,7 @@ class JudgedCounts:
 
 @dataclass(frozen=True)
 class RunLabels:
-    """A run as its calibration needs it.
+    """A run as the comparison of its judge with people needs it.
 
     Attributes:
         run: Its folder.

@@ -43,6 +43,15 @@ class Drawn:
     class_name: str
     text: str
 
+    def to_json(self) -> JSON:
+        """Return the description as stored."""
+        return {"seed": self.seed, "line": self.line, "class": self.class_name, "text": self.text}
+
+    @staticmethod
+    def from_json(stored: JSON) -> Drawn:
+        """Read a description as stored."""
+        return Drawn(stored["seed"], stored["line"], stored["class"], stored["text"])
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -64,6 +73,24 @@ class Sample:
     def inclusion_probability(self) -> float:
         """Chance of each description to be in the sample."""
         return len(self.items) / self.population
+
+    def to_json(self) -> JSON:
+        """Return the content of `sample.json`, which tells readers the design too."""
+        return {
+            "design": DESIGN,
+            "seed": self.seed,
+            "n": len(self.items),
+            "population": self.population,
+            "inclusion_probability": self.inclusion_probability,
+            "frame": self.frame,
+            "items": [item.to_json() for item in self.items],
+        }
+
+    @staticmethod
+    def from_json(stored: JSON) -> Sample:
+        """Read the content of `sample.json`."""
+        items = tuple(Drawn.from_json(item) for item in stored["items"])
+        return Sample(stored["seed"], stored["population"], stored["frame"], items)
 
 
 def sample_path(run: Path) -> Path:
@@ -155,7 +182,7 @@ def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
     if kept and len(kept.items) >= min(n, kept.population):
         return kept
     sample = draw(frame, n, kept.seed if kept else seed or 0, kept.items if kept else ())
-    write_json(path, _to_json(sample))
+    write_json(path, sample.to_json())
     return sample
 
 
@@ -172,10 +199,9 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
     path = sample_path(run)
     if not path.exists():
         raise UserError(f"{path}: not found: nobody has labelled this run; run `ex2 label {run}` first.")
-    content: JSON = read_json(path)
+    content = read_json(path)
     try:
-        items = tuple(Drawn(row["seed"], row["line"], row["class"], row["text"]) for row in content["items"])
-        sample = Sample(content["seed"], content["population"], content["frame"], items)
+        sample = Sample.from_json(content)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: no sample ({error}); delete it and run `ex2 label {run}` again.") from error
     if sample.frame != frame_digest(read_frame(run) if frame is None else frame):
@@ -184,15 +210,3 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
             "again (labels of texts that are drawn again are kept)."
         )
     return sample
-
-
-def _to_json(sample: Sample) -> JSON:
-    return {
-        "design": DESIGN,
-        "seed": sample.seed,
-        "n": len(sample.items),
-        "population": sample.population,
-        "inclusion_probability": sample.inclusion_probability,
-        "frame": sample.frame,
-        "items": [{"seed": i.seed, "line": i.line, "class": i.class_name, "text": i.text} for i in sample.items],
-    }

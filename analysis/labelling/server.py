@@ -19,7 +19,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from rich.console import Console
 
@@ -29,7 +29,6 @@ from analysis.labelling.sample import open_sample
 from analysis.labelling.session import Session, Stale
 from ex2.run.directory import find_runs
 from reward.errors import EX2Error, UserError
-from reward.files import JSON
 
 LARGEST = 4096
 """Bytes of a request's body: an answer takes about 100."""
@@ -63,8 +62,8 @@ def main(options: Namespace) -> int:
     """
     session = open_session(options)
     server = LabelServer(session, options.host, options.port)
-    state, console = session.state(), Console(highlight=False, soft_wrap=True)
-    console.print(f"{state['done']} of {state['total']} descriptions labelled by {state['rater']}.", markup=False)
+    progress, console = session.progress(), Console(highlight=False, soft_wrap=True)
+    console.print(f"{progress.done} of {progress.total} descriptions labelled by {session.rater}.", markup=False)
     console.print(f"Open {server.url} and answer with y, n, s (skip) and u (undo). Ctrl-C ends; all is saved.")
     if server.is_public:
         console.print(f"Anyone who reaches {options.host} and has this address can answer, and it is not encrypted.")
@@ -78,11 +77,11 @@ def main(options: Namespace) -> int:
         console.print()
     finally:
         server.server_close()
-    state = session.state()
-    left = state["total"] - state["done"] - state["skipped"]
+    progress = session.progress()
+    see = f"see `ex2 agreement {' '.join(map(str, options.runs))}`."
     console.print(
-        f"{state['done']} labelled, {state['skipped']} skipped, {left} left: "
-        + ("the same command continues." if left else f"see `ex2 agreement {' '.join(map(str, options.runs))}`."),
+        f"{progress.done} labelled, {progress.skipped} skipped, {progress.left} left: "
+        + ("the same command continues." if progress.left else see),
         markup=False,
     )
     return 0
@@ -114,6 +113,31 @@ def open_session(options: Namespace) -> Session:
     if problems:
         raise UserError("\n".join(problems))
     return Session(samples, options.rater, load_rubric(options.rubric))
+
+
+class PageAnswer(NamedTuple):
+    """An answer as the page sends it.
+
+    Attributes:
+        key: Of the description, as the page was sent it.
+        question: That the page showed.
+        answer: The rater's.
+    """
+
+    key: str
+    question: str
+    answer: Given
+
+    @staticmethod
+    def from_json(body: Any) -> PageAnswer:
+        """Read a request's body.
+
+        Raises:
+            ValueError: If it has other keys, or the answer is none.
+        """
+        if not isinstance(body, dict) or set(body) != set(PageAnswer._fields) or body["answer"] not in get_args(Given):
+            raise ValueError(f"{body!r}; allowed: key, question and answer, one of {', '.join(get_args(Given))}")
+        return PageAnswer(**body)
 
 
 class LabelServer(ThreadingHTTPServer):
@@ -179,14 +203,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Save an answer, take one back, or ask skipped questions again; the reply is the new state."""
-        session = self.server.session
-        actions: dict[str | None, Callable[[JSON], None]] = {
-            "answer": lambda body: session.answer(body["key"], body["question"], body["answer"]),
-            "undo": lambda body: session.undo(),
-            "reopen": lambda body: session.reopen(),
-        }
-        action = actions.get(self._name())
-        if action is None:
+        name = self._name()
+        if name not in ("answer", "undo", "reopen"):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
         # A form of another site can send no JSON without the browser asking us first.
@@ -195,14 +213,11 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
         try:
-            body = json.loads(self.rfile.read(int(length)))
+            action = self._action(name, json.loads(self.rfile.read(int(length))))
         except ValueError:
-            body = None
-        expected = {"key", "question", "answer"} if self._name() == "answer" else set()
-        if not isinstance(body, dict) or set(body) != expected or body.get("answer", "yes") not in get_args(Given):
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
-        self._do(lambda: action(body))
+        self._do(action)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing: the terminal shows the address."""
@@ -213,6 +228,16 @@ class Handler(BaseHTTPRequestHandler):
         token, slash, name = rest.partition("/")
         right = hmac.compare_digest(token.encode(), self.server.token.encode())
         return name if right and slash else None
+
+    def _action(self, name: str, body: Any) -> Callable[[], None]:
+        """Return what a request asks for; a `ValueError` tells that the body is not of its form."""
+        session = self.server.session
+        if name == "answer":
+            given = PageAnswer.from_json(body)
+            return lambda: session.answer(given.key, given.question, given.answer)
+        if body != {}:
+            raise ValueError(f"{body!r}; allowed: no keys")
+        return session.undo if name == "undo" else session.reopen
 
     def _do(self, action: Callable[[], None]) -> None:
         status = HTTPStatus.OK

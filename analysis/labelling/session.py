@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from analysis.judge.base import JudgeRequest, Question
 from analysis.judge.rubric import Rubric, one_line
@@ -26,6 +26,25 @@ Stage = Literal["informative", "visual", "done", "skipped"]
 
 class Stale(Exception):
     """An answer to a question that is no longer the one asked: sent twice, or from an older page."""
+
+
+class Progress(NamedTuple):
+    """How far a rater is, in distinct descriptions.
+
+    Attributes:
+        total: All of them.
+        done: With all answers that they need.
+        skipped: With a question skipped.
+    """
+
+    total: int
+    done: int
+    skipped: int
+
+    @property
+    def left(self) -> int:
+        """Neither done nor skipped."""
+        return self.total - self.done - self.skipped
 
 
 class Session:
@@ -54,6 +73,10 @@ class Session:
                 homes.append(run)
         self._mend()
 
+    def progress(self) -> Progress:
+        """Return how far the rater is."""
+        return _progress(self._stages(self._standing()))
+
     def state(self) -> JSON:
         """Return what the page shows.
 
@@ -62,13 +85,11 @@ class Session:
             wording and the description, or `None` at the end.
         """
         given = self._standing()
-        stages = {description: _stage(description, given) for description in self._homes}
+        stages = self._stages(given)
         ask = next(((d, stage) for d, stage in stages.items() if stage in ("informative", "visual")), None)
         return {
             "rater": self.rater,
-            "total": len(stages),
-            "done": sum(stage == "done" for stage in stages.values()),
-            "skipped": sum(stage == "skipped" for stage in stages.values()),
+            **_progress(stages)._asdict(),
             "can_undo": bool(given),
             "ask": self._wording(ask[0], ask[1]) if ask and ask[1] not in ("done", "skipped") else None,
         }
@@ -115,6 +136,9 @@ class Session:
             if label.answer == "skip":
                 self._save(asked, None)
 
+    def _stages(self, given: Mapping[Asked, Label]) -> dict[DescribedClass, Stage]:
+        return {description: _stage(description, given) for description in self._homes}
+
     def _standing(self) -> dict[Asked, Label]:
         labels = [label for log in self._logs.values() for label in read_labels(log)]
         return {
@@ -159,6 +183,11 @@ class Session:
 def _key(description: DescribedClass) -> str:
     """Return a description's name on the page: a hash, which says nothing about run or policy."""
     return hashlib.sha256(json.dumps(list(description)).encode()).hexdigest()[:16]
+
+
+def _progress(stages: Mapping[DescribedClass, Stage]) -> Progress:
+    given = [*stages.values()]
+    return Progress(len(given), given.count("done"), given.count("skipped"))
 
 
 def _stage(description: DescribedClass, given: Mapping[Asked, Label]) -> Stage:

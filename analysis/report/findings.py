@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.measure import COMPARISONS
-from analysis.agreement.section import Calibration, number_text, share_text
+from analysis.agreement.section import number_text, share_text
+from analysis.agreement.stored import JudgeAgreement
 from analysis.agreement.tables import SHARE_NAMES
 from analysis.figures.accuracy import accuracy_rows
 from analysis.results.load import SeedResult
@@ -108,7 +109,7 @@ def headline(results: Sequence[SeedResult]) -> Headline:
     return Headline(f"{vlm} rewards no kind of description more than another", evidence, None)
 
 
-def findings(results: Sequence[SeedResult], calibration: Calibration | None = None) -> list[Finding]:
+def findings(results: Sequence[SeedResult], calibration: JudgeAgreement | None = None) -> list[Finding]:
     """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about.
 
     Args:
@@ -128,7 +129,7 @@ def findings(results: Sequence[SeedResult], calibration: Calibration | None = No
     return [finding for finding in found if finding] + _cautions(results)
 
 
-def judge_standing(results: Sequence[SeedResult], calibration: Calibration | None = None) -> str:
+def judge_standing(results: Sequence[SeedResult], calibration: JudgeAgreement | None = None) -> str:
     """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
 
     Calibrated takes people's answers of both kinds to the first question; how many, the words tell.
@@ -137,7 +138,7 @@ def judge_standing(results: Sequence[SeedResult], calibration: Calibration | Non
         return "exact"
     if calibration is None or calibration.lacking:
         return "uncalibrated"
-    return f"calibrated on {calibration.used['questions']['informative']['n']:,} labelled descriptions"
+    return f"calibrated on {calibration.content.used.questions['informative'].n:,} labelled descriptions"
 
 
 def _shares(results: Sequence[SeedResult]) -> Finding | None:
@@ -283,7 +284,7 @@ def _controls(results: Sequence[SeedResult]) -> Finding | None:
     )
 
 
-def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Finding | None:
+def _judge(results: Sequence[SeedResult], calibration: JudgeAgreement | None) -> Finding | None:
     judge = results[0].breakdown.judge
     standing = judge_standing(results, calibration)
     if standing == "exact":
@@ -295,26 +296,27 @@ def _judge(results: Sequence[SeedResult], calibration: Calibration | None) -> Fi
             f"{judge.name} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
         )
     rates = [
-        f"{words}: {share_text(rate['agreement'])}, Cohen's κ {number_text(rate['kappa'])}"
+        f"{words}: {share_text(rate.agreement)}, Cohen's κ {number_text(rate.kappa)}"
         for words, rate in zip(
             ("informative or not", "visual or not, where both call it informative"),
-            calibration.used["questions"].values(),
+            calibration.content.used.questions.values(),
             strict=True,
         )
     ]
     text = f"{judge.name} agrees with people on {'; '.join(rates)}."
-    shares = calibration.content["policies"].get("aligned", {}).get("shares", {})
+    aligned = calibration.content.policies.get("aligned")
+    shares = aligned.shares if aligned else {}
     corrected = [
-        f"{SHARE_NAMES[name]} {share_text(share['corrected'])} instead of {share_text(share['judged'])}"
+        f"{SHARE_NAMES[name]} {share_text(share.corrected)} instead of {share_text(share.judged)}"
         for name, share in shares.items()
-        if share["corrected"]
+        if share.corrected
     ]
     if corrected:
         text += f" Corrected for its errors, the aligned descriptions are {'; '.join(corrected)}."
     reasons: dict[str, list[str]] = {}
     for name, share in shares.items():
-        if share["judged"] and not share["corrected"]:
-            reasons.setdefault(share["reason"], []).append(SHARE_NAMES[name])
+        if share.judged and not share.corrected:
+            reasons.setdefault(share.reason, []).append(SHARE_NAMES[name])
     for reason, names in reasons.items():
         text += f" Not corrected: {'; '.join(names)}: {reason}."
     return Finding("The judge against people", text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from analysis.agreement.section import read_calibration
+from analysis.agreement.stored import read_judge_agreement
 from analysis.attributes.tables import attribute_tables
 from analysis.paper.claims import Verdict, interval_note, verdicts
 from analysis.paper.command import rules_of
@@ -191,7 +191,7 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
 def _standing(run: Run) -> str:
     """Say how far the judge can be trusted; a file of people's answers that cannot be read must not cost the page."""
     try:
-        calibration = read_calibration(run.directory.root, run.results, complete=not run.missing)
+        calibration = read_judge_agreement(run.directory.root, run.results, complete=not run.missing)
     except UserError as error:
         return f"unknown: {error}"
     return judge_standing(run.results, calibration)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.agreement.section import Calibration, calibration_tables, read_calibration
+from analysis.agreement.section import agreement_tables
+from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
 from analysis.attributes.section import attribute_section
 from analysis.figures.accuracy import accuracy_figure, accuracy_rows
 from analysis.figures.breakdown import breakdown_figure
@@ -62,7 +63,7 @@ def write_report(recipe: Recipe) -> Path:
         results,
         missing_seeds=missing,
         provenance=provenance,
-        calibration=read_calibration(run.root, results, complete=not missing),
+        calibration=read_judge_agreement(run.root, results, complete=not missing),
         images=class_images(recipe),
         sections=further_sections(run),
         examples=example_table(recipe, run, results),
@@ -79,7 +80,7 @@ def render(
     *,
     missing_seeds: Sequence[int],
     provenance: JSON,
-    calibration: Calibration | None = None,
+    calibration: JudgeAgreement | None = None,
     images: Mapping[str, Sequence[str]] | None = None,
     sections: Sequence[Section] = (),
     examples: TableView | None = None,
@@ -131,7 +132,7 @@ def render(
             panel=panel(results),
             disagreements=[f"seed-{r.seed}/{DISAGREEMENTS}" for r in results] if panel(results) else [],
             usage=usage(results),
-            calibration=calibration_tables(calibration),
+            calibration=agreement_tables(calibration),
             stale_calibration=calibration.stale if calibration else "",
             has_images=bool(images),
             denominator=results[0].breakdown.denominator,

@@ -63,7 +63,7 @@ def full_report(root: Path) -> Path:
     while ask := session.state()["ask"]:
         yes = ask["question"] == "informative" and " spurious" not in ask["description"]
         give(session, "yes" if yes or ask["description"].endswith(" visual") else "no")
-    write_json(folder / "agreement.json", agreement([read_run(folder, None)])[0])
+    write_json(folder / "agreement.json", agreement([read_run(folder, None)])[0].to_json())
     recipe = read_recipe(folder / "recipe.yaml", ["dataset.name=full_report.PugAndOak"])
     return write_report(recipe)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from analysis.agreement.command import agreement, main
-from analysis.agreement.labels import distinct, pooled_votes, read_run, settle
+from analysis.agreement.labels import RunLabels, distinct, pooled_votes, read_run, settle
 from analysis.agreement.raters import krippendorff_alpha
 from analysis.judge.base import Unparsed, Verdict
 from analysis.labelling.log import Asked, Label, append_label, label_path
@@ -21,7 +21,7 @@ from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Verdicts
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import append_jsonl, read_json, write_json
+from reward.files import JSON, append_jsonl, read_json, write_json
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,11 @@ def label_all(run: Path, rater: str, *, n: int = 1000, wrong: int = 0, skip: int
 
 def options(*runs: Path, **more: Any) -> Namespace:
     return Namespace(**{"runs": list(runs), "per_run": False, "rater": None, "confidence": 0.95} | more)
+
+
+def stored(runs: list[RunLabels], *, pooled: bool = True) -> list[JSON]:
+    """What `ex2 agreement` writes for runs, one each."""
+    return [found.to_json() for found in agreement(runs, pooled=pooled)]
 
 
 def test_agreement_of_one_run_by_hand(
@@ -178,7 +183,7 @@ def test_a_text_of_several_runs_counts_once(tmp_path: Path) -> None:
         label_all(run, "anna")
         label_all(run, "zoe", wrong=1 if name == "a" else 0)
         runs.append(read_run(run))
-    (result, *_) = agreement(runs)
+    (result, *_) = stored(runs)
     pooled = result["pooled"]
     assert pooled["labelled"] == sum(map(sum, pooled["table"])) == pooled["kind_kappa"]["n"] == 7
     assert pooled["table"] == [[4, 0, 0, 0], [0, 0, 0, 0], [0, 0, 3, 0]]
@@ -215,8 +220,8 @@ def test_labels_of_other_runs_correct_a_run_with_few(tmp_path: Path) -> None:
     assert {**aligned.kinds} == {"spurious": 15, "non_visual": 8, "visual": 16, "unparsed": 1} | {
         "informative_unparsed": 0
     }
-    _, pooled = agreement([read_run(first), labels])
-    _, alone = agreement([read_run(first), labels], pooled=False)
+    _, pooled = stored([read_run(first), labels])
+    _, alone = stored([read_run(first), labels], pooled=False)
     shares = [run["policies"]["aligned"]["shares"]["visual"] for run in (pooled, alone)]
     # This run's judge made no error, the first's lost 4 of 16: only the pool has a reason to correct upwards.
     assert shares[1]["corrected"]["value"] == pytest.approx(16 / 39, abs=1e-6)
@@ -230,7 +235,7 @@ def test_raters_missing_answers_and_who_settles(tmp_path: Path) -> None:
     label_all(run, "anna", skip=10)
     labels = read_run(run)
     assert labels.raters == ("anna", "zoe"), "in the order of their first answers"
-    (found,) = agreement([labels])
+    (found,) = stored([labels])
     assert found["raters"]["anna"] == {
         "yes": 25 - skipped_informative(run, 10),
         "no": found["raters"]["anna"]["no"],
@@ -244,7 +249,7 @@ def test_raters_missing_answers_and_who_settles(tmp_path: Path) -> None:
     # Anna came first: zoe's errors count only where anna skipped.
     errors = zoe_alone(run)
     assert first["only_people"] == errors
-    (alone,) = agreement([read_run(run, "zoe")])
+    (alone,) = stored([read_run(run, "zoe")])
     assert alone["own"]["questions"]["informative"]["only_people"] == 6
     with pytest.raises(UserError, match=r"--rater: 'bob' has not labelled .*run; raters here: anna, zoe"):
         read_run(run, "bob")
@@ -325,7 +330,7 @@ def test_two_verdict_kinds_that_lack_an_answer(tmp_path: Path) -> None:
     changed = next(row for row in rows if row["question"] == "visual")
     append_jsonl(where.verdicts, [changed | {"verdict": "unparsed"}])
     label_all(run, "anna")
-    (found,) = agreement([read_run(run)])
+    (found,) = stored([read_run(run)])
     assert found["own"]["questions"]["informative"]["n"] == 78
     assert found["own"]["questions"]["visual"]["n"] == 23
     assert found["own"]["unparsed"] == 1, "its first answer could be read"
@@ -357,7 +362,7 @@ def test_as_judged_is_the_breakdowns(tmp_path: Path) -> None:
     unread = [row | {"verdict": "unparsed"} for row in rows if row["question"] == "visual"][:15]
     append_jsonl(where.verdicts, unread)
     label_all(run, "anna", n=30)
-    (found,) = agreement([read_run(run)])
+    (found,) = stored([read_run(run)])
     shares = found["policies"]["aligned"]["shares"]
     judged = {name: (share["judged"]["value"], share["judged"]["n"]) for name, share in shares.items()}
     assert judged == {"spurious": (0.5, 80), "visual": (25 / 65, 65), "visual_of_informative": (1.0, 25)}

@@ -14,8 +14,8 @@ from analysis.agreement.corrected_shares import (
     Leaf,
     Outcome,
     Unknown,
-    calibration_table,
     correct,
+    error_table,
     most_likely_mix,
 )
 from analysis.statistics.intervals import Estimate, wilson
@@ -27,7 +27,7 @@ def given(share: Estimate | Unknown) -> Estimate:
 
 
 def read(table: ArrayLike) -> np.ndarray:
-    """A calibration table of three kinds and verdicts, where every second answer could be read."""
+    """An error table of three kinds and verdicts, where every second answer could be read."""
     return np.column_stack([table, np.zeros(3, dtype=int)])
 
 
@@ -290,5 +290,5 @@ def by_leaf(counts: np.ndarray) -> dict[Leaf, int]:
 
 
 def test_table_orders_truth_by_judge() -> None:
-    table = calibration_table([("visual", "spurious"), ("visual", "visual"), ("spurious", "spurious")])
+    table = error_table([("visual", "spurious"), ("visual", "visual"), ("spurious", "spurious")])
     assert table.tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0]]

@@ -41,6 +41,30 @@ def test_the_sample_is_random_and_grows(tmp_path: Path) -> None:
     assert draw(frame, 10, 1).items != small.items
 
 
+def test_a_stored_sample_is_written_byte_by_byte(tmp_path: Path) -> None:
+    stored = Path(__file__).parent / "data" / "stored_run" / "runs" / "stored" / "labels" / "sample.json"
+    write_json(tmp_path / "sample.json", Sample.from_json(read_json(stored)).to_json())
+    assert (tmp_path / "sample.json").read_bytes() == stored.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ({}, "'items'"),
+        ({"items": [{"seed": 0, "line": 1}]}, "'class'"),
+        ({"items": []}, "'seed'"),
+        ([], "list indices"),
+    ],
+)
+def test_a_file_that_is_no_sample_is_one_line(tmp_path: Path, content: object, wrong: str) -> None:
+    run = make_run(tmp_path / "run")
+    write_json(sample_path(run), content)
+    with pytest.raises(
+        UserError, match=rf"sample\.json: no sample \({wrong}.*\); delete it and run `ex2 label .*` again"
+    ):
+        read_sample(run)
+
+
 def test_each_description_has_the_same_chance(tmp_path: Path) -> None:
     frame = read_frame(make_run(tmp_path / "run", {0: [f"t{i}" for i in range(10)]}))
     counts = Counter(item for seed in range(1000) for item in draw(frame, 5, seed).items)

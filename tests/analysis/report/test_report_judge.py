@@ -15,7 +15,8 @@ from run_samples import write_run
 
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
-from analysis.agreement.section import Calibration, calibration_tables, number_text, read_calibration, share_text
+from analysis.agreement.section import agreement_tables, number_text, share_text
+from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
 from analysis.judge.base import Spent
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.labelling.sample import open_sample
@@ -23,6 +24,7 @@ from analysis.report.descriptions import explanation
 from analysis.report.findings import findings, judge_standing
 from analysis.report.judge import both_denominators, usage
 from analysis.results.load import SeedResult, load_results
+from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import DENOMINATORS
 from analysis.verdicts.record import Usage
 from ex2.recipe_io import read_recipe
@@ -44,7 +46,7 @@ def label(run: Path, n: int, only: str = "") -> None:
     while ask := session.state()["ask"]:
         yes = ask["question"] == "informative" and " spurious" not in ask["description"]
         give(session, "yes" if yes or ask["description"].endswith(" visual") else "no")
-    write_json(run / "agreement.json", agreement([read_run(run)])[0])
+    write_json(run / "agreement.json", agreement([read_run(run)])[0].to_json())
 
 
 def make(root: Path, n: int = 40, *, seeds: dict[int, int] | None = None, only: str = "") -> Path:
@@ -61,8 +63,8 @@ def results_of(run: Path) -> list[SeedResult]:
     return load_results(read_recipe(run / "recipe.yaml"), RunDirectory(run))[0]
 
 
-def calibration_of(run: Path, *, complete: bool = True) -> Calibration:
-    found = read_calibration(run, results_of(run), complete=complete)
+def agreement_of(run: Path, *, complete: bool = True) -> JudgeAgreement:
+    found = read_judge_agreement(run, results_of(run), complete=complete)
     assert found is not None
     return found
 
@@ -74,32 +76,32 @@ def edit(path: Path, change: Callable[[JSON], object]) -> None:
 
 
 def said(run: Path) -> dict[str, str]:
-    found = findings(results_of(run), calibration_of(run))
+    found = findings(results_of(run), agreement_of(run))
     return {finding.topic: finding.text.replace("\u00a0", " ") for finding in found}
 
 
-def test_a_calibration_that_holds(tmp_path: Path) -> None:
+def test_an_agreement_that_holds(tmp_path: Path) -> None:
     run = make(tmp_path)
-    found = calibration_of(run)
+    found = agreement_of(run)
     assert (found.stale, found.lacking) == ("", "")
-    n = found.content["own"]["questions"]["informative"]["n"]
+    n = found.content.own.questions["informative"].n
     assert judge_standing(results_of(run), found) == f"calibrated on {n} labelled descriptions"
     write_run(tmp_path, "bare", kinds=KINDS)
-    assert read_calibration(tmp_path / "bare", results_of(tmp_path / "bare"), complete=True) is None
+    assert read_judge_agreement(tmp_path / "bare", results_of(tmp_path / "bare"), complete=True) is None
 
 
 def test_another_judge_needs_no_new_labels(tmp_path: Path) -> None:
     run = make(tmp_path)
     breakdown = RunDirectory(run).seed(0).breakdown
     edit(breakdown, lambda content: content["judge"].update(settings="other"))
-    assert calibration_of(run).stale == "it was made for grammar & co with rubric paper-1; run `ex2 agreement` again"
+    assert agreement_of(run).stale == "it was made for grammar & co with rubric paper-1; run `ex2 agreement` again"
     edit(breakdown, lambda content: content["judge"].update(rubric="fenced-1"))
-    assert calibration_of(run).stale == (
+    assert agreement_of(run).stale == (
         "it was made for grammar & co with rubric paper-1; people answered rubric paper-1, the judge fenced-1: if its "
         "questions differ, label again with `ex2 label --rubric`, then run `ex2 agreement` again"
     )
-    assert calibration_tables(calibration_of(run)) is None
-    assert judge_standing(results_of(run), calibration_of(run)) == "uncalibrated"
+    assert agreement_tables(agreement_of(run)) is None
+    assert judge_standing(results_of(run), agreement_of(run)) == "uncalibrated"
     assert "agreement.json does not count: it was made for" in said(run)["The judge is uncalibrated"]
 
 
@@ -110,32 +112,30 @@ def test_new_descriptions_are_noticed_whatever_their_number(tmp_path: Path) -> N
     assert rows[3]["text"] != "another one"
     write_jsonl(path, [*rows[:3], rows[3] | {"text": "another one"}, *rows[4:]])
     expected = "the descriptions changed since; label those drawn anew with `ex2 label`, then run `ex2 agreement` again"
-    assert calibration_of(run).stale == expected
+    assert agreement_of(run).stale == expected
     with pytest.raises(UserError, match=r"was drawn from other descriptions .* delete it and run `ex2 label"):
         open_sample(run, 5)
     write_jsonl(path, rows)
-    assert calibration_of(run).stale == ""
+    assert agreement_of(run).stale == ""
     edit(run / "agreement.json", lambda content: content["sample"].pop("frame"))
-    assert calibration_of(run).stale == (
-        "it does not tell which descriptions it was made for; run `ex2 agreement` again"
-    )
+    assert agreement_of(run).stale == ("it does not tell which descriptions it was made for; run `ex2 agreement` again")
 
 
 def test_new_verdicts_of_the_same_judge_are_noticed(tmp_path: Path) -> None:
     run = make(tmp_path)
     kinds = {"visual": 23, "non_visual": 9}
     edit(RunDirectory(run).seed(0).breakdown, lambda content: content["policies"]["aligned"]["kinds"].update(kinds))
-    assert calibration_of(run).stale == "the judge's verdicts changed since; run `ex2 agreement` again"
+    assert agreement_of(run).stale == "the judge's verdicts changed since; run `ex2 agreement` again"
 
 
 def test_other_seeds_than_the_page(tmp_path: Path) -> None:
     run = make(tmp_path, seeds={0: 160, 3: 161})
-    assert calibration_of(run).stale == ""
+    assert agreement_of(run).stale == ""
     fewer = results_of(run)[:1]
-    found = read_calibration(run, fewer, complete=True)
+    found = read_judge_agreement(run, fewer, complete=True)
     assert found is not None
     assert found.stale == "it covers the seeds 0, 3, not those of this page; name the same in the recipe"
-    partial = read_calibration(run, fewer, complete=False)
+    partial = read_judge_agreement(run, fewer, complete=False)
     assert partial is not None
     assert partial.stale == "", "the page names the seeds that are not analysed yet"
 
@@ -146,7 +146,7 @@ def test_other_seeds_than_the_page(tmp_path: Path) -> None:
 )
 def test_labels_of_one_answer_calibrate_nothing(tmp_path: Path, n: int, only: str, words: str) -> None:
     run = make(tmp_path, n, only=only)
-    found = calibration_of(run)
+    found = agreement_of(run)
     assert found.stale == ""
     assert found.lacking == (
         f"people labelled {words}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
@@ -157,8 +157,8 @@ def test_labels_of_one_answer_calibrate_nothing(tmp_path: Path, n: int, only: st
 
 def test_every_number_has_its_n(tmp_path: Path) -> None:
     run = make(tmp_path, 100)
-    content = calibration_of(run).content
-    tables = calibration_tables(calibration_of(run))
+    content = agreement_of(run).content
+    tables = agreement_tables(agreement_of(run))
     assert tables is not None
     # All 100 are labelled, 99 have a first verdict, 33 of them informative; 32 have the second. The judge never errs.
     first, second = tables["questions"]
@@ -180,8 +180,9 @@ def test_every_number_has_its_n(tmp_path: Path) -> None:
     }
     # As in the breakdown: 49 first verdicts, 48 in a leaf, 32 informative with a second one.
     assert judged == {"spurious": "(n = 49)", "visual": "(n = 48)", "visual, of the informative": "(n = 32)"}
-    corrected = content["policies"]["aligned"]["shares"]["spurious"]["corrected"]
-    assert (corrected["value"], corrected["n"]) == (pytest.approx(16 / 49), 49)
+    corrected = content.policies["aligned"].shares["spurious"].corrected
+    assert corrected is not None
+    assert (corrected.value, corrected.n) == (pytest.approx(16 / 49), 49)
     text = said(run)["The judge against people"]
     assert "(n = 99), Cohen's κ 1.00 [" in text
     assert "visual or not, where both call it informative: 100.0 % [" in text
@@ -197,7 +198,7 @@ def test_a_share_that_the_labels_cannot_give_says_why(tmp_path: Path) -> None:
             content["policies"]["aligned"]["shares"][name].update(corrected=None, reason=reason)
 
     edit(run / "agreement.json", forget)
-    tables = calibration_tables(calibration_of(run))
+    tables = agreement_tables(agreement_of(run))
     assert tables is not None
     cells = {row["name"]: row["corrected"] for row in tables["shares"] if row["policy"] == "aligned"}
     assert cells["visual"] == cells["visual, of the informative"] == f"– ({reason})"
@@ -208,14 +209,10 @@ def test_a_share_that_the_labels_cannot_give_says_why(tmp_path: Path) -> None:
 
 
 def test_texts_of_numbers() -> None:
-    assert share_text({"value": 0.5, "low": 0.25, "high": 0.75, "n": 1234}) == (
-        "50.0\u00a0%\u00a0[25.0–75.0] (n\u00a0=\u00a01,234)"
-    )
+    assert share_text(Estimate(0.5, 0.25, 0.75, n=1234)) == ("50.0\u00a0%\u00a0[25.0–75.0] (n\u00a0=\u00a01,234)")
     assert share_text(None) == number_text(None) == "–"
-    assert number_text({"value": 1.0, "low": None, "high": None, "n": 7}) == "1.00 (n\u00a0=\u00a07)"
-    assert number_text({"value": -0.125, "low": -0.5, "high": 0.25, "n": 7}) == (
-        "−0.12\u00a0[−0.50,\u00a00.25] (n\u00a0=\u00a07)"
-    )
+    assert number_text(Estimate(1.0, None, None, n=7)) == "1.00 (n\u00a0=\u00a07)"
+    assert number_text(Estimate(-0.125, -0.5, 0.25, n=7)) == ("−0.12\u00a0[−0.50,\u00a00.25] (n\u00a0=\u00a07)")
 
 
 @pytest.mark.parametrize(

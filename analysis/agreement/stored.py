@@ -1,0 +1,87 @@
+"""What `ex2 agreement` left in a run's folder, read back, and whether it holds for the run as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from analysis.agreement.record import Agreement, read_agreement
+from analysis.labelling.sample import frame_digest, read_frame
+from analysis.results.load import SeedResult
+from analysis.verdicts.verdicts import KINDS
+
+
+class JudgeAgreement(NamedTuple):
+    """The judge's agreement with people.
+
+    Attributes:
+        content: What `ex2 agreement` found.
+        stale: Why it does not hold for this report; empty if it does.
+    """
+
+    content: Agreement
+    stale: str = ""
+
+    @property
+    def lacking(self) -> str:
+        """Why it does not make the judge a calibrated one; empty if it does."""
+        if self.stale:
+            return f"agreement.json does not count: {self.stale}"
+        first = self.content.used.questions["informative"].confusion
+        yes, no = first.both_yes + first.only_people, first.only_judge + first.both_no
+        if yes and no:
+            return ""
+        only = "none" if not yes + no else f"{yes + no} of them, all {'spurious' if no else 'informative'}"
+        return f"people labelled {only}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
+
+
+def read_judge_agreement(run: Path, results: Sequence[SeedResult], *, complete: bool) -> JudgeAgreement | None:
+    """Read what `ex2 agreement` left in a run's folder.
+
+    Args:
+        run: The folder.
+        results: Its analysed seeds.
+        complete: Whether these are all seeds.
+
+    Returns:
+        `None` if the run has not been labelled; marked as stale if the judge, the descriptions or the verdicts are
+        others now.
+
+    Raises:
+        UserError: If the file is not JSON or not of its form, or descriptions cannot be read.
+    """
+    path = run / "agreement.json"
+    if not path.exists():
+        return None
+    content = read_agreement(path)
+    return JudgeAgreement(content, _stale(content, run, results, complete=complete))
+
+
+def _stale(content: Agreement, run: Path, results: Sequence[SeedResult], *, complete: bool) -> str:
+    judge, labelled = results[0].breakdown.judge, content.judge
+    again = "run `ex2 agreement` again"
+    if (labelled.settings, labelled.rubric) != (judge.settings, judge.rubric):
+        answered = [rubric for rubric in content.rubrics if rubric != judge.rubric]
+        if answered:  # what people say does not depend on the judge, only on what they were asked
+            again = (
+                f"people answered rubric {', '.join(answered)}, the judge {judge.rubric}: if its questions differ, "
+                f"label again with `ex2 label --rubric`, then {again}"
+            )
+        return f"it was made for {labelled.name} with rubric {labelled.rubric}; {again}"
+    if content.sample.frame is None or content.seeds is None:
+        return f"it does not tell which descriptions it was made for; {again}"
+    if content.sample.frame != frame_digest(read_frame(run)):
+        return f"the descriptions changed since; label those drawn anew with `ex2 label`, then {again}"
+    seeds = sorted(result.seed for result in results)
+    if list(content.seeds) != seeds:  # where some wait for their analysis, the page says so itself
+        made = ", ".join(str(seed) for seed in content.seeds)
+        return f"it covers the seeds {made}, not those of this page; name the same in the recipe" if complete else ""
+    if any(part.kinds != _kinds(results, policy) for policy, part in content.policies.items()):
+        return f"the judge's verdicts changed since; {again}"
+    return ""
+
+
+def _kinds(results: Sequence[SeedResult], policy: str) -> dict[str, int]:
+    parts = [part for result in results if (part := result.breakdown.policy(policy))]
+    return {kind: sum(part.kinds[kind] for part in parts) for kind in KINDS}
