@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agreed_runs import agreement_of, edit, make, said
 from paths import DATA
-from test_report_judge import agreement_of, edit, make, said
 
 from analysis.agreement.record import Agreement, read_agreement
 from ex2.run.directory import RunDirectory
