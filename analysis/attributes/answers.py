@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, Named, Unreadable
+from analysis.results.kl import KLReached
 from analysis.verdicts.record import read_breakdown
 from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
@@ -51,7 +52,7 @@ class Answered:
         judge: Who answered.
         exact: Whether the answers are true by construction.
         texts: From `texts_digest`, of these seeds.
-        kl: From `analysis.results.kl.stored_kl`.
+        kl: What the run reached; None if it is not known.
     """
 
     run: str
@@ -62,7 +63,7 @@ class Answered:
     judge: str = ""
     exact: bool = False
     texts: str = ""
-    kl: JSON | None = None
+    kl: KLReached | None = None
 
 
 def texts_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:

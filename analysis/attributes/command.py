@@ -11,10 +11,11 @@ from rich.console import Console
 from analysis.attributes.answers import LOG, Answered, SeedAnswers, ask, texts_digest
 from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import attribute_judge
-from analysis.attributes.summary import RESULT, part_of, summarise
+from analysis.attributes.stored import RESULT
+from analysis.attributes.summary import summarise
 from analysis.attributes.tables import KEY, tables_of
 from analysis.attributes.terminal import show
-from analysis.results.kl import stored_kl
+from analysis.results.kl import from_json, stored_kl
 from analysis.results.load import SeedResult
 from analysis.results.pooling import confidence
 from analysis.results.runs import Run, gather_runs
@@ -48,8 +49,8 @@ def main(options: argparse.Namespace) -> int:
     show(result, console)
     hand_over(
         RESULT,
-        result,
-        {run.directory.root: part_of(result, group) for run, group in zip(runs, result["groups"], strict=True)},
+        result.to_json(),
+        {run.directory.root: result.part_of(group).to_json() for run, group in zip(runs, result.groups, strict=True)},
         options.out,
         tables=tables_of([result], left_out=left_out),
         drawings={KEY: attributes_figure(result)},
@@ -80,7 +81,7 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
             judge=judge.name,
             exact=judge.exact,
             texts=texts_digest(run.directory, numbers),
-            kl=stored_kl(run.directory, numbers, confidence(run.results)),
+            kl=from_json(stored_kl(run.directory, numbers, confidence(run.results))),
         )
 
 

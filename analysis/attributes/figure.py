@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from analysis.attributes.judges import OTHERS
+from analysis.attributes.record import Attributes, Group
 from analysis.attributes.wording import classes_words, how_tested, verdict_words
 from analysis.figures import svg
-from analysis.results.kl import KL_TOLERANCE, from_json, kl_summary
-from reward.files import JSON
+from analysis.results.kl import KL_TOLERANCE
+from analysis.results.pooling import Pooled
 
 LEFT, BAR, RIGHT = 112.0, 13.0, 132.0
 """Pixels: of the labels, of a bar's height, of the numbers beside the bars."""
@@ -31,7 +32,7 @@ STYLE = "".join(f".vlm-{index}{{fill:{colour}}}" for index, colour in enumerate(
 
 
 def attributes_figure(
-    result: JSON,
+    result: Attributes,
     *,
     tolerance: float = KL_TOLERANCE,
     unit: float = WIDE,
@@ -41,7 +42,7 @@ def attributes_figure(
     """Draw the shares of all informative descriptions.
 
     Args:
-        result: Content of `attributes.json`.
+        result: Of one or several runs.
         tolerance: Share of the target that the KL may be off.
         unit: Pixels for a per cent.
         least: Width that is not gone below: a page stretches drawings to its own.
@@ -54,24 +55,24 @@ def attributes_figure(
     parts = [Markup("<style>{}</style>").format(Markup(STYLE))]
     top, said = 16.0, []
     widest = least
-    for dataset in dict.fromkeys(group["dataset"] for group in result["groups"]):
-        groups = [group for group in result["groups"] if group["dataset"] == dataset]
-        drawn, top, reach = _panel(dataset, groups, result["confidence"], top, unit, tolerance)
+    for dataset in dict.fromkeys(group.dataset for group in result.groups):
+        groups = [group for group in result.groups if group.dataset == dataset]
+        drawn, top, reach = _panel(dataset, groups, result.confidence, top, unit, tolerance)
         parts += drawn
         widest = max(widest, reach)
-        for row in result["comparisons"]:
-            if row["dataset"] == dataset:
+        for row in result.comparisons:
+            if row.dataset == dataset:
                 top += 22
-                parts.append(svg.text(0, top, f"{row['first']} and {row['second']}: {verdict_words(row)}", "small"))
+                parts.append(svg.text(0, top, f"{row.first} and {row.second}: {verdict_words(row)}", "small"))
                 for line in (how_tested(row), classes_words(row)):
                     top += 17
                     parts.append(svg.text(0, top, line, "tick"))
                 widest = max(widest, 560.0)
         top += 40
         for group in groups:
-            shares = {name: row["of_mentions"] for name, row in group["all"]["attributes"].items() if row["mentions"]}
-            words = ", ".join(f"{name} {100 * share['share']:.1f} %" for name, share in shares.items())
-            said.append(f"{dataset}, {group['label']}: {words or 'nothing mentioned'}")
+            shares = {name: own.of_mentions for name, own in group.all.attributes.items() if own.mentions}
+            words = ", ".join(f"{name} {100 * share.value:.1f} %" for name, share in shares.items() if share)
+            said.append(f"{dataset}, {group.label}: {words or 'nothing mentioned'}")
     return svg.document(
         widest,
         max(top - 28, 40),
@@ -82,24 +83,24 @@ def attributes_figure(
     )
 
 
-def drawn_attributes(groups: Sequence[JSON]) -> list[str]:
+def drawn_attributes(groups: Sequence[Group]) -> list[str]:
     """Return the attributes that some of these groups mention, by falling greatest share, `others` last."""
     shares = {
-        name: [share["share"] for group in groups if (share := group["all"]["attributes"][name]["of_mentions"])]
-        for name in groups[0]["all"]["attributes"]
-        if any(group["all"]["attributes"][name]["mentions"] for group in groups)
+        name: [share.value for group in groups if (share := group.all.attributes[name].of_mentions)]
+        for name in groups[0].all.attributes
+        if any(group.all.attributes[name].mentions for group in groups)
     }
     return sorted(shares, key=lambda name: (name == OTHERS, -max(shares[name])))
 
 
 def _panel(
-    dataset: str, groups: Sequence[JSON], confidence: float, top: float, unit: float, tolerance: float
+    dataset: str, groups: Sequence[Group], confidence: float, top: float, unit: float, tolerance: float
 ) -> tuple[list[Markup], float, float]:
     """Draw one dataset: elements, lower edge, width."""
     order = drawn_attributes(groups)
-    shares = {name: [group["all"]["attributes"][name]["of_mentions"] for group in groups] for name in order}
-    highest = [min(100 * share["high"], 100) for row in shares.values() for share in row if share and share["high"]]
-    reach = max([20.0, *highest, *(100 * share["share"] for row in shares.values() for share in row if share)])
+    shares = {name: [group.all.attributes[name].of_mentions for group in groups] for name in order}
+    highest = [min(100 * share.high, 100) for row in shares.values() for share in row if share and share.high]
+    reach = max([20.0, *highest, *(100 * share.value for row in shares.values() for share in row if share)])
     ticks = [tick for tick in svg.ticks(0, reach, 3 if unit == NARROW else 5) if tick <= max(reach, 90) + 10]
     parts = [svg.text(0, top, f"{dataset}: share of mentions, %", "strong")]
     top += 18
@@ -108,10 +109,10 @@ def _panel(
     for index, group in enumerate(groups):
         top += 22
         parts.append(svg.rect(0, top - 10, 11, 11, _css(index), radius=2))
-        mark = " †" if (kl := from_json(group["kl"])) and kl.off(tolerance) else ""
-        parts.append(svg.text(18, top, f"{group['label']}{mark}", "small"))
+        mark = " †" if group.kl and group.kl.off(tolerance) else ""
+        parts.append(svg.text(18, top, f"{group.label}{mark}", "small"))
         most = 46 if unit == NARROW else 120
-        known = (counts_words(group), kl_summary(group["kl"], tolerance))
+        known = (counts_words(group), group.kl_words(tolerance))
         for line in [line for words in known for line in textwrap.wrap(words, most)]:
             top += 16
             parts.append(svg.text(18, top, line, "tick"))
@@ -128,32 +129,32 @@ def _panel(
         parts.append(svg.text(LEFT - 10, y + (step - 12) / 2 + 4, name, "small", anchor="end"))
         for index, share in enumerate(shares[name]):
             if share is not None:
-                parts += _bar(share, y + index * (BAR + 3), index, f"{groups[index]['label']}: {name}", unit)
+                parts += _bar(share, y + index * (BAR + 3), index, f"{groups[index].label}: {name}", unit)
         y += step
     return parts, end, max(widest, LEFT + ticks[-1] * unit + RIGHT if order else 0.0)
 
 
-def counts_words(group: JSON) -> str:
+def counts_words(group: Group) -> str:
     """Return `n = 96 mentions in 96 descriptions, 2 seeds`, and how many answers could not be read.
 
     Args:
-        group: Of `attributes.json`.
+        group: Of one run.
     """
-    part = group["all"]
-    seeds = len(group["seeds"])
-    said = f"n = {part['mentions']:,} mentions in {part['descriptions']:,} descriptions"
+    part = group.all
+    seeds = len(group.seeds)
+    said = f"n = {part.mentions:,} mentions in {part.descriptions:,} descriptions"
     said += f", {seeds} seed{'' if seeds == 1 else 's'}"
-    if group["missing_seeds"]:
-        said += f" (seed {', '.join(map(str, group['missing_seeds']))} missing)"
-    return said + (f", {part['unparsed']} unparsed" if part["unparsed"] else "")
+    if group.missing_seeds:
+        said += f" (seed {', '.join(map(str, group.missing_seeds))} missing)"
+    return said + (f", {part.unparsed} unparsed" if part.unparsed else "")
 
 
-def _bar(share: JSON, y: float, index: int, name: str, unit: float) -> list[Markup]:
-    value = 100 * share["share"]
+def _bar(share: Pooled, y: float, index: int, name: str, unit: float) -> list[Markup]:
+    value = 100 * share.value
     words, end = f"{value:.1f}", value
     parts = []
-    if share["low"] is not None and share["high"] is not None:
-        low, high = max(100 * share["low"], 0.0), min(100 * share["high"], 100.0)  # t over seeds knows no bounds
+    if share.low is not None and share.high is not None:
+        low, high = max(100 * share.low, 0.0), min(100 * share.high, 100.0)  # t over seeds knows no bounds
         words, end = f"{value:.1f} [{low:.1f}–{high:.1f}]", max(high, value)
         parts.append(svg.interval(LEFT + low * unit, LEFT + high * unit, y + BAR / 2, "whisker"))
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analysis.attributes.figure import (
     NARROW,
     PAGE,
@@ -12,14 +14,12 @@ from analysis.attributes.figure import (
     drawn_attributes,
 )
 from analysis.attributes.judges import OTHERS
-from analysis.attributes.shares import read_share
-from analysis.attributes.summary import stored_attributes
+from analysis.attributes.record import Group
+from analysis.attributes.stored import stored_attributes
 from analysis.attributes.wording import comparison_words
-from analysis.results.kl import kl_summary
 from analysis.results.wording import count, percent
 from analysis.tables.view import Section
 from ex2.run.directory import RunDirectory
-from reward.files import JSON
 
 TITLE = "What the informative descriptions speak of"
 OWN_NAMES = 8
@@ -38,40 +38,39 @@ def attribute_section(run_directory: RunDirectory) -> Section | None:
         descriptions than the run's present ones.
 
     Raises:
-        UserError: If a file is not JSON.
+        UserError: If the file is not JSON, or lacks what every version of its format holds.
     """
     result, problem = stored_attributes(run_directory)
     if result is None:
         return Section(TITLE, "", (), (), (problem,)) if problem else None
-    (group,) = result["groups"]
-    alone = {**result, "groups": [{**group, "label": group["vlm"]}], "comparisons": []}
+    (group,) = result.groups
+    alone = replace(result, groups=(replace(group, label=group.vlm),), comparisons=())
     names = drawn_attributes([group])
     rows = []
     for name in names:
         cells = []
-        for part in ("all", "sample"):
-            share = read_share(group[part]["attributes"][name]["of_mentions"])
+        for part in (group.all, group.sample):
+            share = part.attributes[name].of_mentions
             cells += [percent(share), count(share, "mentions")] if share else ["–", ""]
         rows.append((name, *cells))
     return Section(
         TITLE,
-        f"Attributes that the judge ({group['judge']}) names in informative descriptions, as shares of all mentions: "
-        f"a description may mention several. Over all descriptions, and over a random {result['sample']} of each seed.",
-        ("attribute", "share of mentions", "n", f"of a random {result['sample']}", "n"),
+        f"Attributes that the judge ({group.judge}) names in informative descriptions, as shares of all mentions: "
+        f"a description may mention several. Over all descriptions, and over a random {result.sample} of each seed.",
+        ("attribute", "share of mentions", "n", f"of a random {result.sample}", "n"),
         tuple(rows),
-        (*_notes(group), *(f"{comparison_words(row)}." for row in result["comparisons"])),
+        (*_notes(group), *(f"{comparison_words(row)}." for row in result.comparisons)),
         attributes_figure(alone, unit=PAGE, least=PAGE_WIDTH) if names else None,
         attributes_figure(alone, unit=NARROW, least=PHONE_WIDTH, key="attributes-narrow") if names else None,
     )
 
 
-def _notes(group: JSON) -> list[str]:
-    part = group["all"]
+def _notes(group: Group) -> list[str]:
     notes = [
-        f"{counts_words(group)}; {part['without_attribute']} without an attribute.",
-        f"{kl_summary(group['kl'])}.",
+        f"{counts_words(group)}; {group.all.without_attribute} without an attribute.",
+        f"{group.kl_words()}.",
     ]
-    if group["own_names"]:
-        listed = ", ".join(list(group["own_names"])[:OWN_NAMES])
+    if group.own_names:
+        listed = ", ".join(list(group.own_names)[:OWN_NAMES])
         notes.append(f"Attributes outside the list, counted as {OTHERS}: {listed}.")
     return notes

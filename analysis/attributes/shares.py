@@ -16,7 +16,6 @@ from scipy import stats
 
 from analysis.results.pooling import Pooled, pool
 from analysis.statistics.intervals import Estimate, all_equal, wilson_bounds
-from reward.files import JSON
 
 Mentions = NDArray[np.int64]
 """1 where a description mentions an attribute, shape (descriptions, attributes)."""
@@ -85,22 +84,3 @@ def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0
     freedom = variance**2 / float(parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
     return Estimate(value, value - half, value + half, min(len(a), len(b)))
-
-
-def stored_share(share: Pooled | None) -> JSON | None:
-    """Return a share as it is stored."""
-    if share is None:
-        return None
-    return {"share": share.value, "low": share.low, "high": share.high, "n": share.n, "seeds": share.seeds}
-
-
-def read_share(stored: JSON | None, count: int = 0) -> Pooled | None:
-    """Read a stored share.
-
-    Args:
-        stored: From `stored_share`.
-        count: Hits behind it.
-    """
-    if stored is None:
-        return None
-    return Pooled(stored["share"], stored["low"], stored["high"], stored["n"], stored["seeds"], count)

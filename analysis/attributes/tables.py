@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,15 +12,16 @@ from markupsafe import Markup
 
 from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import ATTRIBUTES, standard_name
-from analysis.attributes.shares import read_share
-from analysis.attributes.summary import identity, merged, pair_of, stored_attributes
+from analysis.attributes.record import Attributes, Gap, Group, Mentioned, RunsCompared
+from analysis.attributes.stored import stored_attributes
+from analysis.attributes.summary import merged
 from analysis.attributes.wording import how_tested
-from analysis.results.kl import KL_TOLERANCE, KLReached, from_json
+from analysis.results.kl import KL_TOLERANCE, KLReached
 from analysis.results.runs import Run, stored_results
 from analysis.results.wording import NOT_SIGNIFICANT, p_digits
 from analysis.tables.table import Cell, Row, Table, count_cell, percent_cell, text_cell, with_kl
 from reward.errors import UserError
-from reward.files import JSON, read_json
+from reward.files import read_json
 
 PUBLISHED = "figure4_attribute_pct"
 """In a file of published tables: dataset → VLM → attribute → percent of mentions, of the random sample."""
@@ -39,14 +40,14 @@ class _Column:
     Attributes:
         label: As shown; unique on the dataset.
         dataset: As shown.
-        group: Of `attributes.json`; `None` of printed numbers.
+        group: Of a run; `None` of printed numbers.
         sample: Descriptions of a seed's sample.
         printed: Percent of mentions in the random sample, by attribute.
     """
 
     label: str
     dataset: str
-    group: JSON | None = None
+    group: Group | None = None
     sample: int = 50
     printed: Mapping[str, float] | None = None
 
@@ -83,12 +84,12 @@ def attribute_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> 
 
 
 def tables_of(
-    results: Sequence[JSON],
+    results: Sequence[Attributes],
     printed: Sequence[_Column] = (),
     left_out: Sequence[str] = (),
     tolerance: float = KL_TOLERANCE,
 ) -> list[Table]:
-    """Lay out contents of `attributes.json`.
+    """Lay out what `ex2 attributes` found.
 
     Args:
         results: Of one or several runs each; a comparison that several hold is shown once.
@@ -97,7 +98,7 @@ def tables_of(
         tolerance: Share of the target that the KL may be off.
     """
     result = merged(results) if results else None
-    columns = _columns(result["groups"] if result else [], printed)
+    columns = _columns(results, result.groups if result else (), printed)
     notes = [*_notes(results), *_missing(columns), *_lead(left_out)]
     dagger = f"A dagger marks runs whose KL is more than {100 * tolerance:g} % off its target."
     tables = [
@@ -115,10 +116,17 @@ def tables_of(
     return [table for table in tables if table is not None]
 
 
-def _columns(groups: Sequence[JSON], printed: Sequence[_Column]) -> list[_Column]:
-    """Return a column for each group, and published ones named so that nobody takes them for a run."""
-    made = [_Column(group["label"], group["dataset"], group, group["sample_size"]) for group in groups]
-    own = {(group["vlm"], group["dataset"]) for group in groups}
+def _columns(results: Sequence[Attributes], groups: Sequence[Group], printed: Sequence[_Column]) -> list[_Column]:
+    """Return a column for each group, and published ones named so that nobody takes them for a run.
+
+    Args:
+        results: Where the groups come from; they tell the size of each group's sample.
+        groups: Of all results, as `merged` labels them.
+        printed: Published columns.
+    """
+    sizes = {group.identity: result.sample for result in results for group in result.groups}
+    made = [_Column(group.label, group.dataset, group, sizes[group.identity]) for group in groups]
+    own = {(group.vlm, group.dataset) for group in groups}
     for column in printed:
         label = f"{column.label} (published)" if (column.label, column.dataset) in own else column.label
         made.append(replace(column, label=label))
@@ -145,8 +153,8 @@ def _shares(
                 cells = tuple(_share_cell(own.get(label), part, name, of, tolerance) for label in labels)
                 rows.append(Row((dataset, shown, name), cells))
             if names and of == "of_mentions":
-                for count, words in COUNTS.items():
-                    cells = tuple(_count_cell(own.get(label), part, count, tolerance) for label in labels)
+                for words in COUNTS:
+                    cells = tuple(_count_cell(own.get(label), part, words, tolerance) for label in labels)
                     if any(cell.value for cell in cells):
                         rows.append(Row((dataset, shown, words), cells))
     return (
@@ -154,11 +162,11 @@ def _shares(
     )
 
 
-COUNTS = {
-    "descriptions": "number of descriptions",
-    "mentions": "number of mentions",
-    "unparsed": "answers that could not be read",
-    "without_attribute": "descriptions without an attribute",
+COUNTS: dict[str, Callable[[Mentioned], int]] = {
+    "number of descriptions": lambda part: part.descriptions,
+    "number of mentions": lambda part: part.mentions,
+    "answers that could not be read": lambda part: part.unparsed,
+    "descriptions without an attribute": lambda part: part.without_attribute,
 }
 """Below the shares, where not 0."""
 
@@ -166,7 +174,7 @@ COUNTS = {
 def _mentions(column: _Column, part: Literal["all", "sample"], name: str) -> bool:
     if column.group is None:
         return part == "sample" and name in (column.printed or {})
-    return bool(column.group[part]["attributes"][name]["mentions"])
+    return bool(column.group.part(part).attributes[name].mentions)
 
 
 def _share_cell(
@@ -181,39 +189,42 @@ def _share_cell(
     if column.group is None:
         value = (column.printed or {}).get(name) if part == "sample" else None
         return Cell("percent", value) if value is not None else Cell(empty="not published")
-    share = read_share(column.group[part]["attributes"][name][of])
-    return with_kl(percent_cell(share, "nothing mentioned"), from_json(column.group["kl"]), tolerance)
+    shares = column.group.part(part).attributes[name]
+    share = shares.of_mentions if of == "of_mentions" else shares.of_descriptions
+    return with_kl(percent_cell(share, "nothing mentioned"), column.group.kl, tolerance)
 
 
-def _count_cell(column: _Column | None, part: Literal["all", "sample"], count: str, tolerance: float) -> Cell:
+def _count_cell(column: _Column | None, part: Literal["all", "sample"], words: str, tolerance: float) -> Cell:
     if column is None or column.group is None:
         return Cell(empty="no run" if column is None else "not published")
-    return with_kl(count_cell(column.group[part][count]), from_json(column.group["kl"]), tolerance)
+    return with_kl(count_cell(COUNTS[words](column.group.part(part))), column.group.kl, tolerance)
 
 
-def _tests(result: JSON, notes: Sequence[str], tolerance: float) -> Table | None:
-    found = result["comparisons"]
+def _tests(result: Attributes, notes: Sequence[str], tolerance: float) -> Table | None:
+    found = result.comparisons
     if not found:
         return None
-    kls = {identity(group): from_json(group["kl"]) for group in result["groups"]}
+    kls = {group.identity: group.kl for group in result.groups}
     rows = []
     for row in found:
-        names = (row["dataset"], row["first"], row["second"])
+        names = (row.dataset, row.first, row.second)
         # The one further off its target stands for both: a difference carries one KL.
-        kl = max((kls[run] for run in pair_of(row)), key=lambda kl: kl.distance if kl else -1.0)
+        kl = max((kls[run] for run in row.runs), key=lambda kl: kl.distance if kl else -1.0)
 
-        def cells(gap: Cell, part: JSON, row: JSON = row, kl: KLReached | None = kl) -> tuple[Cell, ...]:
+        def cells(
+            shown: Cell, part: RunsCompared | Gap, row: RunsCompared = row, kl: KLReached | None = kl
+        ) -> tuple[Cell, ...]:
             return (
-                with_kl(gap, kl, tolerance),
-                text_cell(p_digits(part["p"])),
-                text_cell(p_digits(part["p_holm"])),
+                with_kl(shown, kl, tolerance),
+                text_cell(p_digits(part.p)),
+                text_cell(p_digits(part.p_holm)),
                 text_cell(how_tested(row)),
-                count_cell(row["shared_classes"]),
+                count_cell(row.shared_classes),
             )
 
-        verdict = text_cell("differ" if row["significant"] else NOT_SIGNIFICANT)
+        verdict = text_cell("differ" if row.significant else NOT_SIGNIFICANT)
         rows.append(Row((*names, "all attributes"), cells(verdict, row)))
-        rows += [Row((*names, part["attribute"]), cells(_gap(part, row), part)) for part in row["attributes"]]
+        rows += [Row((*names, gap.attribute), cells(_gap(gap, row), gap)) for gap in row.attributes]
     return Table(
         f"{KEY}-tests",
         "Whether two VLMs' descriptions mention attributes alike: differences of shares of mentions, points",
@@ -226,35 +237,35 @@ def _tests(result: JSON, notes: Sequence[str], tolerance: float) -> Table | None
             "within classes, and the answer holds for these seeds.",
             "Intervals are Welch's t over seeds where both have several, else Newcombe's, given these seeds.",
             f"p is corrected by Holm's method: over {len(found)} comparison{'s' if len(found) > 1 else ''}, and over "
-            f"all {sum(len(row['attributes']) for row in found)} tests of one attribute.",
+            f"all {sum(len(row.attributes) for row in found)} tests of one attribute.",
             *notes,
         ),
     )
 
 
-def _gap(part: JSON, row: JSON) -> Cell:
-    significant = part["significant"]
-    if part["difference"] is None:
+def _gap(gap: Gap, row: RunsCompared) -> Cell:
+    significant = gap.significant
+    if gap.difference is None or gap.low is None or gap.high is None:
         return Cell(empty="one side mentions nothing in the classes shared", significant=significant)
-    low, high = 100 * part["low"], 100 * part["high"]
+    low, high = 100 * gap.low, 100 * gap.high
     notes: tuple[str, ...] = () if significant else (NOT_SIGNIFICANT,)
-    if significant and row["unit"] == "descriptions":
+    if significant and row.unit == "descriptions":
         notes = (how_tested(row),)
         if low <= 0 <= high:
             # The test holds the classes fixed and these seeds too; no interval does both.
-            over = "over seeds" if part["over_seeds"] else "with other classes' numbers of descriptions"
+            over = "over seeds" if gap.over_seeds else "with other classes' numbers of descriptions"
             notes = (f"{how_tested(row)}; {over} the difference could be 0",)
-    seeds = min(row["seeds"]) if part["over_seeds"] else 1
-    n = min(part["mentions"])
+    seeds = min(row.seeds) if gap.over_seeds else 1
+    n = min(gap.mentions)
     # No p here: significance follows the corrected one, which stands beside the other in columns of their own.
-    return Cell("points", 100 * part["difference"], low, high, n, seeds, significant=significant, notes=notes)
+    return Cell("points", 100 * gap.difference, low, high, n, seeds, significant=significant, notes=notes)
 
 
-def _notes(results: Sequence[JSON]) -> list[str]:
+def _notes(results: Sequence[Attributes]) -> list[str]:
     if not results:
         return ["Published shares are of a random sample of descriptions, without n or interval."]
-    levels = ", ".join(f"{100 * level:g} %" for level in sorted({result["confidence"] for result in results}))
-    judges = ", ".join(sorted({str(group["judge"]) for result in results for group in result["groups"]}))
+    levels = ", ".join(f"{100 * level:g} %" for level in sorted({result.confidence for result in results}))
+    judges = ", ".join(sorted({group.judge for result in results for group in result.groups}))
     return [
         f"Intervals ({levels}) of one seed take descriptions as clusters of mentions; of several seeds they are "
         "Student's t over seeds. The random sample is drawn from each seed.",
@@ -264,9 +275,9 @@ def _notes(results: Sequence[JSON]) -> list[str]:
 
 def _missing(columns: Sequence[_Column]) -> list[str]:
     return [
-        f"{column.label}, {column.dataset}: seed {', '.join(map(str, column.group['missing_seeds']))} not analysed."
+        f"{column.label}, {column.dataset}: seed {', '.join(map(str, column.group.missing_seeds))} not analysed."
         for column in columns
-        if column.group and column.group["missing_seeds"]
+        if column.group and column.group.missing_seeds
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,12 +13,14 @@ from rich.console import Console
 from analysis.phrases.described import Run, gather_described
 from analysis.phrases.figure import phrases_figure
 from analysis.phrases.mining import Phrase, different, mine
-from analysis.phrases.stored import FORMAT, RESULT, part_of, trials
+from analysis.phrases.record import DatasetPhrases, Hypothesis, Phrases, PlainAccuracy, TemplateTest
+from analysis.phrases.stored import RESULT
 from analysis.phrases.tables import KEY, tables_of
 from analysis.phrases.templates import PLAIN, TemplateFile, from_phrase, read_templates
 from analysis.phrases.terminal import show
 from analysis.phrases.testing import Halves, measure, restrict, split_classes
-from analysis.statistics.holm import mark
+from analysis.phrases.trials import trials
+from analysis.statistics.holm import correct
 from analysis.statistics.intervals import Settings
 from analysis.tables.files import hand_over
 from ex2.banks import load_vlm, test_embeddings
@@ -26,21 +28,11 @@ from ex2.data.selection import load_dataset
 from ex2.recipe import Component
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
-from reward.files import JSON
 from reward.presets import shown_name, vlm_problems
 
 TOLD_PHRASES = 200
 """Mined phrases of a run that the result keeps."""
 LEAST_CLASSES = 4
-
-
-@dataclass
-class Hypothesis:
-    """A template under test and where it comes from."""
-
-    template: str
-    phrase: str | None = None
-    runs: list[str] = field(default_factory=list)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -66,26 +58,22 @@ def main(options: argparse.Namespace) -> int:
     runs, left_out = gather_described([Path(path) for path in options.runs], needed=options.top > 0)
     asked = [run.recipe.analysis for run in runs]  # runs that differ are tested at the stricter one
     settings = Settings(max(one.confidence for one in asked), max(one.bootstrap_samples for one in asked), options.seed)
-    datasets = [results_of(group, given, options.vlms, options.top, settings) for group in _by_dataset(runs)]
-    results = [row for dataset in datasets for row in dataset["results"]]
-    mark(results, 1 - settings.confidence)
-    result: JSON = {
-        "format": FORMAT,
-        "seed": options.seed,
-        "confidence": settings.confidence,
-        "bootstrap_samples": settings.samples,
-        "templates_source": given.source,
-        "tests": len(results),
-        "correction": "Holm over all tests of this file",
-        "datasets": datasets,
-    }
+    found = [results_of(group, given, options.vlms, options.top, settings) for group in _by_dataset(runs)]
+    result = Phrases(
+        seed=options.seed,
+        confidence=settings.confidence,
+        bootstrap_samples=settings.samples,
+        templates_source=given.source,
+        tests=sum(len(part.results) for part in found),
+        datasets=_corrected(found, 1 - settings.confidence),
+    )
     console = Console()
     show(result, console)
-    drawn = phrases_figure(trials(datasets), settings.confidence)
+    drawn = phrases_figure(trials(result.datasets), settings.confidence)
     hand_over(
         RESULT,
-        result,
-        {run.directory.root: part_of(result, run.name) for run in runs},
+        result.to_json(),
+        {run.directory.root: result.part_of(run.name).to_json() for run in runs},
         options.out,
         tables=tables_of([result], left_out=left_out),
         drawings={KEY: drawn} if drawn else {},
@@ -97,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
 
 def results_of(
     runs: Sequence[Run], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: Settings
-) -> JSON:
+) -> DatasetPhrases:
     """Mine and test on one dataset.
 
     Args:
@@ -126,50 +114,46 @@ def results_of(
     for run, phrases in mined.items():
         for phrase in different(phrases, top):
             template = from_phrase(phrase.text, given.plain)
-            hypotheses.setdefault(template, Hypothesis(template, phrase.text)).runs.append(run)
+            new = Hypothesis(template, phrase.text, (), from_file=template in given.templates)
+            one = hypotheses.get(template, new)
+            hypotheses[template] = replace(one, runs=(*one.runs, run))
     for template in given.templates:
-        hypotheses.setdefault(template, Hypothesis(template))
+        hypotheses.setdefault(template, Hypothesis(template, None, (), from_file=True))
     hypotheses.pop(given.plain, None)
-    plain: list[JSON] = []
-    results: list[JSON] = []
+    plain: list[PlainAccuracy] = []
+    results: list[TemplateTest] = []
     for section in _vlms(runs, vlm_names):
         vlm = load_vlm(section)
         images = restrict(test_embeddings(recipe.model_copy(update={"vlm": section}), vlm), halves.tested)
         label = shown_name(section.name, vlm)
-        taken = [row["vlm"] for row in plain]
+        taken = [one.vlm for one in plain]
         label = f"{label} ({len(taken) + 1})" if label in taken else label  # the same with other settings
         own, measured = measure(vlm, images, given.plain, list(hypotheses), settings)
-        plain.append({"vlm": label, "accuracy": own.value, "low": own.low, "high": own.high, "n": own.n})
-        for one in measured:
-            paired = {key: value for key, value in one.paired._asdict().items() if key not in ("low", "high", "n")}
-            results.append(
-                {
-                    "template": one.template,
-                    "vlm": label,
-                    "accuracy": one.accuracy.value,
-                    "low": one.accuracy.low,
-                    "high": one.accuracy.high,
-                    "n": one.accuracy.n,
-                    **paired,
-                    "difference_low": one.paired.low,
-                    "difference_high": one.paired.high,
-                }
-            )
-    return {
-        "dataset": recipe.dataset.name,
-        "split": recipe.dataset.test_split,
-        "runs": [run.stored(settings.confidence, mined=top > 0) for run in runs],
-        "mined_classes": [names[label] for label in halves.mined],
-        "tested_classes": [names[label] for label in halves.tested],
-        "phrases": {run: [phrase._asdict() for phrase in found[:TOLD_PHRASES]] for run, found in mined.items()},
-        "templates": [
-            {"template": h.template, "phrase": h.phrase, "runs": h.runs, "from_file": h.template in given.templates}
-            for h in hypotheses.values()
-        ],
-        "plain_template": given.plain,
-        "plain": plain,
-        "results": results,
-    }
+        plain.append(PlainAccuracy(label, own))
+        results += [TemplateTest(one.template, label, one.accuracy, one.paired) for one in measured]
+    return DatasetPhrases(
+        dataset=recipe.dataset.name,
+        split=recipe.dataset.test_split,
+        runs=tuple(run.stored(settings.confidence, mined=top > 0) for run in runs),
+        mined_classes=tuple(names[label] for label in halves.mined),
+        tested_classes=tuple(names[label] for label in halves.tested),
+        phrases={run: tuple(found[:TOLD_PHRASES]) for run, found in mined.items()},
+        templates=tuple(hypotheses.values()),
+        plain_template=given.plain,
+        plain=tuple(plain),
+        results=tuple(results),
+    )
+
+
+def _corrected(parts: Sequence[DatasetPhrases], level: float) -> tuple[DatasetPhrases, ...]:
+    """Correct the p-values of all parts together by Holm's method, at the level of the tests."""
+    tests = iter(correct([test.paired.p for part in parts for test in part.results], level))
+    made = []
+    for part in parts:
+        both = [(test, next(tests)) for test in part.results]
+        results = tuple(replace(test, p_holm=one.p, significant=one.significant) for test, one in both)
+        made.append(replace(part, results=results))
+    return tuple(made)
 
 
 def _vlm_problems(name: str) -> list[str]:

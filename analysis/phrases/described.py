@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.phrases.record import PhraseRun
 from analysis.phrases.stored import descriptions_digest
-from analysis.results.kl import stored_kl
+from analysis.results.kl import from_json, stored_kl
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import Description, stored_descriptions
 from ex2.run.directory import RunDirectory, find_runs
 from reward.errors import UserError
-from reward.files import JSON
 
 POLICIES = ("aligned", "base")
 
@@ -39,21 +39,21 @@ class Run:
     seeds: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
 
-    def stored(self, confidence: float, *, mined: bool) -> JSON:
+    def stored(self, confidence: float, *, mined: bool) -> PhraseRun:
         """Return what is kept of the run beside its results.
 
         Args:
             confidence: Of the KL's interval.
             mined: Whether the descriptions were used: if not, the results do not depend on them.
         """
-        return {
-            "run": self.name,
-            "vlm": self.recipe.vlm.name,
-            "seeds": list(self.seeds),
-            "missing_seeds": list(self.missing) if mined else [],
-            "texts": descriptions_digest(self.directory, self.seeds) if mined else None,
-            "kl": stored_kl(self.directory, self.seeds, confidence) if mined else None,
-        }
+        return PhraseRun(
+            run=self.name,
+            vlm=self.recipe.vlm.name,
+            seeds=self.seeds,
+            missing_seeds=self.missing if mined else (),
+            texts=descriptions_digest(self.directory, self.seeds) if mined else None,
+            kl=from_json(stored_kl(self.directory, self.seeds, confidence)) if mined else None,
+        )
 
 
 def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Run], list[str]]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence, Set
 from markupsafe import Markup
 
 from analysis.figures import svg
-from analysis.phrases.stored import Trial
-from analysis.results.kl import KL_TOLERANCE, from_json
+from analysis.phrases.trials import Trial
+from analysis.results.kl import KL_TOLERANCE
 from analysis.results.pooling import Difference
 from analysis.results.wording import p_words, points
 
@@ -21,7 +21,7 @@ def phrases_figure(rows: Sequence[Trial], confidence: float, tolerance: float = 
     """Draw differences to the plain template.
 
     Args:
-        rows: From `stored.trials`; the plain templates are named, not drawn.
+        rows: From `trials.trials`; the plain templates are named, not drawn.
         confidence: Of the intervals.
         tolerance: Share of the target that the KL may be off.
 
@@ -60,7 +60,7 @@ def _figure(
             parts.append(svg.text(0, y, line, "tick"))
         top = y + 30
         placed = [row for row in drawn if row.dataset == dataset]
-        off = {row.template for row in placed if (kl := from_json(row.kl)) and kl.off(tolerance)}
+        off = {row.template for row in placed if row.kl and row.kl.off(tolerance)}
         body, y, spans = _rows(placed, off, top, origin, unit, narrow)
         for tick in ticks:
             x = origin + tick * unit

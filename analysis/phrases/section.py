@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from analysis.phrases.figure import narrow_phrases_figure, phrases_figure
-from analysis.phrases.stored import stored_phrases, trials
-from analysis.results.kl import kl_summary
+from analysis.phrases.stored import stored_phrases
+from analysis.phrases.trials import trials
 from analysis.results.wording import count, p_value, percent, points
 from analysis.tables.view import Section
 from ex2.run.directory import RunDirectory
@@ -25,12 +25,12 @@ def phrases_section(run_directory: RunDirectory) -> Section | None:
         section with a note alone if what is stored is of other descriptions than the run's present ones.
 
     Raises:
-        UserError: If a file is not JSON.
+        UserError: If the file is not JSON, or lacks what every version of its format holds.
     """
     result, problem = stored_phrases(run_directory)
     if result is None:
         return Section(TITLE, "", (), (), (problem,)) if problem else None
-    measured = trials(result["datasets"])
+    measured = trials(result.datasets)
     rows = [
         (
             row.template,
@@ -44,32 +44,32 @@ def phrases_section(run_directory: RunDirectory) -> Section | None:
         )
         for row in measured
     ]
-    (part,) = result["datasets"]
+    (part,) = result.datasets
     notes = [
         "Differences are on the same images; p by McNemar's test, corrected by Holm's method over "
-        f"{result['tests']} tests.",
+        f"{result.tests} tests.",
         *(
-            f"{run['run']}: {kl_summary(run['kl'])}"
-            + (f"; no descriptions of seed {', '.join(map(str, run['missing_seeds']))}" if run["missing_seeds"] else "")
+            f"{run.run}: {run.kl_words()}"
+            + (f"; no descriptions of seed {', '.join(map(str, run.missing_seeds))}" if run.missing_seeds else "")
             + "."
-            for run in part["runs"]
-            if run["texts"] is not None
+            for run in part.runs
+            if run.texts is not None
         ),
     ]
-    if not part["templates"]:
+    if not part.templates:
         notes.insert(0, "No phrase stands clearly more often in the aligned descriptions than in the base model's.")
     mined = (
-        f"Phrases that stand more often in the aligned descriptions of {len(part['mined_classes'])} classes than in "
-        f"the base model's, as templates on the other {len(part['tested_classes'])} classes"
-        if part["mined_classes"]
-        else f"Given templates on all {len(part['tested_classes'])} classes"
+        f"Phrases that stand more often in the aligned descriptions of {len(part.mined_classes)} classes than in "
+        f"the base model's, as templates on the other {len(part.tested_classes)} classes"
+        if part.mined_classes
+        else f"Given templates on all {len(part.tested_classes)} classes"
     )
     return Section(
         TITLE,
-        f"{mined}, against the plain template “{part['plain_template']}”.",
+        f"{mined}, against the plain template “{part.plain_template}”.",
         ("template", "VLM", "accuracy", "n", "minus plain", "p, corrected", "verdict", "from"),
         tuple(rows),
         tuple(notes),
-        phrases_figure(measured, result["confidence"]),
-        narrow_phrases_figure(measured, result["confidence"]),
+        phrases_figure(measured, result.confidence),
+        narrow_phrases_figure(measured, result.confidence),
     )

@@ -12,15 +12,17 @@ from markupsafe import Markup
 
 from analysis.accuracy.class_names import SLOT
 from analysis.phrases.figure import phrases_figure
-from analysis.phrases.stored import PLAIN_ORIGIN, Trial, corrected, stored_phrases, trials
+from analysis.phrases.record import DatasetPhrases, Phrases
+from analysis.phrases.stored import stored_phrases
 from analysis.phrases.templates import PLAIN
-from analysis.results.kl import KL_TOLERANCE, from_json
+from analysis.phrases.trials import PLAIN_ORIGIN, Trial, corrected, trials
+from analysis.results.kl import KL_TOLERANCE
 from analysis.results.pooling import Difference, Pooled
 from analysis.results.runs import Run, stored_results
 from analysis.results.wording import p_digits
 from analysis.tables.table import NOTHING, Cell, Row, Table, percent_cell, points_cell, text_cell, with_kl
 from reward.errors import UserError
-from reward.files import JSON, read_json
+from reward.files import read_json
 
 PUBLISHED = "table7_templates_"
 """Begins a key in a file of published tables, the dataset ends it: rows of a template and every VLM's accuracy."""
@@ -66,12 +68,12 @@ def phrases_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> di
 
 
 def tables_of(
-    results: Sequence[JSON],
+    results: Sequence[Phrases],
     printed: Sequence[Trial] = (),
     left_out: Sequence[str] = (),
     tolerance: float = KL_TOLERANCE,
 ) -> list[Table]:
-    """Lay out contents of `phrases.json`.
+    """Lay out what `ex2 phrases` found.
 
     Args:
         results: Of one or several runs each; a dataset's part that several hold is shown once.
@@ -86,7 +88,7 @@ def tables_of(
     rows = [
         Row(
             (row.dataset, row.template, row.vlm),
-            tuple(with_kl(cell, from_json(row.kl), tolerance) for cell in _cells(row)),
+            tuple(with_kl(cell, row.kl, tolerance) for cell in _cells(row)),
         )
         for row in measured
     ]
@@ -109,31 +111,30 @@ def tables_of(
     ]
 
 
-def _parts(results: Sequence[JSON]) -> tuple[list[JSON], float]:
+def _parts(results: Sequence[Phrases]) -> tuple[list[DatasetPhrases], float]:
     """Return every dataset's part once, and the confidence of all tests together."""
     parts = {
-        json.dumps([_measurements(part), result["seed"]], sort_keys=True): part
+        json.dumps([_uncorrected(part).to_json(), result.seed], sort_keys=True): part
         for result in results
-        for part in result["datasets"]
+        for part in result.datasets
     }
-    return list(parts.values()), max((result["confidence"] for result in results), default=0.95)
+    return list(parts.values()), max((result.confidence for result in results), default=0.95)
 
 
-def _measurements(part: JSON) -> JSON:
+def _uncorrected(part: DatasetPhrases) -> DatasetPhrases:
     """Return what tells two measurements apart: not the p-values, which were corrected with those beside them."""
-    bare = [{k: v for k, v in row.items() if k not in ("p_holm", "significant")} for row in part["results"]]
-    return {**part, "results": bare}
+    return replace(part, results=tuple(replace(test, p_holm=None, significant=None) for test in part.results))
 
 
-def _told_apart(parts: Sequence[JSON]) -> list[Trial]:
-    """Read all parts; where several are of one dataset, each tells how it was split or from which runs it mined."""
-    names = [part["dataset"] for part in parts]
+def _told_apart(parts: Sequence[DatasetPhrases]) -> list[Trial]:
+    """Return the rows of all parts; where several are of one dataset, each tells from which runs it mined."""
+    names = [part.dataset for part in parts]
     rows = []
     for part in parts:
-        if names.count(part["dataset"]) == 1:
+        if names.count(part.dataset) == 1:
             rows += trials([part])
         else:
-            runs = ", ".join(run["run"] for run in part["runs"])
+            runs = ", ".join(run.run for run in part.runs)
             rows += [replace(row, dataset=f"{row.dataset} ({runs})") for row in trials([part])]
     return rows
 
@@ -149,7 +150,7 @@ def _cells(row: Trial) -> tuple[Cell, ...]:
     )
 
 
-def _notes(parts: Sequence[JSON], confidence: float, tests: int) -> list[str]:
+def _notes(parts: Sequence[DatasetPhrases], confidence: float, tests: int) -> list[str]:
     if not parts:
         return []
     notes = [
@@ -158,14 +159,14 @@ def _notes(parts: Sequence[JSON], confidence: float, tests: int) -> list[str]:
         "which the verdict follows."
     ]
     for part in parts:
-        mined, held = len(part["mined_classes"]), len(part["tested_classes"])
+        mined, held = len(part.mined_classes), len(part.tested_classes)
         how = f"mined on {mined} classes, tested on the {held} others" if mined else f"tested on all {held} classes"
-        found = "" if part["templates"] else "; no phrase stands clearly more often in the aligned descriptions"
-        notes.append(f"{part['dataset']}: {how}{found}.")
+        found = "" if part.templates else "; no phrase stands clearly more often in the aligned descriptions"
+        notes.append(f"{part.dataset}: {how}{found}.")
         notes += [
-            f"{run['run']}: no descriptions of seed {', '.join(map(str, run['missing_seeds']))}."
-            for run in part["runs"]
-            if run["missing_seeds"]
+            f"{run.run}: no descriptions of seed {', '.join(map(str, run.missing_seeds))}."
+            for run in part.runs
+            if run.missing_seeds
         ]
     return list(dict.fromkeys(notes))
 

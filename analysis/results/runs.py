@@ -29,7 +29,7 @@ from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import LabeledText
 from ex2.run.directory import RunDirectory, _named_and_below
 from reward.errors import UserError
-from reward.files import JSON, read_json
+from reward.files import JSON, T, read_json
 
 CROSS = "cross.json"
 """In a seed's folder: accuracy of other runs' VLMs with its descriptions, written by `ex2 cross`."""
@@ -106,8 +106,8 @@ def gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 
 def stored_results(
-    runs: Sequence[Run], read: Callable[[RunDirectory], tuple[JSON | None, str]], lacking: str
-) -> tuple[list[JSON], list[str]]:
+    runs: Sequence[Run], read: Callable[[RunDirectory], tuple[T | None, str]], lacking: str
+) -> tuple[list[T], list[str]]:
     """Return what a study left in each run's folder, and sentences on runs without.
 
     Args:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reward.files import JSON
-
 
 class Corrected(NamedTuple):
     """A test among others: its adjusted p-value, and whether that is below the level."""
@@ -38,14 +36,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def correct(p_values: Sequence[float], level: float) -> list[Corrected]:
     """Correct p-values for their number and compare them with the level of the tests, in the same order."""
     return [Corrected(p, p < level) for p in holm(p_values)]
-
-
-def mark(rows: Sequence[JSON], level: float) -> None:
-    """Add `p_holm` and `significant` to stored tests.
-
-    Args:
-        rows: One family, each with its `p`; changed in place.
-        level: Of the tests.
-    """
-    for row, test in zip(rows, correct([row["p"] for row in rows], level), strict=True):
-        row["p_holm"], row["significant"] = test

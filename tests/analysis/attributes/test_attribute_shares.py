@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from analysis.attributes.comparison import compare, least_p, shared_classes
-from analysis.attributes.shares import mention_share, over_seeds, read_share, stored_share, welch
+from analysis.attributes.record import share_from_json, share_to_json
+from analysis.attributes.shares import mention_share, over_seeds, welch
 from analysis.statistics.intervals import Estimate, wilson, wilson_bounds
 
 # ---------------------------------------------------------------- shares of one seed
@@ -150,9 +151,9 @@ def test_three_seeds_by_hand() -> None:
     pooled = over_seeds([Estimate(value, 0.0, 1.0, 10) for value in (0.1, 0.2, 0.3)])
     assert pooled is not None
     assert pooled.low == pytest.approx(0.2 - 4.30265 * 0.1 / math.sqrt(3), abs=1e-6)
-    assert read_share(stored_share(pooled)) == pooled
+    assert share_from_json(share_to_json(pooled)) == pooled
     assert over_seeds([None, None]) is None
-    assert stored_share(None) is None is read_share(None)
+    assert share_to_json(None) is None is share_from_json(None)
 
 
 def test_one_seed_and_seeds_that_agree_keep_the_first_seeds_interval() -> None:

@@ -14,8 +14,10 @@ from analysis.attributes.answers import Answered, Row, SeedAnswers
 from analysis.attributes.figure import COLOURS, attributes_figure
 from analysis.attributes.judges import Named, Unreadable
 from analysis.attributes.section import attribute_section
-from analysis.attributes.summary import part_of, stored_attributes, summarise
+from analysis.attributes.stored import stored_attributes
+from analysis.attributes.summary import summarise
 from analysis.attributes.wording import comparison_words
+from analysis.results.pooling import Pooled
 from analysis.statistics.intervals import wilson
 from ex2.cli import main
 from ex2.data.demo.world import SENTENCES
@@ -34,6 +36,11 @@ def answered(vlm: str, *seeds: list[Row], dataset: str = "d", run: str = "") -> 
     return Answered(run or vlm.lower(), vlm, dataset, parts, judge="j", texts=f"texts of {vlm} {run} {dataset}")
 
 
+def known(share: Pooled | None) -> Pooled:
+    assert share is not None
+    return share
+
+
 def saying(name: str, count: int, *attributes: str) -> list[Row]:
     return [(name, named(*attributes))] * count
 
@@ -50,16 +57,17 @@ def test_summary_by_hand() -> None:
         ("pug", Named(("others",), ("smell", "price"), "")),
     ]
     result = summarise([answered("A", rows)], 0.95, sample=3, seed=0)
-    (group,) = result["groups"]
-    part = group["all"]
-    assert (part["descriptions"], part["unparsed"], part["without_attribute"], part["mentions"]) == (5, 1, 1, 4)
-    colour = part["attributes"]["colour"]
-    assert (colour["mentions"], colour["of_mentions"]["share"], colour["of_mentions"]["n"]) == (2, 0.5, 4)
-    assert (colour["of_descriptions"]["share"], colour["of_descriptions"]["n"]) == (0.5, 4)
-    assert part["attributes"]["diet"]["of_mentions"]["share"] == 0
-    assert group["sample"]["descriptions"] == 3
-    assert group["own_names"] == {"smell": 1, "price": 1}
-    assert result["comparisons"] == []
+    (group,) = result.groups
+    part = group.all
+    assert (part.descriptions, part.unparsed, part.without_attribute, part.mentions) == (5, 1, 1, 4)
+    colour = part.attributes["colour"]
+    of_mentions, of_descriptions = known(colour.of_mentions), known(colour.of_descriptions)
+    assert (colour.mentions, of_mentions.value, of_mentions.n) == (2, 0.5, 4)
+    assert (of_descriptions.value, of_descriptions.n) == (0.5, 4)
+    assert known(part.attributes["diet"].of_mentions).value == 0
+    assert group.sample.descriptions == 3
+    assert group.own_names == {"smell": 1, "price": 1}
+    assert result.comparisons == ()
 
 
 def test_two_seeds_are_pooled_by_students_t() -> None:
@@ -68,14 +76,14 @@ def test_two_seeds_are_pooled_by_students_t() -> None:
     As one sample they would be 14 of 20 with Wilson's [0.48, 0.86]: the spread of the seeds would be missing.
     """
     seeds = [saying("oak", first, "colour") + saying("oak", 10 - first, "size") for first in (8, 6)]
-    (group,) = summarise([answered("A", *seeds)], 0.95, sample=50, seed=0)["groups"]
-    share = group["all"]["attributes"]["colour"]["of_mentions"]
-    assert (share["share"], share["n"], share["seeds"]) == (pytest.approx(0.7), 20, 2)
-    assert (share["low"], share["high"]) == (pytest.approx(0.7 - 1.27062, abs=1e-5), pytest.approx(1.97062, abs=1e-5))
+    (group,) = summarise([answered("A", *seeds)], 0.95, sample=50, seed=0).groups
+    share = known(group.all.attributes["colour"].of_mentions)
+    assert (share.value, share.n, share.seeds) == (pytest.approx(0.7), 20, 2)
+    assert (share.low, share.high) == (pytest.approx(0.7 - 1.27062, abs=1e-5), pytest.approx(1.97062, abs=1e-5))
     assert wilson(14, 20).low == pytest.approx(0.481, abs=1e-3)
-    assert group["all"]["attributes"]["colour"]["by_seed"] == [0.8, 0.6]
-    assert group["all"]["attributes"]["colour"]["of_descriptions"]["low"] == pytest.approx(share["low"])
-    assert group["seeds"] == [0, 1]
+    assert group.all.attributes["colour"].by_seed == (0.8, 0.6)
+    assert known(group.all.attributes["colour"].of_descriptions).low == pytest.approx(share.low)
+    assert group.seeds == (0, 1)
     drawn = str(attributes_figure(summarise([answered("A", *seeds)], 0.95, sample=9, seed=0)))
     assert "70.0 [0.0–100.0]" in drawn, "cut to what a share can be"
     assert "20 descriptions, 2 seeds" in drawn
@@ -85,19 +93,19 @@ def test_every_seed_counts_alike_whatever_its_number_of_descriptions() -> None:
     """1/2, 3/10 and 10/100: the mean of 0.5, 0.3 and 0.1, not 14/112; standard error 0.2/√3, t 4.30265."""
     sizes = ((1, 2), (3, 10), (10, 100))
     seeds = [saying("oak", hits, "use") + saying("oak", n - hits, "diet") for hits, n in sizes]
-    (group,) = summarise([answered("A", *seeds)], 0.95, sample=5, seed=0)["groups"]
-    share = group["all"]["attributes"]["use"]["of_mentions"]
-    assert share["share"] == pytest.approx(0.3)
-    assert share["high"] == pytest.approx(0.3 + 4.30265 * 0.2 / 3**0.5, abs=1e-5)
-    assert (share["n"], share["seeds"]) == (112, 3)
-    assert group["sample"]["descriptions"] == 2 + 5 + 5, "the sample is drawn from each seed"
+    (group,) = summarise([answered("A", *seeds)], 0.95, sample=5, seed=0).groups
+    share = known(group.all.attributes["use"].of_mentions)
+    assert share.value == pytest.approx(0.3)
+    assert share.high == pytest.approx(0.3 + 4.30265 * 0.2 / 3**0.5, abs=1e-5)
+    assert (share.n, share.seeds) == (112, 3)
+    assert group.sample.descriptions == 2 + 5 + 5, "the sample is drawn from each seed"
 
 
 def test_a_seed_without_mentions_has_no_share() -> None:
-    (group,) = summarise([answered("A", saying("oak", 4, "use"), [])], 0.95, sample=5, seed=0)["groups"]
-    share = group["all"]["attributes"]["use"]["of_mentions"]
-    assert (share["share"], share["seeds"]) == (1.0, 1)
-    assert group["all"]["attributes"]["use"]["by_seed"] == [1.0, None]
+    (group,) = summarise([answered("A", saying("oak", 4, "use"), [])], 0.95, sample=5, seed=0).groups
+    share = known(group.all.attributes["use"].of_mentions)
+    assert (share.value, share.seeds) == (1.0, 1)
+    assert group.all.attributes["use"].by_seed == (1.0, None)
 
 
 # ---------------------------------------------------------------- comparisons
@@ -108,14 +116,14 @@ def test_comparison_and_figure() -> None:
     other: list[Row] = [(f"c{index % 5}", named("habitat")) for index in range(38)] + saying("c0", 2, "colour")
     runs = [answered("<A>", visual), answered("B", other), answered("A", [], dataset="e")]
     result = summarise(runs, 0.95, sample=50, seed=0)
-    (row,) = result["comparisons"]
-    assert row["significant"]
-    assert row["p_holm"] == row["p"] == pytest.approx(1 / 5001)
-    by_name = {part["attribute"]: part for part in row["attributes"]}
+    (row,) = result.comparisons
+    assert row.significant
+    assert row.p_holm == row.p == pytest.approx(1 / 5001)
+    by_name = {part.attribute: part for part in row.attributes}
     assert set(by_name) == {"colour", "shape", "habitat"}
-    assert by_name["habitat"]["difference"] == pytest.approx(-38 / 40)
-    assert by_name["habitat"]["p_holm"] == pytest.approx(3 / 5001)
-    assert (row["unit"], row["seeds"], row["least_p"]) == ("descriptions", [1, 1], pytest.approx(1 / 5001))
+    assert by_name["habitat"].difference == pytest.approx(-38 / 40)
+    assert by_name["habitat"].p_holm == pytest.approx(3 / 5001)
+    assert (row.unit, row.seeds, row.least_p) == ("descriptions", (1, 1), pytest.approx(1 / 5001))
     drawn = str(attributes_figure(result))
     assert "&lt;A&gt;: colour 50.0 [" in drawn
     assert "<A>" not in drawn
@@ -129,10 +137,10 @@ def test_differences_are_of_the_classes_that_both_describe() -> None:
     """In oak and pug both say colour half the time. The first alone describes elm, always by its size."""
     both = [row for name in ("oak", "pug") for row in saying(name, 10, "colour") + saying(name, 10, "use")]
     result = summarise([answered("A", both + saying("elm", 40, "size")), answered("B", both)], 0.95, sample=5, seed=0)
-    (row,) = result["comparisons"]
-    assert {part["attribute"]: part["difference"] for part in row["attributes"]} == {"colour": 0.0, "use": 0.0}
-    assert (row["shared_classes"], row["classes"], row["p"]) == (2, [3, 2], 1.0)
-    assert row["attributes"][0]["mentions"] == [40, 40]
+    (row,) = result.comparisons
+    assert {part.attribute: part.difference for part in row.attributes} == {"colour": 0.0, "use": 0.0}
+    assert (row.shared_classes, row.classes, row.p) == (2, (3, 2), 1.0)
+    assert row.attributes[0].mentions == (40, 40)
     words = comparison_words(row)
     assert words == (
         "A and B: no significant difference, p\u00a0=\u00a01.000, given these seeds (1 and 1), 2 classes shared of the "
@@ -143,15 +151,15 @@ def test_differences_are_of_the_classes_that_both_describe() -> None:
 def test_differences_over_seeds_by_hand() -> None:
     """0.8 and 0.6 against 0.3 and 0.1: 0.5 ± t of two degrees of freedom (4.30265) times √(0.01 + 0.01)."""
     sides = [[saying("oak", k, "colour") + saying("oak", 10 - k, "size") for k in hits] for hits in ((8, 6), (3, 1))]
-    (row,) = summarise([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0)["comparisons"]
-    colour = row["attributes"][0]
-    assert (colour["attribute"], colour["difference"], colour["over_seeds"]) == ("colour", pytest.approx(0.5), True)
+    (row,) = summarise([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0).comparisons
+    colour = row.attributes[0]
+    assert (colour.attribute, colour.difference, colour.over_seeds) == ("colour", pytest.approx(0.5), True)
     reach = 4.30265 * 0.02**0.5
-    assert (colour["low"], colour["high"]) == (
+    assert (colour.low, colour.high) == (
         pytest.approx(0.5 - reach, abs=1e-5),
         pytest.approx(0.5 + reach, abs=1e-5),
     )
-    assert (row["unit"], row["seeds"]) == ("descriptions", [2, 2]), "one of 6 choices is no small p"
+    assert (row.unit, row.seeds) == ("descriptions", (2, 2)), "one of 6 choices is no small p"
     assert "given these seeds (2 and 2)" in comparison_words(row)
 
 
@@ -161,20 +169,20 @@ def test_enough_seeds_are_exchanged_whole() -> None:
         [saying("oak", k, "colour") + saying("oak", 10 - k, "size") for k in hits]
         for hits in ((8, 7, 9, 8), (3, 1, 2, 4))
     ]
-    (row,) = summarise([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0)["comparisons"]
-    assert (row["unit"], row["permutations"], row["p"]) == ("seeds", 70, pytest.approx(2 / 70))
-    assert row["significant"]
-    assert row["least_p"] == pytest.approx(2 / 70)
+    (row,) = summarise([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0).comparisons
+    assert (row.unit, row.permutations, row.p) == ("seeds", 70, pytest.approx(2 / 70))
+    assert row.significant
+    assert row.least_p == pytest.approx(2 / 70)
     assert "whole seeds exchanged (4 and 4)" in comparison_words(row)
 
 
 def test_runs_of_one_vlm_are_told_apart() -> None:
     runs = [answered("A", saying("oak", 3, "use"), run=name) for name in ("one", "two")]
     result = summarise(runs, 0.95, sample=5, seed=0)
-    assert [group["label"] for group in result["groups"]] == ["A (one)", "A (two)"]
-    part = part_of(result, result["groups"][1])
-    assert [group["run"] for group in part["groups"]] == ["two"]
-    assert part["comparisons"] == result["comparisons"]
+    assert [group.label for group in result.groups] == ["A (one)", "A (two)"]
+    part = result.part_of(result.groups[1])
+    assert [group.run for group in part.groups] == ["two"]
+    assert part.comparisons == result.comparisons
 
 
 # ---------------------------------------------------------------- the whole path
@@ -249,7 +257,7 @@ def test_out_may_spell_a_run_s_folder_as_it_likes(
         content, problem = stored_attributes(RunDirectory(analysed[0]))
         assert problem == ""
         assert content is not None
-        assert [group["run"] for group in content["groups"]] == ["visual"]
+        assert [group.run for group in content.groups] == ["visual"]
 
 
 def test_runs_that_are_not_analysed(analysed: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,10 +290,10 @@ def test_the_section(analysed: list[Path], tmp_path: Path) -> None:
     assert problem == ""
     shares = {row[0]: row for row in section.rows}
     assert set(shares) == {"colour", "shape", "texture"}
-    part = stored["groups"][0]["all"]
-    share = part["attributes"]["colour"]["of_mentions"]
-    assert shares["colour"][1].startswith(f"{100 * share['share']:.1f}\u00a0% [".replace(" [", "\u00a0["))
-    assert shares["colour"][2] == f"n\u00a0=\u00a0{part['mentions']}\u00a0mentions"
+    part = stored.groups[0].all
+    share = known(part.attributes["colour"].of_mentions)
+    assert shares["colour"][1].startswith(f"{100 * share.value:.1f}\u00a0% [".replace(" [", "\u00a0["))
+    assert shares["colour"][2] == f"n\u00a0=\u00a0{part.mentions}\u00a0mentions"
     assert any("KL\u00a013.00" in note and "more than 20\u00a0% above it" in note for note in section.notes)
     assert any(note.startswith("demo-visual and demo-non-visual: differ") for note in section.notes)
     assert 'id="attributes-t"' in str(section.figure)

@@ -103,7 +103,7 @@ def test_out_may_spell_a_run_s_folder_as_it_likes(
         content, problem = stored_phrases(RunDirectory(runs[0]))
         assert problem == ""
         assert content is not None
-        assert content["own"] == "a"
+        assert content.own == "a"
 
 
 def test_mistakes_are_told(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,15 @@ import pytest
 from described_runs import CLASSES, row, write_described
 from paths import DATA
 
+from analysis.phrases.record import DatasetPhrases, Hypothesis, PlainAccuracy, TemplateTest
 from analysis.phrases.section import phrases_section
-from analysis.phrases.stored import corrected, stored_phrases, trials
+from analysis.phrases.stored import stored_phrases
 from analysis.phrases.tables import phrases_drawings, phrases_tables
 from analysis.phrases.testing import split_classes
+from analysis.phrases.trials import corrected, trials
 from analysis.results.runs import Run
 from analysis.statistics.holm import holm
+from analysis.statistics.intervals import Estimate, PairedAccuracy
 from analysis.tables.export import WRITERS
 from analysis.tables.table import Cell, Table
 from ex2.cli import main
@@ -120,16 +123,22 @@ def test_a_part_in_two_folders_is_shown_once(runs: list[Path]) -> None:
 
 
 def test_correction_keeps_the_plain_template() -> None:
-    result = {"vlm": "v", "accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 10}
-    ends = {"difference": 0.1, "difference_low": 0.0, "difference_high": 0.2}
-    part = {
-        "dataset": "d",
-        "runs": [],
-        "plain_template": "{}",
-        "plain": [result],
-        "templates": [{"template": name, "runs": []} for name in ("a {}", "b {}")],
-        "results": [{**result, **ends, "template": name, "p": p} for name, p in (("b {}", 0.02), ("a {}", 0.03))],
-    }
+    accuracy = Estimate(0.5, 0.4, 0.6, 10)
+    part = DatasetPhrases(
+        dataset="d",
+        split="test",
+        runs=(),
+        mined_classes=(),
+        tested_classes=(),
+        phrases={},
+        templates=tuple(Hypothesis(name, None, (), from_file=True) for name in ("a {}", "b {}")),
+        plain_template="{}",
+        plain=(PlainAccuracy("v", accuracy),),
+        results=tuple(
+            TemplateTest(name, "v", accuracy, PairedAccuracy(0.1, 0.0, 0.2, p, 1, 0, 10))
+            for name, p in (("b {}", 0.02), ("a {}", 0.03))
+        ),
+    )
     rows = corrected(trials([part]), 0.05)
     assert [(row.template, row.p, row.verdict) for row in rows] == [
         ("{}", None, ""),

@@ -141,13 +141,29 @@ def write_cross(run: Path, row: dict[str, object]) -> None:
 def test_hypotheses_are_on_the_page(runs: Path) -> None:
     assert 'id="table-07' not in index(runs)[1], "nothing probed"
     reached = {"value": 13.0, "low": 12.0, "high": 14.0, "n": 2, "seeds": 1}
-    run = {"run": "clip-pets", "kl": {"reached": reached, "by_seed": {"0": 13.0}, "target": 10.0}}
+    run = {
+        "run": "clip-pets",
+        "vlm": "clip-vit-b32",
+        "kl": {"reached": reached, "by_seed": {"0": 13.0}, "target": 10.0},
+    }
     counted = {"vlm": "clip-vit-b32", "low": 0.6, "high": 0.8, "n": 200}
-    tested = {"difference": -0.1, "difference_low": -0.15, "difference_high": -0.05, "p": 0.004, "p_holm": 0.004}
+    tested = {
+        "only_first": 0,
+        "only_second": 20,
+        "difference": -0.1,
+        "difference_low": -0.15,
+        "difference_high": -0.05,
+        "p": 0.004,
+        "p_holm": 0.004,
+    }
     part = {
         "dataset": "pets",
+        "split": "test",
+        "phrases": {},
         "plain_template": "A photo of a {}.",
-        "templates": [{"template": "A blur of {}.", "runs": ["clip-pets"]}],
+        "templates": [
+            {"template": "A blur of {}.", "phrase": "a blur of {}", "runs": ["clip-pets"], "from_file": False}
+        ],
         "plain": [counted | {"accuracy": 0.7}],
         "results": [counted | tested | {"accuracy": 0.6, "template": "A blur of {}.", "significant": True}],
         "runs": [run | {"texts": None, "seeds": [0], "missing_seeds": []}],
@@ -155,6 +171,12 @@ def test_hypotheses_are_on_the_page(runs: Path) -> None:
         "tested_classes": ["oak"],
     }
     found = {"format": 2, "own": "clip-pets", "seed": 0, "confidence": 0.95, "datasets": [part]}
+    found |= {
+        "bootstrap_samples": 200,
+        "templates_source": "",
+        "tests": 1,
+        "correction": "Holm over all tests of this file",
+    }
     write_json(runs / "clip-pets/probe.json", found)  # as a version wrote it whose verb was `ex2 probe`
 
     def hypotheses(*words: str) -> str:

@@ -1,0 +1,50 @@
+"""What `ex2 attributes` left in a run's folder, read back."""
+
+from __future__ import annotations
+
+from analysis.attributes.answers import texts_digest
+from analysis.attributes.record import FORMAT, Attributes
+from ex2.run.directory import RunDirectory
+from reward.errors import UserError
+from reward.files import read_record
+
+RESULT = "attributes.json"
+"""In a run's folder: its own part of the last `ex2 attributes` that it took part in."""
+
+AGAIN = "run `ex2 attributes` again"
+
+
+def stored_attributes(directory: RunDirectory) -> tuple[Attributes | None, str]:
+    """Read what `ex2 attributes` left in a run's folder.
+
+    Args:
+        directory: Of the run.
+
+    Returns:
+        The content of `attributes.json` of this run alone, or None; and why it cannot be used, "" if nothing is
+        stored or nothing is wrong.
+
+    Raises:
+        UserError: If the file is not JSON, or lacks what every version of its format holds.
+    """
+    path = directory.root / RESULT
+    if not path.exists():
+        return None, ""
+    content = read_record(path, _of_this_version)
+    if content is None:
+        return None, f"{path}: not of this version; {AGAIN}."
+    (group,) = content.groups
+    try:
+        now = texts_digest(directory, group.seeds)
+    except UserError:
+        now = ""
+    if now != group.texts:
+        return None, f"{path}: the descriptions or their judge changed since; {AGAIN}."
+    return content, ""
+
+
+def _of_this_version(stored: object) -> Attributes | None:
+    """Read one run's part; None if the file is of another format or of several runs."""
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT or len(stored.get("groups", [])) != 1:
+        return None
+    return Attributes.from_json(stored)
