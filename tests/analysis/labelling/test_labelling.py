@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from labelled_runs import give, make_run, options, session_of
+from paths import DATA
 
 from analysis.judge.rubric import load_rubric
 from analysis.labelling.log import Asked, label_path, raters_of, read_labels, standing
@@ -42,7 +43,7 @@ def test_the_sample_is_random_and_grows(tmp_path: Path) -> None:
 
 
 def test_a_stored_sample_is_written_byte_by_byte(tmp_path: Path) -> None:
-    stored = Path(__file__).parent / "data" / "stored_run" / "runs" / "stored" / "labels" / "sample.json"
+    stored = DATA / "stored_run" / "runs" / "stored" / "labels" / "sample.json"
     write_json(tmp_path / "sample.json", Sample.from_json(read_json(stored)).to_json())
     assert (tmp_path / "sample.json").read_bytes() == stored.read_bytes()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import DATA
 
 from analysis.attributes.record import Attributes, RunsCompared
 from analysis.attributes.section import attribute_section
@@ -18,7 +19,7 @@ from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import read_json, write_json
 
-STORED = Path(__file__).parent / "data/stored_run/runs/stored"
+STORED = DATA / "stored_run/runs/stored"
 
 GAP = {
     "attribute": "colour",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import DATA
 
 from analysis.phrases.record import Phrases
 from analysis.phrases.section import phrases_section
@@ -17,7 +18,7 @@ from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import read_json, write_json
 
-STORED = Path(__file__).parent / "data/stored_run/runs/stored"
+STORED = DATA / "stored_run/runs/stored"
 
 NOT_MINED = {"run": "two", "vlm": "align", "seeds": [0], "missing_seeds": [], "texts": None, "kl": None}
 PHRASE = {"text": "a blur of {}", "aligned": 30, "base": 0, "classes": 3, "log_odds": 4.5, "z": 5.0}
