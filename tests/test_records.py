@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def test_a_run_of_an_earlier_version_is_read_with_the_same_numbers(tmp_path: Pat
     new = experiment_of(read_run(folder))
     make_older(folder)
     run = read_run(folder)
-    assert experiment_of(run) == new
+    assert experiment_of(run) == replace(new, reward_gain=None), "all but what its file lacks"
     [result] = run.results
     assert result.accuracy.arms["aligned"] is not None
     assert result.accuracy.arms["aligned"].top1.correct_bits == ""
