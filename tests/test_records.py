@@ -179,10 +179,10 @@ def test_a_run_of_an_earlier_version_is_read_with_the_same_numbers(tmp_path: Pat
     assert reward_gain(run.results) is None
     assert further_accuracy(run.results, "aligned", "top5") is None
     assert further_accuracy(run.results, "aligned", "mean_per_class") is None
-    assert [row["top5"] for row in accuracy_table(run.results)] == ["–"] * 7
+    assert [row["top5"] for row in accuracy_table(experiment_of(run))] == ["–"] * 7
     assert confusion_table(run.results) == []
     assert (usage(run.results), panel(run.results)) == ("", [])
-    assert [table["policy"] for table in both_denominators(run.results)] == ["aligned"]
+    assert [table["policy"] for table in both_denominators(experiment_of(run))] == ["aligned"]
 
 
 def test_classes_left_out_may_be_unknown() -> None:

@@ -23,6 +23,7 @@ from analysis.report.descriptions import explanation
 from analysis.report.findings import findings, judge_standing
 from analysis.report.judge import both_denominators, usage
 from analysis.results.load import SeedResult, load_results
+from analysis.results.seeds import pool_seeds
 from analysis.verdicts.breakdown import DENOMINATORS
 from analysis.verdicts.record import Usage
 from ex2.recipe_io import read_recipe
@@ -74,7 +75,7 @@ def edit(path: Path, change: Callable[[JSON], object]) -> None:
 
 
 def said(run: Path) -> dict[str, str]:
-    found = findings(results_of(run), calibration_of(run))
+    found = findings(pool_seeds("run", results_of(run)), calibration_of(run))
     return {finding.topic: finding.text.replace("\u00a0", " ") for finding in found}
 
 
@@ -83,7 +84,7 @@ def test_a_calibration_that_holds(tmp_path: Path) -> None:
     found = calibration_of(run)
     assert (found.stale, found.lacking) == ("", "")
     n = found.content["own"]["questions"]["informative"]["n"]
-    assert judge_standing(results_of(run), found) == f"calibrated on {n} labelled descriptions"
+    assert judge_standing(pool_seeds("run", results_of(run)), found) == f"calibrated on {n} labelled descriptions"
     write_run(tmp_path, "bare", kinds=KINDS)
     assert read_calibration(tmp_path / "bare", results_of(tmp_path / "bare"), complete=True) is None
 
@@ -99,7 +100,7 @@ def test_another_judge_needs_no_new_labels(tmp_path: Path) -> None:
         "questions differ, label again with `ex2 label --rubric`, then run `ex2 agreement` again"
     )
     assert calibration_tables(calibration_of(run)) is None
-    assert judge_standing(results_of(run), calibration_of(run)) == "uncalibrated"
+    assert judge_standing(pool_seeds("run", results_of(run)), calibration_of(run)) == "uncalibrated"
     assert "agreement.json does not count: it was made for" in said(run)["The judge is uncalibrated"]
 
 
@@ -151,7 +152,7 @@ def test_labels_of_one_answer_calibrate_nothing(tmp_path: Path, n: int, only: st
     assert found.lacking == (
         f"people labelled {words}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
     )
-    assert judge_standing(results_of(run), found) == "uncalibrated"
+    assert judge_standing(pool_seeds("run", results_of(run)), found) == "uncalibrated"
     assert words in said(run)["The judge is uncalibrated"]
 
 
@@ -260,7 +261,7 @@ def test_both_denominators_need_no_more_than_the_counts(tmp_path: Path) -> None:
         policies = result.breakdown.policies.items()
         without = {policy: replace(part, by_denominator={}) for policy, part in policies}
         results[place] = judged(result, policies=without)
-    (table,) = both_denominators(results)
+    (table,) = both_denominators(pool_seeds("run", results))
     rows = {name: [cell.replace("\u00a0", " ") for cell in cells] for name, cells in table["rows"]}
     ways = dict(zip(DENOMINATORS, rows["informative"], strict=True))
     assert ways["all"].startswith("75.0 % [")
