@@ -47,7 +47,7 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
         dataset=first.dataset,
         accuracies=accuracies,
         differences={pair: change for pair in pairs if (change := accuracy_difference(results, *pair))},
-        counts=tuple(count for result in results if (count := counts_of(result))),
+        counts=tuple(count for result in results if (count := _counts(result))),
         denominator=results[0].breakdown.denominator,
         confidence=confidence(results),
         kl=kl_of(results),
@@ -67,7 +67,7 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
     )
 
 
-def counts_of(result: SeedResult) -> Counts | None:
+def _counts(result: SeedResult) -> Counts | None:
     """Return one seed's counts of aligned descriptions, or `None` if only the base model was described."""
     part = result.breakdown.policy("aligned")
     if part is None:
