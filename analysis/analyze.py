@@ -16,6 +16,8 @@ from analysis.accuracy.text_bank import text_banks
 from analysis.judge.base import Estimates, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import build_judge
+from analysis.results.load import SeedResult
+from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed
 from analysis.statistics.intervals import Settings
 from analysis.verdicts.asking import judge_descriptions
@@ -85,7 +87,10 @@ def analyze(recipe: Recipe, seed: int) -> None:
     write_json(where.accuracy, replace(measured, analysis_id=stamp).to_json())
     refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
     write_json(where.breakdown, replace(shares, analysis_id=stamp).to_json())
-    print_seed(recipe.name, seed, measured, shares, Console())
+    result = SeedResult(
+        seed, measured, shares, descriptions, verdicts, train=[]
+    )  # the summary says nothing of training
+    print_seed(pool_seeds(recipe.name, [result]), Console())
 
 
 def usage(judge: Judge, verdicts: Verdicts) -> Usage | None:

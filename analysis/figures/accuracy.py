@@ -11,8 +11,8 @@ from markupsafe import Markup
 from analysis.accuracy.measure import ARMS
 from analysis.figures import svg
 from analysis.figures.svg import pick
-from analysis.results.load import SeedResult
-from analysis.results.pooling import Difference, Pooled, accuracy_difference, accuracy_of
+from analysis.results.experiment import Experiment
+from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import ARM_NAMES, KIND_NAMES, NBSP, count, evidence, percent, points
 from analysis.verdicts.breakdown import GROUPS
 
@@ -56,26 +56,21 @@ class Row(NamedTuple):
         return self.arm if self.note is None else "control"
 
 
-def accuracy_rows(results: Sequence[SeedResult]) -> list[Row]:
+def accuracy_rows(experiment: Experiment) -> list[Row]:
     """Collect what the figure and its table show: first the arms that every run has, then the control arms."""
-    controls: dict[str, tuple[str, str]] = {}
-    for result in results:
-        for arm, said in result.accuracy.controls.items():
-            controls.setdefault(arm, (said.name, said.note))
     rows = []
-    for arm in (*ARMS, *controls):
-        name, note = controls.get(arm, (ARM_NAMES.get(arm, arm), None))
-        measured = [part for result in results if (part := result.accuracy.arm(arm))]
+    for arm in (*ARMS, *experiment.controls):
+        control = experiment.controls.get(arm)
         rows.append(
             Row(
                 arm,
-                name,
-                accuracy_of(results, arm),
-                accuracy_difference(results, arm, "templates") if arm != "templates" else None,
+                control.name if control else ARM_NAMES.get(arm, arm),
+                experiment.accuracies.get(arm),
+                experiment.tested(arm, "templates") if arm != "templates" else None,
                 arm in GROUPS,
-                max((len(part.fallback_classes) for part in measured), default=0),
-                note,
-                accuracy_difference(results, arm, "aligned") if note is not None else None,
+                experiment.fallback.get(arm, 0),
+                control.note if control else None,
+                experiment.tested(arm, "aligned") if control else None,
             )
         )
     return rows

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.figures.svg import pick
-from analysis.results.load import SeedResult
-from analysis.results.pooling import Policy, accuracy_of, share_change, share_of
+from analysis.results.experiment import Experiment
+from analysis.results.pooling import Policy
 from analysis.results.wording import KIND_NAMES, percent, percent_interval, percent_value, points
 from analysis.verdicts.breakdown import Group
 from analysis.verdicts.verdicts import KINDS
@@ -52,40 +52,40 @@ class Flow(NamedTuple):
     summary: str
 
 
-def breakdown_figure(results: Sequence[SeedResult], policy: Policy) -> tuple[Markup, Markup] | None:
+def breakdown_figure(experiment: Experiment, policy: Policy) -> tuple[Markup, Markup] | None:
     """Draw the breakdown of one policy's descriptions.
 
     Args:
-        results: The run's seeds; widths are of their summed counts, numbers are pooled.
+        experiment: Of a run; widths are of its seeds' summed counts, numbers are pooled.
         policy: The base model's is drawn lighter and lower, without accuracies.
 
     Returns:
         A wide and a narrow drawing (for phones), or `None` if the policy has no descriptions.
     """
-    flow = _flow(results, policy)
+    flow = _flow(experiment, policy)
     if flow is None:
         return None
     return _wide(flow, policy), _narrow(flow, policy)
 
 
-def _flow(results: Sequence[SeedResult], policy: Policy) -> Flow | None:
-    parts = [part for result in results if (part := result.breakdown.policy(policy))]
-    total = sum(part.descriptions for part in parts)
-    if not total:
+def _flow(experiment: Experiment, policy: Policy) -> Flow | None:
+    described = experiment.policies.get(policy)
+    if described is None or not described.descriptions:
         return None
-    lost = {kind: sum(part.kinds[kind] for part in parts) for kind in KINDS[-2:]}
-    leaves = [_group(results, policy, "visual"), _group(results, policy, "non_visual")]
-    others = [_group(results, policy, "spurious")]
+    total = described.descriptions
+    lost = {kind: described.kinds[kind] for kind in KINDS[-2:]}
+    leaves = [_group(experiment, policy, "visual"), _group(experiment, policy, "non_visual")]
+    others = [_group(experiment, policy, "spurious")]
     for kind, nodes in zip(lost, (leaves, others), strict=True):
         if lost[kind]:
             nodes.append(_unparsed(kind, lost[kind]))
-    informative = _group(results, policy, "informative")
+    informative = _group(experiment, policy, "informative")
     words = [f"{KIND_NAMES[node.kind]} {node.size}" for node in (informative, *leaves, *others)]
     return Flow(total, informative, leaves, others, f"Of {total} descriptions: {', '.join(words)}.")
 
 
-def _group(results: Sequence[SeedResult], policy: Policy, group: Group) -> Node:
-    share, within = share_of(results, policy, group), share_of(results, policy, group, "of_parent")
+def _group(experiment: Experiment, policy: Policy, group: Group) -> Node:
+    share, within = experiment.share_of_all(policy, group), experiment.share_of_parent(policy, group)
     name = KIND_NAMES[group].capitalize()
     if share is None:
         return Node(group, 0, [[(name, "strong"), (" none", "strong")]])
@@ -95,7 +95,7 @@ def _group(results: Sequence[SeedResult], policy: Policy, group: Group) -> Node:
         detail = f"{share.count:,} of {share.n:,}; {percent(within, 0)} of informative"
     lines.append([(detail, "small soft")])
     if policy == "aligned":
-        change, accuracy = share_change(results, group), accuracy_of(results, group)
+        change, accuracy = experiment.share_changes.get(group), experiment.accuracies.get(group)
         if change:
             note = ", not significant" if change.significant is False else " on base"
             lines.append([(f"{points(change)}{note}", "small soft")])

@@ -76,7 +76,7 @@ def main(options: argparse.Namespace) -> int:
         )
     drawings = {
         "figure-grid": grid_figure(material.experiments, rules),
-        **run_figures(material.runs),
+        **run_figures(material.experiments),
         **attribute_drawings(material.runs, rules.tolerance),
         **phrases_drawings(material.runs, rules.tolerance),
     }
@@ -172,7 +172,6 @@ def all_tables(
         question: Of the examples; default: some.
     """
     by_target = kl_table(material.by_target, rules)
-    own = {experiment.folder: experiment for experiment in material.experiments}
     return [
         *grid_tables(material.experiments, rules),
         *cross_tables(material.experiments, rules),
@@ -180,7 +179,7 @@ def all_tables(
         *example_tables(material.experiments, rules, class_name=class_name, question=question),
         *attribute_tables(material.runs, material.published, rules.tolerance),
         *phrases_tables(material.runs, material.published, rules.tolerance),
-        *(table for run in material.runs for table in run_tables(run, own[run.directory.root], rules)),
+        *(table for experiment in material.experiments if experiment.folder for table in run_tables(experiment, rules)),
         *([verdict_table(found, material.experiments)] if found else []),
     ]
 

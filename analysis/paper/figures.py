@@ -13,7 +13,6 @@ from analysis.figures.files import captioned
 from analysis.paper.comparisons import slug
 from analysis.results.experiment import Experiment, by_row, datasets_of
 from analysis.results.pooling import Policy
-from analysis.results.runs import Run, experiment_of
 from analysis.results.wording import KIND_NAMES, percent_value, points
 from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown
 
@@ -31,23 +30,24 @@ LEGEND = {
 POLICIES: tuple[Policy, ...] = ("aligned", "base")
 
 
-def run_figures(runs: Sequence[Run]) -> dict[str, Markup]:
+def run_figures(experiments: Sequence[Experiment]) -> dict[str, Markup]:
     """Draw every run's breakdown and accuracies, by file name without ending; below stand what shares are of, and KL.
 
     Args:
-        runs: Their shares are drawn as they are, see `with_denominator`.
+        experiments: Those without a folder, which are no runs, are left out.
     """
     drawn: dict[str, Markup] = {}
-    for run in runs:
-        stem = f"run-{slug(run.directory.root.name)}"
-        experiment = experiment_of(run)
+    for experiment in experiments:
+        if experiment.folder is None:
+            continue
+        stem = f"run-{slug(experiment.folder.name)}"
         reached = kl_note([experiment])
         for policy in POLICIES:
-            pair = breakdown_figure(run.results, policy)
+            pair = breakdown_figure(experiment, policy)
             if pair:
                 said = [f"Shares are of {denominators([experiment])}.", *reached]
                 drawn[f"{stem}-breakdown-{policy}"] = captioned(pair[0], said)
-        drawn[f"{stem}-accuracy"] = captioned(accuracy_figure(accuracy_rows(run.results))[0], reached)
+        drawn[f"{stem}-accuracy"] = captioned(accuracy_figure(accuracy_rows(experiment))[0], reached)
     return drawn
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from analysis.paper.comparisons import slug
 from analysis.results.experiment import Example, Experiment
-from analysis.results.pooling import Policy, share_change, share_of
-from analysis.results.runs import Run
+from analysis.results.pooling import Policy
 from analysis.results.wording import ARM_NAMES, KIND_NAMES
 from analysis.tables.rules import FALLBACK, TESTS, Rules, by_template, common_notes, denominators, lost_answers
 from analysis.tables.table import NOTHING, Cell, Table, count_cell, percent_cell, points_cell, row_of, text_cell
@@ -19,39 +17,34 @@ PAIRS: tuple[tuple[Group, Group], ...] = (("informative", "spurious"), ("visual"
 """Kinds whose accuracies are compared."""
 
 
-def run_tables(run: Run, experiment: Experiment, rules: Rules) -> list[Table]:
+def run_tables(experiment: Experiment, rules: Rules) -> list[Table]:
     """Lay out one run.
 
     Args:
-        run: Analysed; its shares are shown as they are, see `with_denominator`.
-        experiment: The same run's pooled numbers.
+        experiment: Of a run; its folder names the tables.
         rules: Thresholds.
     """
-    folder = run.directory.root
-    stem = _stem(folder)
-    tables = [_accuracy(stem, run, experiment, rules), _breakdown(stem, run, experiment, rules)]
-    examples = question_examples(folder, experiment, rules)
+    tables = [_accuracy(experiment, rules), _breakdown(experiment, rules)]
+    examples = question_examples(experiment, rules)
     return [*tables, examples] if examples else tables
 
 
-def _stem(folder: Path) -> str:
-    return f"run-{slug(folder.name)}"
+def _stem(experiment: Experiment) -> str:
+    return f"run-{slug(experiment.folder.name if experiment.folder else experiment.name)}"
 
 
-def _accuracy(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Table:
+def _accuracy(experiment: Experiment, rules: Rules) -> Table:
     rows = []
-    first = run.results[0].accuracy
-    names = {arm: control.name for result in run.results for arm, control in result.accuracy.controls.items()}
-    for arm in dict.fromkeys(arm for result in run.results for arm in result.accuracy.arms):
-        parts = [part for result in run.results if (part := result.accuracy.arm(arm))]
+    for arm, texts in experiment.arms.items():
         cells = (
             percent_cell(experiment.accuracies.get(arm), "no descriptions"),
             _against(experiment, arm, "templates"),
             _against(experiment, arm, "aligned"),
-            count_cell(sum(part.texts for part in parts)),
-            count_cell(max((len(part.fallback_classes) for part in parts), default=0), n=first.classes),
+            count_cell(texts.texts),
+            count_cell(experiment.fallback.get(arm, 0), n=experiment.classes),
         )
-        name = names.get(arm) or ARM_NAMES.get(arm, arm.replace("_", " "))
+        control = experiment.controls.get(arm)
+        name = control.name if control else ARM_NAMES.get(arm, arm.replace("_", " "))
         rows.append(row_of((name,), cells, experiment, rules.tolerance))
     nothing = Cell(empty=NOTHING)
     for arm, other in PAIRS:
@@ -61,13 +54,13 @@ def _accuracy(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Tabl
         cells = (cell, nothing, nothing, nothing, nothing)
         rows.append(row_of((f"{ARM_NAMES[arm]} − {ARM_NAMES[other]}",), cells, experiment, rules.tolerance))
     return Table(
-        f"{stem}-accuracy",
+        f"{_stem(experiment)}-accuracy",
         f"{experiment.name}: accuracy of {experiment.vlm} on {experiment.dataset} by texts, %",
         ("texts",),
         ("accuracy", "minus templates", "minus all of EX2's", "texts used", "classes without such a text"),
         tuple(rows),
         (
-            f"{first.images:,} test images of {first.classes:,} classes.",
+            f"{experiment.images:,} test images of {experiment.classes:,} classes.",
             FALLBACK,
             lost_answers([experiment]),
             TESTS,
@@ -84,28 +77,25 @@ def _against(experiment: Experiment, arm: str, other: str) -> Cell:
     return points_cell(experiment.tested(arm, other), absent)
 
 
-def _breakdown(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Table:
+def _breakdown(experiment: Experiment, rules: Rules) -> Table:
     rows = []
     policies: tuple[Policy, ...] = ("aligned", "base")
-    stored = {policy: [part for r in run.results if (part := r.breakdown.policy(policy))] for policy in policies}
-    described = {policy: sum(part.descriptions for part in parts) for policy, parts in stored.items()}
+    described = {policy: experiment.policies.get(policy) for policy in policies}
     for group in GROUPS:
         cells: list[Cell] = []
-        for policy in policies:
-            share, within = share_of(run.results, policy, group), share_of(run.results, policy, group, "of_parent")
+        for policy, part in described.items():
+            share, within = experiment.share_of_all(policy, group), experiment.share_of_parent(policy, group)
             cells += [
                 percent_cell(share, "no descriptions"),
                 percent_cell(within, "no descriptions"),
-                count_cell(share.count if share else None, "no descriptions", n=described[policy]),
+                count_cell(share.count if share else None, "no descriptions", n=part.descriptions if part else 0),
             ]
-        cells.append(points_cell(share_change(run.results, group), "base model not described"))
+        cells.append(points_cell(experiment.share_changes.get(group), "base model not described"))
         rows.append(row_of((KIND_NAMES[group],), cells, experiment, rules.tolerance))
-    lost = {
-        policy: [sum(part.kinds[kind] for part in parts) for kind in KINDS[-2:]] for policy, parts in stored.items()
-    }
+    lost = {policy: [part.kinds[kind] if part else 0 for kind in KINDS[-2:]] for policy, part in described.items()}
     columns = [f"{policy}, {of}" for policy in policies for of in ("of all", "of its parent", "descriptions")]
     return Table(
-        f"{stem}-breakdown",
+        f"{_stem(experiment)}-breakdown",
         f"{experiment.name}: what the descriptions are made of, % of {denominators([experiment])}",
         ("kind",),
         (*columns, "aligned − base, of all"),
@@ -120,12 +110,11 @@ def _breakdown(stem: str, run: Run, experiment: Experiment, rules: Rules) -> Tab
     )
 
 
-def question_examples(folder: Path, experiment: Experiment, rules: Rules) -> Table | None:
+def question_examples(experiment: Experiment, rules: Rules) -> Table | None:
     """Lay out a description for every question.
 
     Args:
-        folder: The run's; names the table.
-        experiment: Its examples are shown, and its KL if it has one.
+        experiment: Its examples are shown, and its KL if it has one; its folder names the table.
         rules: Thresholds.
 
     Returns:
@@ -144,7 +133,7 @@ def question_examples(folder: Path, experiment: Experiment, rules: Rules) -> Tab
         cells = (text_cell(example.class_name), said, text_cell(KIND_NAMES[example.kind]), reward)
         rows.append(row_of((example.question or f"question {number}",), cells, experiment, rules.tolerance))
     return Table(
-        f"{_stem(folder)}-examples",
+        f"{_stem(experiment)}-examples",
         f"{experiment.name}: a description for every question",
         ("question",),
         ("class", "description", "judged", "reward"),

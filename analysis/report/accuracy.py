@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from analysis.figures.accuracy import accuracy_rows
+from analysis.results.experiment import Experiment
 from analysis.results.load import SeedResult
-from analysis.results.pooling import Difference, further_accuracy
+from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import NBSP, count, evidence, images_interval, percent, points
 
 
-def accuracy_table(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
     """Return a row of cells for each arm: accuracies, difference to the templates and, of a control, to EX2."""
     rows = []
-    for row in accuracy_rows(results):
-        parts = [part for result in results if (part := result.accuracy.arm(row.arm))]
-        fallback = sorted({name for part in parts for name in part.fallback_classes})
+    for row in accuracy_rows(experiment):
+        texts = experiment.arms.get(row.arm)
+        fallback = texts.fallback_classes if texts else ()
         rows.append(
             {
                 "css": row.colour,
                 "name": row.name,
                 "note": row.note,
                 "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",
-                "top5": _further(results, row.arm, "top5"),
-                "mean_per_class": _further(results, row.arm, "mean_per_class"),
+                "top5": _percent(texts.top5 if texts else None),
+                "mean_per_class": _percent(texts.mean_per_class if texts else None),
                 "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
-                "texts": f"{sum(part.texts for part in parts):,}",
+                "texts": f"{texts.texts if texts else 0:,}",
                 "difference": points(row.difference) if row.difference else "",
                 "over_images": images_interval(row.difference) if row.difference else "",
                 "verdict": _verdict(row.difference),
@@ -44,9 +45,8 @@ def _verdict(difference: Difference | None) -> str:
     return evidence(difference) if difference else ""
 
 
-def _further(results: Sequence[SeedResult], arm: str, measure: Literal["top5", "mean_per_class"]) -> str:
-    value = further_accuracy(results, arm, measure)
-    return percent(value) if value else "–"
+def _percent(accuracy: Pooled | None) -> str:
+    return percent(accuracy) if accuracy else "–"
 
 
 def confusion_table(results: Sequence[SeedResult], most: int = 12) -> list[dict[str, Any]]:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.measure import COMPARISONS
 from analysis.agreement.section import number_text, share_text
 from analysis.agreement.stored import JudgeAgreement
 from analysis.agreement.tables import SHARE_NAMES
-from analysis.figures.accuracy import accuracy_rows
-from analysis.results.load import SeedResult
-from analysis.results.pooling import (
-    Difference,
-    accuracy_difference,
-    accuracy_of,
-    covered_difference,
-    end_of_training,
-    reward_gain,
-    share_change,
-    share_of,
-)
+from analysis.results.experiment import Experiment
+from analysis.results.pooling import Difference
 from analysis.results.wording import (
     KIND_NAMES,
     NOT_SIGNIFICANT,
@@ -76,17 +65,17 @@ class Finding(NamedTuple):
     text: str
 
 
-def headline(results: Sequence[SeedResult]) -> Headline:
+def headline(experiment: Experiment) -> Headline:
     """Say which kind of description the VLM rewards.
 
     Rule: of visual, non-visual and spurious, the kind whose share rose most from the base model to the aligned one,
     provided that the interval of its rise lies above 0. Without a base model there is nothing to compare with.
     """
-    vlm = results[0].accuracy.vlm
-    shares = {leaf: share for leaf in LEAVES if (share := share_of(results, "aligned", leaf))}
+    vlm = experiment.vlm
+    shares = {leaf: share for leaf in LEAVES if (share := experiment.share_of_all("aligned", leaf))}
     if not shares:
         return Headline(f"{vlm}: no aligned descriptions yet", "Only the base model was described.", None)
-    changes = {leaf: change for leaf in LEAVES if (change := share_change(results, leaf))}
+    changes = _leaf_changes(experiment)
     if not changes:
         most = max(shares, key=lambda leaf: shares[leaf].value)
         return Headline(
@@ -96,7 +85,7 @@ def headline(results: Sequence[SeedResult]) -> Headline:
             None,
         )
     most = max(changes, key=lambda leaf: changes[leaf].value)
-    change, after, before = changes[most], shares[most], share_of(results, "base", most)
+    change, after, before = changes[most], shares[most], experiment.share_of_all("base", most)
     assert before is not None
     evidence = (
         f"{percent_value(after, 0)}{percent_interval(after, 0)} of aligned descriptions are {KIND_NAMES[most]} "
@@ -109,40 +98,45 @@ def headline(results: Sequence[SeedResult]) -> Headline:
     return Headline(f"{vlm} rewards no kind of description more than another", evidence, None)
 
 
-def findings(results: Sequence[SeedResult], calibration: JudgeAgreement | None = None) -> list[Finding]:
+def findings(experiment: Experiment, calibration: JudgeAgreement | None = None) -> list[Finding]:
     """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about.
 
     Args:
-        results: At least one seed.
+        experiment: Of a run.
         calibration: What people said of the judge.
     """
     found = [
-        _shares(results),
-        _reward(results),
-        _accuracy(results),
-        _worth(results),
-        *_coverage(results),
-        _controls(results),
-        _kl(results),
-        _judge(results, calibration),
+        _shares(experiment),
+        _reward(experiment),
+        _accuracy(experiment),
+        _worth(experiment),
+        *_coverage(experiment),
+        _controls(experiment),
+        _kl(experiment),
+        _judge(experiment, calibration),
     ]
-    return [finding for finding in found if finding] + _cautions(results)
+    return [finding for finding in found if finding] + _cautions(experiment)
 
 
-def judge_standing(results: Sequence[SeedResult], calibration: JudgeAgreement | None = None) -> str:
+def judge_standing(experiment: Experiment, calibration: JudgeAgreement | None = None) -> str:
     """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
 
     Calibrated takes people's answers of both kinds to the first question; how many, the words tell.
     """
-    if results[0].breakdown.judge.exact:
+    if experiment.judge and experiment.judge.exact:
         return "exact"
     if calibration is None or calibration.lacking:
         return "uncalibrated"
     return f"calibrated on {calibration.content.used.questions['informative'].n:,} labelled descriptions"
 
 
-def _shares(results: Sequence[SeedResult]) -> Finding | None:
-    changes = {leaf: change for leaf in LEAVES if (change := share_change(results, leaf))}
+def _leaf_changes(experiment: Experiment) -> dict[Group, Difference]:
+    """Return the changes of the kinds that have no parts, in the order of `LEAVES`."""
+    return {leaf: experiment.share_changes[leaf] for leaf in LEAVES if leaf in experiment.share_changes}
+
+
+def _shares(experiment: Experiment) -> Finding | None:
+    changes = _leaf_changes(experiment)
     if not changes:
         return None
     sentences = []
@@ -157,8 +151,8 @@ def _shares(results: Sequence[SeedResult]) -> Finding | None:
     )
 
 
-def _reward(results: Sequence[SeedResult]) -> Finding | None:
-    gain = reward_gain(results)
+def _reward(experiment: Experiment) -> Finding | None:
+    gain = experiment.reward_gain
     if gain is None:
         return None
     verdict = _verdict(
@@ -175,8 +169,8 @@ def _reward(results: Sequence[SeedResult]) -> Finding | None:
     )
 
 
-def _accuracy(results: Sequence[SeedResult]) -> Finding | None:
-    own, change = accuracy_of(results, "aligned"), accuracy_difference(results, "aligned", "templates")
+def _accuracy(experiment: Experiment) -> Finding | None:
+    own, change = experiment.accuracies.get("aligned"), experiment.tested("aligned", "templates")
     if own is None or change is None:
         return None
     verdict = _verdict(
@@ -187,20 +181,20 @@ def _accuracy(results: Sequence[SeedResult]) -> Finding | None:
         untested="Whether EX2's descriptions or the 80 generic templates classify better cannot be tested",
     )
     text = f"{verdict}: {percent(own)}, {points(change)} ({count(change, 'images')})."
-    base = accuracy_difference(results, "aligned", "base")
+    base = experiment.tested("aligned", "base")
     if base:
         test = evidence(base)
         text += f" Against the base model's own descriptions: {points(base)}{f' ({test})' if test else ''}."
     return Finding("Accuracy", text)
 
 
-def _worth(results: Sequence[SeedResult]) -> Finding | None:
+def _worth(experiment: Experiment) -> Finding | None:
     better: list[str] = []
     same: list[str] = []
     worse: list[str] = []
     untested: list[str] = []
     for group in ("spurious", "informative", "visual", "non_visual"):
-        change = accuracy_difference(results, group, "templates")
+        change = experiment.tested(group, "templates")
         if change is None:
             continue
         said = f"{KIND_NAMES[group]} ({points(change)})"
@@ -219,24 +213,23 @@ def _worth(results: Sequence[SeedResult]) -> Finding | None:
     return Finding("What each kind is worth", f"Used alone, {'; '.join(sentences)}.")
 
 
-def _coverage(results: Sequence[SeedResult]) -> list[Finding]:
+def _coverage(experiment: Experiment) -> list[Finding]:
     notes = []
     for groups in COMPARISONS[-2:]:
-        parts = [part for result in results for part in result.accuracy.covered_by_both if part.groups == groups]
-        if not parts:
+        covered = experiment.covered.get(groups)
+        if covered is None:
             continue
-        total = results[0].accuracy.classes
-        covered = sorted({part.classes for part in parts})
+        total = experiment.classes
         first, second = (KIND_NAMES[group] for group in groups)
         text = (
-            f"{_range(total - covered[-1], total - covered[0])} of {total} classes lack {first} or {second} "
+            f"{_range(total - covered.most, total - covered.fewest)} of {total} classes lack {first} or {second} "
             "descriptions; in such a group they are recognised by the plain template, which blurs the comparison."
         )
-        change = covered_difference(results, groups)
+        change = covered.difference
         if change:
             test = evidence(change)
             text += (
-                f" Among the {_range(covered[0], covered[-1])} classes that have both, {first} minus {second} is "
+                f" Among the {_range(covered.fewest, covered.most)} classes that have both, {first} minus {second} is "
                 f"{points(change)} ({test + ', ' if test else ''}{count(change, 'images')})."
             )
         notes.append(Finding("Classes without a kind", text))
@@ -247,29 +240,29 @@ def _range(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _kl(results: Sequence[SeedResult]) -> Finding | None:
-    reached = end_of_training(results, "kl")
-    targets = [row["kl_target"] for r in results for row in r.train[-1:] if row.get("kl_target") is not None]
-    if reached is None:
+def _kl(experiment: Experiment) -> Finding | None:
+    kl = experiment.kl
+    if kl is None:
         return None
-    target = f"target {targets[0]:g}, " if targets else ""
+    target = "" if kl.target is None else f"target {kl.target:g}, "
     return Finding(
         "Distance from the base model",
-        f"In the last tenth of training the KL divergence is {plain(reached)} nats per description ({target}"
-        f"{count(reached, 'batches')}). A larger one allows more change, and more reward at the price of language.",
+        f"In the last tenth of training the KL divergence is {plain(kl.mean)} nats per description ({target}"
+        f"{count(kl.mean, 'batches')}). A larger one allows more change, and more reward at the price of language.",
     )
 
 
-def _controls(results: Sequence[SeedResult]) -> Finding | None:
+def _controls(experiment: Experiment) -> Finding | None:
     below: list[str] = []
     same: list[str] = []
     above: list[str] = []
     untested: list[str] = []
-    for row in accuracy_rows(results):
-        if row.to_aligned is None:
+    for arm, control in experiment.controls.items():
+        change = experiment.tested(arm, "aligned")
+        if change is None:
             continue
-        said = f"{row.name} ({points(row.to_aligned)})"
-        _verdict(row.to_aligned, above=above, below=below, same=same, untested=untested).append(said)
+        said = f"{control.name} ({points(change)})"
+        _verdict(change, above=above, below=below, same=same, untested=untested).append(said)
     parts = (
         ("below it", below),
         (f"{NOT_SIGNIFICANT} from it", same),
@@ -284,10 +277,10 @@ def _controls(results: Sequence[SeedResult]) -> Finding | None:
     )
 
 
-def _judge(results: Sequence[SeedResult], calibration: JudgeAgreement | None) -> Finding | None:
-    judge = results[0].breakdown.judge
-    standing = judge_standing(results, calibration)
-    if standing == "exact":
+def _judge(experiment: Experiment, calibration: JudgeAgreement | None) -> Finding | None:
+    judge = experiment.judge
+    standing = judge_standing(experiment, calibration)
+    if judge is None or standing == "exact":
         return None
     if standing == "uncalibrated" or calibration is None:
         why = calibration.lacking if calibration else "its verdicts have not been compared with people's"
@@ -322,15 +315,15 @@ def _judge(results: Sequence[SeedResult], calibration: JudgeAgreement | None) ->
     return Finding("The judge against people", text)
 
 
-def _cautions(results: Sequence[SeedResult]) -> list[Finding]:
+def _cautions(experiment: Experiment) -> list[Finding]:
     found = []
-    policies = [part for result in results for part in result.breakdown.policies.values()]
+    policies = experiment.policies.values()
     unparsed = sum(sum(part.unparsed.values()) for part in policies)
     empty = sum(part.empty for part in policies)
     total = sum(part.descriptions for part in policies)
     kept = (
         "stay in the denominator, as in the paper"
-        if results[0].breakdown.denominator == "all"
+        if experiment.denominator == "all"
         else "are left out of the denominator"
     )
     if unparsed:
@@ -348,7 +341,7 @@ def _cautions(results: Sequence[SeedResult]) -> list[Finding]:
                 "reward and without part in any accuracy.",
             )
         )
-    if len(results) == 1:
+    if len(experiment.seeds) == 1:
         found.append(
             Finding(
                 "One seed",

@@ -180,7 +180,7 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
         "seeds": ", ".join(str(result.seed) for result in run.results),
         "missing": ", ".join(map(str, run.missing)),
         "judge": judge.name,
-        "standing": _standing(run),
+        "standing": _standing(run, experiment),
         "rubric": judge.rubric,
         "images": f"{run.results[0].accuracy.images:,}",
         "descriptions": f"{experiment.total('all') or 0:,}",
@@ -188,13 +188,13 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
     }
 
 
-def _standing(run: Run) -> str:
+def _standing(run: Run, experiment: Experiment) -> str:
     """Say how far the judge can be trusted; a file of people's answers that cannot be read must not cost the page."""
     try:
         calibration = read_judge_agreement(run.directory.root, run.results, complete=not run.missing)
     except UserError as error:
         return f"unknown: {error}"
-    return judge_standing(run.results, calibration)
+    return judge_standing(experiment, calibration)
 
 
 def _link(report: Path, where: Path) -> str:

@@ -9,14 +9,15 @@ from typing import Any
 from analysis.agreement.section import POLICIES, QUESTION_NAMES
 from analysis.judge.base import Spent
 from analysis.judge.panel import JudgeUsage
+from analysis.results.experiment import Experiment
 from analysis.results.load import SeedResult
-from analysis.results.pooling import Policy, as_denominator, share_of
+from analysis.results.pooling import Pooled
 from analysis.results.wording import KIND_NAMES, count, percent
-from analysis.verdicts.breakdown import DENOMINATORS, GROUPS, Group, Of
+from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from analysis.verdicts.record import Usage
 
 
-def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+def both_denominators(experiment: Experiment) -> list[dict[str, Any]]:
     """Lay out the shares by both denominators, for each policy with unparsed answers.
 
     Returns:
@@ -25,28 +26,21 @@ def both_denominators(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """
     tables = []
     for policy in POLICIES:
-        parts = [part for result in results if (part := result.breakdown.policy(policy))]
-        unparsed: dict[str, int] = {
-            question: sum(part.unparsed[question] for part in parts) for question in QUESTION_NAMES
-        }
-        if not any(unparsed.values()):
+        described = experiment.policies.get(policy)
+        if described is None or not any(described.unparsed.values()):
             continue
-        by_way = [[as_denominator(result, way) for result in results] for way in DENOMINATORS]
+        by_way = [described.by_denominator[way] for way in DENOMINATORS]
         rows = []
         for group in GROUPS:
             name = KIND_NAMES[group]
-            rows.append((name, [_share(seeds, policy, group, "of_all") for seeds in by_way]))
+            rows.append((name, [_share(shares.of_all.get(group)) for shares in by_way]))
             if group in ("visual", "non_visual"):
-                rows.append(
-                    (f"{name}, of informative", [_share(seeds, policy, group, "of_parent") for seeds in by_way])
-                )
-        total = sum(part.descriptions for part in parts)
-        tables.append({"policy": policy, **unparsed, "rows": rows, "n": total})
+                rows.append((f"{name}, of informative", [_share(shares.of_parent.get(group)) for shares in by_way]))
+        tables.append({"policy": policy, **described.unparsed, "rows": rows, "n": described.descriptions})
     return tables
 
 
-def _share(results: Sequence[SeedResult], policy: Policy, group: Group, of: Of) -> str:
-    share = share_of(results, policy, group, of)
+def _share(share: Pooled | None) -> str:
     return f"{percent(share)}, {count(share)}" if share else "–"
 
 

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.report.findings import LEAVES, headline
-from analysis.results.kl import KL_TOLERANCE, kl_of
-from analysis.results.load import SeedResult
-from analysis.results.pooling import (
-    Difference,
-    Policy,
-    accuracy_difference,
-    accuracy_of,
-    end_of_training,
-    reward_gain,
-    share_change,
-    share_of,
-)
+from analysis.results.experiment import Described, Experiment
+from analysis.results.kl import KL_TOLERANCE, KLReached
+from analysis.results.pooling import Difference, Policy
 from analysis.results.wording import (
     ARM_NAMES,
     KIND_NAMES,
@@ -35,30 +26,29 @@ from analysis.verdicts.breakdown import GROUPS
 POLICIES: tuple[Policy, ...] = ("aligned", "base")
 
 
-def tiles(results: Sequence[SeedResult]) -> list[dict[str, str]]:
+def tiles(experiment: Experiment) -> list[dict[str, str]]:
     """Return four numbers to take away: label, value, what it is compared with, n and interval."""
     made = []
-    most = max(LEAVES, key=lambda leaf: share.value if (share := share_of(results, "aligned", leaf)) else -1.0)
-    kind = headline(results).kind or most
-    after, before = share_of(results, "aligned", kind), share_of(results, "base", kind)
+    most = max(LEAVES, key=lambda leaf: share.value if (share := experiment.share_of_all("aligned", leaf)) else -1.0)
+    kind = headline(experiment).kind or most
+    after, before = experiment.share_of_all("aligned", kind), experiment.share_of_all("base", kind)
     if after:
         note = f"before: {percent(before, 0)}, {count(before)}" if before else "base model not described"
         made.append(
             _tile(f"{KIND_NAMES[kind]} descriptions", percent_value(after, 0), percent(after), count(after), note, kind)
         )
-    gain = reward_gain(results)
+    gain = experiment.reward_gain
     if gain:
         value = signed(gain).split(" [")[0]
         made.append(_tile("reward gained", value, signed(gain), count(gain, "pairs"), "same class and question", "all"))
-    own, change = accuracy_of(results, "aligned"), accuracy_difference(results, "aligned", "templates")
+    own, change = experiment.accuracies.get("aligned"), experiment.tested("aligned", "templates")
     if own and change:
         note = f"{points(change)} on templates{', not significant' if change.significant is False else ''}"
         made.append(_tile("accuracy of EX2", percent_value(own), percent(own), count(own, "images"), note, "all"))
-    return [*made, *_kl_tile(results)]
+    return [*made, *_kl_tile(experiment.kl)]
 
 
-def _kl_tile(results: Sequence[SeedResult]) -> list[dict[str, str]]:
-    kl = kl_of(results)
+def _kl_tile(kl: KLReached | None) -> list[dict[str, str]]:
     if kl is None:
         return []
     off, mean = kl.words(KL_TOLERANCE), kl.mean
@@ -74,39 +64,43 @@ def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dic
     return {"label": label, "value": value, "detail": detail, "note": note, "css": css}
 
 
-def seed_names(results: Sequence[SeedResult]) -> list[str]:
+def seed_names(experiment: Experiment) -> list[str]:
     """Return the heads of the table's columns: each seed, then all of them if there are several."""
-    return [f"seed {result.seed}" for result in results] + (["all seeds"] if len(results) > 1 else [])
+    return [f"seed {seed}" for seed in experiment.seeds] + (["all seeds"] if len(experiment.seeds) > 1 else [])
 
 
-def seed_table(results: Sequence[SeedResult]) -> list[tuple[str, list[str]]]:
-    """Return one row per number: its name, and a cell for each of `seed_names`."""
-    columns: list[Sequence[SeedResult]] = [[result] for result in results]
-    if len(results) > 1:
-        columns.append(results)
+def seed_table(columns: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
+    """Return one row per number: its name, and a cell for each column.
+
+    Args:
+        columns: In the order of `seed_names`: each seed alone, then all of them if there are several.
+    """
     table: list[tuple[str, list[str]]] = []
     for group in GROUPS:
         cells = []
         for column in columns:
-            share, change = share_of(column, "aligned", group), share_change(column, group)
+            share, change = column.share_of_all("aligned", group), column.share_changes.get(group)
             cell = f"{percent(share)}, {count(share)}" if share else "–"
             cells.append(f"{cell}; {points(change)}" if change else cell)
         table.append((f"{KIND_NAMES[group]}, aligned; change", cells))
     for policy in POLICIES:
-        if any(policy in result.breakdown.policies for result in results):
-            table.append((f"unparsed answers, {policy}", [_unparsed(column, policy) for column in columns]))
+        described = [column.policies.get(policy) for column in columns]
+        if any(described):
+            table.append((f"unparsed answers, {policy}", [_unparsed(part) for part in described]))
     for arm in ("templates", "base", "aligned"):
-        accuracies = [accuracy_of(column, arm) for column in columns]
+        accuracies = [column.accuracies.get(arm) for column in columns]
         cells = [f"{percent(value)}, {count(value)}" if value else "–" for value in accuracies]
         table.append((f"accuracy, {ARM_NAMES[arm]}", cells))
-    changes = [accuracy_difference(column, "aligned", "templates") for column in columns]
+    changes = [column.tested("aligned", "templates") for column in columns]
     cells = [_difference(value) if value else "–" for value in changes]
     table.append(("accuracy, EX2 minus templates", cells))
-    gains = [reward_gain(column) for column in columns]
+    gains = [column.reward_gain for column in columns]
     table.append(("reward gained", [f"{signed(gain)}, {count(gain, 'pairs')}" if gain else "–" for gain in gains]))
-    for name, key in (("reward at the end", "reward_mean"), ("KL at the end, nats", "kl")):
-        reached = [end_of_training(column, key) for column in columns]
-        table.append((name, [f"{plain(end)}, {count(end, 'batches')}" if end else "–" for end in reached]))
+    for name, ends in (
+        ("reward at the end", [column.reward_end for column in columns]),
+        ("KL at the end, nats", [column.kl.mean if column.kl else None for column in columns]),
+    ):
+        table.append((name, [f"{plain(end)}, {count(end, 'batches')}" if end else "–" for end in ends]))
     return table
 
 
@@ -114,12 +108,11 @@ def _difference(change: Difference) -> str:
     return "; ".join(part for part in (points(change), images_interval(change), evidence(change)) if part)
 
 
-def _unparsed(column: Sequence[SeedResult], policy: Policy) -> str:
-    parts = [part for result in column if (part := result.breakdown.policy(policy))]
-    if not parts:
+def _unparsed(described: Described | None) -> str:
+    if described is None:
         return "–"
-    informative, visual = (sum(part.unparsed[question] for part in parts) for question in ("informative", "visual"))
-    total = sum(part.descriptions for part in parts)
+    informative, visual = (described.unparsed[question] for question in ("informative", "visual"))
+    total = described.descriptions
     if not informative + visual:
         return f"none of {total:,}"
     return f"{informative + visual:,} of {total:,}: informative {informative:,}, visual {visual:,}"

@@ -27,8 +27,8 @@ from analysis.report.signs import fired_rules, sign_panel
 from analysis.report.templating import page_environment, page_script
 from analysis.results.experiment import Experiment
 from analysis.results.load import SeedResult, load_results
-from analysis.results.pooling import confidence
 from analysis.results.runs import examples_of
+from analysis.results.seeds import pool_seeds
 from analysis.tables.rules import Rules
 from analysis.tables.view import Section, TableView, table_view
 from ex2.recipe import Recipe
@@ -57,19 +57,21 @@ def write_report(recipe: Recipe) -> Path:
     """
     run = RunDirectory.of(recipe)
     results, missing = load_results(recipe, run)
+    experiment = pool_seeds(recipe.name, results)
     provenance = read_json(run.provenance) if run.provenance.exists() else {}
     page = render(
         recipe,
         results,
+        experiment,
         missing_seeds=missing,
         provenance=provenance,
         calibration=read_judge_agreement(run.root, results, complete=not missing),
         images=class_images(recipe),
         sections=further_sections(run),
-        examples=example_table(recipe, run, results),
+        examples=example_table(run, experiment, results[0]),
     )
     write_text(run.report, page)
-    said = headline(results)
+    said = headline(experiment)
     print(f"{said.answer.rstrip('.')}. {said.evidence}")
     return run.report
 
@@ -77,6 +79,7 @@ def write_report(recipe: Recipe) -> Path:
 def render(
     recipe: Recipe,
     results: Sequence[SeedResult],
+    experiment: Experiment,
     *,
     missing_seeds: Sequence[int],
     provenance: JSON,
@@ -90,6 +93,7 @@ def render(
     Args:
         recipe: The experiment.
         results: At least one seed.
+        experiment: The same seeds pooled.
         missing_seeds: Seeds of the recipe without results, named on the page.
         provenance: Content of `provenance.json`; any keys.
         calibration: What people said of the judge.
@@ -103,42 +107,42 @@ def render(
     Raises:
         UserError: If a description has no verdict, because descriptions changed since the analysis.
     """
-    rows = accuracy_rows(results)
-    trust = judge_standing(results, calibration)
+    trust = judge_standing(experiment, calibration)
+    columns = [pool_seeds(recipe.name, [result]) for result in results] if len(results) > 1 else []
     script, script_source = page_script(SCRIPTS)
     return (
         page_environment()
         .get_template("report.html")
         .render(
             recipe=recipe,
-            headline=headline(results),
-            facts=_facts(recipe, results, trust),
-            tiles=tiles(results),
-            findings=findings(results, calibration),
-            flows={policy: breakdown_figure(results, policy) for policy in ("aligned", "base")},
-            accuracy_figure=accuracy_figure(rows),
-            accuracy_table=accuracy_table(results),
+            headline=headline(experiment),
+            facts=_facts(recipe, experiment, trust),
+            tiles=tiles(experiment),
+            findings=findings(experiment, calibration),
+            flows={policy: breakdown_figure(experiment, policy) for policy in ("aligned", "base")},
+            accuracy_figure=accuracy_figure(accuracy_rows(experiment)),
+            accuracy_table=accuracy_table(experiment),
             confusion_table=confusion_table(results),
             training=training_figures(results),
             signs=sign_panel(results),
             rules=recipe.watch.as_rules(),
             fired=fired_rules(recipe.watch.as_rules(), results),
-            seed_names=seed_names(results),
-            seed_table=seed_table(results),
+            seed_names=seed_names(experiment),
+            seed_table=seed_table([*columns, experiment]),
             missing_seeds=list(missing_seeds),
-            judge=results[0].breakdown.judge,
+            judge=experiment.judge,
             trust=trust,
-            denominators=both_denominators(results),
+            denominators=both_denominators(experiment),
             panel=panel(results),
             disagreements=[f"seed-{r.seed}/{DISAGREEMENTS}" for r in results] if panel(results) else [],
             usage=usage(results),
             calibration=agreement_tables(calibration),
             stale_calibration=calibration.stale if calibration else "",
             has_images=bool(images),
-            denominator=results[0].breakdown.denominator,
-            classes=results[0].accuracy.classes,
-            confidence=f"{100 * confidence(results):g}",
-            several_seeds=len(results) > 1,
+            denominator=experiment.denominator,
+            classes=experiment.classes,
+            confidence=f"{100 * experiment.confidence:g}",
+            several_seeds=len(experiment.seeds) > 1,
             recipe_yaml=to_yaml(recipe),
             provenance=_flatten(provenance),
             sections=sections,
@@ -164,30 +168,29 @@ def further_sections(run: RunDirectory) -> list[Section]:
     return [section for section in found if section]
 
 
-def example_table(recipe: Recipe, run: RunDirectory, results: Sequence[SeedResult]) -> TableView | None:
+def example_table(run: RunDirectory, experiment: Experiment, first: SeedResult) -> TableView | None:
     """Return a description for every question (the paper's Table 10, for one run), or `None` without descriptions.
 
     Args:
-        recipe: The experiment.
-        run: Its directory.
-        results: At least one seed; examples are of the first.
+        run: The run's directory.
+        experiment: The run's seeds pooled.
+        first: The first seed, whose descriptions are the examples.
     """
     # Without the KL, which is the same for every cell: the page flags it once, in its tile.
-    accuracy = results[0].accuracy
-    names = (recipe.name, accuracy.vlm, accuracy.dataset)
-    found = question_examples(run.root, Experiment(*names, {}, examples=examples_of(results[0])), Rules())
+    shown = replace(experiment, kl=None, folder=run.root, examples=examples_of(first))
+    found = question_examples(shown, Rules())
     return table_view(replace(found, notes=found.notes[:1])) if found else None
 
 
-def _facts(recipe: Recipe, results: Sequence[SeedResult], trust: str) -> list[tuple[str, str]]:
-    accuracy, judge = results[0].accuracy, results[0].breakdown.judge
-    ppo = recipe.ppo
+def _facts(recipe: Recipe, experiment: Experiment, trust: str) -> list[tuple[str, str]]:
+    judge, ppo = experiment.judge, recipe.ppo
+    assert judge is not None, "every analysis names its judge"
     return [
-        ("VLM", accuracy.vlm),
-        ("Dataset", f"{accuracy.dataset}: {accuracy.classes} classes, {accuracy.images} test images"),
+        ("VLM", experiment.vlm),
+        ("Dataset", f"{experiment.dataset}: {experiment.classes} classes, {experiment.images} test images"),
         ("Language model", recipe.policy.model),
         ("Alignment", f"{recipe.algorithm.upper()}, {ppo.batches} batches of {ppo.batch_size}"),
-        ("Seeds", ", ".join(str(result.seed) for result in results)),
+        ("Seeds", ", ".join(str(seed) for seed in experiment.seeds)),
         ("Judge", f"{judge.name} ({trust}), rubric {judge.rubric}"),
     ]
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.accuracy.record import Control
 from analysis.results.kl import KLReached
-from analysis.results.pooling import Difference, Pooled, pool
+from analysis.results.pooling import Difference, Policy, Pooled, pool
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import GROUPS, Denominator, Group, group_shares
+from analysis.verdicts.record import JudgeIdentity
 from analysis.verdicts.verdicts import Kind
 
 EPSILON = 1e-9
@@ -90,8 +92,76 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """Shares of one policy's descriptions by group, between 0 and 1; a group whose denominator is 0 is absent.
+
+    Attributes:
+        of_all: Of all descriptions.
+        of_parent: Of the group above: visual and non-visual of the informative.
+    """
+
+    of_all: Mapping[Group, Pooled]
+    of_parent: Mapping[Group, Pooled]
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the judge made of one policy's descriptions, all seeds together.
+
+    Attributes:
+        descriptions: How many there are, repeated ones included.
+        empty: Empty ones, which are among the spurious.
+        unparsed: By question, answers of the judge that could not be read.
+        kinds: Descriptions of each kind.
+        shares: By the experiment's denominator.
+        by_denominator: The same by each, which differ only if some answer is unparsed.
+    """
+
+    descriptions: int
+    empty: int
+    unparsed: Mapping[str, int]
+    kinds: Mapping[Kind, int]
+    shares: Shares
+    by_denominator: Mapping[Denominator, Shares]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What an arm's texts are beside its top-1 accuracy, all seeds together.
+
+    Attributes:
+        texts: How many were used; 0 for an arm that has none.
+        fallback_classes: Classes without such a text in some seed, in alphabetical order.
+        top5: Top-5 accuracy; `None` where it was not measured.
+        mean_per_class: Accuracy averaged over classes, `n` counts classes; `None` where it was not measured.
+    """
+
+    texts: int
+    fallback_classes: tuple[str, ...]
+    top5: Pooled | None
+    mean_per_class: Pooled | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Two groups on the classes that have texts of both.
+
+    Attributes:
+        fewest: Classes that both cover, in the seed with the fewest.
+        most: The same, in the seed with the most.
+        difference: Accuracy of the first group minus the second on these classes; `None` with fewer than two.
+    """
+
+    fewest: int
+    most: int
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One VLM on one dataset.
+
+    What a paper prints fills the numbers it prints; the others keep their defaults.
 
     Attributes:
         name: Of the run, or of the source.
@@ -112,6 +182,17 @@ class Experiment:
         fallback: By arm, classes without such a text, the most of any seed: the plain template stands for them.
         classes: Of the dataset; 0 where it is not known.
         missing_seeds: Seeds of the recipe that have not been analysed.
+        seeds: Seeds that the numbers are pooled over.
+        images: Of the test set; 0 where it is not known.
+        arms: By arm, those without texts included, in the order of `accuracy.json`.
+        controls: By arm, the name and note of arms that are not those of every run.
+        covered: By pair of groups, where their classes were counted.
+        policies: Descriptions of each policy that was described.
+        share_changes: Share of each group among all descriptions, aligned minus base.
+        reward_gain: Mean reward of aligned minus base descriptions of the same class and question, in units of the
+            VLM's logits; `None` without such pairs.
+        reward_end: Mean reward at the end of training; `n` counts batches; `None` where it is not known.
+        judge: Who sorted the descriptions; `None` where it is not known.
     """
 
     name: str
@@ -132,9 +213,31 @@ class Experiment:
     fallback: Mapping[str, int] = field(default_factory=dict)
     classes: int = 0
     missing_seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    images: int = 0
+    arms: Mapping[str, Texts] = field(default_factory=dict)
+    controls: Mapping[str, Control] = field(default_factory=dict)
+    covered: Mapping[tuple[str, str], Coverage] = field(default_factory=dict)
+    policies: Mapping[Policy, Described] = field(default_factory=dict)
+    share_changes: Mapping[Group, Difference] = field(default_factory=dict)
+    reward_gain: Difference | None = None
+    reward_end: Pooled | None = None
+    judge: JudgeIdentity | None = None
+
+    def share_of_all(self, policy: Policy, group: Group) -> Pooled | None:
+        """Return a group's share of all of a policy's descriptions; `None` where it is not known."""
+        described = self.policies.get(policy)
+        return described.shares.of_all.get(group) if described else None
+
+    def share_of_parent(self, policy: Policy, group: Group) -> Pooled | None:
+        """Return a group's share of the group above it; `None` where it is not known."""
+        described = self.policies.get(policy)
+        return described.shares.of_parent.get(group) if described else None
 
     def share(self, group: Group) -> Pooled | None:
-        """Return a group's share over seeds, of its parent; `None` where it is not known."""
+        """Return an aligned group's share of its parent, of printed counts too; `None` where it is not known."""
+        if "aligned" in self.policies:
+            return self.share_of_parent("aligned", group)
         found = [(c, e) for c in self.counts if (e := c.share(group, self.denominator, self.confidence))]
         hits = sum(getattr(counts, group) or 0 for counts, _ in found)
         return pool([estimate for _, estimate in found], self.confidence, hits)

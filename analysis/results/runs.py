@@ -9,21 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.accuracy.record import Hits, paired_from_json
-from analysis.results.experiment import Counts, Example, Experiment
-from analysis.results.kl import kl_of
+from analysis.results.experiment import Example, Experiment
 from analysis.results.load import SeedResult, load_results
 from analysis.results.pooling import (
     Difference,
     Pooled,
-    accuracy_difference,
-    accuracy_of,
     as_denominator,
-    confidence,
     pool_accuracies,
     pool_differences,
     settings_of,
 )
-from analysis.verdicts.breakdown import GROUPS, Denominator
+from analysis.results.seeds import pool_seeds
+from analysis.verdicts.breakdown import Denominator
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import LabeledText
@@ -139,50 +136,17 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
         run: Analysed.
         denominator: Of the shares; default: the one it was analysed with.
     """
-    results = run.results
-    first = results[0].accuracy
-    arms = dict.fromkeys(arm for result in results for arm in result.accuracy.arms)
-    accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
-    pairs = dict.fromkeys((part.arm, part.against) for r in results for part in r.accuracy.differences)
+    run = with_denominator(run, denominator)
     cross, changes = _cross(run)
-    return Experiment(
-        name=run.recipe.name,
-        vlm=first.vlm,
-        dataset=first.dataset,
-        accuracies=accuracies,
-        differences={pair: change for pair in pairs if (change := accuracy_difference(results, *pair))},
-        counts=tuple(count for result in results if (count := counts_of(result))),
-        denominator=denominator or results[0].breakdown.denominator,
-        confidence=confidence(results),
-        kl=kl_of(results),
+    return replace(
+        pool_seeds(run.recipe.name, run.results),
         kl_setting=None if run.recipe.ppo.kl.controller == "fixed" else run.recipe.ppo.kl.target,
         cross=cross,
         cross_differences=changes,
-        examples=examples_of(results[0]),
+        examples=examples_of(run.results[0]),
         folder=run.directory.root,
-        textless=frozenset(arms.keys() - accuracies.keys()),
-        fallback=_fallback(results),
-        classes=first.classes,
         missing_seeds=tuple(run.missing),
     )
-
-
-def _fallback(results: Sequence[SeedResult]) -> dict[str, int]:
-    """Return by arm how many classes have no such text, the most of any seed; nothing of arms that cover all."""
-    found: dict[str, int] = {}
-    for result in results:
-        for arm, part in result.accuracy.arms.items():
-            if part and part.fallback_classes:
-                found[arm] = max(found.get(arm, 0), len(part.fallback_classes))
-    return found
-
-
-def counts_of(result: SeedResult) -> Counts | None:
-    """Return one seed's counts of aligned descriptions, or `None` if only the base model was described."""
-    part = result.breakdown.policy("aligned")
-    if part is None:
-        return None
-    return Counts(part.descriptions, **{group: part.count(group) for group in GROUPS})
 
 
 def aligned_texts(result: SeedResult) -> list[LabeledText]:

@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from analysis.accuracy.measure import ARMS
-from analysis.accuracy.record import Accuracy, Comparison, read_accuracy
+from analysis.accuracy.record import read_accuracy
+from analysis.results.experiment import Experiment
+from analysis.results.pooling import Difference, Pooled
+from analysis.results.wording import brief_verdict
 from analysis.statistics.intervals import Estimate, all_equal, mean_t
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
-from analysis.verdicts.record import Breakdown
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
 from reward.files import read_jsonl
@@ -96,38 +98,33 @@ def summary_lines(summaries: Sequence[Summary], confidence: float) -> list[str]:
     return [*lines, f"brackets: {100 * confidence:g} % t-intervals over seeds"]
 
 
-def print_seed(name: str, seed: int, measured: Accuracy, shares: Breakdown, console: Console) -> None:
+def print_seed(experiment: Experiment, console: Console) -> None:
     """Print accuracy of each arm, share of each group, and the reward gained.
 
     Args:
-        name: Of the recipe.
-        seed: Of the run.
-        measured: Content of `accuracy.json`.
-        shares: Content of `breakdown.json`.
+        experiment: Of one seed alone.
         console: Where to print.
     """
-    percent = f"{measured.confidence:.0%} intervals"
-    differences = {(part.arm, part.against): part for part in measured.differences}
-    controls = measured.controls
+    [seed] = experiment.seeds
+    controls, policies = experiment.controls, experiment.policies
     table = Table(
         "accuracy with",
-        Column(f"n = {measured.images} images", no_wrap=True),
-        Column("against the templates", no_wrap=True),
-        title=f"{name}, seed {seed}, {percent}",
+        Column(f"n = {experiment.images} images", no_wrap=True),
+        "against the templates",
+        title=f"{experiment.name}, seed {seed}, {experiment.confidence:.0%} intervals",
         box=box.SIMPLE_HEAD,
     )
     for arm in (*ARMS, *controls):
-        result = measured.arm(arm)
+        accuracy = experiment.accuracies.get(arm)
         label = ("  of these, " if arm in GROUPS else "") + arm.replace("_", "-")
         label = escape(controls[arm].name) if arm in controls else label
-        compared = _compared(differences.get((arm, "templates")), measured.confidence)
-        table.add_row(label, _interval(result.top1.estimate) if result else "no descriptions", compared)
+        compared = _compared(experiment.tested(arm, "templates"))
+        table.add_row(label, _interval(accuracy) if accuracy else "no descriptions", compared)
     console.print(table)
     for arm, control in controls.items():
-        compared = _compared(differences.get((arm, "aligned")), measured.confidence)
+        compared = _compared(experiment.tested(arm, "aligned"))
         against = f"; against EX2 {compared}" if compared else ""
         console.print(f"{control.name}: {control.note}{against}", highlight=False, markup=False)
-    policies = shares.policies
     any_unparsed = any(any(part.unparsed.values()) for part in policies.values())
     table = Table(
         "share of descriptions",
@@ -137,18 +134,17 @@ def print_seed(name: str, seed: int, measured: Accuracy, shares: Breakdown, cons
     for group in GROUPS:
         label = group.replace("_", "-")
         if not any_unparsed:
-            table.add_row(label, *(_interval(part.groups[group].of_all) for part in policies.values()))
+            table.add_row(label, *(_interval(part.shares.of_all.get(group)) for part in policies.values()))
             continue
         for way, words in zip(DENOMINATORS, ("of readable answers", "of all"), strict=True):  # the paper's is of all
-            cells = [_interval(part.by_denominator[way][group].of_all) for part in policies.values()]
+            cells = [_interval(part.by_denominator[way].of_all.get(group)) for part in policies.values()]
             table.add_row(f"{label}, {words}", *cells)
     console.print(table)
-    if measured.reward_gain:
-        gain = measured.reward_gain.paired
+    gain = experiment.reward_gain
+    if gain:
         interval = f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low is not None else ""
         console.print(
-            f"reward, aligned − base on the same class and question: {gain.difference:+.3f}{interval} "
-            f"(n = {gain.n} pairs)",
+            f"reward, aligned − base on the same class and question: {gain.value:+.3f}{interval} (n = {gain.n} pairs)",
             highlight=False,
             markup=False,
         )
@@ -161,15 +157,16 @@ def print_seed(name: str, seed: int, measured: Accuracy, shares: Breakdown, cons
         )
 
 
-def _compared(comparison: Comparison | None, confidence: float) -> str:
-    if comparison is None:
+def _compared(change: Difference | None) -> str:
+    """Return `+4.6 points, p = 3.9e-07`, and whether it is not significant by the report's rule."""
+    if change is None:
         return ""
-    paired = comparison.paired
-    words = f"{100 * paired.difference:+.1f} points, p = {paired.p:.2g}"
-    return words if paired.p < 1 - confidence else f"{words} (n.s.)"
+    verdict = brief_verdict(change.significant, change.doubts)
+    p = f", p = {change.p:.2g}" if change.p is not None else ""
+    return f"{100 * change.value:+.1f} points{p}" + (f" ({verdict})" if verdict else "")
 
 
-def _interval(share: Estimate | None) -> str:
+def _interval(share: Pooled | None) -> str:
     if share is None or share.low is None or share.high is None:
         return "–"
     return f"{100 * share.value:.1f} % [{100 * share.low:.1f}–{100 * share.high:.1f}]"

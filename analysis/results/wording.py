@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.results.pooling import OVER_IMAGES, Difference, Pooled
 
 NBSP = "\u00a0"
@@ -105,6 +107,18 @@ def verdict_words(difference: Difference) -> str:
     if difference.significant is not False:
         return ""
     return NOT_SIGNIFICANT + (f" by {' and '.join(difference.doubts)}" if difference.doubts else "")
+
+
+def brief_verdict(significant: bool | None, doubts: Sequence[str]) -> str:
+    """Return `n.s.`, with the tests behind it where another test says otherwise, or "": for a cell of a table.
+
+    Args:
+        significant: What the tests say; `None` where there is none.
+        doubts: As of a `Difference`.
+    """
+    if significant is not False:
+        return ""
+    return "n.s." + (f" by {' and '.join(doubts)}" if doubts else "")
 
 
 def seed_tests(difference: Difference) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 from analysis.results.experiment import Experiment
 from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled
-from analysis.results.wording import NBSP, NOT_SIGNIFICANT, p_value, verdict_words
+from analysis.results.wording import NBSP, NOT_SIGNIFICANT, brief_verdict, p_value, verdict_words
 
 Unit = Literal["percent", "points", "count", "nats", "logits", "text"]
 
@@ -208,9 +208,7 @@ def _letter(number: int) -> str:
 
 def not_significant(cell: Cell) -> str:
     """Return `n.s.`, with the tests behind it where another test says otherwise, or ""."""
-    if cell.significant is not False:
-        return ""
-    return "n.s." + (f" by {' and '.join(cell.doubts)}" if cell.doubts else "")
+    return brief_verdict(cell.significant, cell.doubts)
 
 
 def seeds_text(cell: Cell, digits: int) -> list[str]:

@@ -212,7 +212,8 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from accelerate import PartialState
-from test_image_bank import NOISE, Projection, build, embedding
+from noise_images import NOISE, Projection, build
+from reward import embedding
 from ex2.banks import own_share
 state = PartialState(cpu=True)
 embedding.PART_SIZE = 8

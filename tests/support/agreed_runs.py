@@ -15,6 +15,7 @@ from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
 from analysis.labelling.sample import open_sample
 from analysis.report.findings import findings
 from analysis.results.load import SeedResult, load_results
+from analysis.results.seeds import pool_seeds
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_json, write_json
@@ -63,5 +64,5 @@ def edit(path: Path, change: Callable[[JSON], object]) -> None:
 
 
 def said(run: Path) -> dict[str, str]:
-    found = findings(results_of(run), agreement_of(run))
+    found = findings(pool_seeds("run", results_of(run)), agreement_of(run))
     return {finding.topic: finding.text.replace("\u00a0", " ") for finding in found}

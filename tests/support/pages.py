@@ -11,6 +11,7 @@ from analysis.accuracy.record import Accuracy, Arm, Comparison, Hits, RewardGain
 from analysis.judge.base import Unparsed, Verdict
 from analysis.report.page import render
 from analysis.results.load import SeedResult
+from analysis.results.seeds import pool_seeds
 from analysis.statistics.intervals import PairedAccuracy, PairedMean
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity
@@ -134,7 +135,9 @@ class Page(HTMLParser):
 
 
 def page(tmp_path: Path, *results: SeedResult, provenance: dict[str, Any] | None = None) -> tuple[Page, str]:
-    html = render(recipe(tmp_path, [0]), results, missing_seeds=[], provenance=provenance or {})
+    html = render(
+        recipe(tmp_path, [0]), results, pool_seeds("tiny", results), missing_seeds=[], provenance=provenance or {}
+    )
     return Page(html), html
 
 

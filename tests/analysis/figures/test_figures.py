@@ -23,6 +23,7 @@ from analysis.paper.figures import grid_figure
 from analysis.report.signs import sign_panel
 from analysis.results.pooling import OVER_IMAGES, Difference
 from analysis.results.runs import experiment_of, read_run
+from analysis.results.seeds import pool_seeds
 from analysis.tables.rules import Rules
 
 HOSTILE = '</text></svg><script>alert("x")</script><a href="javascript:x">\'&amp; ]]> \x0b\x00'
@@ -54,7 +55,7 @@ def test_arms() -> None:
     compared = [against(name, other, -0.1, 0.01) for name in controls for other in ("templates", "aligned")]
     more = with_arms(result.accuracy, dict.fromkeys(controls, arm(120)), compared, controls)
     result = replace(result, accuracy=more)
-    for drawing in accuracy_figure(accuracy_rows([result])):
+    for drawing in accuracy_figure(accuracy_rows(pool_seeds("tiny", [result]))):
         root = parsed(drawing)
         assert SHOWN in words(root), "in the words for those who cannot see it"
 
@@ -62,7 +63,10 @@ def test_arms() -> None:
 def test_arms_of_several_seeds_say_which_test_doubts() -> None:
     doubted = Difference(0.02, 0.01, 0.03, False, None, 200, 3, True, (0.0, 0.04), (0.25, 0.5), (OVER_IMAGES,))
     results = [seed_result(0), seed_result(1, aligned=164), seed_result(2, aligned=170)]
-    rows = [row._replace(difference=doubted) if row.arm == "visual" else row for row in accuracy_rows(results)]
+    rows = [
+        row._replace(difference=doubted) if row.arm == "visual" else row
+        for row in accuracy_rows(pool_seeds("tiny", results))
+    ]
     for drawing, long in zip(accuracy_figure(rows), (90, 46), strict=True):
         lines = [" ".join(element.itertext()) for element in parsed(drawing).iter(f"{XML}text")]
         said = " ".join(lines).replace("\u00a0", " ")
@@ -74,7 +78,8 @@ def test_arms_of_several_seeds_say_which_test_doubts() -> None:
 
 @pytest.mark.parametrize("policy", ["aligned", "base"])
 def test_breakdown(policy: str) -> None:
-    for drawing in breakdown_figure([seed_result(0), seed_result(1)], policy) or ():  # type: ignore[arg-type]
+    made = pool_seeds("tiny", [seed_result(0), seed_result(1)])
+    for drawing in breakdown_figure(made, policy) or ():  # type: ignore[arg-type]
         assert "Of 80 descriptions" in words(parsed(drawing))
 
 

@@ -23,7 +23,7 @@ from analysis.tables.rules import Rules
 def test_figures_stand_alone(tmp_path: Path) -> None:
     write_run(tmp_path, "clip", vlm="<b>&clip", kl=13)
     run = read_run(tmp_path / "clip")
-    drawings = {"grid": grid_figure([experiment_of(run)], Rules()), **run_figures([run])}
+    drawings = {"grid": grid_figure([experiment_of(run)], Rules()), **run_figures([experiment_of(run)])}
     assert set(drawings) == {"grid", "run-clip-breakdown-aligned", "run-clip-breakdown-base", "run-clip-accuracy"}
     for drawing in drawings.values():
         text = standalone(drawing)
@@ -65,7 +65,7 @@ def test_figures_of_a_run_say_what_shares_are_of_and_the_kl(tmp_path: Path) -> N
     run = read_run(tmp_path / "clip")
     words = {}
     for denominator in ("parsed", "all"):
-        drawings = run_figures([with_denominator(run, denominator)])  # type: ignore[arg-type]
+        drawings = run_figures([experiment_of(with_denominator(run, denominator))])  # type: ignore[arg-type]
         for stem, drawing in drawings.items():
             root = ElementTree.fromstring(standalone(drawing))
             words[denominator, stem] = "".join(root.itertext())

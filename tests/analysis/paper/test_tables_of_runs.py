@@ -182,7 +182,7 @@ def test_the_denominator_reaches_the_files_of_each_run(tmp_path: Path) -> None:
         ("all", 30 / 40, "% of all descriptions, unparsed ones included"),
     ):
         chosen = with_denominator(run, denominator)  # type: ignore[arg-type]
-        table = run_tables(chosen, experiment_of(chosen), Rules())[1]
+        table = run_tables(experiment_of(chosen), Rules())[1]
         cell = place(table, ("informative",), "aligned, of all")
         assert (cell.value, cell.n) == (pytest.approx(100 * share), 39 if denominator == "parsed" else 40)
         assert table.title.endswith(title)
@@ -198,7 +198,7 @@ def test_the_denominator_reaches_the_files_of_each_run(tmp_path: Path) -> None:
 def test_accuracies_of_a_run_are_compared_whichever_way_round(tmp_path: Path) -> None:
     write_run(tmp_path, "clip", correct={"aligned": 160, "base": 150, "informative": 158, "spurious": 142})
     run = read_run(tmp_path / "clip")
-    table = run_tables(run, experiment_of(run), Rules())[0]
+    table = run_tables(experiment_of(run), Rules())[0]
     # Stored as aligned minus base: 10 images on one side.
     cell = place(table, ("base model",), "minus all of EX2's")
     assert (cell.value, cell.p, cell.significant) == (pytest.approx(-5), pytest.approx(2 / 1024), True)
@@ -287,7 +287,8 @@ def test_the_pages_examples_are_the_tables_and_cost_no_bootstrap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = read_run(write_run(tmp_path, "clip", seeds={0: 160, 1: 163, 2: 166}, kl=13.0))
-    *_, whole = (table_view(table) for table in run_tables(run, experiment_of(run), Rules()))
+    made = experiment_of(run)
+    *_, whole = (table_view(table) for table in run_tables(made, Rules()))
 
     def never(*_: object) -> None:
         raise AssertionError("examples need no interval")
@@ -296,7 +297,7 @@ def test_the_pages_examples_are_the_tables_and_cost_no_bootstrap(
         monkeypatch.setattr(pooling, name, never)
     with pytest.raises(AssertionError, match="no interval"):
         experiment_of(run)
-    shown = example_table(run.recipe, run.directory, run.results)
+    shown = example_table(run.directory, made, run.results[0])
     assert shown is not None
     assert (shown.key, shown.title, shown.heads) == (whole.key, whole.title, whole.heads)
     assert shown.key == "run-clip-examples"

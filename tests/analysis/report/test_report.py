@@ -19,6 +19,7 @@ from analysis.report.findings import findings, headline
 from analysis.report.overview import seed_table
 from analysis.report.page import example_table, render, write_report
 from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of
+from analysis.results.seeds import pool_seeds
 from analysis.tables.view import Section
 from analysis.verdicts.record import Usage
 from ex2.run.directory import RunDirectory
@@ -79,22 +80,26 @@ def test_numbers_carry_n_and_interval(tmp_path: Path) -> None:
 
 
 def test_reading_says_no_significant_difference() -> None:
-    said = {finding.topic: finding.text for finding in findings([seed_result(0, aligned=142, p=0.6)])}
+    said = {
+        finding.topic: finding.text for finding in findings(pool_seeds("tiny", [seed_result(0, aligned=142, p=0.6)]))
+    }
     assert said["Accuracy"].startswith(
         "EX2's descriptions and the 80 generic templates show no significant difference in accuracy"
     )
     assert "One seed" in said
     assert "The judge is uncalibrated" not in said
     assert said["Unparsed answers"].startswith("1 of the judge's answers on 80 descriptions")
-    uncalibrated = {finding.topic: finding.text for finding in findings([seed_result(0, exact=False)])}
+    uncalibrated = {
+        finding.topic: finding.text for finding in findings(pool_seeds("tiny", [seed_result(0, exact=False)]))
+    }
     assert uncalibrated["The judge is uncalibrated"].startswith("grammar & co sorted the descriptions")
 
 
 def test_headline_without_a_clear_rise() -> None:
-    found = headline([seed_result(0, visual=11)])
+    found = headline(pool_seeds("tiny", [seed_result(0, visual=11)]))
     assert found.answer == "toy-visual rewards no kind of description more than another"
     assert found.kind is None
-    spurious = headline([seed_result(0, visual=0)])
+    spurious = headline(pool_seeds("tiny", [seed_result(0, visual=0)]))
     assert spurious.answer == "toy-visual rewards spurious descriptions"
 
 
@@ -143,8 +148,9 @@ def test_sections_stand_in_the_papers_order(tmp_path: Path) -> None:
         Section("Attributes", "Said.", ("attribute", "share"), (("<b>colour</b>", "12 %"),), ("A note.",)),
         Section("Hypotheses", "", ("template",), ()),
     ]
-    examples = example_table(made, RunDirectory.of(made), [result])
-    html = render(made, [result], missing_seeds=[], provenance={}, sections=more, examples=examples)
+    experiment = pool_seeds("tiny", [result])
+    examples = example_table(RunDirectory.of(made), experiment, result)
+    html = render(made, [result], experiment, missing_seeds=[], provenance={}, sections=more, examples=examples)
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", html) == [
         "What the aligned descriptions are made of",
         "What each kind is worth",
@@ -189,7 +195,8 @@ def test_a_question_is_one_whatever_class_it_names() -> None:
 
 
 def test_unparsed_answers_are_in_the_table_of_seeds() -> None:
-    rows = dict(seed_table([seed_result(0), seed_result(1)]))
+    results = [seed_result(0), seed_result(1)]
+    rows = dict(seed_table([pool_seeds("tiny", seeds) for seeds in (results[:1], results[1:], results)]))
     assert rows["unparsed answers, aligned"] == ["1 of 40: informative 1, visual 0"] * 2 + [
         "2 of 80: informative 2, visual 0"
     ]

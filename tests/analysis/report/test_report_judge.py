@@ -20,6 +20,7 @@ from analysis.labelling.sample import open_sample
 from analysis.report.descriptions import explanation
 from analysis.report.findings import judge_standing
 from analysis.report.judge import both_denominators, usage
+from analysis.results.seeds import pool_seeds
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import DENOMINATORS
 from analysis.verdicts.record import Usage
@@ -33,7 +34,7 @@ def test_an_agreement_that_holds(tmp_path: Path) -> None:
     found = agreement_of(run)
     assert (found.stale, found.lacking) == ("", "")
     n = found.content.own.questions["informative"].n
-    assert judge_standing(results_of(run), found) == f"calibrated on {n} labelled descriptions"
+    assert judge_standing(pool_seeds("run", results_of(run)), found) == f"calibrated on {n} labelled descriptions"
     write_run(tmp_path, "bare", kinds=KINDS)
     assert read_judge_agreement(tmp_path / "bare", results_of(tmp_path / "bare"), complete=True) is None
 
@@ -49,7 +50,7 @@ def test_another_judge_needs_no_new_labels(tmp_path: Path) -> None:
         "questions differ, label again with `ex2 label --rubric`, then run `ex2 agreement` again"
     )
     assert agreement_tables(agreement_of(run)) is None
-    assert judge_standing(results_of(run), agreement_of(run)) == "uncalibrated"
+    assert judge_standing(pool_seeds("run", results_of(run)), agreement_of(run)) == "uncalibrated"
     assert "agreement.json does not count: it was made for" in said(run)["The judge is uncalibrated"]
 
 
@@ -99,7 +100,7 @@ def test_labels_of_one_answer_calibrate_nothing(tmp_path: Path, n: int, only: st
     assert found.lacking == (
         f"people labelled {words}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
     )
-    assert judge_standing(results_of(run), found) == "uncalibrated"
+    assert judge_standing(pool_seeds("run", results_of(run)), found) == "uncalibrated"
     assert words in said(run)["The judge is uncalibrated"]
 
 
@@ -205,7 +206,7 @@ def test_both_denominators_need_no_more_than_the_counts(tmp_path: Path) -> None:
         policies = result.breakdown.policies.items()
         without = {policy: replace(part, by_denominator={}) for policy, part in policies}
         results[place] = judged(result, policies=without)
-    (table,) = both_denominators(results)
+    (table,) = both_denominators(pool_seeds("run", results))
     rows = {name: [cell.replace("\u00a0", " ") for cell in cells] for name, cells in table["rows"]}
     ways = dict(zip(DENOMINATORS, rows["informative"], strict=True))
     assert ways["all"].startswith("75.0 % [")

@@ -9,6 +9,7 @@ from pages import page, recipe, seed_result, with_signs
 
 from analysis.report.page import render
 from analysis.report.signs import fired_rules, sign_panel
+from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_summary, summarise, summary_lines
 from ex2.monitoring.progress import signs_in_short
 from ex2.run.directory import RunDirectory
@@ -45,7 +46,7 @@ def test_rules_that_fired_are_on_the_page_with_their_batch(tmp_path: Path) -> No
         for seed in (0, 1)
         for metric, batch in (("sign_repetition", 20), ("sign_name_repetitions", 40))
     ]
-    html = render(made, results, missing_seeds=[], provenance={})
+    html = render(made, results, pool_seeds("tiny", results), missing_seeds=[], provenance={})
     assert "Does the policy game its reward?" in html
     assert "<li>Seed 1, batch 20: Repeated share of word pairs is 0.5, above 0.3 since batch 11 (rule: " in html
     assert "None of the" not in html

@@ -10,14 +10,18 @@ from pages import against, arm, seed_result
 from record_samples import measured, with_arms
 
 from analysis.accuracy.record import Control, Covered, RewardGain
-from analysis.report import findings as reading
-from analysis.report.findings import findings
+from analysis.report.findings import LEAVES, findings
+from analysis.results.experiment import Coverage, Experiment
+from analysis.results.load import SeedResult
 from analysis.results.pooling import Difference
+from analysis.results.seeds import pool_seeds
 from analysis.statistics.intervals import PairedMean
 
 
-def said(result: Any) -> dict[str, str]:
-    return {finding.topic: finding.text for finding in findings([result])}
+def said(*results: SeedResult, **changes: Any) -> dict[str, str]:
+    """What is said of these seeds, by topic, with fields of their experiment replaced."""
+    experiment = replace(pool_seeds("tiny", results), **changes)
+    return {finding.topic: finding.text for finding in findings(experiment)}
 
 
 def test_one_pair_alone_cannot_be_tested() -> None:
@@ -59,17 +63,16 @@ def test_every_sentence_has_four_wordings(
     more = with_arms(result.accuracy, {"name": arm(120)}, compared, {"name": Control("name", "")})
     result = replace(result, accuracy=more)
     change = Difference(value, None, None, significant, None, 200, 1, shared=True)
-    monkeypatch.setattr(reading, "accuracy_difference", lambda *_: change)
-    monkeypatch.setattr("analysis.figures.accuracy.accuracy_difference", lambda *_: change)
+    monkeypatch.setattr(Experiment, "tested", lambda *_: change)
     text = said(result)
     for topic, expected in zip(("Accuracy", "What each kind is worth", "Against other texts"), words, strict=True):
         assert expected in text[topic]
 
 
-def test_a_share_whose_change_has_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_share_whose_change_has_no_interval() -> None:
     change = Difference(0.1, None, None, None, None, 4, 1)
-    monkeypatch.setattr(reading, "share_change", lambda *_: change)
-    assert "points, cannot be tested; " in said(seed_result(0))["What alignment changed"]
+    text = said(seed_result(0), share_changes=dict.fromkeys(LEAVES, change))
+    assert "points, cannot be tested; " in text["What alignment changed"]
 
 
 def test_several_seeds_say_which_test_doubts_and_what_mcnemar_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,14 +81,14 @@ def test_several_seeds_say_which_test_doubts_and_what_mcnemar_says(monkeypatch: 
     doubted = Difference(
         0.02, 0.01, 0.03, False, None, 200, 3, True, (0.0, 0.04), (0.25, 0.5, 0.31), ("interval over images",)
     )
-    monkeypatch.setattr(reading, "accuracy_difference", lambda *_: doubted)
-    monkeypatch.setattr(reading, "covered_difference", lambda *_: doubted)
-    text = {finding.topic: finding.text.replace("\u00a0", " ") for finding in findings(results)}
+    monkeypatch.setattr(Experiment, "tested", lambda *_: doubted)
+    both = {("visual", "non_visual"): Coverage(1, 1, doubted)}
+    text = {topic: words.replace("\u00a0", " ") for topic, words in said(*results, covered=both).items()}
     test = "no significant difference by interval over images, McNemar p 0.250–0.500 by seed"
     assert text["Accuracy"].endswith(f"own descriptions: +2.0 points [+1.0, +3.0] ({test}).")
     assert text["Classes without a kind"].endswith(f"is +2.0 points [+1.0, +3.0] ({test}, n = 200 images × 3 seeds).")
     clear = Difference(0.02, 0.01, 0.03, True, None, 200, 3, True, (0.01, 0.04), (0.002, 0.031, 0.01))
-    monkeypatch.setattr(reading, "accuracy_difference", lambda *_: clear)
-    text = {finding.topic: finding.text.replace("\u00a0", " ") for finding in findings(results)}
+    monkeypatch.setattr(Experiment, "tested", lambda *_: clear)
+    text = {topic: words.replace("\u00a0", " ") for topic, words in said(*results).items()}
     test = "intervals over 3 seeds and over images exclude 0, McNemar p 0.002–0.031 by seed"
     assert text["Accuracy"].endswith(f"({test}).")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def test_a_run_of_an_earlier_version_is_read_with_the_same_numbers(tmp_path: Pat
     new = experiment_of(read_run(folder))
     make_older(folder)
     run = read_run(folder)
-    assert experiment_of(run) == new
+    assert experiment_of(run) == replace(new, reward_gain=None), "all but what its file lacks"
     [result] = run.results
     assert result.accuracy.arms["aligned"] is not None
     assert result.accuracy.arms["aligned"].top1.correct_bits == ""
@@ -178,10 +179,10 @@ def test_a_run_of_an_earlier_version_is_read_with_the_same_numbers(tmp_path: Pat
     assert reward_gain(run.results) is None
     assert further_accuracy(run.results, "aligned", "top5") is None
     assert further_accuracy(run.results, "aligned", "mean_per_class") is None
-    assert [row["top5"] for row in accuracy_table(run.results)] == ["–"] * 7
+    assert [row["top5"] for row in accuracy_table(experiment_of(run))] == ["–"] * 7
     assert confusion_table(run.results) == []
     assert (usage(run.results), panel(run.results)) == ("", [])
-    assert [table["policy"] for table in both_denominators(run.results)] == ["aligned"]
+    assert [table["policy"] for table in both_denominators(experiment_of(run))] == ["aligned"]
 
 
 def test_classes_left_out_may_be_unknown() -> None:

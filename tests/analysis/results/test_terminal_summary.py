@@ -1,0 +1,64 @@
+"""What the terminal says of one seed: a difference is significant only if both McNemar's p and the interval say so."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from pages import arm, seed_result
+from record_samples import with_arms
+from rich.console import Console
+
+from analysis.accuracy.record import Comparison, Control
+from analysis.results.seeds import pool_seeds
+from analysis.results.summary import print_seed
+from analysis.results.wording import evidence
+from analysis.statistics.intervals import PairedAccuracy
+
+
+def printed(low: float, p: float, width: int = 80) -> tuple[list[str], str]:
+    """Print a seed whose control arm is 2 points above the templates, and return the lines and the report's words."""
+    result = seed_result(0)
+    part = Comparison("file:x", "templates", PairedAccuracy(0.02, low, 0.04, p, 6, 2, 200))
+    against = Comparison("file:x", "aligned", PairedAccuracy(0.02, low, 0.04, p, 6, 2, 200))
+    arms = with_arms(result.accuracy, {"file:x": arm(144)}, [part, against], {"file:x": Control("x", "texts of x")})
+    made = pool_seeds("r", [replace(result, accuracy=arms)])
+    console = Console(file=io.StringIO(), width=width)
+    print_seed(made, console)
+    change = made.tested("file:x", "templates")
+    assert change is not None
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines(), evidence(change).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("low", "p", "terminal", "report"),
+    [
+        (0.005, 0.012, "p = 0.012", "p = 0.012"),
+        (-0.005, 0.2, "p = 0.2 (n.s.)", "no significant difference, p = 0.200"),
+        (
+            -0.005,
+            0.012,
+            "p = 0.012 (n.s. by interval over images)",
+            "no significant difference by interval over images, p = 0.012",
+        ),
+        (0.005, 0.07, "p = 0.07 (n.s. by McNemar)", "no significant difference by McNemar, p = 0.070"),
+    ],
+)
+def test_significance_is_the_reports(low: float, p: float, terminal: str, report: str) -> None:
+    lines, said = printed(low, p, width=120)
+    assert said == report
+    assert next(line for line in lines if line.startswith("  x ")).rstrip().endswith(f"+2.0 points, {terminal}")
+    assert f"x: texts of x; against EX2 +2.0 points, {terminal}" in lines
+
+
+def test_a_narrow_terminal_breaks_the_words_and_loses_none() -> None:
+    lines, _ = printed(-0.005, 0.012)
+    assert max(len(line) for line in lines) <= 80
+    place = next(number for number, line in enumerate(lines) if line.startswith("  x "))
+    said = " ".join(
+        " ".join(line[line.index("+") if number == 0 else 0 :].split())
+        for number, line in enumerate(lines[place : place + 2])
+    )
+    assert said == "+2.0 points, p = 0.012 (n.s. by interval over images)"
