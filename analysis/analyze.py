@@ -19,7 +19,7 @@ from analysis.judge.table import build_judge
 from analysis.results.load import SeedResult
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed
-from analysis.statistics.intervals import Settings
+from analysis.statistics.intervals import IntervalSettings
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity, Usage
@@ -57,7 +57,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
     vlm = load_vlm(recipe.vlm)
     images = test_embeddings(recipe, vlm)
     _check_labels(descriptions, images.class_names, where)
-    settings = Settings(recipe.analysis.confidence, recipe.analysis.bootstrap_samples)
+    settings = IntervalSettings(recipe.analysis.confidence, recipe.analysis.bootstrap_samples)
     controls = build_controls(recipe.analysis.controls, descriptions, images.class_names, seed) | files
     arms = texts_by_arm(descriptions, verdicts, images.class_names)
     arms |= {arm: control.texts for arm, control in controls.items()}

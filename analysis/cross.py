@@ -27,7 +27,7 @@ from analysis.results.runs import (
     stored_cross,
     texts_digest,
 )
-from analysis.statistics.intervals import Settings, paired_accuracy
+from analysis.statistics.intervals import IntervalSettings, paired_accuracy
 from analysis.tables.rules import Rules
 from analysis.tables.terminal import print_left_out, print_table
 from ex2.banks import load_vlm, test_embeddings
@@ -193,7 +193,9 @@ def _store(
     write_json(path, content)
 
 
-def _against_own(classifier: Classifier, run: Run, result: SeedResult, row: JSON, settings: Settings) -> JSON | None:
+def _against_own(
+    classifier: Classifier, run: Run, result: SeedResult, row: JSON, settings: IntervalSettings
+) -> JSON | None:
     """Compare with the classifier's own descriptions of the same seed, on the same images; `None` for themselves."""
     if run in classifier.runs:
         return None

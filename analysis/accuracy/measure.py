@@ -13,7 +13,15 @@ from tqdm import tqdm
 from analysis.accuracy.record import Arm, Comparison, Confusion, Covered, Hits, RewardGain
 from analysis.accuracy.text_bank import TextBank
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
-from analysis.statistics.intervals import Estimate, Settings, mean_share, mean_t, paired_accuracy, paired_mean, wilson
+from analysis.statistics.intervals import (
+    Estimate,
+    IntervalSettings,
+    mean_share,
+    mean_t,
+    paired_accuracy,
+    paired_mean,
+    wilson,
+)
 from analysis.verdicts.breakdown import GROUPS, MEMBERS
 from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
@@ -128,7 +136,7 @@ def accuracy(
     vlm: VLM,
     images: ImageEmbeddings,
     arms: Mapping[str, Sequence[LabeledText]],
-    settings: Settings,
+    settings: IntervalSettings,
     *,
     banks: Path | None = None,
 ) -> Measured:
@@ -190,7 +198,7 @@ def accuracy(
     return Measured(measured, differences, tuple(covered))
 
 
-def reward_gain(descriptions: Iterable[Description], settings: Settings) -> RewardGain | None:
+def reward_gain(descriptions: Iterable[Description], settings: IntervalSettings) -> RewardGain | None:
     """Compare the rewards of aligned and base descriptions of the same class, question and sample.
 
     Args:
@@ -235,7 +243,7 @@ def _mean_per_class(ranking: Ranking, images: ImageEmbeddings, confidence: float
     return mean_share(hits[present].tolist(), counts[present].tolist(), confidence)
 
 
-def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, settings: Settings) -> Comparison:
+def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, settings: IntervalSettings) -> Comparison:
     paired = paired_accuracy(
         right[first], right[second], confidence=settings.confidence, samples=settings.samples, seed=settings.seed
     )
@@ -243,7 +251,7 @@ def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, se
 
 
 def _covered_by_both(
-    images: ImageEmbeddings, vectors: Mapping[str, torch.Tensor], missing: set[int], settings: Settings
+    images: ImageEmbeddings, vectors: Mapping[str, torch.Tensor], missing: set[int], settings: IntervalSettings
 ) -> Covered:
     classes = [label for label in range(len(images.class_names)) if label not in missing]
     first, second = list(vectors)[:2]

@@ -15,7 +15,7 @@ from analysis.attributes.stored import RESULT
 from analysis.attributes.summary import summarise
 from analysis.attributes.tables import KEY, tables_of
 from analysis.attributes.terminal import show
-from analysis.results.kl import from_json, stored_kl
+from analysis.results.kl import kl_of_run
 from analysis.results.load import SeedResult
 from analysis.results.pooling import confidence
 from analysis.results.runs import Run, gather_runs
@@ -81,7 +81,7 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
             judge=judge.name,
             exact=judge.exact,
             texts=texts_digest(run.directory, numbers),
-            kl=from_json(stored_kl(run.directory, numbers, confidence(run.results))),
+            kl=kl_of_run(run.directory, numbers, confidence(run.results)),
         )
 
 

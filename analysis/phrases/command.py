@@ -21,7 +21,7 @@ from analysis.phrases.terminal import show
 from analysis.phrases.testing import Halves, measure, restrict, split_classes
 from analysis.phrases.trials import trials
 from analysis.statistics.holm import correct
-from analysis.statistics.intervals import Settings
+from analysis.statistics.intervals import IntervalSettings
 from analysis.tables.files import hand_over
 from ex2.banks import load_vlm, test_embeddings
 from ex2.data.selection import load_dataset
@@ -57,7 +57,9 @@ def main(options: argparse.Namespace) -> int:
         raise UserError("\n".join(problems))
     runs, left_out = gather_described([Path(path) for path in options.runs], needed=options.top > 0)
     asked = [run.recipe.analysis for run in runs]  # runs that differ are tested at the stricter one
-    settings = Settings(max(one.confidence for one in asked), max(one.bootstrap_samples for one in asked), options.seed)
+    settings = IntervalSettings(
+        max(one.confidence for one in asked), max(one.bootstrap_samples for one in asked), options.seed
+    )
     found = [results_of(group, given, options.vlms, options.top, settings) for group in _by_dataset(runs)]
     result = Phrases(
         seed=options.seed,
@@ -84,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def results_of(
-    runs: Sequence[Run], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: Settings
+    runs: Sequence[Run], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: IntervalSettings
 ) -> DatasetPhrases:
     """Mine and test on one dataset.
 

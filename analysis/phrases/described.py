@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.phrases.record import PhraseRun
 from analysis.phrases.stored import descriptions_digest
-from analysis.results.kl import from_json, stored_kl
+from analysis.results.kl import kl_of_run
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import Description, stored_descriptions
@@ -52,7 +52,7 @@ class Run:
             seeds=self.seeds,
             missing_seeds=self.missing if mined else (),
             texts=descriptions_digest(self.directory, self.seeds) if mined else None,
-            kl=from_json(stored_kl(self.directory, self.seeds, confidence)) if mined else None,
+            kl=kl_of_run(self.directory, self.seeds, confidence) if mined else None,
         )
 
 

@@ -53,7 +53,7 @@ class PhraseRun:
         Args:
             tolerance: Share of the target that the KL may be off.
         """
-        return kl_summary(kl_to_json(self.kl), tolerance)
+        return kl_summary(self.kl, tolerance)
 
     def to_json(self) -> JSON:
         """Return the run as stored."""

@@ -11,7 +11,7 @@ import torch
 from analysis.accuracy.measure import Texts
 from analysis.accuracy.zero_shot import rank_classes
 from analysis.phrases.templates import fill
-from analysis.statistics.intervals import Estimate, PairedAccuracy, Settings, paired_accuracy, wilson
+from analysis.statistics.intervals import Estimate, IntervalSettings, PairedAccuracy, paired_accuracy, wilson
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
 
@@ -60,7 +60,7 @@ def restrict(images: ImageEmbeddings, classes: Sequence[int]) -> ImageEmbeddings
 
 
 def measure(
-    vlm: VLM, images: ImageEmbeddings, plain: str, templates: Sequence[str], settings: Settings
+    vlm: VLM, images: ImageEmbeddings, plain: str, templates: Sequence[str], settings: IntervalSettings
 ) -> tuple[Estimate, list[Measured]]:
     """Classify the images with each template: one text a class.
 

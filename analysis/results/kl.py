@@ -107,10 +107,10 @@ def kl_of(results: Sequence[SeedResult]) -> KLReached | None:
     return kl_reached({result.seed: result.train for result in results}, confidence(results))
 
 
-def stored_kl(directory: RunDirectory, seeds: Sequence[int], confidence: float) -> JSON:
-    """Return the KL of a run's seeds as other results keep it beside theirs; seeds without a log are left out."""
+def kl_of_run(directory: RunDirectory, seeds: Sequence[int], confidence: float) -> KLReached | None:
+    """Read the KL of a run's seeds from their logs; those without a log are left out."""
     logs = {seed: last_of_each_batch(read_jsonl(directory.seed(seed).train_log)) for seed in seeds}
-    return to_json(kl_reached(logs, confidence))
+    return kl_reached(logs, confidence)
 
 
 def to_json(kl: KLReached | None) -> JSON:
@@ -140,7 +140,6 @@ def from_json(stored: JSON | None) -> KLReached | None:
     return KLReached(mean, stored.get("target"), {int(seed): own for seed, own in stored.get("by_seed", {}).items()})
 
 
-def kl_summary(stored: JSON | None, tolerance: float = KL_TOLERANCE) -> str:
-    """Return a stored KL as `KLReached.summary`, or `KL not known`."""
-    kl = from_json(stored)
+def kl_summary(kl: KLReached | None, tolerance: float = KL_TOLERANCE) -> str:
+    """Return `KLReached.summary`, or `KL not known`."""
     return "KL not known" if kl is None else kl.summary(tolerance)

@@ -17,8 +17,8 @@ from analysis.accuracy.zero_shot import unpack_correct
 from analysis.results.load import SeedResult
 from analysis.statistics.intervals import (
     Estimate,
+    IntervalSettings,
     PairedAccuracy,
-    Settings,
     all_equal,
     averaged_accuracy,
     mean_t,
@@ -180,7 +180,7 @@ def covered_difference(results: Sequence[SeedResult], groups: Sequence[str]) -> 
 
 
 def pool_differences(
-    parts: Sequence[PairedAccuracy], bits: Sequence[Sequence[str]], settings: Settings
+    parts: Sequence[PairedAccuracy], bits: Sequence[Sequence[str]], settings: IntervalSettings
 ) -> Difference | None:
     """Pool a difference of accuracies over seeds.
 
@@ -306,10 +306,10 @@ def confidence(results: Sequence[SeedResult]) -> float:
     return float(results[0].accuracy.confidence)
 
 
-def settings_of(results: Sequence[SeedResult]) -> Settings:
+def settings_of(results: Sequence[SeedResult]) -> IntervalSettings:
     """Return how the run's intervals were made."""
-    first, usual = results[0].accuracy, Settings()
-    return Settings(
+    first, usual = results[0].accuracy, IntervalSettings()
+    return IntervalSettings(
         confidence(results),
         usual.samples if first.samples is None else first.samples,
         usual.seed if first.seed is None else first.seed,

@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.special import ndtri
 
 
-class Settings(NamedTuple):
+class IntervalSettings(NamedTuple):
     """How intervals are made.
 
     Attributes:
@@ -229,7 +229,7 @@ def paired_accuracy(
 
 
 def averaged_accuracy(
-    first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]], settings: Settings
+    first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]], settings: IntervalSettings
 ) -> Estimate:
     """Compare two classifiers that were each made several times, on the same images.
 

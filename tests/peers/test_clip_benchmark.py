@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from analysis.accuracy.measure import accuracy
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, class_vectors, rank_classes, unpack_correct
-from analysis.statistics.intervals import Settings
+from analysis.statistics.intervals import IntervalSettings
 from ex2.data.demo.shapes import Shapes
 from ex2.data.prompts import generic_templates
 from reward.image_bank import ImageEmbeddings
@@ -107,7 +107,7 @@ def test_predictions_and_accuracies_are_the_peers(kind: str, texts: str, open_cl
     assert ranking.predicted.tolist() == logits.argmax(1).tolist()
     assert len(set(ranking.predicted.tolist())) > 3, "predictions that hardly differ prove nothing"
 
-    measured = accuracy(vlm, bank, {"templates": pairs}, Settings(samples=10)).arms["templates"]
+    measured = accuracy(vlm, bank, {"templates": pairs}, IntervalSettings(samples=10)).arms["templates"]
     assert measured is not None
     assert measured.top5 is not None
     assert measured.mean_per_class is not None

@@ -26,7 +26,7 @@ from analysis.accuracy.control_arms import (
 from analysis.accuracy.description_files import dclip_text, read_arm, read_arms
 from analysis.accuracy.measure import accuracy
 from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
-from analysis.statistics.intervals import Settings
+from analysis.statistics.intervals import IntervalSettings
 from ex2.recipe import Control, Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import Description, append_descriptions
@@ -208,7 +208,9 @@ def test_both_meanings_of_another_class_in_the_table() -> None:
     rows = [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)]
     controls = build_controls(["other_class", "other_class_kept"], rows, CLASSES, 0)
     arms = {"templates": list(enumerate(CLASSES)), "aligned": [r.of_label for r in rows]}
-    measured = accuracy(NameVLM(), images, arms | {a: c.texts for a, c in controls.items()}, Settings(samples=200))
+    measured = accuracy(
+        NameVLM(), images, arms | {a: c.texts for a, c in controls.items()}, IntervalSettings(samples=200)
+    )
     assert measured.arms["aligned"].top1.correct == 15
     assert measured.arms["other_class"].top1.correct == 15
     assert measured.arms["other_class_kept"].top1.correct == 0

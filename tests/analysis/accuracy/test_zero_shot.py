@@ -15,7 +15,7 @@ from analysis.accuracy.measure import Measured, accuracy, reward_gain, texts_by_
 from analysis.accuracy.record import Confusion
 from analysis.accuracy.zero_shot import class_vectors, confusions, pack_correct, rank_classes, unpack_correct
 from analysis.judge.base import Unparsed, Verdict
-from analysis.statistics.intervals import Settings, mean_share
+from analysis.statistics.intervals import IntervalSettings, mean_share
 from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
 from ex2.run.descriptions import Description
@@ -183,7 +183,7 @@ def measured() -> dict[str, Any]:
     # Four pugs, one of them above the diagonal, and one oak.
     images = torch.tensor([[1.0, 0.1], [1.0, 0.2], [1.0, 0.3], [0.5, 1.0], [0.0, 1.0]])
     bank = ImageEmbeddings(("pug", "oak"), torch.nn.functional.normalize(images), torch.tensor([0, 0, 0, 0, 1]))
-    result = accuracy(vlm, bank, texts_by_arm(rows, verdicts, bank.class_names), Settings())
+    result = accuracy(vlm, bank, texts_by_arm(rows, verdicts, bank.class_names), IntervalSettings())
     assert len(vlm.encoded) == len(set(vlm.encoded)), "a text was encoded twice"
     return result
 
@@ -236,7 +236,7 @@ def test_groups_are_compared_where_both_have_texts() -> None:
         "spurious": [(0, "click pug"), (1, "click oak")],  # swapped; none of red fox
     }
     images = ImageEmbeddings(names, torch.tensor([east, east, north, west]), torch.tensor([0, 0, 1, 2]))
-    result = accuracy(vlm, images, arms, Settings())
+    result = accuracy(vlm, images, arms, IntervalSettings())
     # With its plain template, spurious still recognises the fox; among the two shared classes nothing.
     assert result.arms["spurious"].top1.correct == 1
     (covered,) = result.covered_by_both
@@ -257,10 +257,10 @@ def test_reward_gain_pairs_class_and_question() -> None:
         description(1, "e", "aligned", 9.0, question=1),
         description(1, "", "base", None, question=1),
     ]
-    gain = reward_gain(rows, Settings())
+    gain = reward_gain(rows, IntervalSettings())
     assert gain is not None
     # Differences 2 and 1: mean 1.5, standard error 0.5, t(0.975, 1) = 12.7062.
     assert (gain.paired.difference, gain.paired.n, gain.unpaired) == (1.5, 2, 2)
     assert gain.paired.high == pytest.approx(1.5 + 0.5 * 12.7062, abs=1e-4)
     assert (gain.aligned, gain.base) == (4.5, 3.0)
-    assert reward_gain(rows[:1], Settings()) is None
+    assert reward_gain(rows[:1], IntervalSettings()) is None

@@ -17,7 +17,7 @@ from analysis.phrases.mining import Mining, Phrase, different, log_odds, mine, w
 from analysis.phrases.templates import PLAIN, fill, from_phrase, read_templates
 from analysis.phrases.testing import measure, restrict, split_classes
 from analysis.statistics.holm import correct, holm
-from analysis.statistics.intervals import Settings
+from analysis.statistics.intervals import IntervalSettings
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 
@@ -200,7 +200,7 @@ def test_restrict_renumbers() -> None:
 
 def test_measure_by_hand() -> None:
     """With "blur" the text of owl points to fox, nearer than fox's own: 10 owls and 10 foxes are lost, none won."""
-    plain, (same, worse) = measure(CueVLM(), bank(), PLAIN, ["My {}.", "A blur of {}."], Settings(samples=100))
+    plain, (same, worse) = measure(CueVLM(), bank(), PLAIN, ["My {}.", "A blur of {}."], IntervalSettings(samples=100))
     assert (plain.value, plain.n) == (1.0, 60)
     assert (same.paired.difference, same.paired.p) == (0.0, 1.0)
     assert (worse.accuracy.value, worse.paired.only_first, worse.paired.only_second) == (40 / 60, 0, 20)

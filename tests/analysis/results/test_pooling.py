@@ -35,7 +35,7 @@ from analysis.results.runs import read_run
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import Summary, summary_lines
 from analysis.results.wording import evidence, images_interval, seed_tests, verdict_words
-from analysis.statistics.intervals import Estimate, PairedAccuracy, Settings, mean_t
+from analysis.statistics.intervals import Estimate, IntervalSettings, PairedAccuracy, mean_t
 
 TEMPLATES = hits(200, (0, 140))
 
@@ -162,7 +162,7 @@ def test_seeds_equal_by_chance_have_no_interval_over_seeds(tmp_path: Path) -> No
 def test_interval_and_mcnemar_must_both_tell() -> None:
     # 4:0 of 100: the bootstrap interval starts above 0, McNemar's p is 2 · 2⁻⁴.
     part = difference_of("aligned", hits(100, (0, 64)), "templates", hits(100, (0, 60)))
-    change = pool_differences([part.paired], [], Settings())
+    change = pool_differences([part.paired], [], IntervalSettings())
     assert change is not None
     assert change.low is not None
     assert change.low > 0
@@ -179,11 +179,11 @@ def test_surely_above_needs_every_interval() -> None:
 
 def test_without_bits_seeds_are_tested_by_t_alone() -> None:
     parts = [PairedAccuracy(d, 0, 1, 0.01, 1, 1, 50) for d in (0.1, 0.11, 0.12)]
-    change = pool_differences(parts, [], Settings())
+    change = pool_differences(parts, [], IntervalSettings())
     assert change is not None
     assert (change.images, change.significant, change.p_by_seed) == (None, True, (0.01,) * 3)
     assert evidence(change) == "interval over 3 seeds excludes 0, McNemar p\u00a00.010 by seed"
-    assert pool_differences([], [], Settings()) is None
+    assert pool_differences([], [], IntervalSettings()) is None
     assert pool_accuracies([], 0.95) is None
 
 

@@ -16,7 +16,7 @@ from analysis.report.accuracy import accuracy_table, confusion_table
 from analysis.report.judge import both_denominators, panel, usage
 from analysis.results.pooling import further_accuracy, reward_gain, settings_of
 from analysis.results.runs import experiment_of, read_run
-from analysis.statistics.intervals import Settings
+from analysis.statistics.intervals import IntervalSettings
 from analysis.verdicts.record import Breakdown, read_breakdown
 from ex2.cli import main
 from reward.errors import UserError
@@ -175,7 +175,7 @@ def test_a_run_of_an_earlier_version_is_read_with_the_same_numbers(tmp_path: Pat
     [result] = run.results
     assert result.accuracy.arms["aligned"] is not None
     assert result.accuracy.arms["aligned"].top1.correct_bits == ""
-    assert settings_of(run.results) == Settings(0.95)
+    assert settings_of(run.results) == IntervalSettings(0.95)
     assert reward_gain(run.results) is None
     assert further_accuracy(run.results, "aligned", "top5") is None
     assert further_accuracy(run.results, "aligned", "mean_per_class") is None

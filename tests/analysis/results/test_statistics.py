@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.intervals import (
-    Settings,
+    IntervalSettings,
     all_equal,
     averaged_accuracy,
     mcnemar_p,
@@ -118,7 +118,7 @@ def test_paired_accuracy_agrees_with_resampling_images() -> None:
 def test_averaged_accuracy_agrees_with_resampling_images() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.random((3, 90)) < 0.7, rng.random((3, 90)) < 0.6
-    result = averaged_accuracy(first.tolist(), second.tolist(), Settings(0.9, 20_000))
+    result = averaged_accuracy(first.tolist(), second.tolist(), IntervalSettings(0.9, 20_000))
     assert (result.value, result.n) == (pytest.approx(first.mean() - second.mean()), 90)
     draws = rng.integers(0, 90, size=(20_000, 90))
     resampled = first[:, draws].mean((0, 2)) - second[:, draws].mean((0, 2))
@@ -127,12 +127,12 @@ def test_averaged_accuracy_agrees_with_resampling_images() -> None:
 
 def test_averaged_accuracy_of_one_seed_is_the_paired_one() -> None:
     first, second = [True] * 60 + [False] * 40, [True] * 45 + [False] * 30 + [True] * 10 + [False] * 15
-    one = averaged_accuracy([first], [second], Settings(samples=20_000))
+    one = averaged_accuracy([first], [second], IntervalSettings(samples=20_000))
     paired = paired_accuracy(first, second, samples=20_000)
     assert one.value == paired.difference
     assert (one.low, one.high) == pytest.approx((paired.low, paired.high), abs=0.011)
     with pytest.raises(ValueError, match=r"paired samples of shapes \(1, 2\) and \(2, 1\)"):
-        averaged_accuracy([[True, False]], [[True], [False]], Settings())
+        averaged_accuracy([[True, False]], [[True], [False]], IntervalSettings())
 
 
 def test_all_equal_up_to_rounding() -> None:
