@@ -62,7 +62,7 @@ test-pythons:            ## the suite under other interpreters, an environment o
 	done
 
 test-slow: install
-	EX2_REQUIRE=browser,dpkg,git,mount $(SUITE) --run-slow --listed-skips slow tests
+	EX2_REQUIRE=browser,dpkg,git,mount,namespaces $(SUITE) --run-slow --listed-skips slow tests
 
 test-real: real-assets   ## the parts of `make real` against numbers published for them
 	EX2_REQUIRE=weights $(BIN)/python -m pytest --run-slow tests/reward/test_conse.py tests/ex2/policy/test_gguf.py \

@@ -13,7 +13,7 @@ from analysis.accuracy.description_files import read_arms
 from analysis.accuracy.measure import accuracy, reward_gain, texts_by_arm
 from analysis.accuracy.record import Accuracy, Control
 from analysis.accuracy.text_bank import text_banks
-from analysis.judge.base import Estimates, Judge
+from analysis.judge.base import EstimatesCost, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import build_judge
 from analysis.results.load import SeedResult
@@ -105,7 +105,7 @@ def usage(judge: Judge, verdicts: Verdicts) -> Usage | None:
         return None
     if isinstance(judge, PanelJudge):
         return Usage(spent, judge.cost(spent, verdicts.parts), tuple(judge.usage(spent, verdicts.parts)))
-    return Usage(spent, judge.cost(spent) if isinstance(judge, Estimates) else None)
+    return Usage(spent, judge.cost(spent) if isinstance(judge, EstimatesCost) else None)
 
 
 def _files(recipe: Recipe) -> dict[str, ControlArm]:

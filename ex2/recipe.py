@@ -19,7 +19,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Control = Literal["class_name", "waffle", "shuffled", "other_class", "other_class_kept", "base_best"]
 
 
-class Section(BaseModel):
+class RecipeSection(BaseModel):
     """A part of a recipe whose keys are fixed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +41,7 @@ class Component(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Policy(Section):
+class Policy(RecipeSection):
     """The language model that is aligned."""
 
     model: str = Field(description="Hub id, local directory, or package:NAME for a model that a package ships")
@@ -54,7 +54,7 @@ class Policy(Section):
     trust_remote_code: bool = False
 
 
-class Lora(Section):
+class Lora(RecipeSection):
     """Low-rank adapter (arXiv 2106.09685)."""
 
     r: Positive = 16
@@ -63,7 +63,7 @@ class Lora(Section):
     target_modules: list[str] | str = ["q_proj", "v_proj"]
 
 
-class Prompts(Section):
+class Prompts(RecipeSection):
     """Class name × question → prompt."""
 
     questions: list[Annotated[int, Field(ge=0)]] | Literal["all"] = "all"
@@ -83,7 +83,7 @@ class Data(Component):
     )
 
 
-class KL(Section):
+class KL(RecipeSection):
     """KL controller, of every algorithm (Ziegler et al., arXiv 1909.08593, section 2.2)."""
 
     controller: Literal["adaptive", "log", "fixed"] = Field(
@@ -101,7 +101,7 @@ class KL(Section):
     damping: Annotated[float, Field(ge=0, le=2)] = Field(1.0, description="of log: against swinging")
 
 
-class PPO(Section):
+class PPO(RecipeSection):
     """Proximal policy optimisation with the semantics of TRL 0.7."""
 
     batches: Positive = 1000
@@ -130,7 +130,7 @@ class PPO(Section):
     kl: KL = KL()
 
 
-class Group(Section):
+class Group(RecipeSection):
     """Algorithms that compare several descriptions of one prompt: RLOO (arXiv 2402.14740), GRPO (arXiv 2402.03300).
 
     They take sizes, optimizer, `clip_range` and `kl` from `ppo`; a batch has `ppo.batch_size` descriptions.
@@ -142,7 +142,7 @@ class Group(Section):
     )
 
 
-class Training(Section):
+class Training(RecipeSection):
     """What is written while training, and how often."""
 
     save_every: Positive = Field(100, description="batches between checkpoints")
@@ -151,7 +151,7 @@ class Training(Section):
     report_to: list[str] = Field([], description="any of transformers' loggers, such as tensorboard or wandb")
 
 
-class Generation(Section):
+class Generation(RecipeSection):
     """Sampling, in training and in describing."""
 
     max_new_tokens: Positive = 32
@@ -168,7 +168,7 @@ class Generation(Section):
     )
 
 
-class WatchRule(Section):
+class WatchRule(RecipeSection):
     """A metric of the log that stays beyond a limit; see `ex2.monitoring.rules.Rule`."""
 
     metric: str
@@ -188,7 +188,7 @@ class WatchRule(Section):
         return self
 
 
-class Watch(Section):
+class Watch(RecipeSection):
     """Signs that a run goes bad, and what follows from them."""
 
     on_trouble: Literal["warn", "stop"] = Field("warn", description="stop: and keep the best checkpoint from before")
@@ -206,7 +206,7 @@ class Watch(Section):
         return [Rule(**{**rule.model_dump(), "action": rule.action or self.on_trouble}) for rule in self.rules]
 
 
-class Describe(Section):
+class Describe(RecipeSection):
     """Descriptions that are analysed: one per class and question for each policy."""
 
     policies: list[Literal["base", "aligned"]] = ["base", "aligned"]
@@ -217,14 +217,14 @@ class Describe(Section):
     vllm_memory: Annotated[float, Field(gt=0, lt=1)] = Field(0.8, description="vLLM's share of the GPU's memory")
 
 
-class Resources(Section):
+class Resources(RecipeSection):
     """What one run takes on a cluster (`ex2 sweep --engine ray`); the local engine does not read it."""
 
     gpus: Annotated[float, Field(ge=0)] = Field(0.0, description="fractions share a GPU")
     cpus: Annotated[float, Field(gt=0)] = 1.0
 
 
-class Analysis(Section):
+class Analysis(RecipeSection):
     """What is asked of the descriptions."""
 
     denominator: Literal["parsed", "all"] = Field("parsed", description="all: unparsed answers count, as in the paper")
@@ -239,7 +239,7 @@ class Analysis(Section):
     partial_files: bool = Field(False, description="description_files may lack classes, or have others besides")
 
 
-class Recipe(Section):
+class Recipe(RecipeSection):
     """One experiment."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

@@ -8,7 +8,7 @@ from analysis.agreement.stored import JudgeAgreement
 from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
 from analysis.judge.base import Question
 from analysis.results.pooling import Policy
-from analysis.results.wording import NBSP
+from analysis.results.wording import NBSP, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
 
 POLICIES: tuple[Policy, ...] = ("aligned", "base")
@@ -61,11 +61,7 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
 
 def share_text(estimate: Estimate | None) -> str:
     """Return `86.0 % [73.8–93.0] (n = 50)`, or a dash for what is unknown."""
-    if estimate is None:
-        return "–"
-    value, low, high, n = estimate
-    ends = "" if low is None or high is None else f"{NBSP}[{100 * low:.1f}–{100 * high:.1f}]"
-    return f"{100 * value:.1f}{NBSP}%{ends} (n{NBSP}={NBSP}{n:,})"
+    return UNKNOWN if estimate is None else f"{percent(estimate)} (n{NBSP}={NBSP}{estimate.n:,})"
 
 
 def number_text(estimate: Estimate | None) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.agreement.record import Agreement, PeopleComparison
-from analysis.results.wording import KIND_NAMES
+from analysis.results.wording import KIND_NAMES, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
 
 SHARE_NAMES = {"spurious": "spurious", "visual": "visual", "visual_of_informative": "visual, of the informative"}
@@ -175,17 +175,8 @@ def _unknown_shares(results: Sequence[Agreement]) -> dict[str, list[str]]:
     return found
 
 
-def percent(estimate: Estimate | None) -> str:
-    """Return `86.0 % [73.8–93.0]`; a dash for what is unknown."""
-    if estimate is None:
-        return "–"
-    value, low, high, _ = estimate
-    ends = "" if low is None or high is None else f" [{100 * low:.1f}–{100 * high:.1f}]"
-    return f"{100 * value:.1f} %{ends}"
-
-
 def _with_n(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{percent(estimate)} (n = {estimate.n})"
+    return UNKNOWN if estimate is None else f"{percent(estimate, blank=' ')} (n = {estimate.n})"
 
 
 def _plain(estimate: Estimate | None) -> str:

@@ -19,7 +19,7 @@ from analysis.results.kl import kl_of_run
 from analysis.results.load import SeedResult
 from analysis.results.pooling import confidence
 from analysis.results.runs import Run, gather_runs
-from analysis.tables.files import hand_over
+from analysis.tables.files import write_study
 from analysis.verdicts.breakdown import MEMBERS
 from analysis.verdicts.verdicts import judge_digest
 from ex2.run.descriptions import DescribedClass
@@ -47,7 +47,7 @@ def main(options: argparse.Namespace) -> int:
     result = summarise([*answered(runs)], coverage, sample=options.sample, seed=options.seed)
     console = Console()
     show(result, console)
-    hand_over(
+    write_study(
         RESULT,
         result.to_json(),
         {run.directory.root: result.part_of(group).to_json() for run, group in zip(runs, result.groups, strict=True)},

@@ -18,14 +18,14 @@ from analysis.attributes.record import Group
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.wording import comparison_words
 from analysis.results.wording import count, percent
-from analysis.tables.view import Section
+from analysis.tables.view import ReportSection
 from ex2.run.directory import RunDirectory
 
 TITLE = "What the informative descriptions speak of"
 OWN_NAMES = 8
 
 
-def attribute_section(run_directory: RunDirectory) -> Section | None:
+def attribute_section(run_directory: RunDirectory) -> ReportSection | None:
     """Read what `ex2 attributes` left of a run, as `attributes.json` in its folder.
 
     Args:
@@ -42,7 +42,7 @@ def attribute_section(run_directory: RunDirectory) -> Section | None:
     """
     result, problem = stored_attributes(run_directory)
     if result is None:
-        return Section(TITLE, "", (), (), (problem,)) if problem else None
+        return ReportSection(TITLE, "", (), (), (problem,)) if problem else None
     (group,) = result.groups
     alone = replace(result, groups=(replace(group, label=group.vlm),), comparisons=())
     names = drawn_attributes([group])
@@ -53,7 +53,7 @@ def attribute_section(run_directory: RunDirectory) -> Section | None:
             share = part.attributes[name].of_mentions
             cells += [percent(share), count(share, "mentions")] if share else ["–", ""]
         rows.append((name, *cells))
-    return Section(
+    return ReportSection(
         TITLE,
         f"Attributes that the judge ({group.judge}) names in informative descriptions, as shares of all mentions: "
         f"a description may mention several. Over all descriptions, and over a random {result.sample} of each seed.",

@@ -99,8 +99,8 @@ class Judge(Protocol):
         ...
 
 
-class Estimate(NamedTuple):
-    """What a judge would have to do; see `Estimates`.
+class CostEstimate(NamedTuple):
+    """What a judge would have to do; see `EstimatesCost`.
 
     Attributes:
         cached: Answers that are known already.
@@ -118,9 +118,9 @@ class Estimate(NamedTuple):
     most_cost: float | None
     limited: bool = True
 
-    def plus(self, other: Estimate) -> Estimate:
+    def plus(self, other: CostEstimate) -> CostEstimate:
         """Add up; a cost that is unknown makes the sum unknown."""
-        return Estimate(
+        return CostEstimate(
             self.cached + other.cached,
             self.spent.plus(other.spent),
             _sum(self.cost, other.cost),
@@ -135,10 +135,10 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 @runtime_checkable
-class Estimates(Protocol):
+class EstimatesCost(Protocol):
     """A judge whose answers cost something, and that can say how much before it is asked."""
 
-    def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
+    def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Estimate without sending anything."""
         ...
 

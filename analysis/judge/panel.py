@@ -11,8 +11,8 @@ from typing import Any
 
 from analysis.judge.base import (
     Answer,
-    Estimate,
-    Estimates,
+    CostEstimate,
+    EstimatesCost,
     Judge,
     JudgeRequest,
     OnAnswer,
@@ -144,10 +144,10 @@ class PanelJudge:
             for request, answers in given.items():
                 on_answer(request, majority(self.names, answers))
 
-    def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
+    def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Add up the judges' estimates; those that cost nothing are left out."""
-        parts = [judge.estimate(requests) for judge in self.judges if isinstance(judge, Estimates)]
-        return functools.reduce(Estimate.plus, parts, Estimate(0, Spent(), 0.0, Spent(), 0.0))
+        parts = [judge.estimate(requests) for judge in self.judges if isinstance(judge, EstimatesCost)]
+        return functools.reduce(CostEstimate.plus, parts, CostEstimate(0, Spent(), 0.0, Spent(), 0.0))
 
     def usage(self, spent: Spent, parts: Sequence[Spent]) -> list[JudgeUsage]:
         """Return what each judge took.
@@ -159,11 +159,11 @@ class PanelJudge:
         """
         rows = []
         for name, judge, part in zip(self.names, self.judges, parts, strict=bool(parts)):
-            cost = judge.cost(part) if isinstance(judge, Estimates) else 0.0 if part == Spent() else None
+            cost = judge.cost(part) if isinstance(judge, EstimatesCost) else 0.0 if part == Spent() else None
             rows.append(JudgeUsage(name, part, cost))
         rest = functools.reduce(Spent.minus, parts, spent)
         if rest != Spent():
-            costs = {judge.cost(rest) for judge in self.judges if isinstance(judge, Estimates)}
+            costs = {judge.cost(rest) for judge in self.judges if isinstance(judge, EstimatesCost)}
             rows.append(JudgeUsage("not told apart", rest, costs.pop() if len(costs) == 1 else None))
         return rows
 

@@ -21,7 +21,7 @@ from analysis.verdicts.breakdown import Group
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Claim:
     """One sentence with what it counts.
 
     Attributes:
@@ -60,7 +60,7 @@ NO = _Finding(False, False)
 UNKNOWN = _Finding(None, None)
 
 
-def verdicts(experiments: Sequence[Experiment], rules: Rules) -> list[Verdict]:
+def claims(experiments: Sequence[Experiment], rules: Rules) -> list[Claim]:
     """Judge a set of experiments.
 
     Args:
@@ -105,12 +105,12 @@ def verdicts(experiments: Sequence[Experiment], rules: Rules) -> list[Verdict]:
     )
     for kind, other, base, belongs, scope in pairs:
         made += _responsible(kind, other, [(e, belongs[id(e)]) for e in base], scope, rules)
-    return [verdict for verdict in made if verdict.of > verdict.unknown]
+    return [claim for claim in made if claim.of > claim.unknown]
 
 
 def _responsible(
     kind: Group, other: Group, base: Sequence[tuple[Experiment, _Finding]], scope: str, rules: Rules
-) -> list[Verdict]:
+) -> list[Claim]:
     """Count how often a kind is behind the gain.
 
     Args:
@@ -168,7 +168,7 @@ def _count(
     found: Sequence[tuple[Experiment, _Finding]],
     belongs: Sequence[_Finding] | None = None,
     kind: Group | None = None,
-) -> Verdict:
+) -> Claim:
     sure = [finding.surely for _, finding in found]
     if belongs is not None:
         sure = [_and((finding, other)).surely for (_, finding), other in zip(found, belongs, strict=True)]
@@ -177,7 +177,7 @@ def _count(
     fallback = (
         f"{experiment.name}: {note}" for experiment, _ in found if kind for note in by_template(experiment, kind)
     )
-    return Verdict(
+    return Claim(
         key,
         text.format(count=len(members), of=len(found), unknown=f" (not known for {unknown})" if unknown else ""),
         rule + (f"; not known for {unknown}, whose accuracies are not given" if unknown else ""),
@@ -238,15 +238,15 @@ def _points(threshold: float) -> str:
     return "point" if threshold == 1 else "points"
 
 
-def interval_note(verdict: Verdict) -> str:
+def interval_note(claim: Claim) -> str:
     """Return the count by interval and test in words."""
-    if verdict.without_interval == verdict.of:
+    if claim.without_interval == claim.of:
         return "no intervals to count by"
-    note = f"by interval in {verdict.by_interval}"
-    return note + (f"; {verdict.without_interval} without an interval" if verdict.without_interval else "")
+    note = f"by interval in {claim.by_interval}"
+    return note + (f"; {claim.without_interval} without an interval" if claim.without_interval else "")
 
 
-def verdict_table(found: Sequence[Verdict], experiments: Sequence[Experiment] = ()) -> Table:
+def claim_table(found: Sequence[Claim], experiments: Sequence[Experiment] = ()) -> Table:
     """Lay the sentences out as a table, so that they are written in every format.
 
     Args:
@@ -254,21 +254,21 @@ def verdict_table(found: Sequence[Verdict], experiments: Sequence[Experiment] = 
         experiments: What they were counted over: seeds that are missing are named below.
     """
     rows = []
-    for verdict in found:
-        by_interval = count_cell(verdict.by_interval, n=verdict.of)
-        if verdict.without_interval == verdict.of:
+    for claim in found:
+        by_interval = count_cell(claim.by_interval, n=claim.of)
+        if claim.without_interval == claim.of:
             by_interval = Cell(empty="no intervals")
         cells = (
-            text_cell(verdict.text),
-            Cell("count", verdict.count, n=verdict.of, notes=verdict.fallback),
-            count_cell(verdict.of),
-            count_cell(verdict.unknown, n=verdict.of),
+            text_cell(claim.text),
+            Cell("count", claim.count, n=claim.of, notes=claim.fallback),
+            count_cell(claim.of),
+            count_cell(claim.unknown, n=claim.of),
             by_interval,
-            count_cell(verdict.without_interval, n=verdict.of),
-            text_cell(verdict.rule),
-            text_cell("; ".join(verdict.members)),
+            count_cell(claim.without_interval, n=claim.of),
+            text_cell(claim.rule),
+            text_cell("; ".join(claim.members)),
         )
-        rows.append(Row((verdict.key,), cells))
+        rows.append(Row((claim.key,), cells))
     columns = ("sentence", "count", "of", "not known", "by interval", "without interval", "rule", "experiments")
     notes = (
         "By interval: every interval lies on the rule's side and every test tells the difference from 0, for the rule "

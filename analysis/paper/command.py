@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from analysis.attributes.tables import attribute_drawings, attribute_tables
-from analysis.paper.claims import Verdict, interval_note, verdict_table, verdicts
+from analysis.paper.claims import Claim, claim_table, claims, interval_note
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
 from analysis.paper.figures import grid_figure, run_figures
 from analysis.paper.grids import grid_tables
@@ -66,7 +66,7 @@ def main(options: argparse.Namespace) -> int:
     formats = None if options.formats is None else _formats(options.formats)
     rules = rules_of(options)
     material = read_material(options.runs, options.denominator)
-    found = verdicts(material.experiments, rules)
+    found = claims(material.experiments, rules)
     tables = all_tables(material, rules, found, class_name=options.class_name, question=options.question)
     twice = duplicate_keys(tables)
     if twice:
@@ -87,7 +87,7 @@ def main(options: argparse.Namespace) -> int:
         console.print(f"tables: {escape(line)}", soft_wrap=True)
     if written.lacking:
         console.print(f"tables: left out: {escape(written.lacking)}", soft_wrap=True)
-    print_verdicts(found, console)
+    print_claims(found, console)
     files = f"{len(written.names)} files in {escape(str(options.out))}"
     console.print(f"tables: {len(tables)} tables, {files}", soft_wrap=True)
     return 0
@@ -157,7 +157,7 @@ def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Mat
 def all_tables(
     material: Material,
     rules: Rules,
-    found: Sequence[Verdict],
+    found: Sequence[Claim],
     *,
     class_name: str | None = None,
     question: int | None = None,
@@ -180,17 +180,17 @@ def all_tables(
         *attribute_tables(material.runs, material.published, rules.tolerance),
         *phrases_tables(material.runs, material.published, rules.tolerance),
         *(table for experiment in material.experiments if experiment.folder for table in run_tables(experiment, rules)),
-        *([verdict_table(found, material.experiments)] if found else []),
+        *([claim_table(found, material.experiments)] if found else []),
     ]
 
 
-def print_verdicts(found: Sequence[Verdict], console: Console) -> None:
+def print_claims(found: Sequence[Claim], console: Console) -> None:
     """Print every sentence with its rule and its count by interval."""
-    for verdict in found:
-        console.print(escape(verdict.text), soft_wrap=True)
-        console.print(f"  {escape(verdict.rule)}; {interval_note(verdict)}", style="dim", soft_wrap=True)
-        if verdict.fallback:
-            console.print(f"  {escape('; '.join(verdict.fallback))}", style="dim", soft_wrap=True)
+    for claim in found:
+        console.print(escape(claim.text), soft_wrap=True)
+        console.print(f"  {escape(claim.rule)}; {interval_note(claim)}", style="dim", soft_wrap=True)
+        if claim.fallback:
+            console.print(f"  {escape('; '.join(claim.fallback))}", style="dim", soft_wrap=True)
 
 
 def _formats(text: str) -> list[str]:

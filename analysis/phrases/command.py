@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.phrases.described import Run, gather_described
+from analysis.phrases.described import DescribedRun, gather_described
 from analysis.phrases.figure import phrases_figure
 from analysis.phrases.mining import Phrase, different, mine
 from analysis.phrases.record import DatasetPhrases, Hypothesis, Phrases, PlainAccuracy, TemplateTest
@@ -22,7 +22,7 @@ from analysis.phrases.testing import Halves, measure, restrict, split_classes
 from analysis.phrases.trials import trials
 from analysis.statistics.holm import correct
 from analysis.statistics.intervals import IntervalSettings
-from analysis.tables.files import hand_over
+from analysis.tables.files import write_study
 from ex2.banks import load_vlm, test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.recipe import Component
@@ -72,7 +72,7 @@ def main(options: argparse.Namespace) -> int:
     console = Console()
     show(result, console)
     drawn = phrases_figure(trials(result.datasets), settings.confidence)
-    hand_over(
+    write_study(
         RESULT,
         result.to_json(),
         {run.directory.root: result.part_of(run.name).to_json() for run in runs},
@@ -86,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def results_of(
-    runs: Sequence[Run], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: IntervalSettings
+    runs: Sequence[DescribedRun], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: IntervalSettings
 ) -> DatasetPhrases:
     """Mine and test on one dataset.
 
@@ -165,20 +165,20 @@ def _vlm_problems(name: str) -> list[str]:
         return [str(error)]
 
 
-def _by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
-    groups: dict[str, list[Run]] = {}
+def _by_dataset(runs: Sequence[DescribedRun]) -> list[list[DescribedRun]]:
+    groups: dict[str, list[DescribedRun]] = {}
     for run in runs:
         data = run.recipe.dataset.model_dump(mode="json", exclude={"workers"})
         groups.setdefault(json.dumps(data, sort_keys=True), []).append(run)
     return list(groups.values())
 
 
-def _vlms(runs: Sequence[Run], names: Sequence[str]) -> list[Component]:
+def _vlms(runs: Sequence[DescribedRun], names: Sequence[str]) -> list[Component]:
     sections = [run.recipe.vlm for run in runs] + [Component(name=name) for name in names]
     return list({json.dumps(section.model_dump(mode="json"), sort_keys=True): section for section in sections}.values())
 
 
-def _mine(run: Run, classes: Sequence[str], names: Sequence[str]) -> list[Phrase]:
+def _mine(run: DescribedRun, classes: Sequence[str], names: Sequence[str]) -> list[Phrase]:
     strange = sorted({one.class_name for one in run.descriptions} - set(names))
     if strange:
         raise UserError(

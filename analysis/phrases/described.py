@@ -20,7 +20,7 @@ POLICIES = ("aligned", "base")
 
 
 @dataclass(frozen=True)
-class Run:
+class DescribedRun:
     """A run whose descriptions are mined.
 
     Attributes:
@@ -56,7 +56,7 @@ class Run:
         )
 
 
-def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Run], list[str]]:
+def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[DescribedRun], list[str]]:
     """Read the runs that are named or lie below a named folder.
 
     Args:
@@ -70,7 +70,7 @@ def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Run],
         UserError: If a run that is named cannot be used, or none of those below the folders.
     """
     named = {path.resolve() for path in paths if (path / "recipe.yaml").is_file()}
-    runs: list[Run] = []
+    runs: list[DescribedRun] = []
     problems: list[str] = []
     left_out: list[str] = []
     for folder in find_runs(paths):
@@ -86,7 +86,7 @@ def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Run],
     ], left_out
 
 
-def _read(folder: Path, *, needed: bool) -> Run:
+def _read(folder: Path, *, needed: bool) -> DescribedRun:
     directory = RunDirectory(folder)
     recipe = read_recipe(directory.recipe)
     by_seed = {seed: stored_descriptions(directory.seed(seed)) for seed in recipe.seeds}
@@ -102,4 +102,6 @@ def _read(folder: Path, *, needed: bool) -> Run:
             "or give --templates and --top 0."
         )
     descriptions = [one for seed in seeds for one in by_seed[seed]]
-    return Run(recipe, descriptions, directory, recipe.name, seeds, tuple(s for s in recipe.seeds if s not in seeds))
+    return DescribedRun(
+        recipe, descriptions, directory, recipe.name, seeds, tuple(s for s in recipe.seeds if s not in seeds)
+    )

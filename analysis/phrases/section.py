@@ -6,13 +6,13 @@ from analysis.phrases.figure import narrow_phrases_figure, phrases_figure
 from analysis.phrases.stored import stored_phrases
 from analysis.phrases.trials import trials
 from analysis.results.wording import count, p_value, percent, points
-from analysis.tables.view import Section
+from analysis.tables.view import ReportSection
 from ex2.run.directory import RunDirectory
 
 TITLE = "Hypotheses: do frequent phrases help?"
 
 
-def phrases_section(run_directory: RunDirectory) -> Section | None:
+def phrases_section(run_directory: RunDirectory) -> ReportSection | None:
     """Read what `ex2 phrases` left of a run, as `phrases.json` in its folder.
 
     Args:
@@ -29,7 +29,7 @@ def phrases_section(run_directory: RunDirectory) -> Section | None:
     """
     result, problem = stored_phrases(run_directory)
     if result is None:
-        return Section(TITLE, "", (), (), (problem,)) if problem else None
+        return ReportSection(TITLE, "", (), (), (problem,)) if problem else None
     measured = trials(result.datasets)
     rows = [
         (
@@ -64,7 +64,7 @@ def phrases_section(run_directory: RunDirectory) -> Section | None:
         if part.mined_classes
         else f"Given templates on all {len(part.tested_classes)} classes"
     )
-    return Section(
+    return ReportSection(
         TITLE,
         f"{mined}, against the plain template “{part.plain_template}”.",
         ("template", "VLM", "accuracy", "n", "minus plain", "p, corrected", "verdict", "from"),

@@ -8,7 +8,7 @@ from typing import Any
 from analysis.figures.accuracy import accuracy_rows
 from analysis.results.experiment import Experiment
 from analysis.results.load import SeedResult
-from analysis.results.pooling import Difference, Pooled
+from analysis.results.pooling import Difference
 from analysis.results.wording import NBSP, count, evidence, images_interval, percent, points
 
 
@@ -24,8 +24,8 @@ def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
                 "name": row.name,
                 "note": row.note,
                 "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",
-                "top5": _percent(texts.top5 if texts else None),
-                "mean_per_class": _percent(texts.mean_per_class if texts else None),
+                "top5": percent(texts.top5 if texts else None),
+                "mean_per_class": percent(texts.mean_per_class if texts else None),
                 "n": count(row.accuracy).removeprefix(f"n{NBSP}={NBSP}") if row.accuracy else "0",
                 "texts": f"{texts.texts if texts else 0:,}",
                 "difference": points(row.difference) if row.difference else "",
@@ -43,10 +43,6 @@ def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
 
 def _verdict(difference: Difference | None) -> str:
     return evidence(difference) if difference else ""
-
-
-def _percent(accuracy: Pooled | None) -> str:
-    return percent(accuracy) if accuracy else "–"
 
 
 def confusion_table(results: Sequence[SeedResult], most: int = 12) -> list[dict[str, Any]]:

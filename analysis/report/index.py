@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from analysis.agreement.stored import read_judge_agreement
 from analysis.attributes.tables import attribute_tables
-from analysis.paper.claims import Verdict, interval_note, verdicts
+from analysis.paper.claims import Claim, claims, interval_note
 from analysis.paper.command import rules_of
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
 from analysis.paper.figures import LEGEND, kinds_of
@@ -77,8 +77,8 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
     script, script_source = page_script(("print.js",))
     experiments = [experiment_of(run) for run in runs]
     links = {run.directory.root: _link(run.directory.report, where) for run in runs}
-    found = verdicts(experiments, rules)
-    first = [verdict for key in MAIN for verdict in found if verdict.key == key]
+    found = claims(experiments, rules)
+    first = [claim for key in MAIN for claim in found if claim.key == key]
     datasets = datasets_of(experiments)
     by_target = kl_table(experiments, rules)
     tables = [
@@ -95,8 +95,8 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
         .render(
             title=f"{len(runs)} experiments" if len(runs) > 1 else "1 experiment",
             lead=_lead(experiments),
-            main_verdicts=[_sentence(verdict) for verdict in first],
-            more_verdicts=[_sentence(verdict) for verdict in found if verdict not in first],
+            main_verdicts=[_sentence(claim) for claim in first],
+            more_verdicts=[_sentence(claim) for claim in found if claim not in first],
             datasets=datasets,
             rows=[
                 (label, [_cell(placed.get(dataset), rules, links) for dataset in datasets])
@@ -124,13 +124,13 @@ def _lead(experiments: Sequence[Experiment]) -> str:
     )
 
 
-def _sentence(verdict: Verdict) -> dict[str, str]:
+def _sentence(claim: Claim) -> dict[str, str]:
     return {
-        "text": verdict.text,
-        "rule": verdict.rule,
-        "interval": interval_note(verdict),
-        "members": "; ".join(verdict.members),
-        "fallback": "; ".join(verdict.fallback),
+        "text": claim.text,
+        "rule": claim.rule,
+        "interval": interval_note(claim),
+        "members": "; ".join(claim.members),
+        "fallback": "; ".join(claim.fallback),
     }
 
 

@@ -30,7 +30,7 @@ from analysis.results.load import SeedResult, load_results
 from analysis.results.runs import examples_of
 from analysis.results.seeds import pool_seeds
 from analysis.tables.rules import Rules
-from analysis.tables.view import Section, TableView, table_view
+from analysis.tables.view import ReportSection, TableView, table_view
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
@@ -85,7 +85,7 @@ def render(
     provenance: JSON,
     calibration: JudgeAgreement | None = None,
     images: Mapping[str, Sequence[str]] | None = None,
-    sections: Sequence[Section] = (),
+    sections: Sequence[ReportSection] = (),
     examples: TableView | None = None,
 ) -> str:
     """Fill the template.
@@ -155,7 +155,7 @@ def render(
     )
 
 
-def further_sections(run: RunDirectory) -> list[Section]:
+def further_sections(run: RunDirectory) -> list[ReportSection]:
     """Return what other verbs left for the page: attributes, then hypotheses; nothing of a verb that has not run.
 
     Args:

@@ -14,7 +14,7 @@ from analysis.accuracy.measure import ARMS
 from analysis.accuracy.record import read_accuracy
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference, Pooled
-from analysis.results.wording import brief_verdict
+from analysis.results.wording import UNKNOWN, brief_verdict, percent
 from analysis.statistics.intervals import Estimate, all_equal, mean_t
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from ex2.recipe import Recipe
@@ -167,6 +167,4 @@ def _compared(change: Difference | None) -> str:
 
 
 def _interval(share: Pooled | None) -> str:
-    if share is None or share.low is None or share.high is None:
-        return "–"
-    return f"{100 * share.value:.1f} % [{100 * share.low:.1f}–{100 * share.high:.1f}]"
+    return UNKNOWN if share is None or share.low is None else percent(share, blank=" ")

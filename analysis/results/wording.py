@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from analysis.results.pooling import OVER_IMAGES, Difference, Pooled
 
 NBSP = "\u00a0"
+UNKNOWN = "–"
+"""Stands where a number is not known."""
 
 KIND_NAMES = {
     "visual": "visual",
@@ -36,22 +39,43 @@ def count(number: Pooled | Difference, unit: str = "") -> str:
     return f"{what}{NBSP}×{NBSP}{number.seeds}{NBSP}seeds" if number.shared else f"{what}, {number.seeds}{NBSP}seeds"
 
 
-def percent(pooled: Pooled, digits: int = 1) -> str:
-    """Return `87.0 % [83.4–89.9]`; without brackets if there is no interval."""
-    return f"{percent_value(pooled, digits)}{percent_interval(pooled, digits)}"
+class Share(Protocol):
+    """A share in [0, 1] with its interval, whatever it was estimated from."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def low(self) -> float | None: ...
+
+    @property
+    def high(self) -> float | None: ...
 
 
-def percent_value(pooled: Pooled, digits: int = 1) -> str:
+def percent(share: Share | None, digits: int = 1, *, blank: str = NBSP) -> str:
+    """Return `87.0 % [83.4–89.9]`; without brackets if there is no interval, a dash for what is unknown.
+
+    Args:
+        share: In [0, 1].
+        digits: After the point.
+        blank: Between the parts: a terminal may break the line there, a page may not.
+    """
+    if share is None:
+        return UNKNOWN
+    return f"{percent_value(share, digits, blank=blank)}{percent_interval(share, digits, blank=blank)}"
+
+
+def percent_value(share: Share, digits: int = 1, *, blank: str = NBSP) -> str:
     """Return `87.0 %`."""
-    return f"{100 * pooled.value:.{digits}f}{NBSP}%"
+    return f"{100 * share.value:.{digits}f}{blank}%"
 
 
-def percent_interval(pooled: Pooled, digits: int = 1) -> str:
+def percent_interval(share: Share, digits: int = 1, *, blank: str = NBSP) -> str:
     """Return ` [83.4–89.9]`, cut to 0–100, or nothing."""
-    if pooled.low is None or pooled.high is None:
+    if share.low is None or share.high is None:
         return ""
-    low, high = max(pooled.low, 0.0), min(pooled.high, 1.0)  # a t-interval over few seeds knows no bounds
-    return f"{NBSP}[{100 * low:.{digits}f}–{100 * high:.{digits}f}]"
+    low, high = max(share.low, 0.0), min(share.high, 1.0)  # a t-interval over few seeds knows no bounds
+    return f"{blank}[{100 * low:.{digits}f}–{100 * high:.{digits}f}]"
 
 
 def points(difference: Difference, digits: int = 1) -> str:

@@ -22,7 +22,7 @@ FORMATS = (*WRITERS, "svg", "png")
 NOT_IN_FONT = "figures as PNG: characters that {} does not have: {}. The SVG files hold them."
 
 
-class Written(NamedTuple):
+class WrittenFiles(NamedTuple):
     """What was written.
 
     Attributes:
@@ -36,7 +36,7 @@ class Written(NamedTuple):
 
 def write_everything(
     tables: Sequence[Table], drawings: Mapping[str, Markup], folder: Path, formats: Sequence[str] | None = None
-) -> Written:
+) -> WrittenFiles:
     """Write tables and drawings.
 
     Args:
@@ -65,14 +65,14 @@ def write_everything(
         except EX2Error as error:
             if formats is not None:
                 raise
-            return Written(names, str(error))
+            return WrittenFiles(names, str(error))
         names.append(f"{stem}.png")
         write_bytes(folder / names[-1], picture)
     characters = fonts.lacking("".join(words_of(drawing) for drawing in drawings.values())) if "png" in wanted else ""
-    return Written(names, NOT_IN_FONT.format(fonts.FAMILY, " ".join(characters)) if characters else "")
+    return WrittenFiles(names, NOT_IN_FONT.format(fonts.FAMILY, " ".join(characters)) if characters else "")
 
 
-def hand_over(
+def write_study(
     name: str,
     whole: JSON,
     parts: Mapping[Path, JSON],

@@ -115,7 +115,7 @@ def _cell(cell: Cell, digits: int) -> CellView:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """What the page shows; every text still has to be escaped, the drawings are safe.
 
     Attributes:

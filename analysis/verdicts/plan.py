@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analysis.judge.base import Estimate, Estimates, Judge, JudgeRequest
+from analysis.judge.base import CostEstimate, EstimatesCost, Judge, JudgeRequest
 from analysis.judge.table import build_judge
 from analysis.verdicts.asking import open_questions
 from analysis.verdicts.verdicts import judge_digest, read_verdicts, rubric_version
@@ -20,7 +20,7 @@ class _Part(NamedTuple):
     """Questions of one kind, and what a judge estimates for them; None if it counts nothing."""
 
     questions: int
-    estimate: Estimate | None
+    estimate: CostEstimate | None
 
     def plus(self, other: _Part) -> _Part:
         both = self.estimate and other.estimate and self.estimate.plus(other.estimate)
@@ -64,7 +64,7 @@ def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
 
 
 def _part(judge: Judge, asked: Sequence[JudgeRequest]) -> _Part:
-    return _Part(len(asked), judge.estimate(asked) if isinstance(judge, Estimates) else None)
+    return _Part(len(asked), judge.estimate(asked) if isinstance(judge, EstimatesCost) else None)
 
 
 def _line(words: str, part: _Part) -> str:

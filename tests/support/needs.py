@@ -17,6 +17,7 @@ NEEDS = {
     "git": "a git checkout, for tests of what is tracked",
     "llama": "llama.cpp's servers, for tests of the judge; EX2_LLAMA_PYTHON names the interpreter that has them",
     "mount": "leave to mount a small disk, for tests of full and read-only ones",
+    "namespaces": "mount and network namespaces (unshare), for tests of tests/bare.sh",
     "ray": "Ray, for tests of sweeps on a cluster",
     "weights": "packages with a model's weights (recipes/real/packages.txt), for tests of real models",
 }

@@ -20,7 +20,7 @@ echo "make $*, requires ${EX2_REQUIRE:-nothing}"
 STEPS = [
     "make install, requires nothing",
     "make check, requires nothing",
-    "make test TEST_OPTIONS=--listed-skips ci, requires browser,dpkg,git,mount",
+    "make test TEST_OPTIONS=--listed-skips ci, requires browser,dpkg,git,mount,namespaces",
     "make test-bare, requires nothing",
     "make demo, requires nothing",
 ]

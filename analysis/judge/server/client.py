@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from analysis.judge.base import Answer, Estimate, JudgeRequest, OnAnswer, Spent, Verdict
+from analysis.judge.base import Answer, CostEstimate, JudgeRequest, OnAnswer, Spent, Verdict
 from analysis.judge.rubric import load_rubric
 from analysis.judge.server.batch import BATCH_FILE, collect_or_submit
 from analysis.judge.server.cache import AnswerCache, Kept
@@ -201,7 +201,7 @@ class OpenAIJudge:
                 if self.server.format_works and FORMATS[self.server.format] != known:
                     cache.remember_format(server, FORMATS[self.server.format])
 
-    def estimate(self, requests: Sequence[JudgeRequest]) -> Estimate:
+    def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Estimate what `answer` would take; nothing is sent, and no key is needed."""
         cached, missing = 0, {}
         with AnswerCache(self._cache_path) as cache:
@@ -217,7 +217,7 @@ class OpenAIJudge:
             second = second.plus(self.server.estimate(self.conversation.chat(request, again=True)))
         most = first.plus(second)
         limited = not missing or first.output_tokens > 0
-        return Estimate(cached, first, self.cost(first), most, self.cost(most), limited)
+        return CostEstimate(cached, first, self.cost(first), most, self.cost(most), limited)
 
     def cost(self, spent: Spent) -> float | None:
         """Return the price of what was spent; None without prices."""

@@ -23,7 +23,7 @@ SYSTEMS = "import resvg_py\ndraw = lambda svg: resvg_py.svg_to_bytes(svg_string=
 
 
 def drawing(text: str) -> str:
-    parts = [svg.text(10, 30, text, "strong"), svg.text(10, 60, text, "small soft")]
+    parts = [svg.text(10, 30, text, "strong"), svg.text(10, 60, text)]
     return standalone(svg.document(200, 80, parts, title="t", description="d", key="k"))
 
 
@@ -34,14 +34,18 @@ def ink(drawn: str) -> np.ndarray:
 
 
 def test_words_are_drawn_where_they_stand() -> None:
-    """Baselines at 30 and 60 units, twice the size, 14 units of margin: capitals reach from above 20 to 30."""
-    seen, empty = ink(drawing("WWWW")), ink(drawing(" "))
+    """Baselines at 30 and 60 units, twice the size, 14 units of margin; an l is 0.278 em wide if bold, else 0.222.
+
+    Ten of them at 15 units are 9 widths and a stem apart: about 75 + 4 and 60 + 3 pixels.
+    """
+    seen, empty = ink(drawing("l" * 10)), ink(drawing(" "))
     assert not empty.any()
     rows = np.flatnonzero(seen.any(axis=1))
-    assert 2 * (14 + 18) < rows.min() < 2 * (14 + 22)
     assert rows.max() == pytest.approx(2 * (14 + 60), abs=2)
-    bold, plain = (seen[2 * 14 + top : 2 * 14 + top + 30].sum() for top in (32, 92))
-    assert bold > 1.15 * plain > 300, "the bold letters are another file's"
+    assert rows.min() == pytest.approx(2 * (14 + 30 - 0.73 * 15), abs=3), "an l is 0.73 em high"
+    bold, plain = (np.ptp(np.flatnonzero(seen[2 * 14 + top : 2 * 14 + top + 30].any(axis=0))) for top in (32, 92))
+    assert bold == pytest.approx(79, abs=2)
+    assert plain == pytest.approx(63, abs=2)
 
 
 def home_with(folder: Path, *files: Path) -> str:

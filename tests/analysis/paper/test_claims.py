@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from paths import DATA
 
-from analysis.paper.claims import Verdict, interval_note, verdict_table, verdicts
+from analysis.paper.claims import Claim, claim_table, claims, interval_note
 from analysis.paper.published import read_published
 from analysis.results.experiment import Counts, Experiment
 from analysis.results.pooling import Difference, Pooled
@@ -17,8 +17,8 @@ from analysis.tables.rules import Rules
 PAPER = DATA / "paper_tables.json"
 
 
-def by_key(experiments: list[Experiment], rules: Rules | None = None) -> dict[str, Verdict]:
-    return {verdict.key: verdict for verdict in verdicts(experiments, rules or Rules())}
+def by_key(experiments: list[Experiment], rules: Rules | None = None) -> dict[str, Claim]:
+    return {claim.key: claim for claim in claims(experiments, rules or Rules())}
 
 
 def experiment(
@@ -73,7 +73,7 @@ def test_the_papers_counts() -> None:
     ]
     assert "(not known for 4) visual" in found["visual-responsible"].text
     assert "not known" not in found["non_visual-responsible"].text, "the 4 have under 25 % visual ones: that settles it"
-    assert {verdict.of for verdict in found.values()} == {42, 33, 19}, "no rule chooses what it is counted over"
+    assert {claim.of for claim in found.values()} == {42, 33, 19}, "no rule chooses what it is counted over"
 
 
 @pytest.mark.parametrize(("gain", "considerable", "by_margin"), [(0.49, 0, 0), (0.5, 1, 0), (1.0, 1, 0), (1.01, 1, 1)])
@@ -124,7 +124,7 @@ def test_only_what_improves_is_asked_who_is_responsible() -> None:
     found = by_key([worse])
     assert set(found) == {"improvement", "improvement-margin"}
     assert found["improvement"].text.startswith("In 0 of 1 experiments")
-    assert verdicts([], Rules()) == []
+    assert claims([], Rules()) == []
 
 
 def test_an_unknown_accuracy_stays_among_those_looked_at() -> None:
@@ -192,8 +192,8 @@ def test_several_seeds_need_both_intervals() -> None:
     counted = []
     for low in (0.012, 0.008):
         gain = Difference(0.02, 0.012, 0.03, True, None, 100, 3, True, images=(low, 0.03), p_by_seed=(0.01,) * 3)
-        verdict = by_key([replace(made, differences={("aligned", "templates"): gain})])["improvement-margin"]
-        counted.append((verdict.count, verdict.by_interval))
+        claim = by_key([replace(made, differences={("aligned", "templates"): gain})])["improvement-margin"]
+        counted.append((claim.count, claim.by_interval))
     assert counted == [(1, 1), (1, 0)]
 
 
@@ -201,12 +201,12 @@ def test_classes_by_template_stand_beside() -> None:
     made = experiment("e", {"aligned": (3, 1), "spurious": (2, 1)}, fallback={"spurious": 3}, classes=10)
     responsible = by_key([made])["spurious-responsible"]
     assert responsible.fallback == ("e: 3 of 10 classes by template",)
-    table = verdict_table([responsible])
+    table = claim_table([responsible])
     assert table.rows[0].cells[1].notes == responsible.fallback
 
 
 def test_the_table_of_verdicts_names_count_interval_and_rule() -> None:
-    table = verdict_table(verdicts([experiment("e", {"aligned": (3, 1), "spurious": (2, 1)})], Rules()))
+    table = claim_table(claims([experiment("e", {"aligned": (3, 1), "spurious": (2, 1)})], Rules()))
     row = next(row for row in table.rows if row.names == ("improvement",))
     cells = dict(zip(table.columns, row.cells, strict=True))
     assert (cells["count"].value, cells["of"].value, cells["by interval"].value) == (1, 1, 1)
@@ -217,8 +217,8 @@ def test_the_table_of_verdicts_names_count_interval_and_rule() -> None:
 
 def test_counts_are_out_of_those_looked_at() -> None:
     made = [experiment(name, {"aligned": (gain, 0.1)}) for name, gain in (("a", 1), ("b", -1), ("c", 2))]
-    row = verdict_table(verdicts(made, Rules())).rows[0]
+    row = claim_table(claims(made, Rules())).rows[0]
     assert (row.cells[1].value, row.cells[1].n, row.cells[2].value) == (2, 3, 3)
     made[0] = replace(made[0], missing_seeds=(1, 2))
-    notes = verdict_table(verdicts(made, Rules()), made).notes
+    notes = claim_table(claims(made, Rules()), made).notes
     assert "Seeds not analysed, and left out of every number: a: 1, 2." in notes

@@ -12,7 +12,7 @@ import pytest
 from run_samples import write_run
 from table_samples import hits, place, set_arms, set_kl, tables_of
 
-from analysis.paper.claims import verdicts
+from analysis.paper.claims import claims
 from analysis.paper.command import all_tables, read_material
 from analysis.paper.comparisons import example_tables, kl_table
 from analysis.paper.one_run import run_tables
@@ -147,7 +147,7 @@ def test_every_cell_of_a_runs_tables_carries_its_kl(tmp_path: Path) -> None:
     write_run(tmp_path, "ten", kl=13.0, correct={"aligned": 139})  # not above the templates: most cells are empty
     write_run(tmp_path, "twenty", target=20, kl=20.0)
     material = read_material([tmp_path], None)
-    made = all_tables(material, Rules(), verdicts(material.experiments, Rules()))
+    made = all_tables(material, Rules(), claims(material.experiments, Rules()))
     seen = 0
     for table in made:
         if table.key == "verdicts":
@@ -222,7 +222,7 @@ def test_classes_by_template_are_said_in_a_runs_tables_and_grids(tmp_path: Path)
     assert made.fallback == {"spurious": 1}
     cell = place(tables_of([made])["table-03-accuracy-by-information"], ("clip-vit-b32", "spurious only"), "pets")
     assert cell.notes == ("1 of 2 classes by template",)
-    found = {verdict.key: verdict for verdict in verdicts([made], Rules())}
+    found = {claim.key: claim for claim in claims([made], Rules())}
     assert found["spurious-responsible"].fallback == ("clip: 1 of 2 classes by template",)
 
 
@@ -232,7 +232,7 @@ def test_a_run_without_spurious_descriptions_is_not_left_out_of_the_count(tmp_pa
     right = {arm: hits(200, (0, count)) for arm, count in (("templates", 140), ("aligned", 160), ("informative", 160))}
     set_arms(run, 0, right | {"spurious": None}, [("aligned", "templates"), ("informative", "templates")])
     experiments = [experiment_of(run) for run in read_runs(find_runs([tmp_path]))]
-    found = {verdict.key: verdict for verdict in verdicts(experiments, Rules())}
+    found = {claim.key: claim for claim in claims(experiments, Rules())}
     responsible = found["spurious-responsible"]
     assert (responsible.count, responsible.of, responsible.unknown, responsible.members) == (1, 2, 0, ("both",))
 

@@ -20,7 +20,7 @@ from analysis.report.overview import seed_table
 from analysis.report.page import example_table, render, write_report
 from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of
 from analysis.results.seeds import pool_seeds
-from analysis.tables.view import Section
+from analysis.tables.view import ReportSection
 from analysis.verdicts.record import Usage
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
@@ -145,8 +145,8 @@ def test_sections_stand_in_the_papers_order(tmp_path: Path) -> None:
     result = judged(seed_result(0, exact=False), usage=Usage(Spent(1, 2, 3), None))
     made = recipe(tmp_path, [0])
     more = [
-        Section("Attributes", "Said.", ("attribute", "share"), (("<b>colour</b>", "12 %"),), ("A note.",)),
-        Section("Hypotheses", "", ("template",), ()),
+        ReportSection("Attributes", "Said.", ("attribute", "share"), (("<b>colour</b>", "12 %"),), ("A note.",)),
+        ReportSection("Hypotheses", "", ("template",), ()),
     ]
     experiment = pool_seeds("tiny", [result])
     examples = example_table(RunDirectory.of(made), experiment, result)
