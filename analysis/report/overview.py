@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.report.findings import LEAVES, headline
+from analysis.report.headline import LEAVES, headline
 from analysis.results.experiment import Described, Experiment
 from analysis.results.kl import KL_TOLERANCE, KLReached
 from analysis.results.pooling import Difference, Policy

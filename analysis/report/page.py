@@ -19,7 +19,8 @@ from analysis.paper.one_run import question_examples
 from analysis.phrases.section import phrases_section
 from analysis.report.accuracy import accuracy_table, confusion_table
 from analysis.report.descriptions import descriptions_table
-from analysis.report.findings import findings, headline, judge_standing
+from analysis.report.findings import findings, judge_standing
+from analysis.report.headline import headline
 from analysis.report.images import class_images
 from analysis.report.judge import both_denominators, panel, usage
 from analysis.report.overview import seed_names, seed_table, tiles

@@ -19,7 +19,7 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
 from ex2.sweep.display import LiveDisplay, PlainDisplay, Row, display
-from ex2.sweep.engines import Engine, LocalEngine
+from ex2.sweep.engines import Engine, start_engine
 from ex2.sweep.jobs import Job, duration, is_done, progress, read_record
 from reward.errors import EX2Error, UserError
 
@@ -48,7 +48,7 @@ def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
     recipes = read_grid(options.recipes, overrides, judges)
     jobs = [job for path, recipe in recipes for job in make_jobs(path, recipe, overrides, options.accelerate_config)]
     console = Console()
-    engine = _engine(options.engine)
+    engine = start_engine(options.engine)
     try:
         with display(console) as shown:
             rows = run_jobs(jobs, engine, shown)
@@ -140,14 +140,6 @@ def _refresh(row: Row, engine: Engine, sweep: str) -> None:
         row.detail = progress(row.job, row.since)
     else:
         row.detail = engine.note(row.job)
-
-
-def _engine(name: str) -> Engine:
-    if name == "local":
-        return LocalEngine()
-    from ex2.sweep.cluster import RayEngine
-
-    return RayEngine()
 
 
 def _report(path: str, recipe: Recipe, overrides: Sequence[str], rows: Sequence[Row], console: Console) -> bool:

@@ -1,12 +1,19 @@
-"""Where jobs run. The local engine does one after the other; the engine on Ray is in `ex2.sweep.cluster`."""
+"""Where jobs run: the table of engines, and the one that does one job after the other on this machine."""
 
 from __future__ import annotations
 
+import importlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
 from ex2.sweep.jobs import Job, Outcome, RunningJob
+
+ENGINES = {
+    "local": "ex2.sweep.engines:LocalEngine",
+    "ray": "ex2.sweep.cluster:RayEngine",
+}
+"""What `--engine` can name: `"module:class"`, imported on use. A class satisfies `Engine` and takes no arguments."""
 
 
 class Engine(Protocol):
@@ -66,3 +73,15 @@ class LocalEngine:
         if self._current is not None:
             self._current[1].stop()
             self._current = None
+
+
+def start_engine(name: str) -> Engine:
+    """Make the engine of a name in `ENGINES`.
+
+    Raises:
+        UserError: If it needs a package that is not installed.
+        EnvironmentFault: If its cluster cannot be joined.
+    """
+    module, _, attribute = ENGINES[name].partition(":")
+    engine: Engine = getattr(importlib.import_module(module), attribute)()
+    return engine

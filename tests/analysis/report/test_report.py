@@ -15,7 +15,8 @@ from record_samples import judged, measured
 
 from analysis.judge.base import Spent
 from analysis.report.descriptions import descriptions_table
-from analysis.report.findings import findings, headline
+from analysis.report.findings import findings
+from analysis.report.headline import headline
 from analysis.report.overview import seed_table
 from analysis.report.page import example_table, render, write_report
 from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of

@@ -10,7 +10,8 @@ from pages import against, arm, seed_result
 from record_samples import measured, with_arms
 
 from analysis.accuracy.record import Control, Covered, RewardGain
-from analysis.report.findings import LEAVES, findings
+from analysis.report.findings import findings
+from analysis.report.headline import LEAVES
 from analysis.results.experiment import Coverage, Experiment
 from analysis.results.load import SeedResult
 from analysis.results.pooling import Difference

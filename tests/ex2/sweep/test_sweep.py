@@ -21,10 +21,11 @@ from rich.console import Console
 
 from analysis.judge.table import JUDGES
 from ex2.cli import main
+from ex2.cli.options import parse
 from ex2.run.directory import ANALYSIS_ID
 from ex2.sweep import command as sweep
 from ex2.sweep.display import LiveDisplay, PlainDisplay, Row, as_table
-from ex2.sweep.engines import LocalEngine
+from ex2.sweep.engines import ENGINES, LocalEngine, start_engine
 from ex2.sweep.jobs import Job, Outcome, RunningJob, is_done, last_line, progress, read_record, training_progress
 from reward.errors import UserError
 from reward.files import write_json
@@ -281,6 +282,14 @@ def test_jobs_carry_seeds_overrides_and_resources(tmp_path: Path, monkeypatch: p
 
     assert digest("threads=2", "seeds=[1]", "resources.cpus=8", "training.save_every=1") == jobs[0].digest
     assert digest("describe.per_question=2") != jobs[0].digest
+
+
+def test_the_command_line_knows_every_engine() -> None:
+    for name in ENGINES:
+        assert parse(["sweep", DEMO, "--engine", name]).engine == name
+    with pytest.raises(SystemExit):
+        parse(["sweep", DEMO, "--engine", "slurm"])
+    assert isinstance(start_engine("local"), LocalEngine)
 
 
 def test_without_ray_the_message_says_how_to_get_it(
