@@ -28,7 +28,7 @@ from ex2.policy.generation import (
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, Key, append_descriptions, stored_descriptions
-from ex2.run.directory import RunDirectory, SeedDirectory, is_trained
+from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.training.rewards import build_reward
 from reward.errors import UserError
@@ -61,7 +61,7 @@ def describe(recipe: Recipe, seed: int) -> None:
     """
     directory = RunDirectory.of(recipe).seed(seed)
     policies = recipe.describe.policies
-    if "aligned" in policies and not is_trained(directory):
+    if "aligned" in policies and not directory.is_trained:
         raise UserError(
             f"{directory.adapter}: no aligned adapter of seed {seed}; run `ex2 train` (or `ex2 run`) first."
         )

@@ -11,7 +11,7 @@ from analysis.attributes.judges import OTHERS
 from analysis.attributes.record import Attributes, Group
 from analysis.attributes.wording import classes_words, how_tested, verdict_words
 from analysis.figures import svg
-from analysis.results.kl import KL_TOLERANCE
+from analysis.results.kl import KL_TOLERANCE, kl_summary
 from analysis.results.pooling import Pooled
 
 LEFT, BAR, RIGHT = 112.0, 13.0, 132.0
@@ -112,7 +112,7 @@ def _panel(
         mark = " †" if group.kl and group.kl.off(tolerance) else ""
         parts.append(svg.text(18, top, f"{group.label}{mark}", "small"))
         most = 46 if unit == NARROW else 120
-        known = (counts_words(group), group.kl_words(tolerance))
+        known = (counts_words(group), kl_summary(group.kl, tolerance))
         for line in [line for words in known for line in textwrap.wrap(words, most)]:
             top += 16
             parts.append(svg.text(18, top, line, "tick"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from analysis.results.kl import KL_TOLERANCE, KLReached, kl_summary
+from analysis.results.kl import KLReached
 from analysis.results.kl import from_json as kl_from_json
 from analysis.results.kl import to_json as kl_to_json
 from analysis.results.pooling import Pooled
@@ -150,14 +150,6 @@ class Group:
     def part(self, name: Literal["all", "sample"]) -> Mentioned:
         """Return what all informative descriptions mention, or a random sample of each seed."""
         return self.all if name == "all" else self.sample
-
-    def kl_words(self, tolerance: float = KL_TOLERANCE) -> str:
-        """Return the KL as `KLReached.summary`, or `KL not known`.
-
-        Args:
-            tolerance: Share of the target that the KL may be off.
-        """
-        return kl_summary(self.kl, tolerance)
 
     def to_json(self) -> JSON:
         """Return the group as stored."""

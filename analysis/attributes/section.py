@@ -17,6 +17,7 @@ from analysis.attributes.judges import OTHERS
 from analysis.attributes.record import Group
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.wording import comparison_words
+from analysis.results.kl import kl_summary
 from analysis.results.wording import count, percent
 from analysis.tables.view import ReportSection
 from ex2.run.directory import RunDirectory
@@ -68,7 +69,7 @@ def attribute_section(run_directory: RunDirectory) -> ReportSection | None:
 def _notes(group: Group) -> list[str]:
     notes = [
         f"{counts_words(group)}; {group.all.without_attribute} without an attribute.",
-        f"{group.kl_words()}.",
+        f"{kl_summary(group.kl)}.",
     ]
     if group.own_names:
         listed = ", ".join(list(group.own_names)[:OWN_NAMES])

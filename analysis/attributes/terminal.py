@@ -13,6 +13,7 @@ from analysis.attributes.figure import counts_words
 from analysis.attributes.judges import OTHERS
 from analysis.attributes.record import Attributes
 from analysis.attributes.wording import comparison_words
+from analysis.results.kl import kl_summary
 from analysis.results.pooling import Pooled
 from analysis.results.wording import percent
 
@@ -48,7 +49,7 @@ def show(result: Attributes, console: Console) -> None:
             _print(
                 console,
                 f"{group.label}: {counts_words(group)}, {group.all.without_attribute} without attribute; "
-                f"{group.kl_words()}{note}",
+                f"{kl_summary(group.kl)}{note}",
             )
     for row in result.comparisons:
         _print(console, f"{row.dataset}: {comparison_words(row)}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from analysis.phrases.mining import Phrase
-from analysis.results.kl import KL_TOLERANCE, KLReached, kl_summary
+from analysis.results.kl import KLReached
 from analysis.results.kl import from_json as kl_from_json
 from analysis.results.kl import to_json as kl_to_json
 from analysis.statistics.intervals import Estimate, PairedAccuracy
@@ -46,14 +46,6 @@ class PhraseRun:
     missing_seeds: tuple[int, ...]
     texts: str | None
     kl: KLReached | None
-
-    def kl_words(self, tolerance: float = KL_TOLERANCE) -> str:
-        """Return the KL as `KLReached.summary`, or `KL not known`.
-
-        Args:
-            tolerance: Share of the target that the KL may be off.
-        """
-        return kl_summary(self.kl, tolerance)
 
     def to_json(self) -> JSON:
         """Return the run as stored."""

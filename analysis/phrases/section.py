@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.phrases.figure import narrow_phrases_figure, phrases_figure
 from analysis.phrases.stored import stored_phrases
 from analysis.phrases.trials import trials
+from analysis.results.kl import kl_summary
 from analysis.results.wording import count, p_value, percent, points
 from analysis.tables.view import ReportSection
 from ex2.run.directory import RunDirectory
@@ -49,7 +50,7 @@ def phrases_section(run_directory: RunDirectory) -> ReportSection | None:
         "Differences are on the same images; p by McNemar's test, corrected by Holm's method over "
         f"{result.tests} tests.",
         *(
-            f"{run.run}: {run.kl_words()}"
+            f"{run.run}: {kl_summary(run.kl)}"
             + (f"; no descriptions of seed {', '.join(map(str, run.missing_seeds))}" if run.missing_seeds else "")
             + "."
             for run in part.runs

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from analysis.phrases.record import Phrases
 from analysis.phrases.trials import Trial, trials
+from analysis.results.kl import kl_summary
 from analysis.results.wording import p_words, percent, points
 
 
@@ -43,7 +44,7 @@ def show(result: Phrases, console: Console) -> None:
                 continue
             missing = ", ".join(map(str, run.missing_seeds))
             console.print(
-                f"{run.run}: {run.kl_words()}"
+                f"{run.run}: {kl_summary(run.kl)}"
                 + (f"; left out: seed {missing}, not described by both policies" if missing else ""),
                 highlight=False,
                 markup=False,

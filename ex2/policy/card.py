@@ -27,7 +27,7 @@ def stored_card(recipe: Recipe, seed: int, directory: SeedDirectory, *, merged: 
 def refresh_card(recipe: Recipe, seed: int) -> None:
     """Write the card in the adapter's folder again, such as after the accuracy has been measured."""
     directory = RunDirectory.of(recipe).seed(seed)
-    if (directory.adapter / ADAPTER_DONE).is_file():
+    if directory.is_trained:
         write_text(directory.adapter / MODEL_CARD, stored_card(recipe, seed, directory))
 
 

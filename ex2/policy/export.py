@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ex2.policy.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.policy.loading import merge_adapter
 from ex2.recipe_io import read_recipe
-from ex2.run.directory import ADAPTER_DONE, RunDirectory
+from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import new_folder, write_text, writing
 
@@ -66,7 +66,7 @@ def _check(recipe: Recipe, seeds: list[int], out: Path) -> None:
     problems = [
         f"{directory.adapter}: seed {seed} is not trained; run `ex2 train` (or `ex2 run`) first."
         for seed in seeds
-        if not ((directory := RunDirectory.of(recipe).seed(seed)).adapter / ADAPTER_DONE).is_file()
+        if not (directory := RunDirectory.of(recipe).seed(seed)).is_trained
     ]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         problems.append(f"--out: {out} is not an empty folder; give a new one.")

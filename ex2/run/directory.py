@@ -99,6 +99,11 @@ class SeedDirectory:
         return self.root / "breakdown.json"
 
     @property
+    def is_trained(self) -> bool:
+        """Whether the adapter is complete."""
+        return (self.adapter / ADAPTER_DONE).is_file()
+
+    @property
     def is_analysed(self) -> bool:
         """Whether there is a breakdown, and no accuracy of another analysis: one that was killed between the two."""
         try:
@@ -110,11 +115,6 @@ class SeedDirectory:
 
 ADAPTER_DONE = "training.json"
 """Written last into the adapter's folder: without it, training is not done."""
-
-
-def is_trained(directory: SeedDirectory) -> bool:
-    """Whether a seed's adapter is complete."""
-    return (directory.adapter / ADAPTER_DONE).is_file()
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:

@@ -17,7 +17,7 @@ from ex2.policy.card import MODEL_CARD, model_card
 from ex2.policy.generation import end_tokens
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.recipe import Policy, Recipe
-from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory, is_trained
+from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
@@ -39,7 +39,7 @@ def train(recipe: Recipe, seed: int) -> None:
         EnvironmentFault: If the run directory cannot be written or a model cannot be fetched.
     """
     directory = RunDirectory.of(recipe).seed(seed)
-    if is_trained(directory):
+    if directory.is_trained:
         return
     quiet_libraries()
     set_threads(recipe.threads)

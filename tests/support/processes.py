@@ -198,21 +198,25 @@ def new_interpreter(*words: str, folder: Path = ROOT, **environment: str) -> End
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def free_port() -> int:
+    """Return a port of this machine on which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def on_processes(count: int, target: Callable[..., Any], *arguments: Any, **environment: str) -> None:
     """Call a function in each of `count` processes that a launcher of torch would have started, on gloo.
 
     Raises:
         AssertionError: If one of them fails; with what it printed.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     common = {
         **os.environ,
         "ACCELERATE_USE_CPU": "true",
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(free_port()),
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         **environment,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from needs import needs_weights
-from processes import PATIENCE
+from processes import PATIENCE, free_port
 
 from analysis.judge.base import Answer, JudgeRequest, Unparsed, Verdict
 from analysis.judge.server.cache import AnswerCache
@@ -41,12 +40,6 @@ def smollm2() -> Path:
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).with_name(SMOLLM2)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager

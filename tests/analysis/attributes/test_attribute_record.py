@@ -15,6 +15,7 @@ from analysis.attributes.record import Attributes, RunsCompared
 from analysis.attributes.section import attribute_section
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import corrected
+from analysis.results.kl import kl_summary
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import read_json, write_json
@@ -86,7 +87,7 @@ def test_what_is_not_known_stays_null() -> None:
     group["kl"] = {"reached": None, "by_seed": {}, "target": None, "off_target": None}
     group["all"]["attributes"]["colour"] |= {"of_mentions": None, "of_descriptions": None, "by_seed": [None, 0.5]}
     content = Attributes.from_json(stored)
-    assert content.groups[0].kl_words() == "KL not known"
+    assert kl_summary(content.groups[0].kl) == "KL not known"
     assert json.dumps(content.to_json()) == json.dumps(stored)
 
 

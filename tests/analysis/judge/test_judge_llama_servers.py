@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from needs import absent
 from paths import SUPPORT
-from real_servers import ROWS, free_port, judge_for_real, remembered_format, serving, smollm2
+from processes import free_port
+from real_servers import ROWS, judge_for_real, remembered_format, serving, smollm2
 
 from analysis.judge.base import Unparsed, Verdict
 

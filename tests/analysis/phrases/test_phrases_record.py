@@ -14,6 +14,7 @@ from paths import DATA
 from analysis.phrases.record import Phrases
 from analysis.phrases.section import phrases_section
 from analysis.phrases.stored import stored_phrases
+from analysis.results.kl import kl_summary
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import read_json, write_json
@@ -59,7 +60,7 @@ def test_what_is_read_is_written_again() -> None:
     part["templates"].insert(0, MINED)
     content = Phrases.from_json(stored)
     assert json.dumps(content.to_json()) == json.dumps(stored)
-    assert [run.kl_words() for run in content.datasets[0].runs][1] == "KL not known"
+    assert [kl_summary(run.kl) for run in content.datasets[0].runs][1] == "KL not known"
     other = {**part, "dataset": "other", "runs": [NOT_MINED | {"run": "three"}], "phrases": {}}
     both = Phrases.from_json({**stored, "datasets": [part, other]})
     assert json.dumps(both.part_of("stored").to_json()) == json.dumps({**stored, "own": "stored"})
