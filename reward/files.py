@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from reward.errors import EnvironmentFault, EX2Error, UserError
+from reward.records import JSON as JSON
+from reward.records import problems
 
-JSON = dict[str, Any]
 T = TypeVar("T")
-
 
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space, then run the same command again",
@@ -165,7 +166,8 @@ def read_record(path: Path, parse: Callable[[JSON], T]) -> T:
 
     Args:
         path: The file.
-        parse: Makes the record of the file's content; a `KeyError` names a key that is missing.
+        parse: Makes the record of the file's content, as `Record.from_json` does; a `KeyError` names a key that is
+            missing.
 
     Raises:
         UserError: If the file is missing, is not JSON, or is not what `parse` takes.
@@ -173,6 +175,8 @@ def read_record(path: Path, parse: Callable[[JSON], T]) -> T:
     content = read_json(path)
     try:
         return parse(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {'; '.join(problems(error))}; delete it and run its stage again.") from error
     except KeyError as error:
         raise UserError(f"{path}: {error} is missing; delete it and run its stage again.") from error
     except (AttributeError, TypeError, ValueError) as error:
