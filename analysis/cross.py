@@ -199,8 +199,8 @@ def _against_own(
     """Compare with the classifier's own descriptions of the same seed, on the same images; `None` for themselves."""
     if run in classifier.runs:
         return None
-    target = run.recipe.ppo.kl.target
-    ordered = sorted(classifier.runs, key=lambda own: own.recipe.ppo.kl.target != target)  # an equal target first
+    target = run.recipe.rl.kl.target
+    ordered = sorted(classifier.runs, key=lambda own: own.recipe.rl.kl.target != target)  # an equal target first
     for own in ordered:
         for other in own.results:
             arm = other.accuracy.arm("aligned")

@@ -58,7 +58,7 @@ from reward.files import read_jsonl
 
 RECIPE = "recipes/demo/visual.yaml"
 SEEDS = (0, 1, 2)
-SETTINGS = ["ppo.batches=200", "ppo.learning_rate=3.0e-4"]
+SETTINGS = ["rl.batches=200", "rl.learning_rate=3.0e-4"]
 """Twice the demo's batches at a third of its rate: the theory speaks of the optimum, and the demo stops short of it,
 at a KL of 2.3 where the optimum at its β has 0.5."""
 

@@ -60,7 +60,7 @@ SMALL = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
-SMALL_BATCHES = ("ppo.batch_size=8", "ppo.minibatch_size=4", "ppo.epochs=1", "generation.max_new_tokens=4", "threads=1")
+SMALL_BATCHES = ("rl.batch_size=8", "rl.minibatch_size=4", "rl.epochs=1", "generation.max_new_tokens=4", "threads=1")
 NOT_COUNTED = 2
 
 
@@ -102,7 +102,7 @@ def save_random(folder: Path, shapes: dict[str, int]) -> int:
 
 def measure(name: str, settings: Sequence[str], folder: Path, batches: int, seconds: float) -> dict[str, Any]:
     """Train and return what the log says of the batches that count."""
-    words = [f"name={name}", f"output_dir={folder}", f"policy.model={folder / 'model'}", f"ppo.batches={batches}"]
+    words = [f"name={name}", f"output_dir={folder}", f"policy.model={folder / 'model'}", f"rl.batches={batches}"]
     words += [*PARTS, *settings, "training.save_every=1000", "training.report_to=[]"]
     recipe = read_recipe(str(RECIPE), words)
     if torch.cuda.is_available():

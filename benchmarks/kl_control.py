@@ -23,7 +23,7 @@ TARGET = 2.0
 """Nats a description. The demo's policy reaches 1 to 6 with β from 0.5 down to 0.05."""
 RIGHT = 0.3
 """β that holds about this KL, as found by the runs themselves."""
-SETTINGS = ("ppo.batches=200", "ppo.learning_rate=5e-4")
+SETTINGS = ("rl.batches=200", "rl.learning_rate=5e-4")
 """At the demo's learning rate of 1e-3, 2 of 18 runs broke down where β passed 1: first the value loss rose over 100 (a
 response of a large KL is then a return far from every other), then the KL over 100. At 5e-4 none did."""
 HORIZON = 12
@@ -66,12 +66,12 @@ def main() -> int:
             settings = [
                 *SETTINGS,
                 f"algorithm={options.algorithm}",
-                f"ppo.kl.controller={options.controller}",
-                f"ppo.kl.init_coef={start:g}",
-                f"ppo.kl.target={TARGET:g}",
+                f"rl.kl.controller={options.controller}",
+                f"rl.kl.init_coef={start:g}",
+                f"rl.kl.target={TARGET:g}",
             ]
             if options.controller == "log":
-                settings += ["ppo.kl.horizon_unit=batches", f"ppo.kl.horizon={HORIZON}"]
+                settings += ["rl.kl.horizon_unit=batches", f"rl.kl.horizon={HORIZON}"]
             name = f"{options.algorithm}-{options.controller}-{start:g}-{seed}"
             rows = rows_of(name, settings, seed, folder)
             early = statistics.mean(row["kl"] for row in rows[20:40])

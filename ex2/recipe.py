@@ -101,8 +101,8 @@ class KL(RecipeSection):
     damping: Annotated[float, Field(ge=0, le=2)] = Field(1.0, description="of log: against swinging")
 
 
-class PPO(RecipeSection):
-    """Proximal policy optimisation with the semantics of TRL 0.7."""
+class RL(RecipeSection):
+    """Reinforcement learning, whichever algorithm: sizes, optimizer, KL controller."""
 
     batches: Positive = 1000
     batch_size: Positive = Field(32, description="descriptions per batch, over all processes")
@@ -114,12 +114,18 @@ class PPO(RecipeSection):
     adam_beta2: Share = 0.999
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
     max_grad_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="0: no clipping")
+    clip_range: Annotated[float, Field(gt=0)] = Field(0.2, description="of the ratio of probabilities, about 1")
+    whiten_advantages: bool = Field(True, description="of ppo and rloo; grpo has group.scale_scores")
+    kl: KL = KL()
+
+
+class PPO(RecipeSection):
+    """What only proximal policy optimization has, with the semantics of TRL 0.7."""
+
     gamma: Share = 1.0
     lam: Share = 0.95
-    clip_range: Annotated[float, Field(gt=0)] = 0.2
     value_clip_range: Annotated[float, Field(gt=0)] = 0.2
     value_coef: Annotated[float, Field(ge=0)] = 0.1
-    whiten_advantages: bool = True
     loss_mean: Literal["tokens", "responses"] = Field(
         "tokens", description="what weighs the same in a minibatch; responses: as in the paper"
     )
@@ -127,14 +133,10 @@ class PPO(RecipeSection):
         10.0, description="minibatch (or response, if those are averaged) skipped above this mean ratio"
     )
     score_centering: Literal["first_batch", "none"] = Field("first_batch", description="none: raw, as in the paper")
-    kl: KL = KL()
 
 
 class Group(RecipeSection):
-    """Algorithms that compare several descriptions of one prompt: RLOO (arXiv 2402.14740), GRPO (arXiv 2402.03300).
-
-    They take sizes, optimizer, `clip_range` and `kl` from `ppo`; a batch has `ppo.batch_size` descriptions.
-    """
+    """What only RLOO (arXiv 2402.14740) and GRPO (arXiv 2402.03300) have: they compare descriptions of one prompt."""
 
     generations: Annotated[int, Field(ge=2)] = Field(4, description="descriptions per prompt")
     scale_scores: Literal["none", "group", "batch"] = Field(
@@ -253,6 +255,7 @@ class Recipe(RecipeSection):
     vlm: Component
     reward: Component = Component(name="cosine")
     dataset: Data
+    rl: RL = RL()
     ppo: PPO = PPO()
     group: Group = Group()
     generation: Generation = Generation()
@@ -265,14 +268,12 @@ class Recipe(RecipeSection):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Recipe:
-        ppo = self.ppo
-        if ppo.batch_size % ppo.minibatch_size:
+        rl = self.rl
+        if rl.batch_size % rl.minibatch_size:
+            raise ValueError(f"rl.minibatch_size: {rl.minibatch_size} does not divide rl.batch_size {rl.batch_size}")
+        if self.algorithm != "ppo" and rl.batch_size % self.group.generations:
             raise ValueError(
-                f"ppo.minibatch_size: {ppo.minibatch_size} does not divide ppo.batch_size {ppo.batch_size}"
-            )
-        if self.algorithm != "ppo" and ppo.batch_size % self.group.generations:
-            raise ValueError(
-                f"group.generations: {self.group.generations} does not divide ppo.batch_size {ppo.batch_size}"
+                f"group.generations: {self.group.generations} does not divide rl.batch_size {rl.batch_size}"
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} has duplicates")
@@ -281,4 +282,4 @@ class Recipe(RecipeSection):
     @property
     def prompts_per_batch(self) -> int:
         """Different prompts in a batch: RLOO and GRPO draw several descriptions of each."""
-        return self.ppo.batch_size // (1 if self.algorithm == "ppo" else self.group.generations)
+        return self.rl.batch_size // (1 if self.algorithm == "ppo" else self.group.generations)

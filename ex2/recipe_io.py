@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ex2.recipe import Recipe
+from ex2.recipe import RL, Recipe, RecipeSection
 from reward.errors import UserError, unknown_name
+
+RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
+"""Keys of earlier versions, which stay valid → today's."""
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe's form: keys, types, ranges. What it names is checked in `ex2.checks.validate`.
+
+    Keys of earlier versions are taken for today's, and one line on stderr says so, once for each process group.
 
     Args:
         path: YAML file.
@@ -27,12 +36,81 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: Every problem, one per line, each with file, key, what was given and what is allowed.
     """
     tree = _load_yaml(Path(path))
+    renamed = rename_keys(tree, str(path))
     for override in overrides:
-        _apply(tree, override)
+        key, value = _parsed(override)
+        given = {key: value}
+        if key in {old.split(".")[0] for old in RENAMED} and isinstance(value, dict):  # ppo={batches: 20}
+            given = {f"{key}.{name}": part for name, part in value.items()}
+        for name, part in given.items():
+            today = _today(name)
+            _put(tree, today, part)
+            if today != name:
+                renamed[today] = name
+    if renamed:
+        _tell_once(", ".join(f"{old} is now {new}" for new, old in renamed.items()))
+    return _checked(tree, str(path), renamed)
+
+
+def read_stored_recipe(path: Path) -> Recipe:
+    """Read the recipe that a run keeps, of whichever version; nothing is said of its keys, which EX2 wrote.
+
+    Raises:
+        UserError: As `read_recipe`.
+    """
+    tree = _load_yaml(path)
+    return _checked(tree, str(path), rename_keys(tree, str(path)))
+
+
+def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:
+    """Move what stands under keys of earlier versions to today's keys.
+
+    Args:
+        tree: A recipe as read from YAML; it is changed.
+        where: Name of the file, for the error.
+
+    Returns:
+        Today's key → the earlier one, of those that were moved.
+
+    Raises:
+        UserError: If a setting stands under both of its keys.
+    """
+    renamed: dict[str, str] = {}
+    twice = []
+    for old, new in RENAMED.items():
+        (from_, old_key), (to, new_key) = old.split("."), new.split(".")
+        section = tree.get(from_)
+        if not isinstance(section, dict) or old_key not in section:
+            continue
+        target = tree.get(to) or {}
+        if not isinstance(target, dict):
+            continue  # the section's own error says more
+        if new_key in target:
+            twice.append(f"{where}: {old} and {new} are one setting, by its earlier and its present name; keep {new}.")
+            continue
+        tree[to] = target | {new_key: section.pop(old_key)}
+        renamed[new] = old
+    if twice:
+        raise UserError("\n".join(twice))
+    return renamed
+
+
+def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise UserError("\n".join(_message(str(path), problem, tree) for problem in error.errors())) from error
+        raise UserError("\n".join(_message(path, problem, renamed) for problem in error.errors())) from error
+
+
+@functools.cache
+def _tell_once(renamed: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print(f"note: {renamed}; the earlier name stays valid.", file=sys.stderr, flush=True)
+
+
+def _today(key: str) -> str:
+    """Return a key as it is called today: `ppo.kl.target` becomes `rl.kl.target`."""
+    return next((new + key[len(old) :] for old, new in RENAMED.items() if f"{key}.".startswith(f"{old}.")), key)
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -71,14 +149,17 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not key or not all(key.split(".")):
-        raise UserError(f"command line: '{override}' is no setting; write section.key=value, such as ppo.batches=20.")
+        raise UserError(f"command line: '{override}' is no setting; write section.key=value, such as rl.batches=20.")
     try:
-        value = yaml.safe_load(text)
+        return key, yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"command line: {key}: '{text}' is not a YAML value.") from error
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     place = tree
     for section in sections:
@@ -88,14 +169,16 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     place[last] = value
 
 
-def _message(path: str, problem: Any, tree: dict[str, Any]) -> str:
+def _message(path: str, problem: Any, renamed: dict[str, str]) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
+    for new, old in renamed.items():
+        if f"{key}.".startswith(f"{new}."):
+            key = f"{old} (now {new}){key[len(new) :]}"
     where = f"{path}: {key}" if key else path
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        section = _section(location[:-1])
-        return unknown_name(f"{path}: {'.'.join(location[:-1]) or 'top level'}", location[-1], section.model_fields)
+        return _unknown_key(f"{path}: {key.rpartition('.')[0] or 'top level'}", location)
     if kind == "missing":
         return f"{where}: missing; it has no default."
     if kind == "literal_error":
@@ -103,6 +186,21 @@ def _message(path: str, problem: Any, tree: dict[str, Any]) -> str:
     if kind == "value_error":
         return f"{path}: {problem['ctx']['error']}."
     return f"{where}: given {given!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}."
+
+
+def _unknown_key(where: str, location: Sequence[str]) -> str:
+    """Name the section's keys, or another section's key where that is more likely what was meant."""
+    *sections, given = location
+    own = _section(sections).model_fields
+    others = {
+        key: f"{name}.{key}"
+        for name, field in Recipe.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, RecipeSection) and [name] != sections
+        for key in field.annotation.model_fields
+    }
+    near = [] if get_close_matches(given, own) else get_close_matches(given, others, n=1, cutoff=0.8)
+    hint = f"Or is it {others[near[0]]}?" if near else ""
+    return unknown_name(where, given, own, hint=hint)
 
 
 def _expected(problem: Any) -> str:

@@ -78,15 +78,14 @@ dataset:
   test_split: {test_split}
   images_per_class: 256
   selection: first
-ppo:
+rl:
   batches: 1000
   batch_size: 32
   minibatch_size: 8
   epochs: 4
   learning_rate: 1.41e-5
-  loss_mean: responses
-  score_centering: none
   kl: {{controller: adaptive, init_coef: 0.2, target: {target}, horizon: 10000}}
+ppo: {{loss_mean: responses, score_centering: none}}
 generation: {{max_new_tokens: 32, temperature: 1.0, top_p: 1.0, top_k: 0}}
 seeds: [0]
 resources: {{gpus: 1, cpus: 4}}

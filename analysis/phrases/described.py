@@ -11,7 +11,7 @@ from analysis.phrases.record import PhraseRun
 from analysis.phrases.stored import descriptions_digest
 from analysis.results.kl import kl_of_run
 from ex2.recipe import Recipe
-from ex2.recipe_io import read_recipe
+from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import Description, stored_descriptions
 from ex2.run.directory import RunDirectory, find_runs
 from reward.errors import UserError
@@ -88,7 +88,7 @@ def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Descr
 
 def _read(folder: Path, *, needed: bool) -> DescribedRun:
     directory = RunDirectory(folder)
-    recipe = read_recipe(directory.recipe)
+    recipe = read_stored_recipe(directory.recipe)
     by_seed = {seed: stored_descriptions(directory.seed(seed)) for seed in recipe.seeds}
     said = {seed: {one.policy for one in own} for seed, own in by_seed.items()}
     seeds = tuple(seed for seed in recipe.seeds if said[seed].issuperset(POLICIES))

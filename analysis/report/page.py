@@ -184,13 +184,13 @@ def example_table(run: RunDirectory, experiment: Experiment, first: SeedResult) 
 
 
 def _facts(recipe: Recipe, experiment: Experiment, trust: str) -> list[tuple[str, str]]:
-    judge, ppo = experiment.judge, recipe.ppo
+    judge, rl = experiment.judge, recipe.rl
     assert judge is not None, "every analysis names its judge"
     return [
         ("VLM", experiment.vlm),
         ("Dataset", f"{experiment.dataset}: {experiment.classes} classes, {experiment.images} test images"),
         ("Language model", recipe.policy.model),
-        ("Alignment", f"{recipe.algorithm.upper()}, {ppo.batches} batches of {ppo.batch_size}"),
+        ("Alignment", f"{recipe.algorithm.upper()}, {rl.batches} batches of {rl.batch_size}"),
         ("Seeds", ", ".join(str(seed) for seed in experiment.seeds)),
         ("Judge", f"{judge.name} ({trust}), rubric {judge.rubric}"),
     ]

@@ -22,7 +22,7 @@ from analysis.results.pooling import (
 from analysis.results.seeds import pool_seeds
 from analysis.verdicts.breakdown import Denominator
 from ex2.recipe import Recipe
-from ex2.recipe_io import read_recipe
+from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import LabeledText
 from ex2.run.directory import RunDirectory, _named_and_below
 from reward.errors import UserError
@@ -56,7 +56,7 @@ def read_run(folder: Path) -> Run:
         UserError: If its files are broken, no seed has been analysed, or its seeds were analysed differently.
     """
     directory = RunDirectory(folder)
-    recipe = read_recipe(directory.recipe)
+    recipe = read_stored_recipe(directory.recipe)
     results, missing = load_results(recipe, directory)
     return Run(directory, recipe, results, missing)
 
@@ -140,7 +140,7 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
     cross, changes = _cross(run)
     return replace(
         pool_seeds(run.recipe.name, run.results),
-        kl_setting=None if run.recipe.ppo.kl.controller == "fixed" else run.recipe.ppo.kl.target,
+        kl_setting=None if run.recipe.rl.kl.controller == "fixed" else run.recipe.rl.kl.target,
         cross=cross,
         cross_differences=changes,
         examples=examples_of(run.results[0]),

@@ -96,22 +96,22 @@ def missing_packages(config: Config) -> list[str]:
 
 
 def _size_problems(recipe: Recipe, config: Config) -> list[str]:
-    ppo, processes = recipe.ppo, int(config.get("num_processes") or 1)
-    if ppo.minibatch_size % processes:
+    rl, processes = recipe.rl, int(config.get("num_processes") or 1)
+    if rl.minibatch_size % processes:
         return [
-            f"ppo.minibatch_size: {ppo.minibatch_size} does not divide over {processes} processes (num_processes); "
+            f"rl.minibatch_size: {rl.minibatch_size} does not divide over {processes} processes (num_processes); "
             f"use a multiple of {processes}, or another number of processes."
         ]
     problems = []
-    local = ppo.minibatch_size // processes
-    if ppo.micro_batch_size and local % ppo.micro_batch_size:
+    local = rl.minibatch_size // processes
+    if rl.micro_batch_size and local % rl.micro_batch_size:
         problems.append(
-            f"ppo.micro_batch_size: {ppo.micro_batch_size} does not divide the {local} samples of a minibatch on each "
+            f"rl.micro_batch_size: {rl.micro_batch_size} does not divide the {local} samples of a minibatch on each "
             f"of {processes} processes (num_processes)."
         )
-    if ppo.batch_size // processes < 2:
+    if rl.batch_size // processes < 2:
         problems.append(
-            f"ppo.batch_size: {ppo.batch_size} leaves one sample to each of {processes} processes (num_processes); "
+            f"rl.batch_size: {rl.batch_size} leaves one sample to each of {processes} processes (num_processes); "
             "at least 2 are needed."
         )
     return problems
@@ -132,7 +132,7 @@ def _sharding_problems(recipe: Recipe, config: Config) -> list[str]:
     if sharding == "ZeRO-3" and recipe.lora is not None and recipe.policy.dtype != "float32":
         problems.append(
             f"policy.dtype: ZeRO-3 moves all parameters in one precision, so that the adapter could not stay in "
-            f"float32 on a base in {recipe.policy.dtype}, and steps of {recipe.ppo.learning_rate:g} would be lost. "
+            f"float32 on a base in {recipe.policy.dtype}, and steps of {recipe.rl.learning_rate:g} would be lost. "
             "Use fsdp.yaml or zero2.yaml, or policy.dtype: float32."
         )
     if kind in ("FSDP", "DEEPSPEED") and config.get("use_cpu"):

@@ -103,7 +103,7 @@ def _adapter_size(model: Any, recipe: Recipe) -> int:
 def _activation_bytes(config: Any, recipe: Recipe) -> float:
     """About 34 bytes × hidden size per token and layer at 16 bit, twice that at 32 (arXiv 2205.05198, eq. 1)."""
     text = config.get_text_config()
-    samples = recipe.ppo.micro_batch_size or recipe.ppo.minibatch_size
+    samples = recipe.rl.micro_batch_size or recipe.rl.minibatch_size
     tokens = samples * (32 + recipe.generation.max_new_tokens)  # the paper's prompts have up to about 32 tokens
     layers = 1 if recipe.policy.gradient_checkpointing else text.num_hidden_layers
     width = BYTES[recipe.policy.dtype] / 2

@@ -52,12 +52,12 @@ def recipe_problems(recipe: Recipe, path: str, *, judges: Mapping[str, str], che
 
 
 def _sizes(recipe: Recipe) -> list[str]:
-    ppo = recipe.ppo
+    rl = recipe.rl
     problems = full_training_problems(recipe)
-    if ppo.micro_batch_size and ppo.minibatch_size % ppo.micro_batch_size:
+    if rl.micro_batch_size and rl.minibatch_size % rl.micro_batch_size:
         problems.append(
-            f"ppo.micro_batch_size: {ppo.micro_batch_size} does not divide ppo.minibatch_size {ppo.minibatch_size}; "
-            f"allowed: {', '.join(str(n) for n in range(1, ppo.minibatch_size + 1) if ppo.minibatch_size % n == 0)}."
+            f"rl.micro_batch_size: {rl.micro_batch_size} does not divide rl.minibatch_size {rl.minibatch_size}; "
+            f"allowed: {', '.join(str(n) for n in range(1, rl.minibatch_size + 1) if rl.minibatch_size % n == 0)}."
         )
     return problems
 

@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
             "train",
             "align the policy with the VLM (Extract)",
             train,
-            "ex2 train recipes/demo/visual.yaml ppo.batches=20",
+            "ex2 train recipes/demo/visual.yaml rl.batches=20",
         )
     )
     sub.add_argument("--dry-run", action="store_true", help="show the plan and the memory it needs; load no weights")
@@ -162,7 +162,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     sub = tool(
-        "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set ppo.batches=50"
+        "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set rl.batches=50"
     )
     sub.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files")
     sub.add_argument("--seeds", type=_seeds, help="instead of each recipe's own, such as 0,1,2")

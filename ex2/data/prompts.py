@@ -84,6 +84,6 @@ def make_prompts(class_names: Sequence[str], selection: Sequence[int] | Literal[
 def too_few_prompts(prompts: int, batch_size: int) -> str:
     """Message for a dataset that does not fill one batch: TRL would train 0 steps and end well."""
     return (
-        f"ppo.batch_size: {batch_size} is more than the {prompts} prompts (classes × questions) there are; "
+        f"rl.batch_size: {batch_size} is more than the {prompts} prompts (classes × questions) there are; "
         f"lower it to at most {prompts} or use more questions."
     )

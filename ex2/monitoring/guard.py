@@ -103,8 +103,8 @@ class Guard(TrainerCallback):
         if best is None:
             raise UserError(
                 f"batch {self.stopped_by.batch}: {self.stopped_by}: training stopped, and there is no checkpoint from "
-                f"before batch {self.stopped_by.since} to keep. Lower training.save_every, lower ppo.learning_rate or "
-                f"raise ppo.kl.init_coef; or change the rule (watch.rules, or watch.on_trouble=warn). To start again, "
+                f"before batch {self.stopped_by.since} to keep. Lower training.save_every, lower rl.learning_rate or "
+                f"raise rl.kl.init_coef; or change the rule (watch.rules, or watch.on_trouble=warn). To start again, "
                 f"move {self.checkpoints} away."
             )
         self.trainer._load_from_checkpoint(str(self.checkpoints / BEST))

@@ -50,7 +50,7 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
     }
     kind = "weights" if recipe.lora is None else f"LoRA adapter of rank {recipe.lora.r}"
     kl = summary.get("kl")
-    spread = "on average per description" if recipe.ppo.kl.unit == "sequence" else "per token"
+    spread = "on average per description" if recipe.rl.kl.unit == "sequence" else "per token"
     lines = [
         "---",
         yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
@@ -62,9 +62,9 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
         "",
         f"- Reward: `{recipe.reward.name}` by the VLM `{recipe.vlm.name}` on images of `{recipe.dataset.name}`, "
         f"split `{recipe.dataset.reward_split}`.",
-        f"- Training: {summary['batches']} batches of {recipe.ppo.batch_size} descriptions.",
+        f"- Training: {summary['batches']} batches of {recipe.rl.batch_size} descriptions.",
         f"- KL to the base model in the last batch: {'not measured' if kl is None else f'{kl:.3g} nats {spread}'} "
-        f"(target {recipe.ppo.kl.target:g}, final β {summary['kl_coef']:.3g}).",
+        f"(target {recipe.rl.kl.target:g}, final β {summary['kl_coef']:.3g}).",
         *_accuracy_lines(accuracy),
     ]
     if merged and recipe.lora and recipe.policy.quantization != "none":

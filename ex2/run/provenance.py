@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ex2.recipe import Recipe
-from ex2.recipe_io import to_yaml
+from ex2.recipe_io import rename_keys, to_yaml
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import write_json, write_text
@@ -39,6 +39,7 @@ def start_run(recipe: Recipe) -> RunDirectory:
     text = to_yaml(recipe)
     if directory.recipe.is_file() and any(directory.root.glob("seed-*/*")):
         before, now = yaml.safe_load(directory.recipe.read_text(encoding="utf-8")), yaml.safe_load(text)
+        rename_keys(before, str(directory.recipe))
         changed = sorted(key for key in {*before, *now} - REPEATABLE if before.get(key) != now.get(key))
         if changed:
             raise UserError(

@@ -103,7 +103,7 @@ def make_jobs(path: str, recipe: Recipe, overrides: Sequence[str], accelerate_co
             root=RunDirectory.of(recipe).root.absolute(),
             folder=Path.cwd(),
             digest=digest,
-            batches=recipe.ppo.batches,
+            batches=recipe.rl.batches,
             gpus=recipe.resources.gpus,
             cpus=recipe.resources.cpus,
         )

@@ -149,15 +149,15 @@ def reach_lines(controller: KLController, samples: int, batches: int) -> list[st
         f"β starts at {controller.coef:g} and can reach {low:.3g} to {high:.3g} in {batches:,} batches; {target}",
     ]
     if controller.coef == 0:
-        lines.append("warning: a β of 0 stays 0, so nothing holds the KL; set ppo.kl.init_coef above 0.")
+        lines.append("warning: a β of 0 stays 0, so nothing holds the KL; set rl.kl.init_coef above 0.")
     elif min(controller.coef / low if low else math.inf, high / controller.coef) < SHORT_REACH:
         per_batch = samples if controller.horizon_unit == "samples" else 1
         tenfold = batches * per_batch / math.log(10)
         tenfold *= ADAPTIVE_CLIP if controller.controller == "adaptive" else LOG_CLIP
         lines.append(
             f"warning: β can fall to {low / controller.coef:.2f} and rise to {high / controller.coef:.2f} times its "
-            "start, so the KL reached will depend on ppo.kl.init_coef more than on ppo.kl.target; for a tenfold "
-            f"reach set ppo.kl.horizon to at most {max(1, math.floor(tenfold)):,} (now {controller.horizon:,} "
+            "start, so the KL reached will depend on rl.kl.init_coef more than on rl.kl.target; for a tenfold "
+            f"reach set rl.kl.horizon to at most {max(1, math.floor(tenfold)):,} (now {controller.horizon:,} "
             f"{controller.horizon_unit})."
         )
     return lines
@@ -195,7 +195,7 @@ def out_of_reach(
     return (
         f"KL {kl:.3g} is far from its target {target:.3g}, and the target is out of reach: β is {controller.coef:.3g} "
         f"and will be {end} after the {batches_left} batches left, but {bound} {needed:.2g} is needed. Start again "
-        f"with ppo.kl.init_coef near {needed:.2g}, or with a shorter ppo.kl.horizon (now {controller.horizon:,} "
+        f"with rl.kl.init_coef near {needed:.2g}, or with a shorter rl.kl.horizon (now {controller.horizon:,} "
         f"{controller.horizon_unit})."
     )
 

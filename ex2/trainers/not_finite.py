@@ -16,7 +16,7 @@ from reward.files import write_json, writing
 
 FOLDER = "not_finite"
 REMEDY = (
-    "Lower ppo.learning_rate, set ppo.max_grad_norm (such as 1.0), or check policy.dtype; then the same command "
+    "Lower rl.learning_rate, set rl.max_grad_norm (such as 1.0), or check policy.dtype; then the same command "
     "continues from there."
 )
 

@@ -52,7 +52,7 @@ def check_scored(scores: torch.Tensor, batch: int) -> None:
         raise UserError(
             f"batch {batch}: none of its {len(scores)} descriptions could be scored (all are "
             "empty, or the reward returned None). The policy has collapsed or does not fit its prompt: lower "
-            "ppo.learning_rate, check policy.model and prompts.style, or look at the reward."
+            "rl.learning_rate, check policy.model and prompts.style, or look at the reward."
         )
 
 

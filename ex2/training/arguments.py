@@ -36,21 +36,21 @@ def kl_arguments(kl: KL) -> dict[str, Any]:
 
 def kl_lines(recipe: Recipe) -> list[str]:
     """Say how far β can move in the run, and warn if that is not far."""
-    kl = recipe.ppo.kl
+    kl = recipe.rl.kl
     controller = KLController(kl.init_coef, kl.target, kl.horizon, kl.controller, kl.unit, kl.horizon_unit, kl.damping)
-    return reach_lines(controller, recipe.ppo.batch_size, recipe.ppo.batches)
+    return reach_lines(controller, recipe.rl.batch_size, recipe.rl.batches)
 
 
 def batches_line(recipe: Recipe) -> str:
     """Say how many batches there are and what is in one."""
-    ppo, prompts = recipe.ppo, recipe.prompts_per_batch
-    updates = ppo.epochs * (ppo.batch_size // ppo.minibatch_size)
+    rl, prompts = recipe.rl, recipe.prompts_per_batch
+    updates = rl.epochs * (rl.batch_size // rl.minibatch_size)
     size = (
         f"{prompts} prompts"
         if recipe.algorithm == "ppo"
-        else (f"{ppo.batch_size} descriptions, {recipe.group.generations} of each of {prompts} prompts")
+        else (f"{rl.batch_size} descriptions, {recipe.group.generations} of each of {prompts} prompts")
     )
-    return f"{recipe.algorithm.upper()}, {ppo.batches} batches of {size}, {updates} optimizer steps each"
+    return f"{recipe.algorithm.upper()}, {rl.batches} batches of {size}, {updates} optimizer steps each"
 
 
 def reference_arguments(recipe: Recipe) -> dict[str, Any] | None:
@@ -74,20 +74,20 @@ def trainer_arguments(recipe: Recipe, seed: int, directory: SeedDirectory, proce
     Raises:
         UserError: If the sizes do not divide over the processes.
     """
-    ppo, generation, training = recipe.ppo, recipe.generation, recipe.training
-    if ppo.minibatch_size % processes:
+    rl, ppo, generation, training = recipe.rl, recipe.ppo, recipe.generation, recipe.training
+    if rl.minibatch_size % processes:
         raise UserError(
-            f"ppo.minibatch_size: {ppo.minibatch_size} does not divide over {processes} processes; "
+            f"rl.minibatch_size: {rl.minibatch_size} does not divide over {processes} processes; "
             f"use a multiple of {processes}, or another number of processes."
         )
-    local_minibatch = ppo.minibatch_size // processes
-    micro = ppo.micro_batch_size or local_minibatch
+    local_minibatch = rl.minibatch_size // processes
+    micro = rl.micro_batch_size or local_minibatch
     if local_minibatch % micro:
         raise UserError(
-            f"ppo.micro_batch_size: {micro} does not divide the {local_minibatch} samples of a minibatch on each of "
+            f"rl.micro_batch_size: {micro} does not divide the {local_minibatch} samples of a minibatch on each of "
             f"{processes} processes."
         )
-    updates = ppo.epochs * (ppo.batch_size // ppo.minibatch_size)
+    updates = rl.epochs * (rl.batch_size // rl.minibatch_size)
     common: dict[str, Any] = dict(
         output_dir=str(directory.checkpoints),
         seed=seed,
@@ -95,22 +95,22 @@ def trainer_arguments(recipe: Recipe, seed: int, directory: SeedDirectory, proce
         # sizes
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=local_minibatch // micro,
-        steps_per_generation=ppo.batch_size // processes // micro,
-        num_iterations=ppo.epochs,
-        max_steps=ppo.batches * updates,
+        steps_per_generation=rl.batch_size // processes // micro,
+        num_iterations=rl.epochs,
+        max_steps=rl.batches * updates,
         # optimizer: AdamW without decay is Adam
-        learning_rate=ppo.learning_rate,
+        learning_rate=rl.learning_rate,
         lr_scheduler_type="constant",
         optim="adamw_torch",
         weight_decay=0.0,
-        adam_beta1=ppo.adam_beta1,
-        adam_beta2=ppo.adam_beta2,
-        adam_epsilon=ppo.adam_epsilon,
-        max_grad_norm=ppo.max_grad_norm,
+        adam_beta1=rl.adam_beta1,
+        adam_beta2=rl.adam_beta2,
+        adam_epsilon=rl.adam_epsilon,
+        max_grad_norm=rl.max_grad_norm,
         # algorithm
         beta=1.0,  # not our β: TRL computes reference log-probabilities only if it is not 0
-        epsilon=ppo.clip_range,
-        **kl_arguments(recipe.ppo.kl),
+        epsilon=rl.clip_range,
+        **kl_arguments(rl.kl),
         disable_dropout=True,  # rollouts and updates see the same policy: the first ratio is 1
         # sampling
         max_completion_length=generation.max_new_tokens,
@@ -140,14 +140,14 @@ def trainer_arguments(recipe: Recipe, seed: int, directory: SeedDirectory, proce
             lam=ppo.lam,
             value_clip_range=ppo.value_clip_range,
             value_coef=ppo.value_coef,
-            whiten_advantages=ppo.whiten_advantages,
+            whiten_advantages=rl.whiten_advantages,
             ratio_threshold=ppo.ratio_threshold,
             loss_mean=ppo.loss_mean,
             score_centering=ppo.score_centering,
         )
     generations = recipe.group.generations
     if recipe.algorithm == "rloo":
-        return ControlledRLOOConfig(**common, num_generations=generations, normalize_advantages=ppo.whiten_advantages)
+        return ControlledRLOOConfig(**common, num_generations=generations, normalize_advantages=rl.whiten_advantages)
     return ControlledGRPOConfig(**common, num_generations=generations, scale_rewards=recipe.group.scale_scores)
 
 

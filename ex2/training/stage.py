@@ -54,12 +54,12 @@ def train(recipe: Recipe, seed: int) -> None:
 
     checkpoint = newest_checkpoint(directory.checkpoints)
     progress = TrainingProgress(
-        total=recipe.ppo.batches,
+        total=recipe.rl.batches,
         log=directory.train_log,
         samples_every=recipe.training.show_samples_every,
         enabled=state.is_main_process,
     )
-    kl_watch = KLWatch(total=recipe.ppo.batches, enabled=state.is_main_process)
+    kl_watch = KLWatch(total=recipe.rl.batches, enabled=state.is_main_process)
     with writing(directory.checkpoints):
         directory.checkpoints.mkdir(parents=True, exist_ok=True)
         model, tokenizer = load_model(trained_policy(recipe), state.device), load_tokenizer(recipe.policy)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from paths import ROOT
 
-from ex2.recipe import Recipe
+from ex2.recipe import KL, PPO, RL
 from ex2.recipe_io import read_recipe
 
 PAPER = ROOT / "recipes/paper"
@@ -61,8 +61,7 @@ def test_check_finds_a_changed_file_and_writing_mends_it(
 def test_the_grid_is_complete_and_every_setting_is_the_papers() -> None:
     vlms = ("clip", "align", "eva", "siglip", "metaclip", "clipa", "dfn")
     datasets = ("flowers", "pets", "cub", "stanford_dogs", "fgvc_aircraft", "stanford_cars", "dtd")
-    papers = {"score_centering": "none", "loss_mean": "responses"}
-    defaults = Recipe.model_fields["ppo"].annotation().model_copy(update=papers)  # type: ignore[misc, union-attr]
+    papers = PPO(score_centering="none", loss_mean="responses")
     names = set()
     for vlm, (dataset, target) in itertools.product(
         vlms, [*((name, 10) for name in datasets), ("flowers", 20), ("cub", 20)]
@@ -73,8 +72,8 @@ def test_the_grid_is_complete_and_every_setting_is_the_papers() -> None:
         assert recipe.name == f"{vlm}-{dataset}{suffix}"
         assert recipe.dataset.name == dataset
         assert recipe.dataset.reward_split != recipe.dataset.test_split == "test"
-        kl = defaults.kl.model_copy(update={"target": float(target)})
-        assert recipe.ppo == defaults.model_copy(update={"kl": kl})
+        assert recipe.ppo == papers
+        assert recipe.rl == RL(kl=KL(target=target))
         assert (recipe.policy.model, recipe.policy.quantization) == ("mistralai/Mistral-7B-v0.1", "8bit")
         assert recipe.vlm.settings["dtype"] == ("float32" if vlm == "align" else "float16")
         assert recipe.seeds == [0]
@@ -87,7 +86,7 @@ def test_a_kl20_recipe_differs_from_its_twin_in_name_and_target_only() -> None:
         ours = yaml.safe_load(path.read_text())
         twin = yaml.safe_load(path.with_name(path.name.replace("-kl20", "")).read_text())
         twin["name"] += "-kl20"
-        twin["ppo"]["kl"]["target"] = 20
+        twin["rl"]["kl"]["target"] = 20
         assert ours == twin
 
 

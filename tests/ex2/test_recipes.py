@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from paths import ROOT
 
 from analysis.judge.table import JUDGES
+from ex2 import recipe_io
 from ex2.checks.validate import recipe_problems
 from ex2.cli import main
 from ex2.recipe import Recipe
@@ -61,28 +63,30 @@ def test_there_are_recipes() -> None:
 
 
 def test_defaults_are_the_papers(recipe_file: Path) -> None:
-    ppo = read_recipe(recipe_file).ppo
-    assert (ppo.batch_size, ppo.minibatch_size, ppo.epochs, ppo.batches) == (32, 8, 4, 1000)
-    assert (ppo.learning_rate, ppo.gamma, ppo.lam, ppo.clip_range, ppo.value_clip_range) == (
+    recipe = read_recipe(recipe_file)
+    rl, ppo = recipe.rl, recipe.ppo
+    assert (rl.batch_size, rl.minibatch_size, rl.epochs, rl.batches) == (32, 8, 4, 1000)
+    assert (rl.learning_rate, ppo.gamma, ppo.lam, rl.clip_range, ppo.value_clip_range) == (
         1.41e-5,
         1.0,
         0.95,
         0.2,
         0.2,
     )
-    assert (ppo.value_coef, ppo.ratio_threshold, ppo.max_grad_norm) == (0.1, 10.0, 0.0)
-    assert (ppo.kl.init_coef, ppo.kl.target, ppo.kl.horizon) == (0.2, 10.0, 10_000)
+    assert (ppo.value_coef, ppo.ratio_threshold, rl.max_grad_norm) == (0.1, 10.0, 0.0)
+    assert (rl.kl.init_coef, rl.kl.target, rl.kl.horizon) == (0.2, 10.0, 10_000)
     paper = read_recipe(ROOT / "recipes/paper/clip/pets.yaml")
+    assert paper.rl == rl
     assert paper.ppo == ppo.model_copy(update={"score_centering": "none", "loss_mean": "responses"})
 
 
 def test_command_line_wins_over_the_file_and_the_file_over_defaults(recipe_file: Path) -> None:
-    recipe_file.write_text(MINIMAL + "ppo: {batches: 7, kl: {target: 5}}\n")
-    recipe = read_recipe(recipe_file, ["ppo.kl.target=20", "seeds=[1, 2]", "vlm.device=cpu", "ppo.learning_rate=1e-3"])
-    assert (recipe.ppo.batches, recipe.ppo.kl.target, recipe.ppo.kl.horizon) == (7, 20.0, 10_000)
+    recipe_file.write_text(MINIMAL + "rl: {batches: 7, kl: {target: 5}}\n")
+    recipe = read_recipe(recipe_file, ["rl.kl.target=20", "seeds=[1, 2]", "vlm.device=cpu", "rl.learning_rate=1e-3"])
+    assert (recipe.rl.batches, recipe.rl.kl.target, recipe.rl.kl.horizon) == (7, 20.0, 10_000)
     assert recipe.seeds == [1, 2]
     assert recipe.vlm.settings == {"device": "cpu"}
-    assert recipe.ppo.learning_rate == 1e-3
+    assert recipe.rl.learning_rate == 1e-3
 
 
 def test_resolved_recipe_reads_back_the_same(recipe_file: Path, tmp_path: Path) -> None:
@@ -94,17 +98,22 @@ def test_resolved_recipe_reads_back_the_same(recipe_file: Path, tmp_path: Path) 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
     text = MINIMAL.replace("name: minimal", "name: bad name!") + (
-        "ppo: {batchs: 5, lam: 1.5, kl: {controller: adaptve}}\nsead: 3\n"
+        "rl: {batchs: 5}\nppo: {lam: 1.5, batchs: 3, kl: {horizn: 1, controller: adaptve}}\nsead: 3\n"
     )
     problems = problems_of(text, tmp_path)
-    assert len(problems) == 5
+    assert len(problems) == 7
     joined = "\n".join(problems)
     assert "x.yaml: name: given 'bad name!'; string should match pattern" in joined
-    assert "x.yaml: ppo: unknown 'batchs'. Did you mean 'batches'? Available: adam_beta1," in joined
+    assert "x.yaml: rl: unknown 'batchs'. Did you mean 'batches'? Available: adam_beta1," in joined
+    assert (
+        "x.yaml: ppo: unknown 'batchs'. Available: gamma, lam, loss_mean, ratio_threshold, score_centering, "
+        "value_clip_range, value_coef. Or is it rl.batches?" in joined
+    )
+    assert "x.yaml: ppo.kl (now rl.kl): unknown 'horizn'. Did you mean 'horizon'? Available: controller" in joined
     assert "x.yaml: ppo.lam: given 1.5; input should be less than or equal to 1." in joined
     assert (
-        "x.yaml: ppo.kl.controller: unknown 'adaptve'. Did you mean 'adaptive'? Available: adaptive, fixed, log."
-        in joined
+        "x.yaml: ppo.kl (now rl.kl).controller: unknown 'adaptve'. Did you mean 'adaptive'? Available: adaptive, "
+        "fixed, log." in joined
     )
     assert "x.yaml: top level: unknown 'sead'. Did you mean 'seeds'?" in joined
 
@@ -117,7 +126,7 @@ vlm: {name: clip-vit-b23}
 reward: {name: cosin}
 dataset: {name: folder, reward_split: a, test_split: b, rot: x}
 judge: {name: openai, modl: x}
-ppo: {minibatch_size: 8, micro_batch_size: 3}
+rl: {minibatch_size: 8, micro_batch_size: 3}
 prompts: {questions: [0, 25]}
 """
     problems = problems_of(text, tmp_path)
@@ -132,7 +141,7 @@ prompts: {questions: [0, 25]}
         "x.yaml: judge: 'model' is missing; 'OpenAIJudge' cannot do without it.",
         "x.yaml: prompts.questions: [0, 25] is not a choice of different questions; "
         "allowed: all, or indices from 0 to 24.",
-        "x.yaml: ppo.micro_batch_size: 3 does not divide ppo.minibatch_size 8; allowed: 1, 2, 4, 8.",
+        "x.yaml: rl.micro_batch_size: 3 does not divide rl.minibatch_size 8; allowed: 1, 2, 4, 8.",
     ]
 
 
@@ -143,9 +152,9 @@ prompts: {questions: [0, 25]}
         ("- a\n- b\n", "x.yaml: a recipe is a mapping of sections, this is a list."),
         (MINIMAL + "name: again\n", "x.yaml: line 7: not valid YAML: key 'name' stands twice."),
         (MINIMAL.replace("vlm: {name: clip-vit-b32}", ""), "x.yaml: vlm: missing; it has no default."),
-        (MINIMAL + "ppo: {batch_size: 10}\n", "x.yaml: ppo.minibatch_size: 8 does not divide ppo.batch_size 10."),
+        (MINIMAL + "rl: {batch_size: 10}\n", "x.yaml: rl.minibatch_size: 8 does not divide rl.batch_size 10."),
         (MINIMAL + "seeds: [1, 1]\n", "x.yaml: seeds: [1, 1] has duplicates."),
-        (MINIMAL + "ppo: {batches: many}\n", "x.yaml: ppo.batches: given 'many'; input should be a valid integer"),
+        (MINIMAL + "rl: {batches: many}\n", "x.yaml: rl.batches: given 'many'; input should be a valid integer"),
     ],
 )
 def test_one_problem(text: str, message: str, tmp_path: Path) -> None:
@@ -153,9 +162,91 @@ def test_one_problem(text: str, message: str, tmp_path: Path) -> None:
     assert problem.startswith(message)
 
 
+OLD = """
+ppo:
+  batches: 7
+  batch_size: 16
+  learning_rate: 1.0e-3
+  lam: 0.9
+  whiten_advantages: false
+  kl: {target: 6, horizon: 50}
+"""
+NOW = """
+rl:
+  batches: 7
+  batch_size: 16
+  learning_rate: 1.0e-3
+  whiten_advantages: false
+  kl: {target: 6, horizon: 50}
+ppo: {lam: 0.9}
+"""
+
+
+@pytest.fixture
+def untold() -> Iterator[None]:
+    recipe_io._tell_once.cache_clear()
+    yield
+    recipe_io._tell_once.cache_clear()
+
+
+@pytest.mark.usefixtures("untold")
+def test_keys_of_earlier_versions_mean_what_todays_do_and_are_named_once(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    today = tmp_path / "today.yaml"
+    today.write_text(MINIMAL + NOW)
+    expected = read_recipe(today, ["rl.kl.target=20", "rl.epochs=2"])
+    assert capsys.readouterr().err == ""
+    recipe_file.write_text(MINIMAL + OLD)
+    for _ in range(2):
+        assert read_recipe(recipe_file, ["ppo.kl.target=20", "ppo.epochs=2"]) == expected
+    assert (expected.rl.batches, expected.rl.epochs, expected.rl.kl.target, expected.rl.kl.horizon) == (7, 2, 20, 50)
+    assert (expected.rl.whiten_advantages, expected.ppo.lam) == (False, 0.9)
+    assert capsys.readouterr().err == (
+        "note: ppo.batches is now rl.batches, ppo.batch_size is now rl.batch_size, ppo.learning_rate is now "
+        "rl.learning_rate, ppo.whiten_advantages is now rl.whiten_advantages, ppo.kl is now rl.kl, ppo.kl.target is "
+        "now rl.kl.target, ppo.epochs is now rl.epochs; the earlier name stays valid.\n"
+    )
+
+
+@pytest.mark.usefixtures("untold")
+def test_the_command_line_wins_whichever_of_both_names_it_uses(recipe_file: Path) -> None:
+    recipe_file.write_text(MINIMAL + NOW)
+    assert read_recipe(recipe_file, ["ppo.batches=3"]).rl.batches == 3
+    assert read_recipe(recipe_file, ["ppo={batches: 4, lam: 0.5}"]).rl.batches == 4
+    assert read_recipe(recipe_file, ["ppo={batches: 4, lam: 0.5}"]).ppo.lam == 0.5
+    recipe_file.write_text(MINIMAL + OLD)
+    assert read_recipe(recipe_file, ["rl.batches=3"]).rl.batches == 3
+
+
+@pytest.mark.usefixtures("untold")
+def test_only_the_main_process_names_earlier_keys(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    recipe_file.write_text(MINIMAL + OLD)
+    read_recipe(recipe_file)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_setting_under_both_of_its_names_is_refused(tmp_path: Path) -> None:
+    assert problems_of(MINIMAL + OLD + "rl: {batches: 8, kl: {target: 3}}\n", tmp_path) == [
+        "x.yaml: ppo.batches and rl.batches are one setting, by its earlier and its present name; keep rl.batches.",
+        "x.yaml: ppo.kl and rl.kl are one setting, by its earlier and its present name; keep rl.kl.",
+    ]
+
+
+@pytest.mark.usefixtures("untold")
+def test_an_error_names_the_key_as_it_was_given(tmp_path: Path) -> None:
+    assert problems_of(MINIMAL + "ppo: {batches: many}\n", tmp_path) == [
+        "x.yaml: ppo.batches (now rl.batches): given 'many'; input should be a valid integer, unable to parse string "
+        "as an integer."
+    ]
+
+
 def test_a_broken_override_says_how_to_write_one(tmp_path: Path) -> None:
     assert problems_of(MINIMAL, tmp_path, "batches") == [
-        "command line: 'batches' is no setting; write section.key=value, such as ppo.batches=20."
+        "command line: 'batches' is no setting; write section.key=value, such as rl.batches=20."
     ]
 
 
@@ -183,7 +274,7 @@ def test_validate_checks_the_inputs_too(
     assert main(["validate", str(recipe_file), *fine, "dataset.test_split=reward"]) == 2
     assert "12 images are in both the reward split 'reward' and the test split 'reward'" in capsys.readouterr().err
     assert main(["validate", str(recipe_file), *fine, "prompts.questions=[0]"]) == 2
-    assert "ppo.batch_size: 32 is more than the 4 prompts (classes × questions) there are" in capsys.readouterr().err
+    assert "rl.batch_size: 32 is more than the 4 prompts (classes × questions) there are" in capsys.readouterr().err
 
 
 def test_a_class_without_images_is_named(recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

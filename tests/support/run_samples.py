@@ -75,7 +75,7 @@ def write_run(
             "policy": {"model": "package:tiny"},
             "vlm": {"name": vlm},
             "dataset": {"name": dataset, "reward_split": "train", "test_split": "test"},
-            "ppo": {"kl": {"target": target, "controller": controller}},
+            "rl": {"kl": {"target": target, "controller": controller}},
             "judge": {"name": "scripted"},
         }
     )

@@ -38,8 +38,8 @@ TINY = (
     "dataset.name=folder",
     "dataset.root=photos",
     "dataset.reward_split=reward",
-    "ppo.batches=2",
-    "ppo.learning_rate=1e-3",
+    "rl.batches=2",
+    "rl.learning_rate=1e-3",
     "training.save_every=1",
     "generation.max_new_tokens=8",
     "threads=1",
@@ -70,9 +70,9 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
     assert again.returncode == 0, again.stderr[-3000:]
     assert "align" not in again.stderr  # a finished stage is skipped
 
-    other = run("ex2.train", recipe, *TINY, "ppo.batches=3", cwd=work)
+    other = run("ex2.train", recipe, *TINY, "rl.batches=3", cwd=work)
     assert other.returncode == 2
-    assert "runs/clip-pets: holds results of a recipe with another ppo. Give this one another name" in other.stderr
+    assert "runs/clip-pets: holds results of a recipe with another rl. Give this one another name" in other.stderr
 
     described = run("ex2.cli", "describe", recipe, *TINY, cwd=work)
     assert described.returncode == 0, described.stderr[-3000:]
@@ -87,12 +87,10 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
 
 
 def test_validate_names_every_problem_without_a_traceback(work: Path) -> None:
-    result = run(
-        "ex2.cli", "validate", str(ROOT / "recipes/demo/visual.yaml"), "vlm.name=clp", "ppo.batchs=1", cwd=work
-    )
+    result = run("ex2.cli", "validate", str(ROOT / "recipes/demo/visual.yaml"), "vlm.name=clp", "rl.batchs=1", cwd=work)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
-    assert "ppo: unknown 'batchs'. Did you mean 'batches'?" in result.stderr
+    assert "rl: unknown 'batchs'. Did you mean 'batches'?" in result.stderr
 
 
 def test_dry_run_shows_the_plan_without_hub_weights_or_images(work: Path) -> None:

@@ -22,7 +22,7 @@ from reward.files import write_json
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     folder = tmp_path_factory.mktemp("demo")
     recipe = str(ROOT / "recipes/demo/visual.yaml")
-    result = run("run", recipe, f"output_dir={folder}", "ppo.batches=40", "training.save_every=20", cache=folder)
+    result = run("run", recipe, f"output_dir={folder}", "rl.batches=40", "training.save_every=20", cache=folder)
     assert result.returncode == 0, result.stderr[-3000:]
     return folder, result
 
@@ -92,7 +92,7 @@ def test_a_second_run_skips_what_is_done(finished: tuple[Path, object]) -> None:
     seed = folder / "demo-visual/seed-0"
     before = {path.name: path.stat().st_mtime_ns for path in seed.iterdir() if path.suffix == ".jsonl"}
     recipe = str(ROOT / "recipes/demo/visual.yaml")
-    overrides = (f"output_dir={folder}", "ppo.batches=40", "training.save_every=20")
+    overrides = (f"output_dir={folder}", "rl.batches=40", "training.save_every=20")
     result = run("run", recipe, *overrides, cache=folder)
     assert result.returncode == 0, result.stderr[-3000:]
     after = {path.name: path.stat().st_mtime_ns for path in seed.iterdir() if path.suffix == ".jsonl"}
@@ -106,7 +106,7 @@ def test_an_unreachable_judge_is_one_line_and_leaves_results(finished: tuple[Pat
     before = accuracy.read_bytes()
     recipe = str(ROOT / "recipes/demo/visual.yaml")
     judge = ("judge.name=openai", "judge.model=m", "judge.base_url=http://127.0.0.1:9/v1", "judge.max_retries=0")
-    overrides = (f"output_dir={folder}", "ppo.batches=40", "training.save_every=20")
+    overrides = (f"output_dir={folder}", "rl.batches=40", "training.save_every=20")
     result = run("analyze", recipe, *overrides, *judge, cache=folder)
     assert result.returncode in (1, 2)
     assert "Traceback" not in result.stderr
@@ -127,7 +127,7 @@ def test_a_disk_that_refuses_is_one_line(state: str, tmp_path: Path) -> None:
         if state == "read-only":
             subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         recipe = str(ROOT / "recipes/demo/visual.yaml")
-        result = run("train", recipe, f"output_dir={disk}", "ppo.batches=2", "training.save_every=1", cache=tmp_path)
+        result = run("train", recipe, f"output_dir={disk}", "rl.batches=2", "training.save_every=1", cache=tmp_path)
         assert result.returncode == 1, result.stderr[-2000:]
         assert "Traceback" not in result.stderr
         expected = "the disk is full: free some space" if state == "full" else "the file system is read-only"

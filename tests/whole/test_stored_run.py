@@ -14,6 +14,9 @@ import pytest
 from paths import DATA
 
 from ex2.cli import main
+from ex2.recipe_io import read_recipe, to_yaml
+from ex2.run.provenance import start_run
+from reward.errors import UserError
 
 STORED = DATA / "stored_run"
 TABLES = sorted(path.name for path in (STORED / "tables").iterdir())
@@ -40,6 +43,19 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_every_table_is_there(tables: Path) -> None:
     assert len(TABLES) == 14
     assert sorted(path.name for path in tables.iterdir()) == TABLES
+
+
+def test_it_may_be_continued_with_its_settings_by_either_name_and_not_with_others(runs: Path) -> None:
+    recipe = read_recipe(runs / "stored/recipe.yaml", [f"output_dir={runs}"])
+    today = runs / "today.yaml"
+    today.write_text(to_yaml(recipe))
+    assert recipe.rl.batches == 12
+    assert "rl:\n  batches: 12\n" in today.read_text()
+    again = shutil.copytree(runs / "stored", runs.parent / "again/stored")
+    for path, words in ((runs / "stored/recipe.yaml", ()), (today, (f"output_dir={again.parent}",))):
+        assert (start_run(read_recipe(path, [f"output_dir={runs}", *words])).root / "seed-0").is_dir()
+    with pytest.raises(UserError, match=r"stored: holds results of a recipe with another rl\. Give"):
+        start_run(read_recipe(today, ["rl.batches=13"]))
 
 
 def number(text: str) -> float | None:

@@ -72,7 +72,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"output_dir={folder}/runs",
         "vlm={name: my_vlm.Brightness, scale: 20.0}",
         "reward={name: my_reward.TerseCosine, price: 0.25}",
-        "ppo.batches=2",
+        "rl.batches=2",
         "prompts.questions=[0, 5, 7]",
     ]
     for stage in ("train", "describe", "analyze", "report"):

@@ -255,7 +255,7 @@ def test_a_loss_that_is_no_number_stops_with_the_batch(
         trainer.train()
     folder = tmp_path / "not_finite" / "batch-3"
     assert str(caught.value).startswith(f"batch 3: the policy's loss: {value}. The batch is kept in {folder}; ")
-    assert f"the last good checkpoint is {tmp_path / 'checkpoint-8'}. Lower ppo.learning_rate" in str(caught.value)
+    assert f"the last good checkpoint is {tmp_path / 'checkpoint-8'}. Lower rl.learning_rate" in str(caught.value)
     tensors = load_file(folder / "process-0.safetensors")
     assert tensors["advantages"].shape == tensors["new_logprobs"].shape
     assert len(tensors["completion_ids"]) == 4

@@ -76,7 +76,7 @@ lora: {{target_modules: [q_proj, v_proj]}}
 prompts: {{style: chat, questions: [0, 1]}}
 vlm: {{name: huggingface, model: {clip}, context_length: 40, image_size: 32, device: cpu}}
 dataset: {{name: folder, root: {image_folder}, reward_split: reward, test_split: test}}
-ppo: {{batches: 1, batch_size: 8, minibatch_size: 4, epochs: 1, learning_rate: 1.0e-2}}
+rl: {{batches: 1, batch_size: 8, minibatch_size: 4, epochs: 1, learning_rate: 1.0e-2}}
 generation: {{max_new_tokens: 8}}
 describe: {{batch_size: 3}}
 judge: {{name: scripted}}

@@ -29,7 +29,7 @@ policy: {{model: "{model}"}}
 lora: {{r: 4, alpha: 8}}
 vlm: {{name: demo-visual}}
 dataset: {{name: shapes, reward_split: reward, test_split: test}}
-ppo: {{batches: 7, kl: {{target: 6}}}}
+rl: {{batches: 7, kl: {{target: 6}}}}
 judge: {{name: scripted}}
 """
 SUMMARY = {"batches": 7, "kl": 5.4321, "kl_coef": 0.1234, "score_mean": 21.0, "recipe": "exported"}

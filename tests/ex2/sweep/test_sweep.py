@@ -265,7 +265,7 @@ def test_problems_of_all_recipes_are_told_at_once_before_anything_runs(
 
 def test_jobs_carry_seeds_overrides_and_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    overrides = ["ppo.batches=3", "resources.gpus=2", "seeds=[4, 7]"]
+    overrides = ["rl.batches=3", "resources.gpus=2", "seeds=[4, 7]"]
     ((path, recipe),) = sweep.read_grid([DEMO], overrides, JUDGES)
     jobs = sweep.make_jobs(path, recipe, overrides, "multi.yaml")
     assert [job.seed for job in jobs] == [4, 7]
@@ -303,7 +303,7 @@ def test_without_ray_the_message_says_how_to_get_it(
 @pytest.mark.slow
 def test_the_command_on_the_demo_world(tmp_path: Path) -> None:
     """Two seeds for real, one output that is no terminal; the report over both comes once; a second sweep skips."""
-    words = ["sweep", DEMO, "--seeds", "0,1", "--set", "ppo.batches=1", "--set", f"output_dir={tmp_path}"]
+    words = ["sweep", DEMO, "--seeds", "0,1", "--set", "rl.batches=1", "--set", f"output_dir={tmp_path}"]
     words += ["--set", "prompts.questions=[0, 1]", "--set", "generation.max_new_tokens=8"]
 
     def call() -> Ended:

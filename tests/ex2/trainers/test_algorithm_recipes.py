@@ -36,9 +36,9 @@ def test_recipes_are_valid_with_each_algorithm(algorithm: str, name: str, tmp_pa
         1,
     )
     assert arguments.num_generations == {"ppo": 1, "rloo": 4, "grpo": 4}[algorithm]
-    assert arguments.generation_batch_size == recipe.ppo.batch_size
-    assert arguments.updates_per_batch * recipe.ppo.batches == arguments.max_steps
-    assert arguments.make_kl_controller().coef == recipe.ppo.kl.init_coef
+    assert arguments.generation_batch_size == recipe.rl.batch_size
+    assert arguments.updates_per_batch * recipe.rl.batches == arguments.max_steps
+    assert arguments.make_kl_controller().coef == recipe.rl.kl.init_coef
     assert TRAINERS[algorithm].__annotations__["args"] == type(arguments).__name__
 
 
@@ -53,9 +53,9 @@ def test_every_kl_setting_reaches_the_controller() -> None:
         "damping": 0.25,
     }
     recipe = read_recipe(
-        ROOT / "recipes/demo/visual.yaml", [f"ppo.kl.{key}={value}" for key, value in overrides.items()]
+        ROOT / "recipes/demo/visual.yaml", [f"rl.kl.{key}={value}" for key, value in overrides.items()]
     )
-    given = kl_arguments(recipe.ppo.kl)
+    given = kl_arguments(recipe.rl.kl)
     assert set(given) == {field.name for field in fields(KLArguments)}
     controller = KLArguments(**given).make_kl_controller()
     assert (controller.coef, controller.target, controller.unit) == (0.7, 0.3, "token")
@@ -65,7 +65,7 @@ def test_every_kl_setting_reaches_the_controller() -> None:
 
 def test_groups_that_do_not_fill_a_batch_are_refused() -> None:
     overrides = ["algorithm=rloo", "group.generations=5"]
-    with pytest.raises(UserError, match=r"group\.generations: 5 does not divide ppo\.batch_size 32"):
+    with pytest.raises(UserError, match=r"group\.generations: 5 does not divide rl\.batch_size 32"):
         read_recipe(ROOT / "recipes/demo/visual.yaml", overrides)
     with pytest.raises(UserError, match=r"group\.generations: .*greater than or equal to 2"):
         read_recipe(ROOT / "recipes/demo/visual.yaml", ["algorithm=grpo", "group.generations=1"])
@@ -87,7 +87,7 @@ def test_the_line_before_a_run_says_what_a_batch_holds() -> None:
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
 def test_the_demo_runs_to_a_report_and_moves_to_the_planted_kind(algorithm: str, tmp_path: Path) -> None:
     recipe = str(ROOT / "recipes/demo/visual.yaml")
-    words = (f"algorithm={algorithm}", f"output_dir={tmp_path}", "ppo.batches=40", "training.save_every=20")
+    words = (f"algorithm={algorithm}", f"output_dir={tmp_path}", "rl.batches=40", "training.save_every=20")
     result = run_ex2("run", recipe, *words, EX2_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
     assert f"{algorithm.upper()}, 40 batches of 32 descriptions, 4 of each of 8 prompts" in result.stdout

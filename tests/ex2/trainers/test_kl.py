@@ -192,7 +192,7 @@ def test_lines_before_a_run() -> None:
     assert said == "β starts at 0.2 and can reach 0.105 to 0.379 in 1,000 batches; target KL 10 nats a description"
     assert warned == (
         "warning: β can fall to 0.53 and rise to 1.90 times its start, so the KL reached will depend on "
-        "ppo.kl.init_coef more than on ppo.kl.target; for a tenfold reach set ppo.kl.horizon to at most 2,779 "
+        "rl.kl.init_coef more than on rl.kl.target; for a tenfold reach set rl.kl.horizon to at most 2,779 "
         "(now 10,000 samples)."
     )
     assert reach_lines(replace(LOG, unit="token", target=0.5), 32, 100) == [
@@ -222,8 +222,8 @@ def test_out_of_reach_says_what_is_needed() -> None:
     message = out_of_reach(ADAPTIVE, [90.0] * 20, target=10.0, samples=32, batches_left=50)
     assert message == (
         "KL 90 is far from its target 10, and the target is out of reach: β is 0.2 and will be at most 0.207 after the "
-        "50 batches left, but at least 0.6 is needed. Start again with ppo.kl.init_coef near 0.6, or with a shorter "
-        "ppo.kl.horizon (now 10,000 samples)."
+        "50 batches left, but at least 0.6 is needed. Start again with rl.kl.init_coef near 0.6, or with a shorter "
+        "rl.kl.horizon (now 10,000 samples)."
     )
     message = out_of_reach(ADAPTIVE, [1.0] * 20, target=10.0, samples=32, batches_left=50)
     assert message is not None

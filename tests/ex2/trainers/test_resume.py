@@ -26,7 +26,7 @@ lora: {{r: 4, alpha: 8, dropout: 0.05, target_modules: [q_proj, v_proj]}}
 prompts: {{questions: [0]}}
 vlm: {{name: demo-visual}}
 dataset: {{name: shapes, reward_split: reward, test_split: test}}
-ppo: {{batches: {batches}, batch_size: 8, minibatch_size: 4, epochs: 2, learning_rate: 1.0e-3, kl: {{horizon: 100}}}}
+rl: {{batches: {batches}, batch_size: 8, minibatch_size: 4, epochs: 2, learning_rate: 1.0e-3, kl: {{horizon: 100}}}}
 generation: {{max_new_tokens: 8}}
 training: {{save_every: 1, save_total_limit: {limit}}}
 describe: {{policies: [aligned]}}

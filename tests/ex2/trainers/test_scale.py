@@ -224,9 +224,9 @@ def test_what_does_not_fit_is_refused_with_a_reason() -> None:
     assert problems("zero3", *BF16, "lora=null") == ""
     assert "8 does not divide over 3 processes" in problems("multi_gpu", num_processes=3)
     assert "3 does not divide the 4 samples of a minibatch on each of 2" in problems(
-        "multi_gpu", "ppo.micro_batch_size=3", num_processes=2
+        "multi_gpu", "rl.micro_batch_size=3", num_processes=2
     )
-    assert "8 leaves one sample to each of 8 processes" in problems("multi_node", "ppo.batch_size=8")
+    assert "8 leaves one sample to each of 8 processes" in problems("multi_node", "rl.batch_size=8")
     assert "mixed_precision fp16 would override the recipe" in problems("cpu", mixed_precision="fp16")
     assert problems("cpu", mixed_precision=False) == ""  # how YAML reads a bare no
     assert "fsdp_version must be 2" in problems("fsdp", *BF16, fsdp_config={"fsdp_version": 1})
