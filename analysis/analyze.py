@@ -24,14 +24,14 @@ from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity, Usage
 from analysis.verdicts.verdicts import Verdicts, judge_digest, rubric_version
-from ex2.banks import load_vlm, test_embeddings
+from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
-from ex2.policy.card import refresh_card
 from ex2.recipe import Recipe
+from ex2.run.card import refresh_card
 from ex2.run.descriptions import _check_labels, read_descriptions
 from ex2.run.directory import RunDirectory
 from reward.files import write_json
-from reward.presets import shown_name
+from reward.presets import load_vlm, shown_name
 
 
 def analyze(recipe: Recipe, seed: int) -> None:
@@ -54,8 +54,8 @@ def analyze(recipe: Recipe, seed: int) -> None:
     verdicts = judge_descriptions(judge, [one.of_class for one in descriptions], where.verdicts, digest=digest)
     write_disagreements(verdicts.items(), where.root)
 
-    vlm = load_vlm(recipe.vlm)
-    images = test_embeddings(recipe, vlm)
+    vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)
+    images = test_embeddings(recipe.dataset.source(), vlm)
     _check_labels(descriptions, images.class_names, where)
     settings = IntervalSettings(recipe.analysis.confidence, recipe.analysis.bootstrap_samples)
     controls = build_controls(recipe.analysis.controls, descriptions, images.class_names, seed) | files
@@ -112,4 +112,4 @@ def _files(recipe: Recipe) -> dict[str, ControlArm]:
     files = recipe.analysis.description_files
     if not files:
         return {}
-    return read_arms(files, load_dataset(recipe.dataset).class_names, partial=recipe.analysis.partial_files)
+    return read_arms(files, load_dataset(recipe.dataset.source()).class_names, partial=recipe.analysis.partial_files)

@@ -30,11 +30,12 @@ from analysis.results.runs import (
 from analysis.statistics.intervals import IntervalSettings, paired_accuracy
 from analysis.tables.rules import Rules
 from analysis.tables.terminal import print_left_out, print_table
-from ex2.banks import load_vlm, test_embeddings
+from ex2.banks import test_embeddings
 from ex2.run.descriptions import LabeledText
 from reward.errors import UserError
 from reward.files import JSON, write_json
 from reward.image_bank import ImageEmbeddings
+from reward.presets import load_vlm
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,10 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
             row = own_row(classifier, result) if run in classifier.runs else stored_row(path, classifier, texts)
             if row is None:
                 if vlm is None or images is None:
-                    vlm = load_vlm(classifier.run.recipe.vlm)
-                    images = _images(classifier, vlm.fingerprint(), test_embeddings(classifier.run.recipe, vlm))
+                    recipe = classifier.run.recipe
+                    vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)
+                    measured_on = test_embeddings(recipe.dataset.source(), vlm)
+                    images = _images(classifier, vlm.fingerprint(), measured_on)
                 _check_classes(result, run, images.class_names, classifier)
                 measured = accuracy(vlm, images, {"aligned": texts}, settings).arms["aligned"]
                 assert measured is not None, "there are texts"

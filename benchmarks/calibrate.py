@@ -55,6 +55,7 @@ from reward.backends.toy import SHIPPED, config_metadata
 from reward.cache import cache_dir
 from reward.cosine import CosineReward
 from reward.files import read_jsonl
+from reward.presets import load_vlm
 
 RECIPE = "recipes/demo/visual.yaml"
 SEEDS = (0, 1, 2)
@@ -154,11 +155,11 @@ def base_samples(recipe: Recipe, path: Path) -> BaseSamples:
     """Sample the base model for every prompt, once."""
     if not path.is_file():
         generator = TransformersGenerator(
-            load_model(recipe.policy, torch.device("cpu")),
-            load_tokenizer(recipe.policy),
+            load_model(recipe.policy.source(), torch.device("cpu")),
+            load_tokenizer(recipe.policy.source()),
             adapter=None,
             style=recipe.prompts.style,
-            sampling=recipe.generation,
+            sampling=recipe.generation.sampling(),
         )
         prompts = make_prompts([concept.name for concept in CONCEPTS], recipe.prompts.questions)
         rows = []
@@ -175,8 +176,8 @@ def base_samples(recipe: Recipe, path: Path) -> BaseSamples:
 def scored_samples(world: World, samples: BaseSamples) -> Scored:
     """Score the base model's samples by this world's reward; empty ones have no score and are left out."""
     recipe = world.recipe()
-    vlm = banks.load_vlm(recipe.vlm)
-    reward = CosineReward(vlm, banks.class_means(recipe, vlm))
+    vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)
+    reward = CosineReward(vlm, banks.class_means(recipe.dataset.source(), vlm))
     unique = sorted({pair for pair in samples if pair[1].strip()})
     scores = reward([text for _, text in unique], [CONCEPTS[label].name for label, _ in unique])
     known = {

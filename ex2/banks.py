@@ -1,4 +1,4 @@
-"""From a recipe's dataset and VLM to image banks: selection, the overlap check, the cache."""
+"""From a dataset and a VLM to image banks: selection, the overlap check, the cache."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from accelerate.utils import gather_object
 
 from ex2.data.prompts import generic_templates
 from ex2.data.selection import check_overlap, load_dataset, reward_images
-from ex2.recipe import Component, Recipe
-from reward import image_bank, presets
+from ex2.data.source import DatasetSource
+from reward import image_bank
 from reward.cache import cache_dir
 from reward.calibration import Calibration, stored_calibration
 from reward.embedding import Loading, Share
@@ -20,39 +20,32 @@ from reward.image_bank import ClassMeans, ImageEmbeddings
 from reward.vlm import VLM
 
 
-def load_vlm(section: Component) -> VLM:
-    """Load a recipe's VLM."""
-    return presets.load_vlm(section.name, section.settings)
-
-
-def class_means(recipe: Recipe, vlm: VLM) -> ClassMeans:
-    """Return the reward's class means for a recipe, from the cache if they are there."""
-    section = recipe.dataset
-    dataset = load_dataset(section)
+def class_means(source: DatasetSource, vlm: VLM) -> ClassMeans:
+    """Return a VLM's class means over the images that feed the reward, from the cache if they are there."""
+    dataset = load_dataset(source)
     return image_bank.class_means(
         vlm,
-        reward_images(section, dataset),
+        reward_images(source, dataset),
         dataset.class_names,
         cache=bank_cache(),
-        where=f"dataset {section.name}, split '{section.reward_split}'",
-        loading=Loading(workers=section.workers),
+        where=f"dataset {source.name}, split '{source.reward_split}'",
+        loading=Loading(workers=source.workers),
         share=own_share(),
     )
 
 
-def test_embeddings(recipe: Recipe, vlm: VLM) -> ImageEmbeddings:
-    """Return the test images' embeddings for a recipe, after checking that none of them feeds the reward."""
-    section = recipe.dataset
-    dataset = load_dataset(section)
-    test = list(dataset.images(section.test_split))
-    check_overlap(reward_images(section, dataset), test, section)
+def test_embeddings(source: DatasetSource, vlm: VLM) -> ImageEmbeddings:
+    """Return the test images' embeddings, after checking that none of these images feeds the reward."""
+    dataset = load_dataset(source)
+    test = list(dataset.images(source.test_split))
+    check_overlap(reward_images(source, dataset), test, source)
     return image_bank.image_embeddings(
         vlm,
         test,
         dataset.class_names,
         cache=bank_cache(),
-        where=f"dataset {section.name}, split '{section.test_split}'",
-        loading=Loading(workers=section.workers),
+        where=f"dataset {source.name}, split '{source.test_split}'",
+        loading=Loading(workers=source.workers),
         share=own_share(),
     )
 

@@ -32,6 +32,7 @@ from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.training.rewards import build_reward
 from reward.errors import UserError
+from reward.presets import load_vlm
 from reward.vlm import VLM
 
 
@@ -65,7 +66,7 @@ def describe(recipe: Recipe, seed: int) -> None:
         raise UserError(
             f"{directory.adapter}: no aligned adapter of seed {seed}; run `ex2 train` (or `ex2 run`) first."
         )
-    prompts = make_prompts(load_dataset(recipe.dataset).class_names, recipe.prompts.questions)
+    prompts = make_prompts(load_dataset(recipe.dataset.source()).class_names, recipe.prompts.questions)
     work = [
         Work(policy, sample, start // recipe.describe.batch_size, prompts[start : start + recipe.describe.batch_size])
         for policy in policies
@@ -87,8 +88,9 @@ def describe(recipe: Recipe, seed: int) -> None:
 def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Work], done: set[Key]) -> None:
     quiet_libraries()
     set_threads(recipe.threads)
-    vlm = banks.load_vlm(recipe.vlm)
-    reward = build_reward(recipe, vlm, banks.class_means(recipe, vlm))
+    vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)
+    class_means = banks.class_means(recipe.dataset.source(), vlm)
+    reward = build_reward(recipe.reward.name, recipe.reward.settings, vlm, class_means)
     generator = build_generator(recipe, directory, [prompt for item in work for prompt in item.prompts])
     try:
         with tqdm(
@@ -122,14 +124,15 @@ def build_generator(recipe: Recipe, directory: SeedDirectory, prompts: Sequence[
         UserError: If the engine is not installed or cannot serve the recipe.
         EnvironmentFault: If the model cannot be fetched.
     """
-    tokenizer = load_tokenizer(recipe.policy)
+    base = recipe.policy.source()
+    tokenizer = load_tokenizer(base)
     adapter = directory.adapter if "aligned" in recipe.describe.policies else None
-    style, sampling = recipe.prompts.style, recipe.generation
+    style, sampling = recipe.prompts.style, recipe.generation.sampling()
     if recipe.describe.engine == "vllm":
         from ex2.policy.vllm_engine import VLLMGenerator
 
         return VLLMGenerator(
-            recipe.policy,
+            base,
             adapter=adapter,
             style=style,
             sampling=sampling,
@@ -140,9 +143,9 @@ def build_generator(recipe: Recipe, directory: SeedDirectory, prompts: Sequence[
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if recipe.lora is None:
         return WholeModelGenerator(
-            recipe.policy, tokenizer, aligned=directory.adapter, device=device, style=style, sampling=sampling
+            base, tokenizer, aligned=directory.adapter, device=device, style=style, sampling=sampling
         )
-    model = load_model(recipe.policy, device)
+    model = load_model(base, device)
     return TransformersGenerator(model, tokenizer, adapter=adapter, style=style, sampling=sampling)
 
 

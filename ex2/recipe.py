@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ex2.data.source import DatasetSource, Selection
 from ex2.monitoring.rules import DEFAULT_RULES, FIRST, METRICS, Rule
+from ex2.policy.source import Dtype, ModelSource, Quantization, Sampling
 from reward.errors import unknown_name
 
 Positive = Annotated[int, Field(gt=0)]
@@ -47,11 +49,15 @@ class Policy(RecipeSection):
     model: str = Field(description="Hub id, local directory, or package:NAME for a model that a package ships")
     revision: str | None = None
     gguf_file: str | None = Field(None, description="a GGUF file in `model`, converted once and cached")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    quantization: Literal["none", "8bit", "4bit"] = "none"
+    dtype: Dtype = "float32"
+    quantization: Quantization = "none"
     attn_implementation: str | None = None
     gradient_checkpointing: bool = False
     trust_remote_code: bool = False
+
+    def source(self) -> ModelSource:
+        """Return what the model's builders take."""
+        return ModelSource(**self.model_dump(exclude={"gradient_checkpointing"}))
 
 
 class Lora(RecipeSection):
@@ -76,11 +82,16 @@ class Data(Component):
     reward_split: str
     test_split: str
     images_per_class: Positive = 256
-    selection: Literal["first", "random"] = Field("first", description="first: by file name, as in the paper")
+    selection: Selection = Field("first", description="first: by file name, as in the paper")
     selection_seed: int = 0
     workers: Annotated[int, Field(ge=0)] | None = Field(
         None, description="image decoding processes; default: by the number of cores and images"
     )
+
+    def source(self) -> DatasetSource:
+        """Return what the dataset's builders take."""
+        own = self.model_dump(include=set(type(self).model_fields))
+        return DatasetSource(**own, settings=self.settings)
 
 
 class KL(RecipeSection):
@@ -168,6 +179,10 @@ class Generation(RecipeSection):
     cut_to_sentence: bool = Field(
         False, description="cut a description without an end token back to its last full sentence"
     )
+
+    def sampling(self) -> Sampling:
+        """Return what the generators take."""
+        return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.top_k)
 
 
 class WatchRule(RecipeSection):

@@ -24,9 +24,9 @@ from transformers import PreTrainedTokenizerBase
 from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Unparsed, Verdict
 from analysis.judge.rubric import PAPER, one_line
 from ex2.policy.loading import load_model, load_tokenizer
-from ex2.recipe import Policy
+from ex2.policy.source import Dtype, ModelSource
 from reward.backends.common import pick_device
-from reward.errors import EX2Error, UserError, unknown_name
+from reward.errors import UserError, unknown_name
 
 Wording = Literal["paper", "short"]
 Chat = list[dict[str, str]]
@@ -83,7 +83,7 @@ class LocalJudge:
         threshold: float | Literal["examples"] = 0.5,
         min_mass: float = 0.05,
         batch_size: int = 16,
-        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        dtype: Dtype = "float32",
         device: str = "auto",
         trust_remote_code: bool = False,
     ) -> None:
@@ -91,21 +91,16 @@ class LocalJudge:
         problems = self.setting_problems(checked, "judge")
         if problems:
             raise UserError("\n".join(problems))
-        policy = Policy(
-            model=model, gguf_file=gguf_file, revision=revision, dtype=dtype, trust_remote_code=trust_remote_code
-        )
-        try:
-            self._tokenizer = load_tokenizer(policy)
-            self._model = load_model(policy, pick_device(device)).train(False)
-        except EX2Error as error:  # the same loader serves recipe keys of another section
-            raise type(error)(str(error).replace("policy.", "judge.")) from error
+        source = ModelSource(model, revision, gguf_file, dtype, trust_remote_code=trust_remote_code, named_in="judge")
+        self._tokenizer = load_tokenizer(source)
+        self._model = load_model(source, pick_device(device)).train(False)
         self._answers = answer_tokens(self._tokenizer)
         self._wording, self._min_mass, self._batch_size = wording, min_mass, batch_size
         self._threshold = threshold
         self._margins: dict[Question, float] = {}
         self.rubric_version = PAPER.version if wording == "paper" else str(_EXAMPLES["version"])
-        source = f", threshold from {len(_EXAMPLES['calibration'])} examples" if threshold == "examples" else ""
-        self.name = f"local {gguf_file or model}, {wording} wording{source}"
+        fitted = f", threshold from {len(_EXAMPLES['calibration'])} examples" if threshold == "examples" else ""
+        self.name = f"local {gguf_file or model}, {wording} wording{fitted}"
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:

@@ -23,12 +23,12 @@ from analysis.phrases.trials import trials
 from analysis.statistics.holm import correct
 from analysis.statistics.intervals import IntervalSettings
 from analysis.tables.files import write_study
-from ex2.banks import load_vlm, test_embeddings
+from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
-from ex2.recipe import Component
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
-from reward.presets import shown_name, vlm_problems
+from reward.files import JSON
+from reward.presets import load_vlm, shown_name, vlm_problems
 
 TOLD_PHRASES = 200
 """Mined phrases of a run that the result keeps."""
@@ -103,11 +103,11 @@ def results_of(
     Raises:
         UserError: If there are too few classes, or descriptions are of others.
     """
-    recipe = runs[0].recipe
-    names = load_dataset(recipe.dataset).class_names
+    source = runs[0].recipe.dataset.source()
+    names = load_dataset(source).class_names
     if len(names) < LEAST_CLASSES:
         raise UserError(
-            f"dataset {recipe.dataset.name}: {len(names)} classes; this verb mines on one half and tests on the "
+            f"dataset {source.name}: {len(names)} classes; this verb mines on one half and tests on the "
             f"other, so it needs {LEAST_CLASSES} at least."
         )
     halves = split_classes(len(names), settings.seed) if top else Halves((), tuple(range(len(names))))
@@ -124,18 +124,18 @@ def results_of(
     hypotheses.pop(given.plain, None)
     plain: list[PlainAccuracy] = []
     results: list[TemplateTest] = []
-    for section in _vlms(runs, vlm_names):
-        vlm = load_vlm(section)
-        images = restrict(test_embeddings(recipe.model_copy(update={"vlm": section}), vlm), halves.tested)
-        label = shown_name(section.name, vlm)
+    for name, its_settings in _vlms(runs, vlm_names):
+        vlm = load_vlm(name, its_settings)
+        images = restrict(test_embeddings(source, vlm), halves.tested)
+        label = shown_name(name, vlm)
         taken = [one.vlm for one in plain]
         label = f"{label} ({len(taken) + 1})" if label in taken else label  # the same with other settings
         own, measured = measure(vlm, images, given.plain, list(hypotheses), settings)
         plain.append(PlainAccuracy(label, own))
         results += [TemplateTest(one.template, label, one.accuracy, one.paired) for one in measured]
     return DatasetPhrases(
-        dataset=recipe.dataset.name,
-        split=recipe.dataset.test_split,
+        dataset=source.name,
+        split=source.test_split,
         runs=tuple(run.stored(settings.confidence, mined=top > 0) for run in runs),
         mined_classes=tuple(names[label] for label in halves.mined),
         tested_classes=tuple(names[label] for label in halves.tested),
@@ -173,9 +173,10 @@ def _by_dataset(runs: Sequence[DescribedRun]) -> list[list[DescribedRun]]:
     return list(groups.values())
 
 
-def _vlms(runs: Sequence[DescribedRun], names: Sequence[str]) -> list[Component]:
-    sections = [run.recipe.vlm for run in runs] + [Component(name=name) for name in names]
-    return list({json.dumps(section.model_dump(mode="json"), sort_keys=True): section for section in sections}.values())
+def _vlms(runs: Sequence[DescribedRun], names: Sequence[str]) -> list[tuple[str, JSON]]:
+    """Return name and settings of the runs' VLMs and the further ones, each once."""
+    given = [(run.recipe.vlm.name, run.recipe.vlm.settings) for run in runs] + [(name, {}) for name in names]
+    return list({json.dumps(one, sort_keys=True): one for one in given}.values())
 
 
 def _mine(run: DescribedRun, classes: Sequence[str], names: Sequence[str]) -> list[Phrase]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ex2.data.datasets.base import IMAGE_ERRORS, ImageDataset
 from ex2.data.selection import load_dataset, select
-from ex2.recipe import Recipe
+from ex2.data.source import DatasetSource
 from reward.errors import EX2Error
 from reward.images import LabeledImage
 from reward.preprocess import to_rgb
@@ -26,19 +26,19 @@ MOST_BYTES = 3 << 20
 PREFIX = "data:image/jpeg;base64,"
 
 
-def class_images(recipe: Recipe) -> dict[str, list[str]]:
+def class_images(source: DatasetSource) -> dict[str, list[str]]:
     """Draw thumbnails of a few test images of each class; the same ones each time.
 
     Args:
-        recipe: Names the dataset.
+        source: The run's dataset.
 
     Returns:
         Class name → JPEGs in base64. Empty if the dataset cannot be opened here: the report then does without. An
         image that cannot be read is left out.
     """
     try:
-        dataset = load_dataset(recipe.dataset)
-        return thumbnails(dataset, dataset.images(recipe.dataset.test_split))
+        dataset = load_dataset(source)
+        return thumbnails(dataset, dataset.images(source.test_split))
     except (EX2Error, OSError):
         return {}
 

@@ -67,7 +67,7 @@ def write_report(recipe: Recipe) -> Path:
         missing_seeds=missing,
         provenance=provenance,
         calibration=read_judge_agreement(run.root, results, complete=not missing),
-        images=class_images(recipe),
+        images=class_images(recipe.dataset.source()),
         sections=further_sections(run),
         examples=example_table(run, experiment, results[0]),
     )

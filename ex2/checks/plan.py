@@ -47,7 +47,7 @@ def plan(recipe: Recipe, path: str, overrides: Sequence[str] = ()) -> str:
     lines += [f"memory:  {line}" for line in memory_lines(recipe)]
     problems = [*launch_problems(recipe, config_of_environment(os.environ)), *full_training_problems(recipe)]
     lines += [f"problem: {problem}" for problem in problems]
-    for check in (lambda: resolve_model(recipe.policy.model), lambda: load_dataset(recipe.dataset)):
+    for check in (lambda: resolve_model(recipe.policy.model), lambda: load_dataset(recipe.dataset.source())):
         try:
             check()
         except EX2Error as error:

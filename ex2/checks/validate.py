@@ -66,19 +66,20 @@ def _images(recipe: Recipe) -> list[str]:
     from ex2.data.selection import check_overlap, load_dataset, reward_images
     from reward.image_bank import check_classes
 
-    dataset = load_dataset(recipe.dataset)
-    rewarded = reward_images(recipe.dataset, dataset)
-    test = list(dataset.images(recipe.dataset.test_split))
+    source = recipe.dataset.source()
+    dataset = load_dataset(source)
+    rewarded = reward_images(source, dataset)
+    test = list(dataset.images(source.test_split))
     problems: list[str] = []
-    for split, images in ((recipe.dataset.reward_split, rewarded), (recipe.dataset.test_split, test)):
+    for split, images in ((source.reward_split, rewarded), (source.test_split, test)):
         try:
-            check_classes(images, dataset.class_names, f"dataset {recipe.dataset.name}, split '{split}'")
+            check_classes(images, dataset.class_names, f"dataset {source.name}, split '{split}'")
         except UserError as error:
             problems += str(error).splitlines()
     prompts = len(dataset.class_names) * len(question_ids(recipe.prompts.questions))
     if prompts < recipe.prompts_per_batch:
         problems.append(too_few_prompts(prompts, recipe.prompts_per_batch))
-    check_overlap(rewarded, test, recipe.dataset)
+    check_overlap(rewarded, test, source)
     return problems
 
 

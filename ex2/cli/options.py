@@ -18,7 +18,7 @@ TOOLS = {
     "tables": "analysis.paper.command:main",
     "cross": "analysis.cross:main",
     "index": "analysis.report.index:main",
-    "export": "ex2.policy.export:main",
+    "export": "ex2.run.export:main",
     "label": "analysis.labelling.server:main",
     "agreement": "analysis.agreement.command:main",
 }

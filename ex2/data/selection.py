@@ -1,4 +1,4 @@
-"""Which images a recipe takes of its dataset, and the check that none of them feeds both reward and test."""
+"""Which images are taken of a dataset, and the check that none of them feeds both reward and test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from ex2.data.datasets.base import ImageDataset, open_dataset
-from ex2.recipe import Data
+from ex2.data.source import DatasetSource
 from reward.errors import UserError, unknown_name
 from reward.images import LabeledImage
 
@@ -26,16 +26,16 @@ class Labeled(Protocol):
 L = TypeVar("L", bound=Labeled)
 
 
-def load_dataset(section: Data) -> ImageDataset:
-    """Open a recipe's dataset, and check that its splits exist.
+def load_dataset(source: DatasetSource) -> ImageDataset:
+    """Open a dataset, and check that its splits exist.
 
     Raises:
         UserError: For an unknown dataset, setting or split, a missing folder, or duplicate or empty class names.
     """
-    dataset = open_dataset(section.name, section.settings)
+    dataset = open_dataset(source.name, source.settings)
     problems = [
         unknown_name(f"dataset.{key}", split, dataset.splits)
-        for key, split in (("reward_split", section.reward_split), ("test_split", section.test_split))
+        for key, split in (("reward_split", source.reward_split), ("test_split", source.test_split))
         if split not in dataset.splits
     ]
     if problems:
@@ -71,13 +71,13 @@ def select(images: Sequence[L], per_class: int, selection: str, seed: int) -> li
     return [images[index] for index in sorted(chosen)]
 
 
-def reward_images(section: Data, dataset: ImageDataset) -> list[LabeledImage]:
+def reward_images(source: DatasetSource, dataset: ImageDataset) -> list[LabeledImage]:
     """Return the images behind the reward."""
-    images = dataset.images(section.reward_split)
-    return select(images, section.images_per_class, section.selection, section.selection_seed)
+    images = dataset.images(source.reward_split)
+    return select(images, source.images_per_class, source.selection, source.selection_seed)
 
 
-def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], section: Data) -> None:
+def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], source: DatasetSource) -> None:
     """Refuse a test image that also feeds the reward (equal content, whatever its name).
 
     Raises:
@@ -95,8 +95,8 @@ def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], 
     if shared:
         first, second = shared[0]
         raise UserError(
-            f"dataset: {len(shared)} images are in both the reward split '{section.reward_split}' and the test split "
-            f"'{section.test_split}', such as {first} and {second}; accuracy on them would say nothing. Use disjoint "
+            f"dataset: {len(shared)} images are in both the reward split '{source.reward_split}' and the test split "
+            f"'{source.test_split}', such as {first} and {second}; accuracy on them would say nothing. Use disjoint "
             "splits."
         )
 

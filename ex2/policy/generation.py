@@ -6,6 +6,7 @@ import gc
 import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -15,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ex2.data.prompts import Prompt, Style
 from ex2.policy.loading import load_model
-from ex2.recipe import Generation, Policy
+from ex2.policy.source import ModelSource, Sampling
 
 PolicyName = Literal["base", "aligned"]
 
@@ -62,7 +63,7 @@ class TransformersGenerator:
         tokenizer: Its tokenizer, padding on the left.
         adapter: Folder of the aligned adapter; None if only the base model describes.
         style: How a question is put.
-        sampling: The recipe's section.
+        sampling: Of every description.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class TransformersGenerator:
         *,
         adapter: Path | None,
         style: Style,
-        sampling: Generation,
+        sampling: Sampling,
     ) -> None:
         self._model: Any = model if adapter is None else PeftModel.from_pretrained(model, str(adapter))
         self._model.eval()
@@ -165,25 +166,27 @@ class WholeModelGenerator:
     """A `Generator` that loads the model it is asked for.
 
     Args:
-        policy: The recipe's section: names the base model.
+        base: Names the base model.
         tokenizer: Padding on the left.
         aligned: Folder of the trained model.
         device: Where models go.
         style: How a question is put.
-        sampling: The recipe's section.
+        sampling: Of every description.
     """
 
     def __init__(
         self,
-        policy: Policy,
+        base: ModelSource,
         tokenizer: PreTrainedTokenizerBase,
         *,
         aligned: Path,
         device: torch.device,
         style: Style,
-        sampling: Generation,
+        sampling: Sampling,
     ) -> None:
-        self._policy, self._tokenizer, self._aligned, self._device = policy, tokenizer, aligned, device
+        trained = replace(base, model=str(aligned.absolute()), revision=None, gguf_file=None)
+        self._sources: dict[PolicyName, ModelSource] = {"base": base, "aligned": trained}
+        self._tokenizer, self._device = tokenizer, device
         self._style, self._sampling = style, sampling
         self._loaded: tuple[PolicyName, TransformersGenerator] | None = None
 
@@ -205,9 +208,7 @@ class WholeModelGenerator:
     def _generator(self, policy: PolicyName) -> TransformersGenerator:
         if self._loaded is None or self._loaded[0] != policy:
             self.close()
-            trained = {"model": str(self._aligned.absolute()), "revision": None, "gguf_file": None}
-            section = self._policy if policy == "base" else self._policy.model_copy(update=trained)
-            model = load_model(section, self._device)
+            model = load_model(self._sources[policy], self._device)
             made = TransformersGenerator(
                 model, self._tokenizer, adapter=None, style=self._style, sampling=self._sampling
             )

@@ -22,13 +22,14 @@ from reward.files import writing
 _PROBE_TOKENS = 16
 
 
-def convert_gguf(folder: Path, gguf_file: str, cache_dir: Path) -> Path:
+def convert_gguf(folder: Path, gguf_file: str, cache_dir: Path, named_in: str = "policy") -> Path:
     """Convert a GGUF file to a folder with safetensors and a tokenizer that pads on the left.
 
     Args:
         folder: Where the GGUF file lies.
         gguf_file: Its name in `folder`.
         cache_dir: Where converted models are kept; made if absent. Safe to share between processes.
+        named_in: The recipe's section that names the file, for messages.
 
     Returns:
         A folder for `from_pretrained`, keyed by the file's content and the version of transformers.
@@ -40,13 +41,13 @@ def convert_gguf(folder: Path, gguf_file: str, cache_dir: Path) -> Path:
     source = folder / gguf_file
     if not source.is_file():
         found = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "none"
-        raise UserError(f"policy.gguf_file: no '{gguf_file}' in {folder}. GGUF files there: {found}.")
+        raise UserError(f"{named_in}.gguf_file: no '{gguf_file}' in {folder}. GGUF files there: {found}.")
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     target = cache_dir / f"{source.stem}-{digest[:16]}-transformers-{transformers.__version__}"
     if target.is_dir():  # renamed into place, so complete
         return target
-    model, tokenizer = _load(folder, gguf_file)
+    model, tokenizer = _load(folder, gguf_file, named_in)
     with writing(target):
         cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache_dir, prefix=f".{target.name}.") as scratch:
@@ -62,9 +63,9 @@ def convert_gguf(folder: Path, gguf_file: str, cache_dir: Path) -> Path:
     return target
 
 
-def _load(folder: Path, gguf_file: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(folder: Path, gguf_file: str, named_in: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if importlib.util.find_spec("gguf") is None:
-        raise UserError("policy.gguf_file: reading GGUF files needs the package gguf; run: pip install gguf")
+        raise UserError(f"{named_in}.gguf_file: reading GGUF files needs the package gguf; run: pip install gguf")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=torch.float32)
@@ -76,7 +77,7 @@ def _load(folder: Path, gguf_file: str) -> tuple[PreTrainedModel, PreTrainedToke
         raise UserError(
             f"{folder / gguf_file}: transformers reads a tokenizer of {len(tokenizer)} tokens for a model of {rows}."
         )
-    # The weights are plain floats by now, but transformers 5 still holds the model for a quantised one and
+    # The weights are plain floats by now, but transformers 5 still holds the model for a quantized one and
     # refuses to save it. Remove when save_pretrained works right after a load with gguf_file.
     for name, value in (("hf_quantizer", None), ("is_quantized", False)):
         setattr(model, name, value)

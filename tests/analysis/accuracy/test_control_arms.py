@@ -229,9 +229,9 @@ def test_the_stage_measures_and_prints_them(
         class_names = CLASSES
 
     images = ImageEmbeddings(CLASSES, torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5))
-    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda section: NameVLM())
-    monkeypatch.setattr(analysis.analyze, "load_dataset", lambda section: Names())
-    monkeypatch.setattr(analysis.analyze, "test_embeddings", lambda recipe, vlm: images)
+    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda name, settings: NameVLM())
+    monkeypatch.setattr(analysis.analyze, "load_dataset", lambda source: Names())
+    monkeypatch.setattr(analysis.analyze, "test_embeddings", lambda source, vlm: images)
     path = write(tmp_path / "cupl.json", {name: [f"{name}, a sentence"] for name in CLASSES})
     recipe = Recipe.model_validate(
         {

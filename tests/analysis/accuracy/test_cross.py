@@ -18,13 +18,14 @@ from analysis.accuracy.zero_shot import unpack_correct
 from analysis.analyze import analyze
 from analysis.cross import classifiers_of
 from analysis.results.runs import CROSS, Run, aligned_texts, experiment_of, read_run, texts_digest
-from ex2.banks import load_vlm
 from ex2.banks import test_embeddings as embeddings_of_test_images
 from ex2.cli import main
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
 from reward.files import read_json, write_json, write_jsonl, write_text
+from reward.presets import load_vlm
+from reward.vlm import VLM
 
 WORDS = {"first": "a {} in a picture", "second": "click to enlarge the photo of a {}"}
 
@@ -53,6 +54,10 @@ def recipe(root: Path, vlm: str) -> Recipe:
     )
 
 
+def loaded(made: Recipe) -> VLM:
+    return load_vlm(made.vlm.name, made.vlm.settings)
+
+
 @pytest.fixture(scope="module")
 def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two analysed runs; the cache is kept for the module, as images are embedded once."""
@@ -66,7 +71,9 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tiny.save_clip(root / vlm, seed=seed)
             made = recipe(root / "runs", vlm)
             run = RunDirectory.of(made)
-            names = embeddings_of_test_images(made, load_vlm(made.vlm)).class_names
+            names = embeddings_of_test_images(
+                made.dataset.source(), load_vlm(made.vlm.name, made.vlm.settings)
+            ).class_names
             rows: list[dict[str, Any]] = [
                 {
                     "class": name,
@@ -109,8 +116,8 @@ def test_accuracy_with_the_others_descriptions(runs: Path, capsys: pytest.Captur
     assert main(["cross", str(runs)]) == 0
     for classifier in WORDS:
         made = recipe(runs, classifier)
-        vlm = load_vlm(made.vlm)
-        images = embeddings_of_test_images(made, vlm)
+        vlm = loaded(made)
+        images = embeddings_of_test_images(made.dataset.source(), vlm)
         own = read_json(runs / classifier / "seed-0/accuracy.json")["arms"]["aligned"]
         for descriptions in WORDS:
             row = rows_of(runs, descriptions)[classifier]
@@ -145,9 +152,9 @@ def test_what_was_measured_is_not_measured_again(runs: Path, monkeypatch: pytest
     loaded: list[str] = []
     load = analysis.cross.load_vlm
 
-    def counting(section: Any) -> Any:
-        loaded.append(Path(section.settings["model"]).name)
-        return load(section)
+    def counting(name: str, settings: Any) -> Any:
+        loaded.append(Path(settings["model"]).name)
+        return load(name, settings)
 
     monkeypatch.setattr(analysis.cross, "load_vlm", counting)
     assert main(["cross", str(runs)]) == 0

@@ -127,7 +127,7 @@ def test_too_few_classes(runs: list[Path], monkeypatch: pytest.MonkeyPatch, caps
     class Three:
         class_names = CLASSES[:3]
 
-    monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda section: Three())
+    monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda source: Three())
     assert main(["phrases", str(runs[0])]) == 2
     assert "dataset shapes: 3 classes; this verb mines on one half and tests on the other" in capsys.readouterr().err
 

@@ -226,6 +226,6 @@ def test_a_dataset_that_cannot_be_opened_costs_nothing_but_the_images(tmp_path: 
     folder = write_run(tmp_path, "bare")
     recipe: Recipe = read_recipe(folder / "recipe.yaml")
     assert recipe.dataset.name == "pets"
-    assert class_images(recipe) == {}
+    assert class_images(recipe.dataset.source()) == {}
     html = write_report(recipe).read_text(encoding="utf-8")
     assert "test images of its class" not in html

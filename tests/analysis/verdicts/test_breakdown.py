@@ -239,8 +239,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     )
     images = torch.nn.functional.normalize(torch.eye(3).repeat(10, 1) + 0.05, dim=-1)
     bank = ImageEmbeddings(CLASSES, images, torch.arange(3).repeat(10))
-    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda section: HashVLM())
-    monkeypatch.setattr(analysis.analyze, "test_embeddings", lambda recipe, vlm: bank)
+    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda name, settings: HashVLM())
+    monkeypatch.setattr(analysis.analyze, "test_embeddings", lambda source, vlm: bank)
     return made
 
 

@@ -13,7 +13,7 @@ from ex2.data.datasets.base import ImageFile, ImageFolder
 from ex2.data.datasets.torchvision_datasets import OxfordPets
 from ex2.data.prompts import QUESTIONS, make_prompts, question_ids
 from ex2.data.selection import check_overlap, counts_by_class, load_dataset, select
-from ex2.recipe import Data
+from ex2.data.source import DatasetSource
 from reward.errors import UserError
 
 
@@ -63,9 +63,9 @@ def test_image_folder_orders_by_class_then_name(image_folder: Path) -> None:
 def test_empty_folder_and_missing_split(tmp_path: Path, image_folder: Path) -> None:
     with pytest.raises(UserError, match=r"dataset.root: no class folders in"):
         ImageFolder(str(tmp_path))
-    section = Data(name="folder", root=str(image_folder), reward_split="rewards", test_split="test")
+    source = DatasetSource("folder", "rewards", "test", {"root": str(image_folder)})
     with pytest.raises(UserError, match=r"dataset.reward_split: unknown 'rewards'. Did you mean 'reward'\?"):
-        load_dataset(section)
+        load_dataset(source)
 
 
 def images_of(*labels: int) -> list[ImageFile]:
@@ -85,11 +85,11 @@ def test_overlap_is_found_by_content(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), "red").save(tmp_path / "a.png")
     Image.new("RGB", (4, 4), "blue").save(tmp_path / "b.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
-    section = Data(name="folder", reward_split="r", test_split="t")
+    source = DatasetSource("folder", "r", "t")
     a, b, c = (ImageFile(tmp_path / f"{name}.png", 0) for name in "abc")
-    check_overlap([a], [b], section)
+    check_overlap([a], [b], source)
     with pytest.raises(UserError, match=r"1 images are in both .* such as .*a\.png and .*c\.png"):
-        check_overlap([a, b], [c], section)
+        check_overlap([a, b], [c], source)
 
 
 def test_pets_against_a_miniature_of_the_official_layout(tmp_path: Path) -> None:

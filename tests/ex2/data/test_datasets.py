@@ -16,7 +16,7 @@ from ex2.data.datasets.class_lists import class_name_problems, comparable, promp
 from ex2.data.datasets.folder_layouts import CUB, StanfordDogs
 from ex2.data.datasets.torchvision_datasets import DTD, FGVCAircraft, Flowers102, OxfordPets, StanfordCars
 from ex2.data.selection import check_overlap, load_dataset, reward_images, select
-from ex2.recipe import Data
+from ex2.data.source import DatasetSource
 from reward.components import resolve
 from reward.errors import UserError
 
@@ -292,12 +292,12 @@ def test_selection_depends_on_the_class_alone(image_folder: Path, monkeypatch: p
 
 
 def test_order_of_the_file_system_does_not_matter(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    section = Data(name="folder", root=str(image_folder), reward_split="reward", test_split="test", images_per_class=2)
-    expected = [i.name for i in reward_images(section, load_dataset(section))]
+    source = DatasetSource("folder", "reward", "test", {"root": str(image_folder)}, images_per_class=2)
+    expected = [i.name for i in reward_images(source, load_dataset(source))]
     assert [Path(name).name for name in expected] == ["0.png", "1.png"] * 4
     listed = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda self: sorted(listed(self), reverse=True))
-    assert [i.name for i in reward_images(section, load_dataset(section))] == expected
+    assert [i.name for i in reward_images(source, load_dataset(source))] == expected
 
 
 # Planted bug: overlap of splits.
@@ -307,17 +307,17 @@ def test_equal_bytes_under_another_name_in_both_splits(tmp_path: Path) -> None:
     miniatures.cub(tmp_path)
     images = tmp_path / "CUB_200_2011/images"
     shutil.copy(images / "001.Black_footed_Albatross/b.jpg", images / "002.Laysan_Albatross/d.jpg")
-    section = Data(name="cub", root=str(tmp_path), reward_split="train", test_split="test")
-    dataset = load_dataset(section)
+    source = DatasetSource("cub", "train", "test", {"root": str(tmp_path)})
+    dataset = load_dataset(source)
     with pytest.raises(UserError, match=r"1 images are in both the reward split 'train' .*b\.jpg and .*d\.jpg"):
-        check_overlap(reward_images(section, dataset), dataset.images("test"), section)
+        check_overlap(reward_images(source, dataset), dataset.images("test"), source)
 
 
 def test_every_unreadable_file_is_named(tmp_path: Path) -> None:
-    section = Data(name="folder", reward_split="r", test_split="t")
+    source = DatasetSource("folder", "r", "t")
     files = [ImageFile(tmp_path / f"{n}.png", 0) for n in range(13)]
     with pytest.raises(UserError) as raised:
-        check_overlap(files[:2], files[2:], section)
+        check_overlap(files[:2], files[2:], source)
     lines = str(raised.value).splitlines()
     assert len(lines) == 11
     assert lines[0] == f"{tmp_path}/0.png: missing; unpack the dataset again or take it off its list."

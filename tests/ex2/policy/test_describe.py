@@ -20,8 +20,9 @@ from ex2 import describe as describing
 from ex2.data.prompts import Prompt, make_prompts
 from ex2.describe import build_generator, describe
 from ex2.policy.generation import Generated, TransformersGenerator, as_generated, derived_seed, end_tokens, prompt_ids
+from ex2.policy.source import Sampling
 from ex2.policy.vllm_engine import lora_rank
-from ex2.recipe import Generation, Recipe
+from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
 from ex2.training.stage import train
@@ -250,7 +251,7 @@ def test_transformers_repeats_what_a_seed_gave(mistral: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(mistral, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(mistral)
     generator = TransformersGenerator(
-        model, tokenizer, adapter=None, style="plain", sampling=Generation(max_new_tokens=6)
+        model, tokenizer, adapter=None, style="plain", sampling=Sampling(max_new_tokens=6)
     )
     prompts: list[Prompt] = PROMPTS
     first = generator.generate(prompts, "base", 3)
@@ -268,7 +269,7 @@ def test_reference_log_probabilities_are_the_base_models(mistral: Path, tmp_path
         LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False),
     )
     adapted.save_pretrained(tmp_path)
-    sampling = Generation(max_new_tokens=6, temperature=0.7)
+    sampling = Sampling(max_new_tokens=6, temperature=0.7)
     base = AutoModelForCausalLM.from_pretrained(mistral)
     generator = TransformersGenerator(base, tokenizer, adapter=tmp_path, style="plain", sampling=sampling)
     texts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("red", "a", "striped")]

@@ -13,9 +13,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ex2.cli import main
-from ex2.policy.card import model_card, refresh_card
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
+from ex2.run.card import model_card, refresh_card
 from ex2.run.directory import SeedDirectory
 from reward.files import write_json
 

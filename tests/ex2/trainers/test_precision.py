@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ex2.checks.plan import memory_lines
 from ex2.policy.generation import WholeModelGenerator
 from ex2.policy.loading import load_model, load_tokenizer
-from ex2.recipe import Policy
+from ex2.policy.source import ModelSource
 from ex2.recipe_io import read_recipe
 from ex2.trainers.checkpoints import newest_checkpoint
 from ex2.trainers.config import PPOConfig
@@ -48,7 +48,7 @@ def make(model: Any, source: Path, folder: Path, *, lora: bool = True, batches: 
         reward_funcs=Letters(),
         args=PPOConfig(**(settings | changes)),
         train_dataset=things(16),
-        processing_class=load_tokenizer(Policy(model=str(source))),
+        processing_class=load_tokenizer(ModelSource(str(source))),
         peft_config=LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM") if lora else None,
     )
 
@@ -82,7 +82,7 @@ class Change:
 
 @pytest.fixture(scope="module")
 def on_float32(wider: Path, tmp_path_factory: pytest.TempPathFactory) -> Change:
-    model = load_model(Policy(model=str(wider)), CPU)
+    model = load_model(ModelSource(str(wider)), CPU)
     return Change(make(model, wider, tmp_path_factory.mktemp("float32"), batches=25))
 
 
@@ -94,7 +94,7 @@ def test_hundred_steps_move_adapter_and_head_as_on_float32(
 ) -> None:
     """At the paper's learning rate; a step is about 1e-5, 16-bit weights of 0.1 are 5e-4 apart."""
     caplog.set_level(logging.ERROR, "bitsandbytes")
-    model = load_model(Policy(model=str(wider), quantization=quantization, dtype=dtype), CPU)
+    model = load_model(ModelSource(str(wider), quantization=quantization, dtype=dtype), CPU)
     kinds = {type(m).__name__ for m in model.modules()}
     assert ("Linear8bitLt" in kinds, "Linear4bit" in kinds) == (quantization == "8bit", quantization == "4bit")
     ours = Change(make(model, wider, tmp_path, batches=25))
@@ -106,7 +106,7 @@ def test_hundred_steps_move_adapter_and_head_as_on_float32(
 
 
 def test_in_bfloat16_most_would_not_move(on_float32: Change, wider: Path, tmp_path: Path) -> None:
-    trainer = make(load_model(Policy(model=str(wider), dtype="bfloat16"), CPU), wider, tmp_path, batches=25)
+    trainer = make(load_model(ModelSource(str(wider), dtype="bfloat16"), CPU), wider, tmp_path, batches=25)
     for name, parameter in trainer.model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.bfloat16()
@@ -129,7 +129,7 @@ def test_every_weight_is_trained_against_a_reference_that_stays(wider: Path, tmp
         "model_init_kwargs": {"dtype": "float32"},
     }
     base = AutoModelForCausalLM.from_pretrained(wider).state_dict()
-    trainer = make(load_model(Policy(model=str(wider)), CPU), wider, tmp_path / "whole", batches=3, **settings)
+    trainer = make(load_model(ModelSource(str(wider)), CPU), wider, tmp_path / "whole", batches=3, **settings)
     assert trainer.ref_model is not None
     trainer.train()
     for name, value in trainer.ref_model.state_dict().items():
@@ -146,8 +146,8 @@ def test_every_weight_is_trained_against_a_reference_that_stays(wider: Path, tmp
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, after[name]), name
 
-    make(load_model(Policy(model=str(wider)), CPU), wider, tmp_path / "parts", batches=2, **settings).train()
-    resumed = make(load_model(Policy(model=str(wider)), CPU), wider, tmp_path / "parts", batches=3, **settings)
+    make(load_model(ModelSource(str(wider)), CPU), wider, tmp_path / "parts", batches=2, **settings).train()
+    resumed = make(load_model(ModelSource(str(wider)), CPU), wider, tmp_path / "parts", batches=3, **settings)
     checkpoint = newest_checkpoint(tmp_path / "parts")
     assert checkpoint is not None
     assert checkpoint.name == "checkpoint-8"
@@ -190,9 +190,9 @@ def test_base_and_trained_model_describe_each_as_itself(wider: Path, tmp_path: P
     AutoTokenizer.from_pretrained(wider).save_pretrained(tmp_path / "aligned")
     (tmp_path / "r.yaml").write_text(RECIPE.format(model=wider))
     recipe = read_recipe(tmp_path / "r.yaml", ["policy.dtype=float32", "generation.max_new_tokens=6"])
-    tokenizer, prompts = load_tokenizer(recipe.policy), make_prompts(["wug", "lorp"], [0])
+    tokenizer, prompts = load_tokenizer(recipe.policy.source()), make_prompts(["wug", "lorp"], [0])
     given: dict[str, Any] = {"style": "plain", "sampling": recipe.generation}
-    both = WholeModelGenerator(recipe.policy, tokenizer, aligned=tmp_path / "aligned", device=CPU, **given)
+    both = WholeModelGenerator(recipe.policy.source(), tokenizer, aligned=tmp_path / "aligned", device=CPU, **given)
     for name, source in (("base", wider), ("aligned", tmp_path / "aligned"), ("base", wider)):
         alone = TransformersGenerator(
             AutoModelForCausalLM.from_pretrained(source),

@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ex2.policy.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.policy.loading import merge_adapter
 from ex2.recipe_io import read_recipe
+from ex2.run.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import new_folder, write_text, writing
@@ -55,7 +55,7 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
     source = RunDirectory.of(recipe).seed(seed)
     with writing(folder), new_folder(folder) as fresh:
         if merge and recipe.lora is not None:
-            merge_adapter(recipe.policy, source.adapter, fresh)
+            merge_adapter(recipe.policy.source(), source.adapter, fresh)
         else:
             left_out = NOT_FOR_SERVING if merge else ()
             shutil.copytree(source.adapter, fresh, ignore=shutil.ignore_patterns(*left_out))
