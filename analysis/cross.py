@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from analysis.accuracy.cross_record import AgainstOwn, Cross, CrossRow
 from analysis.accuracy.measure import accuracy
-from analysis.accuracy.record import Accuracy, Arm
+from analysis.accuracy.record import Accuracy, Arm, Hits
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.paper.comparisons import cross_tables
 from analysis.results.load import SeedResult
@@ -33,7 +34,7 @@ from analysis.tables.terminal import print_left_out, print_table
 from ex2.banks import test_embeddings
 from ex2.run.descriptions import LabeledText
 from reward.errors import UserError
-from reward.files import JSON, write_json
+from reward.files import write_json
 from reward.image_bank import ImageEmbeddings
 from reward.presets import load_vlm
 
@@ -147,58 +148,49 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
                 _check_classes(result, run, images.class_names, classifier)
                 measured = accuracy(vlm, images, {"aligned": texts}, settings).arms["aligned"]
                 assert measured is not None, "there are texts"
-                row = _row(measured)
-            against = _against_own(classifier, run, result, row, settings)
-            _store(path, texts, classifier, row, against, current)
+                row = _row(classifier, measured)
+            against = _against_own(classifier, run, result, row.hits, settings)
+            _store(path, texts, replace(row, vlm=classifier.accuracy.vlm, against_own=against), current)
 
 
-def own_row(classifier: Classifier, result: SeedResult) -> JSON | None:
+def own_row(classifier: Classifier, result: SeedResult) -> CrossRow | None:
     """Return what the analysis measured of a VLM with descriptions aligned to it."""
     measured = result.accuracy.arm("aligned")
-    return _row(measured) if measured and result.accuracy.vlm_fingerprint == classifier.fingerprint else None
+    is_own = result.accuracy.vlm_fingerprint == classifier.fingerprint
+    return _row(classifier, measured) if measured and is_own else None
 
 
-def _row(measured: Arm) -> JSON:
-    """Return what is kept of an arm."""
-    return {**measured.top1.to_json(), "fallback_classes": list(measured.fallback_classes)}
+def _row(classifier: Classifier, measured: Arm) -> CrossRow:
+    """Return what is kept of an arm, not yet compared."""
+    return CrossRow(
+        vlm=classifier.accuracy.vlm,
+        fingerprint=classifier.fingerprint,
+        images=classifier.images,
+        hits=measured.top1,
+        fallback_classes=measured.fallback_classes,
+        against_own=None,
+    )
 
 
-def stored_row(path: Path, classifier: Classifier, texts: Sequence[LabeledText]) -> JSON | None:
+def stored_row(path: Path, classifier: Classifier, texts: Sequence[LabeledText]) -> CrossRow | None:
     """Return a kept row of these descriptions, VLM and test images, or `None`."""
     wanted = (classifier.fingerprint, classifier.images)
-    return next((row for row in stored_cross(path, texts) if (row["fingerprint"], row["images"]) == wanted), None)
+    return next((row for row in stored_cross(path, texts) if (row.fingerprint, row.images) == wanted), None)
 
 
-def _store(
-    path: Path,
-    texts: Sequence[LabeledText],
-    classifier: Classifier,
-    row: JSON,
-    against: JSON | None,
-    current: Collection[str],
-) -> None:
+def _store(path: Path, texts: Sequence[LabeledText], row: CrossRow, current: Collection[str]) -> None:
     """Keep a row beside those of other VLMs; rows of the same name whose fingerprint no run has any more go."""
-    content: JSON = {"descriptions": texts_digest(texts), "classifiers": stored_cross(path, texts)}
     others = [
         kept
-        for kept in content["classifiers"]
-        if kept["fingerprint"] != classifier.fingerprint
-        and (kept["vlm"] != classifier.accuracy.vlm or kept["fingerprint"] in current)
+        for kept in stored_cross(path, texts)
+        if kept.fingerprint != row.fingerprint and (kept.vlm != row.vlm or kept.fingerprint in current)
     ]
-    made = {
-        "vlm": classifier.accuracy.vlm,
-        "fingerprint": classifier.fingerprint,
-        "images": classifier.images,
-        **{key: row[key] for key in ("accuracy", "low", "high", "n", "correct", "correct_bits", "fallback_classes")},
-        "against_own": against,
-    }
-    content["classifiers"] = [*others, made]
-    write_json(path, content)
+    write_json(path, Cross(texts_digest(texts), (*others, row)).to_json())
 
 
 def _against_own(
-    classifier: Classifier, run: Run, result: SeedResult, row: JSON, settings: IntervalSettings
-) -> JSON | None:
+    classifier: Classifier, run: Run, result: SeedResult, hits: Hits, settings: IntervalSettings
+) -> AgainstOwn | None:
     """Compare with the classifier's own descriptions of the same seed, on the same images; `None` for themselves."""
     if run in classifier.runs:
         return None
@@ -208,13 +200,12 @@ def _against_own(
         for other in own.results:
             arm = other.accuracy.arm("aligned")
             kept = arm and arm.top1
-            if other.seed == result.seed and kept and kept.n == row["n"]:
-                first, second = (unpack_correct(bits, kept.n) for bits in (row["correct_bits"], kept.correct_bits))
+            if other.seed == result.seed and kept and kept.n == hits.n:
+                first, second = (unpack_correct(bits, kept.n) for bits in (hits.correct_bits, kept.correct_bits))
                 paired = paired_accuracy(
                     first, second, confidence=settings.confidence, samples=settings.samples, seed=settings.seed
                 )
-                told = {"run": own.recipe.name, "run_seed": other.seed, "own_correct_bits": kept.correct_bits}
-                return told | paired._asdict()
+                return AgainstOwn(own.recipe.name, other.seed, paired, kept.correct_bits)
     return None
 
 

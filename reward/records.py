@@ -8,18 +8,18 @@
     Confusion.from_json({"class": "cat", "images": 3}).to_json()
 
 A field has the key of its name, or of its alias. Keys that a record does not know are passed over, so that a later
-version may add some; a field with a default may be missing, as it is in the files of earlier versions. Pydantic does
-the reading. It is not asked when a record is made in code: there the type checker is.
+version may add some; a field with a default may be missing, as it is in the files of earlier versions, unless it is
+marked `Always`. Pydantic does the reading. It is not asked when a record is made in code: there the type checker is.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Self, cast, get_type_hints
+from collections.abc import Callable, Collection
+from typing import Any, Self, cast, get_args, get_type_hints
 
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 JSON = dict[str, Any]
 """A JSON object."""
@@ -30,23 +30,38 @@ class Flat:
 
 
 class Omitted:
-    """Marks a field that is not written where it is empty or None, as files of earlier versions lack it."""
+    """Marks a field that is not written where it has its default, as files of earlier versions lack it."""
+
+
+class Always:
+    """Marks a field that every file has: one without it is faulty, although code need not give what has a default."""
+
+
+class Whole:
+    """Marks a mapping that has every key of its `Literal`, and is read without others: `Mapping[Kind, int]`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Tell pydantic which keys there are."""
+        key, value = get_args(source)
+        return core_schema.typed_dict_schema(
+            {name: core_schema.typed_dict_field(handler.generate_schema(value)) for name in get_args(key)}
+        )
 
 
 class Keyed:
-    """Stores a named tuple as an object: `Annotated[Estimate, Keyed(value="share")]`.
+    """Stores a named tuple or a plain dataclass as an object: `Annotated[Estimate, Keyed(value="share")]`.
 
     Args:
-        keys: Field → its key, where that is another one.
+        keys: Field → its key, where that is another one; None where it is not stored, and has its default.
     """
 
-    def __init__(self, **keys: str) -> None:
+    def __init__(self, **keys: str | None) -> None:
         self.keys = keys
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic how to read and write the tuple."""
-        key_of = {name: self.keys.get(name, name) for name in source._fields}
+        """Tell pydantic how to read and write the values."""
         hints = get_type_hints(source)
+        key_of = {name: key for name in hints if (key := self.keys.get(name, name)) is not None}
         parameters = [
             core_schema.arguments_parameter(
                 name, handler.generate_schema(hints[name]), mode="positional_or_keyword", alias=key
@@ -86,32 +101,40 @@ class Record:
         record: Self = _adapter(cls).validate_python(stored)
         return record
 
+    def written(self, stored: JSON) -> JSON:
+        """Return what is written, given the fields as stored: a record may add what other readers want to be told."""
+        return stored
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic what `Flat` and `Omitted` mean."""
+        """Tell pydantic what `Flat`, `Omitted`, `Always` and `written` mean."""
         schema = handler(source)
-        marked = _marked(cls)
-        if not marked:
+        flat, omitted, always = _marked(cls)
+        if not flat and not omitted and not always and cls.written is Record.written:
             return schema
         # Where the record is met again, pydantic takes what it knows by this name: it must be what is made here.
         inner = {**handler.resolve_ref_schema(schema)}
         name = inner.pop("ref")
-        flat = [name for name, marks in marked.items() if Flat in marks]
-        omitted = [name for name, marks in marked.items() if Omitted in marks]
+        if always:
+            inner["schema"] = _without_defaults(inner["schema"], always)
 
-        def read(stored: Any) -> Any:
-            return {**stored, **dict.fromkeys(flat, stored)} if isinstance(stored, dict) else stored
+        def read(stored: Any, take: Callable[[Any], Any]) -> Any:
+            try:
+                return take({**stored, **dict.fromkeys(flat, stored)} if isinstance(stored, dict) else stored)
+            except ValidationError as error:
+                raise _raised(error, flat) from None
 
         def write(record: Any, dump: Callable[[Any], JSON]) -> JSON:
             stored: JSON = {}
             for key, value in dump(record).items():
                 if key in flat:
                     stored |= value
-                elif value or key not in omitted:
+                elif key not in omitted or getattr(record, key) != omitted[key]:
                     stored[key] = value
-            return stored
+            written: JSON = record.written(stored)
+            return written
 
-        return core_schema.no_info_before_validator_function(
+        return core_schema.no_info_wrap_validator_function(
             read,
             cast(CoreSchema, inner),
             ref=cast(str, name),
@@ -120,16 +143,18 @@ class Record:
 
 
 def problems(error: ValidationError) -> list[str]:
-    """Say what is wrong with a stored object: key, what was given, what is allowed."""
+    """Say what is wrong with a stored object, each fault once: key, what was given, what is allowed."""
     lines = []
     for found in error.errors():
+        if found["type"] == "default_factory_not_called":
+            continue  # what the default is worked out of is told
         key = ".".join(str(part) for part in found["loc"])
         if found["type"] in ("missing", "missing_argument"):
             lines.append(f"'{key}' is missing")
         else:
             place = f"'{key}' is {found['input']!r:.60}" if key else f"it holds {found['input']!r:.60}"
             lines.append(f"{place}: {found['msg'][0].lower()}{found['msg'][1:]}")
-    return lines
+    return list(dict.fromkeys(lines))  # of two flat fields with a key in common, both miss it
 
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
@@ -141,12 +166,44 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
     return _ADAPTERS[cls]
 
 
-def _marked(cls: type[Any]) -> dict[str, set[type[Any]]]:
-    """Return the fields that are marked, by name; a marked field has no alias."""
+def _marked(cls: type[Any]) -> tuple[set[str], dict[str, Any], set[str]]:
+    """Return the flat fields, the omitted ones with their defaults, and those always there; none has an alias."""
     assert dataclasses.is_dataclass(cls), f"{cls} is no dataclass"
-    found = {}
-    for name, hint in get_type_hints(cls, include_extras=True).items():
-        marks = {type(mark) for mark in getattr(hint, "__metadata__", ())} & {Flat, Omitted}
-        if marks:
-            found[name] = marks
-    return found
+    flat, omitted, always = set(), {}, set()
+    hints = get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        marks = {type(mark) for mark in getattr(hints[field.name], "__metadata__", ())}
+        if Flat in marks:
+            flat.add(field.name)
+        if Omitted in marks:
+            default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            assert default is not dataclasses.MISSING, f"{cls}.{field.name} has no default"
+            omitted[field.name] = default
+        if Always in marks:
+            always.add(field.name)
+    return flat, omitted, always
+
+
+def _without_defaults(schema: Any, names: Collection[str]) -> Any:
+    """Return the schema of a dataclass's fields, some of which may no longer be missing."""
+    fields = [
+        {**field, "schema": field["schema"]["schema"]} if field["name"] in names else field
+        for field in schema["fields"]
+    ]
+    return {**schema, "fields": fields}
+
+
+def _raised(error: ValidationError, flat: Collection[str]) -> ValidationError:
+    """Return an error whose places are those in the file: the name of a flat field is no key there."""
+    return ValidationError.from_exception_data(
+        error.title,
+        [
+            InitErrorDetails(
+                type=found["type"],
+                loc=found["loc"][1:] if found["loc"] and found["loc"][0] in flat else found["loc"],
+                input=found["input"],
+                ctx=found.get("ctx", {}),
+            )
+            for found in error.errors(include_url=False)
+        ],
+    )

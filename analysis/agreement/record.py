@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
 
 from analysis.agreement.corrected_shares import Leaf, Outcome
 from analysis.agreement.labels import JudgeId
@@ -14,10 +16,14 @@ from analysis.judge.base import Question
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.verdicts import Kind
 from reward.files import JSON, read_record
+from reward.records import Flat, Keyed, Omitted, Record
+
+Rate = Annotated[Estimate, Keyed()]
+"""A number with its interval as stored."""
 
 
 @dataclass(frozen=True)
-class LabelledSample:
+class LabelledSample(Record):
     """Which descriptions people were asked about.
 
     Attributes:
@@ -32,24 +38,7 @@ class LabelledSample:
     population: int
     inclusion_probability: float
     seed: int
-    frame: str | None
-
-    def to_json(self) -> JSON:
-        """Return the sample as stored; a hash that the file lacked is left out."""
-        stored: JSON = {
-            "n": self.n,
-            "population": self.population,
-            "inclusion_probability": self.inclusion_probability,
-            "seed": self.seed,
-        }
-        return stored if self.frame is None else stored | {"frame": self.frame}
-
-    @staticmethod
-    def from_json(stored: JSON) -> LabelledSample:
-        """Read a sample as stored."""
-        return LabelledSample(
-            stored["n"], stored["population"], stored["inclusion_probability"], stored["seed"], stored.get("frame")
-        )
+    frame: Annotated[str | None, Omitted()] = None
 
 
 class Effort(NamedTuple):
@@ -79,7 +68,7 @@ class PaperAgreement(NamedTuple):
 
 
 @dataclass(frozen=True)
-class QuestionAgreement:
+class QuestionAgreement(Record):
     """The judge against people on one question, and the raters against each other.
 
     Attributes:
@@ -92,13 +81,13 @@ class QuestionAgreement:
         paper: The paper's judge on this question.
     """
 
-    confusion: Confusion
-    agreement: Estimate | None
-    kappa: Estimate | None
-    sensitivity: Estimate | None
-    specificity: Estimate | None
-    alpha: Estimate | None
-    paper: PaperAgreement
+    confusion: Annotated[Confusion, Keyed(), Flat()]
+    agreement: Rate | None
+    kappa: Rate | None
+    sensitivity: Rate | None
+    specificity: Rate | None
+    alpha: Rate | None
+    paper: Annotated[PaperAgreement, Keyed()]
 
     @property
     def n(self) -> int:
@@ -116,31 +105,13 @@ class QuestionAgreement:
             "alpha": self.alpha,
         }
 
-    def to_json(self) -> JSON:
-        """Return the comparison as stored."""
-        return {
-            "n": self.n,
-            **self.confusion._asdict(),
-            **{name: _estimate_to_json(rate) for name, rate in self.rates.items()},
-            "paper": self.paper._asdict(),
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> QuestionAgreement:
-        """Read a comparison as stored."""
-        return QuestionAgreement(
-            confusion=Confusion(*(stored[key] for key in Confusion._fields)),
-            agreement=_estimate_from_json(stored["agreement"]),
-            kappa=_estimate_from_json(stored["kappa"]),
-            sensitivity=_estimate_from_json(stored["sensitivity"]),
-            specificity=_estimate_from_json(stored["specificity"]),
-            alpha=_estimate_from_json(stored["alpha"]),
-            paper=PaperAgreement(*(stored["paper"][key] for key in PaperAgreement._fields)),
-        )
+    def written(self, stored: JSON) -> JSON:
+        """Tell n too."""
+        return {"n": self.n, **stored}
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeopleComparison:
+class PeopleComparison(Record):
     """The judge against people on the labelled descriptions of some runs.
 
     Attributes:
@@ -149,7 +120,8 @@ class PeopleComparison:
             text once.
         unparsed: Those among the labelled that lack the judge's first verdict, and do not count below.
         kinds: What people may call a description: the rows of `table`.
-        verdicts: What the judge may make of it: the columns of `table`.
+        verdicts: What the judge may make of it: the columns of `table`. In files of earlier versions, which lack them,
+            the kinds are all there are.
         table: Labelled descriptions by kind and verdict.
         kind_agreement: Share of descriptions that people and judge call the same kind, among those whose verdicts
             could both be read; None without any.
@@ -161,46 +133,15 @@ class PeopleComparison:
     labelled: int
     unparsed: int
     kinds: tuple[Leaf, ...]
-    verdicts: tuple[Outcome, ...]
+    verdicts: Annotated[tuple[Outcome, ...], Field(default_factory=lambda read: read["kinds"])]
     table: tuple[tuple[int, ...], ...]
-    kind_agreement: Estimate | None
-    kind_kappa: Estimate | None
+    kind_agreement: Rate | None
+    kind_kappa: Rate | None
     questions: Mapping[Question, QuestionAgreement]
-
-    def to_json(self) -> JSON:
-        """Return the comparison as stored."""
-        return {
-            "runs": list(self.runs),
-            "labelled": self.labelled,
-            "unparsed": self.unparsed,
-            "kinds": list(self.kinds),
-            "verdicts": list(self.verdicts),
-            "table": [list(row) for row in self.table],
-            "kind_agreement": _estimate_to_json(self.kind_agreement),
-            "kind_kappa": _estimate_to_json(self.kind_kappa),
-            "questions": {question: part.to_json() for question, part in self.questions.items()},
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> PeopleComparison:
-        """Read a comparison as stored; where earlier versions wrote no `verdicts`, the kinds were all there are."""
-        kinds: tuple[Leaf, ...] = tuple(stored["kinds"])
-        verdicts: Sequence[Outcome] = stored.get("verdicts", kinds)
-        return PeopleComparison(
-            runs=tuple(stored["runs"]),
-            labelled=stored["labelled"],
-            unparsed=stored["unparsed"],
-            kinds=kinds,
-            verdicts=tuple(verdicts),
-            table=tuple(tuple(row) for row in stored["table"]),
-            kind_agreement=_estimate_from_json(stored["kind_agreement"]),
-            kind_kappa=_estimate_from_json(stored["kind_kappa"]),
-            questions={question: QuestionAgreement.from_json(part) for question, part in stored["questions"].items()},
-        )
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Record):
     """One share of a policy's descriptions.
 
     Attributes:
@@ -209,28 +150,13 @@ class Share:
         reason: Why they cannot; empty where they can, and in files of earlier versions.
     """
 
-    judged: Estimate | None
-    corrected: Estimate | None
+    judged: Rate | None
+    corrected: Rate | None
     reason: str = ""
 
-    def to_json(self) -> JSON:
-        """Return the share as stored."""
-        return {
-            "judged": _estimate_to_json(self.judged),
-            "corrected": _estimate_to_json(self.corrected),
-            "reason": self.reason,
-        }
 
-    @staticmethod
-    def from_json(stored: JSON) -> Share:
-        """Read a share as stored."""
-        return Share(
-            _estimate_from_json(stored["judged"]), _estimate_from_json(stored["corrected"]), stored.get("reason", "")
-        )
-
-
-@dataclass(frozen=True)
-class PolicyShares:
+@dataclass(frozen=True, kw_only=True)
+class PolicyShares(Record):
     """One policy's descriptions, all seeds together.
 
     Attributes:
@@ -243,34 +169,13 @@ class PolicyShares:
 
     descriptions: int
     empty: int
-    kinds: Mapping[Kind, int] | None
+    kinds: Annotated[Mapping[Kind, int] | None, Omitted()] = None
     unparsed: int
     shares: Mapping[str, Share]
 
-    def to_json(self) -> JSON:
-        """Return the shares as stored; counts that the file lacked are left out."""
-        return {
-            "descriptions": self.descriptions,
-            "empty": self.empty,
-            **({} if self.kinds is None else {"kinds": dict(self.kinds)}),
-            "unparsed": self.unparsed,
-            "shares": {name: share.to_json() for name, share in self.shares.items()},
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> PolicyShares:
-        """Read shares as stored."""
-        return PolicyShares(
-            stored["descriptions"],
-            stored["empty"],
-            stored.get("kinds"),
-            stored["unparsed"],
-            {name: Share.from_json(share) for name, share in stored["shares"].items()},
-        )
-
 
 @dataclass(frozen=True)
-class Disagreement:
+class Disagreement(Record):
     """A description that people and judge see differently.
 
     Attributes:
@@ -280,24 +185,14 @@ class Disagreement:
         judge: What the judge made of it.
     """
 
-    class_name: str
+    class_name: Annotated[str, Field(alias="class")]
     description: str
     people: Leaf
     judge: Outcome
 
-    def to_json(self) -> JSON:
-        """Return the description as stored."""
-        names = {"class": self.class_name, "description": self.description}
-        return names | {"people": self.people, "judge": self.judge}
-
-    @staticmethod
-    def from_json(stored: JSON) -> Disagreement:
-        """Read a description as stored."""
-        return Disagreement(stored["class"], stored["description"], stored["people"], stored["judge"])
-
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
+class Agreement(Record):
     """Content of `agreement.json`.
 
     Attributes:
@@ -317,12 +212,12 @@ class Agreement:
 
     run: str
     confidence: float
-    judge: JudgeId
+    judge: Annotated[JudgeId, Keyed()]
     rubrics: tuple[str, ...]
     truth: str
     sample: LabelledSample
-    seeds: tuple[int, ...] | None
-    raters: Mapping[str, Effort]
+    seeds: Annotated[tuple[int, ...] | None, Omitted()] = None
+    raters: Mapping[str, Annotated[Effort, Keyed()]]
     own: PeopleComparison
     pooled: PeopleComparison | None
     policies: Mapping[str, PolicyShares]
@@ -338,47 +233,9 @@ class Agreement:
         """Which comparison that is."""
         return "pooled" if self.pooled else "own"
 
-    def to_json(self) -> JSON:
-        """Return the content of the file; seeds that a file lacked are left out."""
-        return {
-            "run": self.run,
-            "confidence": self.confidence,
-            "judge": self.judge._asdict(),
-            "rubrics": list(self.rubrics),
-            "truth": self.truth,
-            "sample": self.sample.to_json(),
-            **({} if self.seeds is None else {"seeds": list(self.seeds)}),
-            "raters": {rater: effort._asdict() for rater, effort in self.raters.items()},
-            "own": self.own.to_json(),
-            "pooled": self.pooled.to_json() if self.pooled else None,
-            "corrected_with": self.corrected_with,
-            "policies": {policy: part.to_json() for policy, part in self.policies.items()},
-            "disagreements": [row.to_json() for row in self.disagreements],
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> Agreement:
-        """Read the content of the file.
-
-        Raises:
-            KeyError: If a key that every version has written is missing.
-        """
-        pooled, seeds = stored["pooled"], stored.get("seeds")
-        efforts = stored["raters"].items()
-        return Agreement(
-            run=stored["run"],
-            confidence=stored["confidence"],
-            judge=JudgeId(*(stored["judge"][key] for key in JudgeId._fields)),
-            rubrics=tuple(stored["rubrics"]),
-            truth=stored["truth"],
-            sample=LabelledSample.from_json(stored["sample"]),
-            seeds=None if seeds is None else tuple(seeds),
-            raters={rater: Effort(*(effort[key] for key in Effort._fields)) for rater, effort in efforts},
-            own=PeopleComparison.from_json(stored["own"]),
-            pooled=PeopleComparison.from_json(pooled) if pooled else None,
-            policies={policy: PolicyShares.from_json(part) for policy, part in stored["policies"].items()},
-            disagreements=tuple(Disagreement.from_json(row) for row in stored["disagreements"]),
-        )
+    def written(self, stored: JSON) -> JSON:
+        """Tell which comparison was used too."""
+        return stored | {"corrected_with": self.corrected_with}
 
 
 def read_agreement(path: Path) -> Agreement:
@@ -388,11 +245,3 @@ def read_agreement(path: Path) -> Agreement:
         UserError: If the file is missing, is not JSON, or lacks what every version of `ex2 agreement` has written.
     """
     return read_record(path, Agreement.from_json)
-
-
-def _estimate_to_json(estimate: Estimate | None) -> JSON | None:
-    return None if estimate is None else estimate._asdict()
-
-
-def _estimate_from_json(stored: JSON | None) -> Estimate | None:
-    return None if stored is None else Estimate(*(stored[key] for key in Estimate._fields))

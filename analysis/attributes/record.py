@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
-from analysis.results.kl import KLReached
-from analysis.results.kl import from_json as kl_from_json
-from analysis.results.kl import to_json as kl_to_json
+from analysis.results.kl import StoredKL
 from analysis.results.pooling import Pooled
 from reward.files import JSON
+from reward.records import Always, Keyed, Record
 
 FORMAT = 2
 
 Identity = tuple[str, str]
 """A run's name and the digest of its descriptions: what tells its results from others', whichever file holds them."""
 
-
-def share_to_json(share: Pooled | None) -> JSON | None:
-    """Return a share as it is stored; None if nothing was observed."""
-    if share is None:
-        return None
-    return {"share": share.value, "low": share.low, "high": share.high, "n": share.n, "seeds": share.seeds}
-
-
-def share_from_json(stored: JSON | None) -> Pooled | None:
-    """Read a share as `share_to_json` stores it."""
-    if stored is None:
-        return None
-    return Pooled(stored["share"], stored["low"], stored["high"], stored["n"], stored["seeds"])
+Share = Annotated[Pooled, Keyed(value="share", count=None, shared=None)]
+"""A share over seeds as stored."""
 
 
 @dataclass(frozen=True)
-class AttributeShares:
+class AttributeShares(Record):
     """How often a run's descriptions mention one attribute.
 
     Attributes:
@@ -44,32 +32,13 @@ class AttributeShares:
     """
 
     mentions: int
-    of_mentions: Pooled | None
-    of_descriptions: Pooled | None
+    of_mentions: Share | None
+    of_descriptions: Share | None
     by_seed: tuple[float | None, ...]
-
-    def to_json(self) -> JSON:
-        """Return the shares as stored."""
-        return {
-            "mentions": self.mentions,
-            "of_mentions": share_to_json(self.of_mentions),
-            "of_descriptions": share_to_json(self.of_descriptions),
-            "by_seed": list(self.by_seed),
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> AttributeShares:
-        """Read shares as stored."""
-        return AttributeShares(
-            stored["mentions"],
-            share_from_json(stored["of_mentions"]),
-            share_from_json(stored["of_descriptions"]),
-            tuple(stored["by_seed"]),
-        )
 
 
 @dataclass(frozen=True)
-class Mentioned:
+class Mentioned(Record):
     """What some of a run's descriptions mention: all informative ones, or a random sample of each seed.
 
     Attributes:
@@ -86,30 +55,9 @@ class Mentioned:
     mentions: int
     attributes: Mapping[str, AttributeShares]
 
-    def to_json(self) -> JSON:
-        """Return the counts and shares as stored."""
-        return {
-            "descriptions": self.descriptions,
-            "unparsed": self.unparsed,
-            "without_attribute": self.without_attribute,
-            "mentions": self.mentions,
-            "attributes": {name: shares.to_json() for name, shares in self.attributes.items()},
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> Mentioned:
-        """Read counts and shares as stored."""
-        return Mentioned(
-            stored["descriptions"],
-            stored["unparsed"],
-            stored["without_attribute"],
-            stored["mentions"],
-            {name: AttributeShares.from_json(shares) for name, shares in stored["attributes"].items()},
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class Group(Record):
     """One run's attributes.
 
     Attributes:
@@ -137,7 +85,7 @@ class Group:
     judge: str
     exact: bool
     texts: str
-    kl: KLReached | None
+    kl: StoredKL
     all: Mentioned
     sample: Mentioned
     own_names: Mapping[str, int]
@@ -151,46 +99,9 @@ class Group:
         """Return what all informative descriptions mention, or a random sample of each seed."""
         return self.all if name == "all" else self.sample
 
-    def to_json(self) -> JSON:
-        """Return the group as stored."""
-        return {
-            "label": self.label,
-            "vlm": self.vlm,
-            "dataset": self.dataset,
-            "run": self.run,
-            "seeds": list(self.seeds),
-            "missing_seeds": list(self.missing_seeds),
-            "judge": self.judge,
-            "exact": self.exact,
-            "texts": self.texts,
-            "kl": kl_to_json(self.kl),
-            "all": self.all.to_json(),
-            "sample": self.sample.to_json(),
-            "own_names": dict(self.own_names),
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> Group:
-        """Read a group as stored."""
-        return Group(
-            label=stored["label"],
-            vlm=stored["vlm"],
-            dataset=stored["dataset"],
-            run=stored["run"],
-            seeds=tuple(stored["seeds"]),
-            missing_seeds=tuple(stored["missing_seeds"]),
-            judge=stored["judge"],
-            exact=stored["exact"],
-            texts=stored["texts"],
-            kl=kl_from_json(stored["kl"]),
-            all=Mentioned.from_json(stored["all"]),
-            sample=Mentioned.from_json(stored["sample"]),
-            own_names=stored["own_names"],
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
-class Gap:
+class Gap(Record):
     """One attribute's shares of mentions in two runs, in the classes that both describe.
 
     Attributes:
@@ -212,42 +123,12 @@ class Gap:
     mentions: tuple[int, int]
     over_seeds: bool
     p: float
-    p_holm: float = 1.0
-    significant: bool = False
-
-    def to_json(self) -> JSON:
-        """Return the difference and its test as stored."""
-        return {
-            "attribute": self.attribute,
-            "difference": self.difference,
-            "low": self.low,
-            "high": self.high,
-            "mentions": list(self.mentions),
-            "over_seeds": self.over_seeds,
-            "p": self.p,
-            "p_holm": self.p_holm,
-            "significant": self.significant,
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> Gap:
-        """Read a difference and its test as stored."""
-        first, second = stored["mentions"]
-        return Gap(
-            attribute=stored["attribute"],
-            difference=stored["difference"],
-            low=stored["low"],
-            high=stored["high"],
-            mentions=(first, second),
-            over_seeds=stored["over_seeds"],
-            p=stored["p"],
-            p_holm=stored["p_holm"],
-            significant=stored["significant"],
-        )
+    p_holm: Annotated[float, Always()] = 1.0
+    significant: Annotated[bool, Always()] = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunsCompared:
+class RunsCompared(Record):
     """Whether two runs on one dataset mention attributes alike.
 
     Attributes:
@@ -281,56 +162,12 @@ class RunsCompared:
     shared_classes: int
     classes: tuple[int, int]
     attributes: tuple[Gap, ...]
-    p_holm: float = 1.0
-    significant: bool = False
-
-    def to_json(self) -> JSON:
-        """Return the comparison as stored."""
-        return {
-            "dataset": self.dataset,
-            "first": self.first,
-            "second": self.second,
-            "runs": [list(run) for run in self.runs],
-            "seeds": list(self.seeds),
-            "unit": self.unit,
-            "statistic": self.statistic,
-            "p": self.p,
-            "permutations": self.permutations,
-            "least_p": self.least_p,
-            "shared_classes": self.shared_classes,
-            "classes": list(self.classes),
-            "attributes": [gap.to_json() for gap in self.attributes],
-            "p_holm": self.p_holm,
-            "significant": self.significant,
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> RunsCompared:
-        """Read a comparison as stored."""
-        (one, its_texts), (other, other_texts) = stored["runs"]
-        seeds, other_seeds = stored["seeds"]
-        classes, other_classes = stored["classes"]
-        return RunsCompared(
-            dataset=stored["dataset"],
-            first=stored["first"],
-            second=stored["second"],
-            runs=((one, its_texts), (other, other_texts)),
-            seeds=(seeds, other_seeds),
-            unit=stored["unit"],
-            statistic=stored["statistic"],
-            p=stored["p"],
-            permutations=stored["permutations"],
-            least_p=stored["least_p"],
-            shared_classes=stored["shared_classes"],
-            classes=(classes, other_classes),
-            attributes=tuple(Gap.from_json(gap) for gap in stored["attributes"]),
-            p_holm=stored["p_holm"],
-            significant=stored["significant"],
-        )
+    p_holm: Annotated[float, Always()] = 1.0
+    significant: Annotated[bool, Always()] = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attributes:
+class Attributes(Record):
     """Content of `attributes.json`.
 
     Attributes:
@@ -360,32 +197,6 @@ class Attributes:
         own = tuple(row for row in self.comparisons if group.identity in row.runs)
         return replace(self, groups=(group,), comparisons=own)
 
-    def to_json(self) -> JSON:
-        """Return the content of the file."""
-        return {
-            "format": FORMAT,
-            "question": self.question,
-            "attributes": list(self.attributes),
-            "confidence": self.confidence,
-            "sample": self.sample,
-            "seed": self.seed,
-            "intervals": self.intervals,
-            "test": self.test,
-            "groups": [group.to_json() for group in self.groups],
-            "comparisons": [row.to_json() for row in self.comparisons],
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> Attributes:
-        """Read the content of a file of this format."""
-        return Attributes(
-            question=stored["question"],
-            attributes=tuple(stored["attributes"]),
-            confidence=stored["confidence"],
-            sample=stored["sample"],
-            seed=stored["seed"],
-            intervals=stored["intervals"],
-            test=stored["test"],
-            groups=tuple(Group.from_json(group) for group in stored["groups"]),
-            comparisons=tuple(RunsCompared.from_json(row) for row in stored["comparisons"]),
-        )
+    def written(self, stored: JSON) -> JSON:
+        """Tell the format first."""
+        return {"format": FORMAT, **stored}

@@ -65,7 +65,7 @@ def accuracy_rows(experiment: Experiment) -> list[Row]:
             Row(
                 arm,
                 control.name if control else ARM_NAMES.get(arm, arm),
-                experiment.accuracies.get(arm),
+                experiment.accuracy(arm),
                 experiment.tested(arm, "templates") if arm != "templates" else None,
                 arm in GROUPS,
                 experiment.fallback.get(arm, 0),

@@ -95,7 +95,7 @@ def _group(experiment: Experiment, policy: Policy, group: Group) -> Node:
         detail = f"{share.count:,} of {share.n:,}; {percent(within, 0)} of informative"
     lines.append([(detail, "small soft")])
     if policy == "aligned":
-        change, accuracy = experiment.share_changes.get(group), experiment.accuracies.get(group)
+        change, accuracy = experiment.share_changes.get(group), experiment.accuracy(group)
         if change:
             note = ", not significant" if change.significant is False else " on base"
             lines.append([(f"{points(change)}{note}", "small soft")])

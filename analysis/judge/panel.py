@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from analysis.judge.base import (
     Answer,
@@ -25,7 +25,8 @@ from analysis.judge.base import (
 from analysis.judge.table import JUDGES, build_judge
 from reward.components import check_component
 from reward.errors import EX2Error, UserError
-from reward.files import JSON, write_jsonl
+from reward.files import write_jsonl
+from reward.records import Flat, Keyed, Record
 
 DISAGREEMENTS = "disagreements.jsonl"
 CHUNK = 512
@@ -33,7 +34,7 @@ CHUNK = 512
 
 
 @dataclass(frozen=True)
-class JudgeUsage:
+class JudgeUsage(Record):
     """What one judge of a panel took.
 
     Attributes:
@@ -43,21 +44,12 @@ class JudgeUsage:
     """
 
     name: str
-    spent: Spent
+    spent: Annotated[Spent, Keyed(), Flat()]
     cost: float | None
-
-    def to_json(self) -> JSON:
-        """Return the usage as stored."""
-        return {"name": self.name, **self.spent._asdict(), "cost": self.cost}
-
-    @staticmethod
-    def from_json(stored: JSON) -> JudgeUsage:
-        """Read a usage as stored."""
-        return JudgeUsage(stored["name"], Spent(*(stored[key] for key in Spent._fields)), stored["cost"])
 
 
 @dataclass(frozen=True)
-class PanelVotes:
+class PanelVotes(Record):
     """How a panel voted on one question.
 
     Attributes:
@@ -71,20 +63,6 @@ class PanelVotes:
     unanimous: int
     undecided: int
     judges: Mapping[str, Mapping[str, int]]
-
-    def to_json(self) -> JSON:
-        """Return the votes as stored."""
-        return {
-            "asked": self.asked,
-            "unanimous": self.unanimous,
-            "undecided": self.undecided,
-            "judges": {judge: dict(votes) for judge, votes in self.judges.items()},
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> PanelVotes:
-        """Read votes as stored."""
-        return PanelVotes(stored["asked"], stored["unanimous"], stored["undecided"], stored["judges"])
 
 
 class PanelJudge:

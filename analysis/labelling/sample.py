@@ -15,20 +15,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, ValidationError
 
 from ex2.run.descriptions import is_empty
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import JSON, read_json, read_jsonl, write_json
+from reward.records import Record, problems
 
 DESIGN = "simple random sample without replacement of the non-empty descriptions of all seeds and both policies"
 _SEED_FOLDER = re.compile(r"seed-(\d+)")
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawn(Record):
     """One description of a run.
 
     Attributes:
@@ -40,21 +43,20 @@ class Drawn:
 
     seed: int
     line: int
-    class_name: str
+    class_name: Annotated[str, Field(alias="class")]
     text: str
-
-    def to_json(self) -> JSON:
-        """Return the description as stored."""
-        return {"seed": self.seed, "line": self.line, "class": self.class_name, "text": self.text}
-
-    @staticmethod
-    def from_json(stored: JSON) -> Drawn:
-        """Read a description as stored."""
-        return Drawn(stored["seed"], stored["line"], stored["class"], stored["text"])
 
 
 @dataclass(frozen=True)
-class Sample:
+class _Described(Record):
+    """What is needed of a row of `descriptions.jsonl`."""
+
+    class_name: Annotated[str, Field(alias="class")]
+    text: str
+
+
+@dataclass(frozen=True)
+class Sample(Record):
     """A sample of a run's descriptions.
 
     Attributes:
@@ -74,23 +76,10 @@ class Sample:
         """Chance of each description to be in the sample."""
         return len(self.items) / self.population
 
-    def to_json(self) -> JSON:
-        """Return the content of `sample.json`, which tells readers the design too."""
-        return {
-            "design": DESIGN,
-            "seed": self.seed,
-            "n": len(self.items),
-            "population": self.population,
-            "inclusion_probability": self.inclusion_probability,
-            "frame": self.frame,
-            "items": [item.to_json() for item in self.items],
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> Sample:
-        """Read the content of `sample.json`."""
-        items = tuple(Drawn.from_json(item) for item in stored["items"])
-        return Sample(stored["seed"], stored["population"], stored["frame"], items)
+    def written(self, stored: JSON) -> JSON:
+        """Tell readers the design, the size and the probability too."""
+        told = {"design": DESIGN, "n": len(self.items), "inclusion_probability": self.inclusion_probability}
+        return told | stored
 
 
 def sample_path(run: Path) -> Path:
@@ -126,10 +115,14 @@ def read_frame(run: Path) -> list[Drawn]:
     for seed in seeds_of(run):
         path = RunDirectory(run).seed(seed).descriptions
         for number, row in enumerate(read_jsonl(path), start=1):
-            if not isinstance(row.get("class"), str) or not isinstance(row.get("text"), str):
-                raise UserError(f"{path}: line {number}: lacks class or text; delete the file and describe again.")
-            if not is_empty(row["text"]):
-                frame.append(Drawn(seed, number, row["class"], row["text"]))
+            try:
+                one = _Described.from_json(row)
+            except ValidationError as error:
+                raise UserError(
+                    f"{path}: line {number}: lacks class or text; delete the file and describe again."
+                ) from error
+            if not is_empty(one.text):
+                frame.append(Drawn(seed, number, one.class_name, one.text))
     if not frame:
         raise UserError(f"{run}: every description is empty: nothing to label.")
     return frame
@@ -202,8 +195,10 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
     content = read_json(path)
     try:
         sample = Sample.from_json(content)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: no sample ({error}); delete it and run `ex2 label {run}` again.") from error
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: no sample ({'; '.join(problems(error))}); delete it and run `ex2 label {run}` again."
+        ) from error
     if sample.frame != frame_digest(read_frame(run) if frame is None else frame):
         raise UserError(
             f"{path}: was drawn from other descriptions than {run} holds now; delete it and run `ex2 label {run}` "

@@ -115,7 +115,7 @@ def _kl_cell(experiment: Experiment, name: str, rules: Rules) -> Cell:
     elif name == "informative":
         cell = percent_cell(experiment.share("informative"), "not known")
     else:
-        cell = percent_cell(experiment.accuracies.get("aligned"))
+        cell = percent_cell(experiment.accuracy("aligned"))
     return with_kl(cell, experiment.kl, rules.tolerance)
 
 

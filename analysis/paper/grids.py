@@ -147,7 +147,7 @@ def _gated(cell_of: CellOf, rules: Rules) -> CellOf:
 
 
 def _accuracy(arm: str) -> CellOf:
-    return lambda experiment: percent_cell(experiment.accuracies.get(arm), _absent(experiment, arm))
+    return lambda experiment: percent_cell(experiment.accuracy(arm), _absent(experiment, arm))
 
 
 def _difference(arm: str, against: str) -> CellOf:

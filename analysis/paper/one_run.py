@@ -37,7 +37,7 @@ def _accuracy(experiment: Experiment, rules: Rules) -> Table:
     rows = []
     for arm, texts in experiment.arms.items():
         cells = (
-            percent_cell(experiment.accuracies.get(arm), "no descriptions"),
+            percent_cell(experiment.accuracy(arm), "no descriptions"),
             _against(experiment, arm, "templates"),
             _against(experiment, arm, "aligned"),
             count_cell(texts.texts),

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from analysis.phrases.mining import Phrase
-from analysis.results.kl import KLReached
-from analysis.results.kl import from_json as kl_from_json
-from analysis.results.kl import to_json as kl_to_json
+from analysis.results.kl import StoredKL
 from analysis.statistics.intervals import Estimate, PairedAccuracy
 from reward.files import JSON
+from reward.records import Always, Flat, Keyed, Omitted, Record
 
 FORMAT = 2
 
 CORRECTION = "Holm over all tests of this file"
 
-
-def accuracy_to_json(accuracy: Estimate) -> JSON:
-    """Return an accuracy as stored."""
-    return {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "n": accuracy.n}
-
-
-def accuracy_from_json(stored: JSON) -> Estimate:
-    """Read an accuracy as stored; other keys of the object are passed over."""
-    return Estimate(stored["accuracy"], stored["low"], stored["high"], stored["n"])
+Accuracy = Annotated[Estimate, Keyed(value="accuracy")]
+"""An accuracy as stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhraseRun:
+class PhraseRun(Record):
     """A run that took part.
 
     Attributes:
@@ -45,34 +38,15 @@ class PhraseRun:
     seeds: tuple[int, ...]
     missing_seeds: tuple[int, ...]
     texts: str | None
-    kl: KLReached | None
+    kl: StoredKL
 
-    def to_json(self) -> JSON:
-        """Return the run as stored."""
-        return {
-            "run": self.run,
-            "vlm": self.vlm,
-            "seeds": list(self.seeds),
-            "missing_seeds": list(self.missing_seeds),
-            "texts": self.texts,
-            "kl": None if self.texts is None else kl_to_json(self.kl),
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> PhraseRun:
-        """Read a run as stored."""
-        return PhraseRun(
-            run=stored["run"],
-            vlm=stored["vlm"],
-            seeds=tuple(stored["seeds"]),
-            missing_seeds=tuple(stored["missing_seeds"]),
-            texts=stored["texts"],
-            kl=kl_from_json(stored["kl"]),
-        )
+    def written(self, stored: JSON) -> JSON:
+        """Put null where nothing was mined: the KL was not looked for."""
+        return stored if self.texts is not None else stored | {"kl": None}
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class Hypothesis(Record):
     """A template under test and where it comes from.
 
     Attributes:
@@ -87,23 +61,9 @@ class Hypothesis:
     runs: tuple[str, ...]
     from_file: bool
 
-    def to_json(self) -> JSON:
-        """Return the template as stored."""
-        return {
-            "template": self.template,
-            "phrase": self.phrase,
-            "runs": list(self.runs),
-            "from_file": self.from_file,
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> Hypothesis:
-        """Read a template as stored."""
-        return Hypothesis(stored["template"], stored["phrase"], tuple(stored["runs"]), stored["from_file"])
-
 
 @dataclass(frozen=True)
-class PlainAccuracy:
+class PlainAccuracy(Record):
     """What the plain template reaches with one VLM.
 
     Attributes:
@@ -112,20 +72,11 @@ class PlainAccuracy:
     """
 
     vlm: str
-    accuracy: Estimate
-
-    def to_json(self) -> JSON:
-        """Return the accuracy as stored."""
-        return {"vlm": self.vlm, **accuracy_to_json(self.accuracy)}
-
-    @staticmethod
-    def from_json(stored: JSON) -> PlainAccuracy:
-        """Read an accuracy as stored."""
-        return PlainAccuracy(stored["vlm"], accuracy_from_json(stored))
+    accuracy: Annotated[Accuracy, Flat()]
 
 
 @dataclass(frozen=True)
-class TemplateTest:
+class TemplateTest(Record):
     """One template with one VLM against the plain one.
 
     Attributes:
@@ -139,51 +90,14 @@ class TemplateTest:
 
     template: str
     vlm: str
-    accuracy: Estimate
-    paired: PairedAccuracy
-    p_holm: float | None = None
-    significant: bool | None = None
-
-    def to_json(self) -> JSON:
-        """Return the test as stored."""
-        return {
-            "template": self.template,
-            "vlm": self.vlm,
-            **accuracy_to_json(self.accuracy),
-            "difference": self.paired.difference,
-            "p": self.paired.p,
-            "only_first": self.paired.only_first,
-            "only_second": self.paired.only_second,
-            "difference_low": self.paired.low,
-            "difference_high": self.paired.high,
-            "p_holm": self.p_holm,
-            "significant": self.significant,
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> TemplateTest:
-        """Read a test as stored."""
-        paired = PairedAccuracy(
-            difference=stored["difference"],
-            low=stored["difference_low"],
-            high=stored["difference_high"],
-            p=stored["p"],
-            only_first=stored["only_first"],
-            only_second=stored["only_second"],
-            n=stored["n"],
-        )
-        return TemplateTest(
-            stored["template"],
-            stored["vlm"],
-            accuracy_from_json(stored),
-            paired,
-            stored["p_holm"],
-            stored["significant"],
-        )
+    accuracy: Annotated[Accuracy, Flat()]
+    paired: Annotated[PairedAccuracy, Keyed(low="difference_low", high="difference_high"), Flat()]
+    p_holm: Annotated[float | None, Always()] = None
+    significant: Annotated[bool | None, Always()] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetPhrases:
+class DatasetPhrases(Record):
     """What was mined and tested on one dataset.
 
     Attributes:
@@ -204,49 +118,15 @@ class DatasetPhrases:
     runs: tuple[PhraseRun, ...]
     mined_classes: tuple[str, ...]
     tested_classes: tuple[str, ...]
-    phrases: Mapping[str, tuple[Phrase, ...]]
+    phrases: Mapping[str, tuple[Annotated[Phrase, Keyed()], ...]]
     templates: tuple[Hypothesis, ...]
     plain_template: str
     plain: tuple[PlainAccuracy, ...]
     results: tuple[TemplateTest, ...]
 
-    def to_json(self) -> JSON:
-        """Return the dataset's part as stored."""
-        return {
-            "dataset": self.dataset,
-            "split": self.split,
-            "runs": [run.to_json() for run in self.runs],
-            "mined_classes": list(self.mined_classes),
-            "tested_classes": list(self.tested_classes),
-            "phrases": {run: [phrase._asdict() for phrase in mined] for run, mined in self.phrases.items()},
-            "templates": [template.to_json() for template in self.templates],
-            "plain_template": self.plain_template,
-            "plain": [plain.to_json() for plain in self.plain],
-            "results": [test.to_json() for test in self.results],
-        }
-
-    @staticmethod
-    def from_json(stored: JSON) -> DatasetPhrases:
-        """Read a dataset's part as stored."""
-        return DatasetPhrases(
-            dataset=stored["dataset"],
-            split=stored["split"],
-            runs=tuple(PhraseRun.from_json(run) for run in stored["runs"]),
-            mined_classes=tuple(stored["mined_classes"]),
-            tested_classes=tuple(stored["tested_classes"]),
-            phrases={
-                run: tuple(Phrase(*(phrase[key] for key in Phrase._fields)) for phrase in mined)
-                for run, mined in stored["phrases"].items()
-            },
-            templates=tuple(Hypothesis.from_json(template) for template in stored["templates"]),
-            plain_template=stored["plain_template"],
-            plain=tuple(PlainAccuracy.from_json(plain) for plain in stored["plain"]),
-            results=tuple(TemplateTest.from_json(test) for test in stored["results"]),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
-class Phrases:
+class Phrases(Record):
     """Content of `phrases.json`.
 
     Attributes:
@@ -265,39 +145,15 @@ class Phrases:
     bootstrap_samples: int
     templates_source: str
     tests: int
-    correction: str = CORRECTION
+    correction: Annotated[str, Always()] = CORRECTION
     datasets: tuple[DatasetPhrases, ...]
-    own: str | None = None
+    own: Annotated[str | None, Omitted()] = None
 
     def part_of(self, run: str) -> Phrases:
         """Return what concerns one run: its dataset's part, under the run's name."""
         datasets = tuple(part for part in self.datasets if run in [one.run for one in part.runs])
         return replace(self, own=run, datasets=datasets)
 
-    def to_json(self) -> JSON:
-        """Return the content of the file; `own` is left out of the whole."""
-        stored: JSON = {
-            "format": FORMAT,
-            "seed": self.seed,
-            "confidence": self.confidence,
-            "bootstrap_samples": self.bootstrap_samples,
-            "templates_source": self.templates_source,
-            "tests": self.tests,
-            "correction": self.correction,
-            "datasets": [part.to_json() for part in self.datasets],
-        }
-        return stored if self.own is None else stored | {"own": self.own}
-
-    @staticmethod
-    def from_json(stored: JSON) -> Phrases:
-        """Read the content of a file of this format."""
-        return Phrases(
-            seed=stored["seed"],
-            confidence=stored["confidence"],
-            bootstrap_samples=stored["bootstrap_samples"],
-            templates_source=stored["templates_source"],
-            tests=stored["tests"],
-            correction=stored["correction"],
-            datasets=tuple(DatasetPhrases.from_json(part) for part in stored["datasets"]),
-            own=stored.get("own"),
-        )
+    def written(self, stored: JSON) -> JSON:
+        """Tell the format first."""
+        return {"format": FORMAT, **stored}

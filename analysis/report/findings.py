@@ -115,7 +115,7 @@ def _reward(experiment: Experiment) -> Finding | None:
 
 
 def _accuracy(experiment: Experiment) -> Finding | None:
-    own, change = experiment.accuracies.get("aligned"), experiment.tested("aligned", "templates")
+    own, change = experiment.accuracy("aligned"), experiment.tested("aligned", "templates")
     if own is None or change is None:
         return None
     verdict = _verdict(

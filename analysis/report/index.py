@@ -138,7 +138,7 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
     """Collect what a place of the grid shows; `None` where there is no run."""
     if experiment is None:
         return None
-    own, change = experiment.accuracies.get("aligned"), experiment.difference("aligned", "templates")
+    own, change = experiment.accuracy("aligned"), experiment.difference("aligned", "templates")
     informative = experiment.share("informative")
     total = experiment.total("all")
     filled = shown(experiment, rules)

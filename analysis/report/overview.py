@@ -41,7 +41,7 @@ def tiles(experiment: Experiment) -> list[dict[str, str]]:
     if gain:
         value = signed(gain).split(" [")[0]
         made.append(_tile("reward gained", value, signed(gain), count(gain, "pairs"), "same class and question", "all"))
-    own, change = experiment.accuracies.get("aligned"), experiment.tested("aligned", "templates")
+    own, change = experiment.accuracy("aligned"), experiment.tested("aligned", "templates")
     if own and change:
         note = f"{points(change)} on templates{', not significant' if change.significant is False else ''}"
         made.append(_tile("accuracy of EX2", percent_value(own), percent(own), count(own, "images"), note, "all"))
@@ -88,7 +88,7 @@ def seed_table(columns: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
         if any(described):
             table.append((f"unparsed answers, {policy}", [_unparsed(part) for part in described]))
     for arm in ("templates", "base", "aligned"):
-        accuracies = [column.accuracies.get(arm) for column in columns]
+        accuracies = [column.accuracy(arm) for column in columns]
         cells = [f"{percent(value)}, {count(value)}" if value else "–" for value in accuracies]
         table.append((f"accuracy, {ARM_NAMES[arm]}", cells))
     changes = [column.tested("aligned", "templates") for column in columns]

@@ -224,6 +224,10 @@ class Experiment:
     reward_end: Pooled | None = None
     judge: JudgeIdentity | None = None
 
+    def accuracy(self, arm: str) -> Pooled | None:
+        """Return an arm's accuracy; `None` where it is not known."""
+        return self.accuracies.get(arm)
+
     def share_of_all(self, policy: Policy, group: Group) -> Pooled | None:
         """Return a group's share of all of a policy's descriptions; `None` where it is not known."""
         described = self.policies.get(policy)
@@ -250,7 +254,7 @@ class Experiment:
     def difference(self, arm: str, against: str) -> Difference | None:
         """Return an arm's accuracy minus another's: as tested, or else of the bare numbers, without a test."""
         tested = self.tested(arm, against)
-        first, second = self.accuracies.get(arm), self.accuracies.get(against)
+        first, second = self.accuracy(arm), self.accuracy(against)
         if tested or first is None or second is None:
             return tested
         return Difference(first.value - second.value, None, None, None, None, 0, 1)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
 
 from analysis.results.load import SeedResult, last_of_each_batch
 from analysis.results.pooling import Pooled, confidence, end_of_logs
 from analysis.results.wording import NBSP, plain
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_jsonl
+from reward.records import Keyed, Record
 
 KL_TOLERANCE = 0.2
 """Share of the target that the KL may be off without being flagged, unless a command line says otherwise."""
@@ -19,7 +23,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class KLReached:
+class KLReached(Record):
     """Mean KL per description at the end of training, in nats.
 
     Attributes:
@@ -28,9 +32,13 @@ class KLReached:
         by_seed: Each seed's own; empty where only the mean is known.
     """
 
-    mean: Pooled
+    mean: Annotated[Pooled, Keyed(count=None, shared=None), Field(alias="reached")]
     target: float | None = None
     by_seed: Mapping[int, float] = field(default_factory=dict)
+
+    def written(self, stored: JSON) -> JSON:
+        """Tell whether it is further off than `KL_TOLERANCE` in any seed too; null if unknown."""
+        return stored | {"off_target": self.off(KL_TOLERANCE)}
 
     def off(self, tolerance: float) -> bool | None:
         """Say whether it is further from its target than it may be, in any seed; `None` without a target.
@@ -84,6 +92,19 @@ class KLReached:
         return "above" if kl > (self.target or 0.0) else "below"
 
 
+def _known(stored: Any) -> Any:
+    return None if isinstance(stored, dict) and stored.get("reached") is None else stored
+
+
+def _told(kl: KLReached | None, dump: SerializerFunctionWrapHandler) -> JSON:
+    stored: JSON = dump(kl) if kl else {"reached": None, "by_seed": {}, "target": None, "off_target": None}
+    return stored
+
+
+StoredKL = Annotated[KLReached | None, BeforeValidator(_known), WrapSerializer(_told)]
+"""A KL as a field of a record; None if it is not known, which is stored as an object whose `reached` is null."""
+
+
 def kl_reached(logs: Mapping[int, Sequence[JSON]], confidence: float) -> KLReached | None:
     """Read the KL at the end of training from logs.
 
@@ -111,33 +132,6 @@ def kl_of_run(directory: RunDirectory, seeds: Sequence[int], confidence: float) 
     """Read the KL of a run's seeds from their logs; those without a log are left out."""
     logs = {seed: last_of_each_batch(read_jsonl(directory.seed(seed).train_log)) for seed in seeds}
     return kl_reached(logs, confidence)
-
-
-def to_json(kl: KLReached | None) -> JSON:
-    """Return what is stored.
-
-    Returns:
-        `reached` (value, low, high, n batches, seeds; null if it is not known), `by_seed`, `target` (null without one)
-        and `off_target` (whether it is further off than `KL_TOLERANCE` in any seed; null if unknown).
-    """
-    if kl is None:
-        return {"reached": None, "by_seed": {}, "target": None, "off_target": None}
-    mean = kl.mean
-    return {
-        "reached": {"value": mean.value, "low": mean.low, "high": mean.high, "n": mean.n, "seeds": mean.seeds},
-        "by_seed": {str(seed): own for seed, own in kl.by_seed.items()},
-        "target": kl.target,
-        "off_target": kl.off(KL_TOLERANCE),
-    }
-
-
-def from_json(stored: JSON | None) -> KLReached | None:
-    """Read what `to_json` gave; `None` if the run's KL is not known."""
-    reached = (stored or {}).get("reached")
-    if stored is None or reached is None:
-        return None
-    mean = Pooled(reached["value"], reached["low"], reached["high"], reached["n"], reached["seeds"])
-    return KLReached(mean, stored.get("target"), {int(seed): own for seed, own in stored.get("by_seed", {}).items()})
 
 
 def kl_summary(kl: KLReached | None, tolerance: float = KL_TOLERANCE) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.accuracy.record import Hits, paired_from_json
+from analysis.accuracy.cross_record import CrossRow, read_cross
 from analysis.results.experiment import Example, Experiment
 from analysis.results.load import SeedResult, load_results
 from analysis.results.pooling import (
@@ -26,7 +26,7 @@ from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import LabeledText
 from ex2.run.directory import RunDirectory, _named_and_below
 from reward.errors import UserError
-from reward.files import JSON, T, read_json
+from reward.files import T
 
 CROSS = "cross.json"
 """In a seed's folder: accuracy of other runs' VLMs with its descriptions, written by `ex2 cross`."""
@@ -159,22 +159,25 @@ def texts_digest(texts: Sequence[tuple[int, str]]) -> str:
     return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def stored_cross(path: Path, texts: Sequence[LabeledText]) -> list[JSON]:
-    """Return what `ex2 cross` kept of these descriptions; nothing of others that the file may hold."""
+def stored_cross(path: Path, texts: Sequence[LabeledText]) -> tuple[CrossRow, ...]:
+    """Return what `ex2 cross` kept of these descriptions; nothing of others that the file may hold.
+
+    Raises:
+        UserError: If the file is not JSON, or lacks what every version of `ex2 cross` has written.
+    """
     if not path.exists():
-        return []
-    content: JSON = read_json(path)
-    rows: list[JSON] = content["classifiers"]
-    return rows if content["descriptions"] == texts_digest(texts) else []
+        return ()
+    content = read_cross(path)
+    return content.classifiers if content.descriptions == texts_digest(texts) else ()
 
 
 def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
     """Pool what `ex2 cross` left in the seeds, by the classifier's shown name."""
-    rows: dict[str, list[JSON]] = {}
+    rows: dict[str, list[CrossRow]] = {}
     for result in run.results:
         for row in stored_cross(run.directory.seed(result.seed).root / CROSS, aligned_texts(result)):
-            rows.setdefault(row["fingerprint"], []).append(row)
-    shown = [found[0]["vlm"] for found in rows.values()]
+            rows.setdefault(row.fingerprint, []).append(row)
+    shown = [found[0].vlm for found in rows.values()]
     names = {
         fingerprint: name if shown.count(name) == 1 else f"{name} ({fingerprint[:8]})"
         for (fingerprint, found), name in zip(rows.items(), shown, strict=True)
@@ -183,13 +186,13 @@ def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
     accuracies = {
         names[key]: number
         for key, found in rows.items()
-        if (number := pool_accuracies([Hits.from_json(row) for row in found], settings.confidence))
+        if (number := pool_accuracies([row.hits for row in found], settings.confidence))
     }
     changes: dict[str, Difference] = {}
     for key, found in rows.items():
-        compared = [row for row in found if row["against_own"]]
-        parts = [paired_from_json(row["against_own"]) for row in compared]
-        bits = [(row["correct_bits"], row["against_own"].get("own_correct_bits", "")) for row in compared]
+        compared = [(row.hits, row.against_own) for row in found if row.against_own]
+        parts = [own.paired for _, own in compared]
+        bits = [(hits.correct_bits, own.own_correct_bits) for hits, own in compared]
         change = pool_differences(parts, bits, settings)
         if change:
             changes[names[key]] = change

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from analysis.accuracy.measure import ARMS
 from analysis.accuracy.record import read_accuracy
 from analysis.results.experiment import Experiment
+from analysis.results.load import last_of_each_batch
 from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import UNKNOWN, brief_verdict, percent
 from analysis.statistics.intervals import Estimate, all_equal, mean_t
@@ -60,7 +61,7 @@ def summarise(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
     found: dict[str, dict[int, float]] = {}
     for seed in seeds:
         where = run.seed(seed)
-        rows = list({row["batch"]: row for row in read_jsonl(where.train_log)}.values())
+        rows = last_of_each_batch(read_jsonl(where.train_log))
         for name, key in (("reward", "reward_mean"), ("KL, nats", "kl")):
             values = [float(row[key]) for row in rows if row.get(key) is not None]
             if values:
@@ -115,7 +116,7 @@ def print_seed(experiment: Experiment, console: Console) -> None:
         box=box.SIMPLE_HEAD,
     )
     for arm in (*ARMS, *controls):
-        accuracy = experiment.accuracies.get(arm)
+        accuracy = experiment.accuracy(arm)
         label = ("  of these, " if arm in GROUPS else "") + arm.replace("_", "-")
         label = escape(controls[arm].name) if arm in controls else label
         compared = _compared(experiment.tested(arm, "templates"))

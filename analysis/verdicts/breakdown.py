@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from analysis.statistics.intervals import Estimate, wilson
 from analysis.verdicts.verdicts import KINDS, Kind, Verdicts
 from ex2.run.descriptions import Description
-from reward.files import JSON
+from reward.records import Keyed, Omitted, Record, Whole
 
 Group = Literal["spurious", "informative", "visual", "non_visual"]
 Denominator = Literal["parsed", "all"]
@@ -32,8 +32,12 @@ Of = Literal["of_all", "of_parent"]
 """What a share is of: all descriptions, or for visual and non-visual the informative ones."""
 
 
+Share = Annotated[Estimate, Keyed(value="share")]
+"""A share as stored."""
+
+
 @dataclass(frozen=True)
-class GroupShares:
+class GroupShares(Record):
     """A group of descriptions.
 
     Attributes:
@@ -43,28 +47,19 @@ class GroupShares:
     """
 
     count: int
-    of_parent: Estimate | None
-    of_all: Estimate | None
+    of_parent: Share | None
+    of_all: Share | None
 
     def share(self, of: Of) -> Estimate | None:
         """Return one of the two shares."""
         return self.of_all if of == "of_all" else self.of_parent
 
-    def to_json(self) -> JSON:
-        """Return the group as stored."""
-        return {"count": self.count, "of_parent": _stored(self.of_parent), "of_all": _stored(self.of_all)}
 
-    @staticmethod
-    def from_json(stored: JSON) -> GroupShares:
-        """Read a group as stored."""
-        return GroupShares(stored["count"], _share(stored["of_parent"]), _share(stored["of_all"]))
-
-
-Groups = Mapping[Group, GroupShares]
+Groups = Annotated[Mapping[Group, GroupShares], Whole()]
 
 
 @dataclass(frozen=True)
-class PolicyBreakdown:
+class PolicyBreakdown(Record):
     """What one policy's descriptions are made of.
 
     Attributes:
@@ -82,39 +77,13 @@ class PolicyBreakdown:
     unique: int
     empty: int
     unparsed: Mapping[str, int]
-    kinds: Mapping[Kind, int]
+    kinds: Annotated[Mapping[Kind, int], Whole()]
     groups: Groups
-    by_denominator: Mapping[Denominator, Groups] = field(default_factory=dict)
+    by_denominator: Annotated[Mapping[Denominator, Groups], Omitted()] = field(default_factory=dict)
 
     def count(self, group: Group) -> int:
         """Return how many descriptions are of a group."""
         return sum(self.kinds[kind] for kind in MEMBERS[group])
-
-    def to_json(self) -> JSON:
-        """Return the policy's breakdown as stored."""
-        stored: JSON = {
-            "descriptions": self.descriptions,
-            "unique": self.unique,
-            "empty": self.empty,
-            "unparsed": dict(self.unparsed),
-            "kinds": dict(self.kinds),
-            "groups": _stored_groups(self.groups),
-        }
-        ways = {way: _stored_groups(groups) for way, groups in self.by_denominator.items()}
-        return stored | {"by_denominator": ways} if ways else stored
-
-    @staticmethod
-    def from_json(stored: JSON) -> PolicyBreakdown:
-        """Read a policy's breakdown as stored."""
-        return PolicyBreakdown(
-            descriptions=stored["descriptions"],
-            unique=stored["unique"],
-            empty=stored["empty"],
-            unparsed=dict(stored["unparsed"]),
-            kinds={kind: stored["kinds"][kind] for kind in KINDS},
-            groups=_groups(stored["groups"]),
-            by_denominator={way: _groups(groups) for way, groups in stored.get("by_denominator", {}).items()},
-        )
 
 
 def group_shares(
@@ -137,13 +106,14 @@ def group_shares(
     """
     n: dict[Kind, int] = {kind: counts.get(kind, 0) for kind in KINDS}
     total = sum(n.values())
-    informative = n["visual"] + n["non_visual"] + n["informative_unparsed"]
+    spurious, visual, non_visual, half_parsed, _ = n.values()
+    informative = visual + non_visual + half_parsed
     if denominator == "all":
         first, second, leaves = total, informative, total
     else:
-        first = n["spurious"] + informative
-        second = n["visual"] + n["non_visual"]
-        leaves = n["spurious"] + second
+        first = spurious + informative
+        second = visual + non_visual
+        leaves = spurious + second
     result: dict[Group, GroupShares] = {}
     for group in GROUPS:
         count = sum(n[kind] for kind in MEMBERS[group])
@@ -193,19 +163,3 @@ def breakdown(
 
 def _wilson(count: int, n: int, confidence: float) -> Estimate | None:
     return wilson(count, n, confidence) if n else None
-
-
-def _stored(share: Estimate | None) -> JSON | None:
-    return share and {"share": share.value, "low": share.low, "high": share.high, "n": share.n}
-
-
-def _share(stored: JSON | None) -> Estimate | None:
-    return Estimate(stored["share"], stored["low"], stored["high"], stored["n"]) if stored else None
-
-
-def _stored_groups(groups: Groups) -> JSON:
-    return {group: shares.to_json() for group, shares in groups.items()}
-
-
-def _groups(stored: JSON) -> Groups:
-    return {group: GroupShares.from_json(stored[group]) for group in GROUPS}

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from analysis.judge.base import Question, Spent
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.verdicts.breakdown import Denominator, PolicyBreakdown
-from ex2.run.directory import ANALYSIS_ID
-from reward.files import JSON, read_record
+from reward.files import read_record
+from reward.records import Flat, Keyed, Omitted, Record
 
 
 @dataclass(frozen=True)
-class JudgeIdentity:
+class JudgeIdentity(Record):
     """Who judged.
 
     Attributes:
@@ -29,18 +30,9 @@ class JudgeIdentity:
     rubric: str
     settings: str
 
-    def to_json(self) -> JSON:
-        """Return the judge as stored."""
-        return {"name": self.name, "exact": self.exact, "rubric": self.rubric, "settings": self.settings}
-
-    @staticmethod
-    def from_json(stored: JSON) -> JudgeIdentity:
-        """Read a judge as stored."""
-        return JudgeIdentity(stored["name"], stored["exact"], stored["rubric"], stored["settings"])
-
 
 @dataclass(frozen=True)
-class Usage:
+class Usage(Record):
     """What all verdicts took.
 
     Attributes:
@@ -49,28 +41,13 @@ class Usage:
         judges: Of a panel, the part of each judge; None if the judge is no panel.
     """
 
-    spent: Spent
+    spent: Annotated[Spent, Keyed(), Flat()]
     cost: float | None
-    judges: tuple[JudgeUsage, ...] | None = None
-
-    def to_json(self) -> JSON:
-        """Return the usage as stored."""
-        stored: JSON = {**self.spent._asdict(), "cost": self.cost}
-        return stored if self.judges is None else stored | {"judges": [part.to_json() for part in self.judges]}
-
-    @staticmethod
-    def from_json(stored: JSON) -> Usage:
-        """Read a usage as stored."""
-        judges = stored.get("judges")
-        return Usage(
-            Spent(*(stored[key] for key in Spent._fields)),
-            stored["cost"],
-            None if judges is None else tuple(JudgeUsage.from_json(part) for part in judges),
-        )
+    judges: Annotated[tuple[JudgeUsage, ...] | None, Omitted()] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Breakdown:
+class Breakdown(Record):
     """Content of `breakdown.json`.
 
     Attributes:
@@ -89,41 +66,11 @@ class Breakdown:
     denominator: Denominator
     confidence: float
     policies: Mapping[str, PolicyBreakdown]
-    analysis_id: str | None = None
+    analysis_id: Annotated[str | None, Omitted()] = None
 
     def policy(self, name: str) -> PolicyBreakdown | None:
         """Return the breakdown of one policy's descriptions; None if it was not described."""
         return self.policies.get(name)
-
-    def to_json(self) -> JSON:
-        """Return the content of the file."""
-        stored: JSON = {
-            "judge": self.judge.to_json(),
-            "usage": self.usage.to_json() if self.usage else None,
-            "panel": {question: votes.to_json() for question, votes in self.panel.items()} if self.panel else None,
-            "denominator": self.denominator,
-            "confidence": self.confidence,
-            "policies": {policy: part.to_json() for policy, part in self.policies.items()},
-        }
-        return stored if self.analysis_id is None else stored | {ANALYSIS_ID: self.analysis_id}
-
-    @staticmethod
-    def from_json(stored: JSON) -> Breakdown:
-        """Read the content of the file.
-
-        Raises:
-            KeyError: If a key that every version has written is missing.
-        """
-        usage, panel = stored.get("usage"), stored.get("panel")
-        return Breakdown(
-            judge=JudgeIdentity.from_json(stored["judge"]),
-            usage=Usage.from_json(usage) if usage else None,
-            panel={question: PanelVotes.from_json(votes) for question, votes in panel.items()} if panel else None,
-            denominator=stored["denominator"],
-            confidence=stored["confidence"],
-            policies={policy: PolicyBreakdown.from_json(part) for policy, part in stored["policies"].items()},
-            analysis_id=stored.get(ANALYSIS_ID),
-        )
 
 
 def read_breakdown(path: Path) -> Breakdown:

@@ -19,10 +19,15 @@ from reward.files import JSON, read_json, write_json
 STORED = DATA / "stored_run" / "runs" / "stored" / "agreement.json"
 
 
-def test_a_stored_file_is_written_byte_by_byte(tmp_path: Path) -> None:
+def same(written: JSON, stored: JSON) -> bool:
+    """Whether keys and values are the same, 1 being another than 1.0."""
+    return json.dumps(written, sort_keys=True) == json.dumps(stored, sort_keys=True)
+
+
+def test_a_stored_file_is_written_again(tmp_path: Path) -> None:
     found = read_agreement(STORED)
     write_json(tmp_path / "agreement.json", found.to_json())
-    assert (tmp_path / "agreement.json").read_bytes() == STORED.read_bytes()
+    assert same(read_json(tmp_path / "agreement.json"), read_json(STORED))
     assert read_agreement(tmp_path / "agreement.json") == found
     assert found.used is found.own
     first = found.own.questions["informative"]
@@ -38,7 +43,7 @@ def test_what_is_unknown_is_written_as_null() -> None:
     stored["own"]["kind_agreement"] |= {"low": None, "high": None}
     stored |= {"pooled": own | {"runs": ["stored", "another"]}, "corrected_with": "pooled"}
     found = Agreement.from_json(stored)
-    assert json.dumps(found.to_json()) == json.dumps(stored)
+    assert same(found.to_json(), stored)
     assert found.used.runs == ("stored", "another")
 
 
@@ -72,9 +77,21 @@ def test_a_file_of_the_first_version_is_read_as_stale(tmp_path: Path) -> None:
             "{",
             "line 1: not JSON (Expecting property name enclosed in double quotes); delete it and run its stage again.",
         ),
-        ("{}", "'pooled' is missing; delete it and run its stage again."),
-        ("[]", "not of the form that its stage writes; delete it and run its stage again."),
-        ("null", "not of the form that its stage writes; delete it and run its stage again."),
+        (
+            "{}",
+            "'run' is missing; 'confidence' is missing; 'judge' is missing; 'rubrics' is missing; 'truth' is missing; "
+            "'sample' is missing; 'raters' is missing; 'own' is missing; 'pooled' is missing; 'policies' is missing; "
+            "'disagreements' is missing; delete it and run its stage again.",
+        ),
+        (
+            "[]",
+            "it holds []: input should be a dictionary or an instance of Agreement; delete it and run its stage again.",
+        ),
+        (
+            "null",
+            "it holds None: input should be a dictionary or an instance of Agreement; "
+            "delete it and run its stage again.",
+        ),
     ],
 )
 def test_a_faulty_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -96,7 +113,18 @@ def test_a_missing_key_is_named(tmp_path: Path, place: tuple[str, ...], key: str
         part = part[name]
     part.pop(key)
     write_json(tmp_path / "agreement.json", content)
-    with pytest.raises(UserError, match=rf"agreement\.json: '{key}' is missing; delete it and run its stage again\."):
+    with pytest.raises(UserError) as caught:
+        read_agreement(tmp_path / "agreement.json")
+    named = f"'{'.'.join((*place, key))}' is missing; delete it and run its stage again."
+    assert str(caught.value) == f"{tmp_path / 'agreement.json'}: {named}"
+
+
+def test_an_older_file_that_lacks_the_kinds_is_said_to_lack_those_alone(tmp_path: Path) -> None:
+    content: Any = read_json(STORED)
+    content["own"].pop("verdicts")
+    content["own"].pop("kinds")
+    write_json(tmp_path / "agreement.json", content)
+    with pytest.raises(UserError, match=r"json: 'own\.kinds' is missing; delete it and run its stage again\.$"):
         read_agreement(tmp_path / "agreement.json")
 
 

@@ -1,4 +1,4 @@
-"""`attributes.json` as records: the same bytes again, and what is said of files that cannot be read."""
+"""`attributes.json` as records: the same keys and values again, and what is said of files that cannot be read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from paths import DATA
+from pydantic import ValidationError
 
 from analysis.attributes.record import Attributes, RunsCompared
 from analysis.attributes.section import attribute_section
@@ -19,6 +20,7 @@ from analysis.results.kl import kl_summary
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import read_json, write_json
+from reward.records import problems
 
 STORED = DATA / "stored_run/runs/stored"
 
@@ -60,6 +62,11 @@ def run(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / "stored")
 
 
+def same(written: dict[str, Any], stored: dict[str, Any]) -> bool:
+    """Whether keys and values are the same, 1 being another than 1.0."""
+    return json.dumps(written, sort_keys=True) == json.dumps(stored, sort_keys=True)
+
+
 def edit(run: RunDirectory, change: Callable[[dict[str, Any]], object]) -> Path:
     path = run.root / "attributes.json"
     stored = read_json(path)
@@ -68,16 +75,24 @@ def edit(run: RunDirectory, change: Callable[[dict[str, Any]], object]) -> Path:
     return path
 
 
-def test_a_stored_file_is_written_again_byte_by_byte(run: RunDirectory, tmp_path: Path) -> None:
+def test_a_stored_file_is_written_again(run: RunDirectory, tmp_path: Path) -> None:
     content, problem = stored_attributes(run)
     assert content is not None
     assert problem == ""
     write_json(tmp_path / "again.json", content.to_json())
-    assert (tmp_path / "again.json").read_bytes() == (STORED / "attributes.json").read_bytes()
+    assert same(read_json(tmp_path / "again.json"), read_json(STORED / "attributes.json"))
 
 
 def test_a_comparison_is_written_again() -> None:
-    assert json.dumps(RunsCompared.from_json(COMPARED).to_json()) == json.dumps(COMPARED)
+    assert same(RunsCompared.from_json(COMPARED).to_json(), COMPARED)
+
+
+def test_a_comparison_without_its_correction_is_faulty() -> None:
+    gap = {key: value for key, value in GAP.items() if key != "significant"}
+    stored = {key: value for key, value in COMPARED.items() if key != "p_holm"}
+    with pytest.raises(ValidationError) as caught:
+        RunsCompared.from_json(stored | {"attributes": [gap]})
+    assert problems(caught.value) == ["'attributes.0.significant' is missing", "'p_holm' is missing"]
 
 
 def test_what_is_not_known_stays_null() -> None:
@@ -88,7 +103,7 @@ def test_what_is_not_known_stays_null() -> None:
     group["all"]["attributes"]["colour"] |= {"of_mentions": None, "of_descriptions": None, "by_seed": [None, 0.5]}
     content = Attributes.from_json(stored)
     assert kl_summary(content.groups[0].kl) == "KL not known"
-    assert json.dumps(content.to_json()) == json.dumps(stored)
+    assert same(content.to_json(), stored)
 
 
 def test_correcting_forgets_earlier_corrections() -> None:
@@ -144,9 +159,10 @@ def test_faulty_files_are_one_line(run: RunDirectory) -> None:
         return str(caught.value)
 
     path = edit(run, lambda stored: stored["groups"][0].pop("own_names"))
-    assert told() == f"{path}: 'own_names' is missing; delete it and run its stage again."
+    assert told() == f"{path}: 'groups.0.own_names' is missing; delete it and run its stage again."
     shutil.copy(STORED / "attributes.json", run.root)
     edit(run, lambda stored: stored["groups"][0].update(all=7))
-    assert told() == f"{path}: not of the form that its stage writes; delete it and run its stage again."
+    wrong = "'groups.0.all' is 7: input should be a dictionary or an instance of Mentioned"
+    assert told() == f"{path}: {wrong}; delete it and run its stage again."
     path.write_text("{")
     assert told().startswith(f"{path}: line 1: not JSON (")

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from analysis.attributes.comparison import compare, least_p, shared_classes
-from analysis.attributes.record import share_from_json, share_to_json
+from analysis.attributes.record import AttributeShares
 from analysis.attributes.shares import mention_share, over_seeds, welch
 from analysis.statistics.intervals import Estimate, wilson, wilson_bounds
 
@@ -151,9 +151,11 @@ def test_three_seeds_by_hand() -> None:
     pooled = over_seeds([Estimate(value, 0.0, 1.0, 10) for value in (0.1, 0.2, 0.3)])
     assert pooled is not None
     assert pooled.low == pytest.approx(0.2 - 4.30265 * 0.1 / math.sqrt(3), abs=1e-6)
-    assert share_from_json(share_to_json(pooled)) == pooled
+    shares = AttributeShares(7, of_mentions=pooled, of_descriptions=None, by_seed=(0.1, None))
+    numbers = {"share": pooled.value, "low": pooled.low, "high": pooled.high, "n": 30, "seeds": 3}
+    assert shares.to_json() == {"mentions": 7, "of_mentions": numbers, "of_descriptions": None, "by_seed": [0.1, None]}
+    assert AttributeShares.from_json(shares.to_json()) == shares
     assert over_seeds([None, None]) is None
-    assert share_to_json(None) is None is share_from_json(None)
 
 
 def test_one_seed_and_seeds_that_agree_keep_the_first_seeds_interval() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from scipy import stats
 from table_samples import place, tables_of
 
 from analysis.paper.comparisons import cross_tables, kl_table
 from analysis.results.experiment import Counts, Experiment, by_row
-from analysis.results.kl import KLReached, from_json, to_json
+from analysis.results.kl import KLReached, StoredKL
 from analysis.results.pooling import Difference, Pooled
 from analysis.tables.rules import NOT_ABOVE, Rules
 from analysis.verdicts.breakdown import GROUPS, group_shares
@@ -69,8 +70,17 @@ def test_a_mean_on_target_does_not_hide_seeds_off_it() -> None:
     reached = KLReached(Pooled(10.0, None, None, 6, 3), 10.0, {0: 5.0, 1: 15.0, 2: 10.0})
     assert reached.off(0.2) is True
     assert reached.distance == 0.5
-    assert from_json(json.loads(json.dumps(to_json(reached)))) == reached
-    assert from_json(to_json(None)) is None
+    stored: TypeAdapter[KLReached | None] = TypeAdapter(StoredKL)
+    assert json.loads(stored.dump_json(reached, by_alias=True)) == {
+        "reached": {"value": 10.0, "low": None, "high": None, "n": 6, "seeds": 3},
+        "by_seed": {"0": 5.0, "1": 15.0, "2": 10.0},
+        "target": 10.0,
+        "off_target": True,
+    }
+    assert stored.validate_json(stored.dump_json(reached, by_alias=True)) == reached
+    unknown = {"reached": None, "by_seed": {}, "target": None, "off_target": None}
+    assert json.loads(stored.dump_json(None)) == unknown
+    assert stored.validate_python(unknown) is None
     made = experiment(kl=reached)
     said = "KL 10.0 on average; more than 20 % off its target 10: 5.0 in seed 0, below; 15.0 in seed 1, above"
     assert reached.words(0.2) == said

@@ -124,7 +124,8 @@ def test_the_papers_tables_are_on_the_page(runs: Path) -> None:
     # 30 of 39 first answers that could be read; Wilson
     assert "76.9[61.7, 87.4]n = 39" in text.partition("Informative descriptions, % of")[2]
     write_run(runs, "clip-pets-20", kl=20.0, target=20.0)
-    cross = {"fingerprint": "f", "vlm": "other", "accuracy": 0.75, "low": 0.7, "high": 0.8, "n": 200, "correct": 150}
+    cross = {"fingerprint": "f", "vlm": "other", "images": "i", "fallback_classes": []}
+    cross |= {"accuracy": 0.75, "low": 0.7, "high": 0.8, "n": 200, "correct": 150, "correct_bits": ""}
     write_cross(runs / "clip-pets", cross | {"against_own": None})
     html = index(runs)[1]
     assert 'id="table-06-cross-pets"' in html
