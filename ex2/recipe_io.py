@@ -48,7 +48,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             if today != name:
                 renamed[today] = name
     if renamed:
-        _tell_once(", ".join(f"{old} is now {new}" for new, old in renamed.items()))
+        (first, old), more = next(iter(renamed.items())), len(renamed) - 1
+        _tell_once(f"{old} is now {first}" + f", and {more} more of its section likewise" * (more > 0))
     return _checked(tree, str(path), renamed)
 
 
@@ -105,7 +106,7 @@ def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe
 @functools.cache
 def _tell_once(renamed: str) -> None:
     if os.environ.get("RANK", "0") == "0":
-        print(f"note: {renamed}; the earlier name stays valid.", file=sys.stderr, flush=True)
+        print(f"note: {renamed}; earlier names stay valid.", file=sys.stderr, flush=True)
 
 
 def _today(key: str) -> str:

@@ -219,9 +219,7 @@ def test_keys_of_earlier_versions_mean_what_todays_do_and_are_named_once(
     assert (expected.rl.batches, expected.rl.epochs, expected.rl.kl.target, expected.rl.kl.horizon) == (7, 2, 20, 50)
     assert (expected.rl.whiten_advantages, expected.ppo.lam) == (False, 0.9)
     assert capsys.readouterr().err == (
-        "note: ppo.batches is now rl.batches, ppo.batch_size is now rl.batch_size, ppo.learning_rate is now "
-        "rl.learning_rate, ppo.whiten_advantages is now rl.whiten_advantages, ppo.kl is now rl.kl, ppo.kl.target is "
-        "now rl.kl.target, ppo.epochs is now rl.epochs; the earlier name stays valid.\n"
+        "note: ppo.batches is now rl.batches, and 6 more of its section likewise; earlier names stay valid.\n"
     )
 
 
