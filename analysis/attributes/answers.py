@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, Named, Unreadable
+from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, NamedAttributes, Unparsed
 from analysis.results.kl import KLReached
 from analysis.verdicts.record import read_breakdown
 from ex2.run.descriptions import DescribedClass, stored_descriptions
@@ -21,8 +21,8 @@ from reward.files import JSON, append_jsonl, read_jsonl
 LOG = "attributes.jsonl"
 """In a seed's folder: one row per answer."""
 
-Answers = dict[DescribedClass, "Named | Unreadable"]
-Row = tuple[str, "Named | Unreadable"]
+Answers = dict[DescribedClass, "NamedAttributes | Unparsed"]
+Row = tuple[str, "NamedAttributes | Unparsed"]
 """Class and answer of one description."""
 
 
@@ -105,15 +105,15 @@ def ask(judge: AttributeJudge, described: Sequence[DescribedClass], path: Path, 
     missing = [one for one in dict.fromkeys(described) if one not in answers]
     waiting: list[JSON] = []
 
-    def on_named(one: DescribedClass, answer: Named | Unreadable) -> None:
+    def on_named(one: DescribedClass, answer: NamedAttributes | Unparsed) -> None:
         answers[one] = answer
-        named = isinstance(answer, Named)
+        named = isinstance(answer, NamedAttributes)
         waiting.append(
             {
                 "class": one.class_name,
                 "description": one.text,
-                "attributes": list(answer.attributes) if isinstance(answer, Named) else None,
-                "own": list(answer.own) if isinstance(answer, Named) else None,
+                "attributes": list(answer.attributes) if isinstance(answer, NamedAttributes) else None,
+                "own": list(answer.own) if isinstance(answer, NamedAttributes) else None,
                 "raw": answer.raw,
                 "parsed": named,
                 "judge": judge.name,
@@ -155,7 +155,7 @@ def read_answers(path: Path, *, digest: str) -> Answers:
             if unknown:
                 raise KeyError(unknown[0])
             answers[one] = (
-                Unreadable(row["raw"]) if names is None else Named(tuple(names), tuple(row["own"]), row["raw"])
+                Unparsed(row["raw"]) if names is None else NamedAttributes(tuple(names), tuple(row["own"]), row["raw"])
             )
         except KeyError as error:
             raise UserError(

@@ -44,7 +44,7 @@ EXAMPLE = DescribedClass(_PROMPT["one_shot_class"], _PROMPT["one_shot_descriptio
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedAttributes:
     """A parsed answer.
 
     Attributes:
@@ -59,13 +59,13 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class Unparsed:
     """An answer that is no list of names; never guessed, counted in every table."""
 
     raw: str
 
 
-OnNamed = Callable[[DescribedClass, "Named | Unreadable"], None]
+OnNamed = Callable[[DescribedClass, "NamedAttributes | Unparsed"], None]
 
 
 class AttributeJudge(Protocol):
@@ -131,7 +131,7 @@ class ScriptedAttributes:
         for request in described:
             facts = true_facts(request.text, request.class_name)
             names = sorted((FACETS[fact] for fact in facts), key=ATTRIBUTES.index)
-            on_named(request, Named(tuple(names), (), ", ".join(names)))
+            on_named(request, NamedAttributes(tuple(names), (), ", ".join(names)))
 
 
 class ChatAttributes:
@@ -152,8 +152,8 @@ class ChatAttributes:
         """
 
         def on_reply(chat: Chat, reply: Reply) -> Chat | None:
-            answer = Unreadable(reply.text) if reply.refused else parse_attributes(reply.text)
-            if isinstance(answer, Unreadable) and not chat.again:
+            answer = Unparsed(reply.text) if reply.refused else parse_attributes(reply.text)
+            if isinstance(answer, Unparsed) and not chat.again:
                 return replace(chat, again=True, sampling=self._judge.server.second_sampling(), spent=reply.spent)
             on_named(chat.about, answer)
             return None
@@ -184,14 +184,14 @@ def attribute_messages(described: DescribedClass) -> list[dict[str, str]]:
     ]
 
 
-def parse_attributes(raw: str) -> Named | Unreadable:
+def parse_attributes(raw: str) -> NamedAttributes | Unparsed:
     """Read an answer: the last JSON object with a list of texts under `attributes` and nothing else in that list.
 
     Args:
         raw: What the judge said, with or without text around the JSON.
 
     Returns:
-        The names, known spellings as in `ATTRIBUTES`, others as `others`; `Unreadable` if the last such key holds
+        The names, known spellings as in `ATTRIBUTES`, others as `others`; `Unparsed` if the last such key holds
         anything but a list of texts that are not blank.
     """
     value: Any = None
@@ -205,11 +205,11 @@ def parse_attributes(raw: str) -> Named | Unreadable:
             value = found.get("attributes", value)
         position = raw.find("{", end)
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
-        return Unreadable(raw)
+        return Unparsed(raw)
     given = [" ".join(name.lower().replace("_", " ").split()) for name in value]
     own = tuple(dict.fromkeys(name for name in given if name not in _CANONICAL))
     known = {_CANONICAL.get(name, OTHERS) for name in given}
-    return Named(tuple(name for name in ATTRIBUTES if name in known), own, raw)
+    return NamedAttributes(tuple(name for name in ATTRIBUTES if name in known), own, raw)
 
 
 def standard_name(name: str) -> str:

@@ -21,20 +21,20 @@ class JudgeRequest:
     description: str
 
 
-class Spent(NamedTuple):
+class Usage(NamedTuple):
     """What answers took: requests sent, and tokens as the server counted them (0 where it does not)."""
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def plus(self, other: Spent) -> Spent:
+    def plus(self, other: Usage) -> Usage:
         """Add up."""
-        return Spent(*(mine + more for mine, more in zip(self, other, strict=True)))
+        return Usage(*(mine + more for mine, more in zip(self, other, strict=True)))
 
-    def minus(self, other: Spent) -> Spent:
+    def minus(self, other: Usage) -> Usage:
         """Take away."""
-        return Spent(*(mine - less for mine, less in zip(self, other, strict=True)))
+        return Usage(*(mine - less for mine, less in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Verdict:
 
     answer: bool
     raw: str
-    spent: Spent | None = field(default=None, compare=False)
-    parts: tuple[Spent, ...] = field(default=(), compare=False)
+    spent: Usage | None = field(default=None, compare=False)
+    parts: tuple[Usage, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Unparsed:
     """An answer that is neither yes nor no; never guessed, never counted as no. Attributes as of `Verdict`."""
 
     raw: str
-    spent: Spent | None = field(default=None, compare=False)
-    parts: tuple[Spent, ...] = field(default=(), compare=False)
+    spent: Usage | None = field(default=None, compare=False)
+    parts: tuple[Usage, ...] = field(default=(), compare=False)
 
 
 Answer = Verdict | Unparsed
@@ -112,9 +112,9 @@ class CostEstimate(NamedTuple):
     """
 
     cached: int
-    spent: Spent
+    spent: Usage
     cost: float | None
-    most: Spent
+    most: Usage
     most_cost: float | None
     limited: bool = True
 
@@ -142,6 +142,6 @@ class EstimatesCost(Protocol):
         """Estimate without sending anything."""
         ...
 
-    def cost(self, spent: Spent) -> float | None:
+    def cost(self, spent: Usage) -> float | None:
         """Return the price of what was spent; None without prices."""
         ...

@@ -17,8 +17,8 @@ from analysis.judge.base import (
     JudgeRequest,
     OnAnswer,
     Question,
-    Spent,
     Unparsed,
+    Usage,
     Verdict,
     answer_word,
 )
@@ -43,7 +43,7 @@ class JudgeUsage:
     """
 
     name: str
-    spent: Spent
+    spent: Usage
     cost: float | None
 
     def to_json(self) -> JSON:
@@ -53,7 +53,7 @@ class JudgeUsage:
     @staticmethod
     def from_json(stored: JSON) -> JudgeUsage:
         """Read a usage as stored."""
-        return JudgeUsage(stored["name"], Spent(*(stored[key] for key in Spent._fields)), stored["cost"])
+        return JudgeUsage(stored["name"], Usage(*(stored[key] for key in Usage._fields)), stored["cost"])
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,9 @@ class PanelJudge:
     def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Add up the judges' estimates; those that cost nothing are left out."""
         parts = [judge.estimate(requests) for judge in self.judges if isinstance(judge, EstimatesCost)]
-        return functools.reduce(CostEstimate.plus, parts, CostEstimate(0, Spent(), 0.0, Spent(), 0.0))
+        return functools.reduce(CostEstimate.plus, parts, CostEstimate(0, Usage(), 0.0, Usage(), 0.0))
 
-    def usage(self, spent: Spent, parts: Sequence[Spent]) -> list[JudgeUsage]:
+    def usage(self, spent: Usage, parts: Sequence[Usage]) -> list[JudgeUsage]:
         """Return what each judge took.
 
         Args:
@@ -159,15 +159,15 @@ class PanelJudge:
         """
         rows = []
         for name, judge, part in zip(self.names, self.judges, parts, strict=bool(parts)):
-            cost = judge.cost(part) if isinstance(judge, EstimatesCost) else 0.0 if part == Spent() else None
+            cost = judge.cost(part) if isinstance(judge, EstimatesCost) else 0.0 if part == Usage() else None
             rows.append(JudgeUsage(name, part, cost))
-        rest = functools.reduce(Spent.minus, parts, spent)
-        if rest != Spent():
+        rest = functools.reduce(Usage.minus, parts, spent)
+        if rest != Usage():
             costs = {judge.cost(rest) for judge in self.judges if isinstance(judge, EstimatesCost)}
             rows.append(JudgeUsage("not told apart", rest, costs.pop() if len(costs) == 1 else None))
         return rows
 
-    def cost(self, spent: Spent, parts: Sequence[Spent] = ()) -> float | None:
+    def cost(self, spent: Usage, parts: Sequence[Usage] = ()) -> float | None:
         """Return the price of what was spent: the sum over `usage`, or None if that of a part is unknown."""
         rows = self.usage(spent, parts)
         costs = [row.cost for row in rows if row.cost is not None]
@@ -190,10 +190,10 @@ def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
         for name, answer in zip(names, answers, strict=True)
     ]
     raw = json.dumps(votes, ensure_ascii=False)
-    parts: tuple[Spent, ...] = ()
+    parts: tuple[Usage, ...] = ()
     if any(answer.spent is not None for answer in answers):
-        parts = tuple(answer.spent or Spent() for answer in answers)
-    spent = functools.reduce(Spent.plus, parts) if parts else None
+        parts = tuple(answer.spent or Usage() for answer in answers)
+    spent = functools.reduce(Usage.plus, parts) if parts else None
     for meaning in (True, False):
         if 2 * sum(isinstance(answer, Verdict) and answer.answer is meaning for answer in answers) > len(answers):
             return Verdict(meaning, raw, spent, parts)

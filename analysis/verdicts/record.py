@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.judge.base import Question, Spent
+from analysis.judge.base import Question, Usage
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.verdicts.breakdown import Denominator, PolicyBreakdown
 from ex2.run.directory import ANALYSIS_ID
@@ -40,7 +40,7 @@ class JudgeIdentity:
 
 
 @dataclass(frozen=True)
-class Usage:
+class JudgingCost:
     """What all verdicts took.
 
     Attributes:
@@ -49,7 +49,7 @@ class Usage:
         judges: Of a panel, the part of each judge; None if the judge is no panel.
     """
 
-    spent: Spent
+    spent: Usage
     cost: float | None
     judges: tuple[JudgeUsage, ...] | None = None
 
@@ -59,11 +59,11 @@ class Usage:
         return stored if self.judges is None else stored | {"judges": [part.to_json() for part in self.judges]}
 
     @staticmethod
-    def from_json(stored: JSON) -> Usage:
+    def from_json(stored: JSON) -> JudgingCost:
         """Read a usage as stored."""
         judges = stored.get("judges")
-        return Usage(
-            Spent(*(stored[key] for key in Spent._fields)),
+        return JudgingCost(
+            Usage(*(stored[key] for key in Usage._fields)),
             stored["cost"],
             None if judges is None else tuple(JudgeUsage.from_json(part) for part in judges),
         )
@@ -84,7 +84,7 @@ class Breakdown:
     """
 
     judge: JudgeIdentity
-    usage: Usage | None = None
+    usage: JudgingCost | None = None
     panel: Mapping[Question, PanelVotes] | None = None
     denominator: Denominator
     confidence: float
@@ -117,7 +117,7 @@ class Breakdown:
         usage, panel = stored.get("usage"), stored.get("panel")
         return Breakdown(
             judge=JudgeIdentity.from_json(stored["judge"]),
-            usage=Usage.from_json(usage) if usage else None,
+            usage=JudgingCost.from_json(usage) if usage else None,
             panel={question: PanelVotes.from_json(votes) for question, votes in panel.items()} if panel else None,
             denominator=stored["denominator"],
             confidence=stored["confidence"],

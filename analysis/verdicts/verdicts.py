@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.judge.base import Answer, Judge, JudgeRequest, Question, Spent, Unparsed, Verdict
+from analysis.judge.base import Answer, Judge, JudgeRequest, Question, Unparsed, Usage, Verdict
 from analysis.judge.rubric import PAPER, load_rubric
 from analysis.judge.table import JUDGES
 from ex2.run.descriptions import is_empty
@@ -32,18 +32,18 @@ class Verdicts:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Question, str, str], Answer] = {}
-        self.spent: Spent | None = None
+        self.spent: Usage | None = None
         """On all answers, replaced ones too; None if no judge counted."""
-        self.parts: tuple[Spent, ...] = ()
+        self.parts: tuple[Usage, ...] = ()
         """Of a panel: the same by judge, in their order. Less than `spent` if earlier versions wrote some answers."""
 
     def add(self, question: Question, class_name: str, text: str, answer: Answer) -> None:
         """Record an answer; a later one on the same question replaces it."""
         self._answers[question, class_name, text] = answer
         if answer.spent is not None:
-            self.spent = (self.spent or Spent()).plus(answer.spent)
+            self.spent = (self.spent or Usage()).plus(answer.spent)
         if answer.parts:
-            known = self.parts or (Spent(),) * len(answer.parts)
+            known = self.parts or (Usage(),) * len(answer.parts)
             self.parts = tuple(mine.plus(more) for mine, more in zip(known, answer.parts, strict=True))
 
     def items(self) -> Iterator[tuple[JudgeRequest, Answer]]:
@@ -156,8 +156,8 @@ def read_verdicts(path: Path, *, digest: str) -> Verdicts:
         try:
             if row["settings"] == digest:
                 value, raw = answers[row["verdict"]], row["raw"]
-                spent = Spent(**row["spent"]) if "spent" in row else None
-                parts = tuple(Spent(**part) for part in row.get("spent_by_judge", ()))
+                spent = Usage(**row["spent"]) if "spent" in row else None
+                parts = tuple(Usage(**part) for part in row.get("spent_by_judge", ()))
                 answer = Unparsed(raw, spent, parts) if value is None else Verdict(value, raw, spent, parts)
                 verdicts.add(row["question"], row["class"], row["description"], answer)
         except KeyError as error:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import openai
 
-from analysis.judge.base import Answer, JudgeRequest, NotYet, OnAnswer, Spent, Unparsed
+from analysis.judge.base import Answer, JudgeRequest, NotYet, OnAnswer, Unparsed, Usage
 from analysis.judge.server.batch_state import BatchState
 from analysis.judge.server.conversation import Conversation
 from analysis.judge.server.faults import REFUSALS
@@ -154,14 +154,14 @@ def _take(
     status, body = response.get("status_code"), response.get("body")
     reply = read_reply(body or {})
     if status in REFUSALS:
-        reply = Reply(f"{status}: {json.dumps(body)}", refused=True, spent=Spent())
+        reply = Reply(f"{status}: {json.dumps(body)}", refused=True, spent=Usage())
     if reply is None:
         error = line.get("error")
         expired = isinstance(error, dict) and error.get("code") in ("batch_expired", "batch_cancelled")
         reason = json.dumps(error or body or line, ensure_ascii=False)
         return _Failure(reason, counts=not expired and status not in _NOT_ITS_FAULT)
     tries = state.tries(key)
-    tries.spent = tries.spent.plus(reply.spent).plus(Spent(requests=1))
+    tries.spent = tries.spent.plus(reply.spent).plus(Usage(requests=1))
     answer = conversation.read(request, reply._replace(spent=tries.spent))
     if isinstance(answer, Unparsed) and not tries.unreadable:
         tries.unreadable = True
@@ -190,7 +190,7 @@ def _count_failures(
         tries = state.tries(key)
         if key not in missing or not failure.counts or not (works or tries.failed):
             continue
-        tries.failed, tries.spent = tries.failed + 1, tries.spent.plus(Spent(requests=1))
+        tries.failed, tries.spent = tries.failed + 1, tries.spent.plus(Usage(requests=1))
         state.note(key, tries)
         if tries.failed >= MOST_FAILURES:
             state.done(key)
@@ -243,7 +243,7 @@ def _ask_one(
             [conversation.example(missing[chosen].question)], lambda request, answer: replies.append(answer)
         )
         for reply in replies:
-            tries.spent = tries.spent.plus(reply.spent or Spent())
+            tries.spent = tries.spent.plus(reply.spent or Usage())
         state.note(chosen, tries)
     state.save()
 

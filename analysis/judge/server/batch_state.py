@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from reward.files import JSON, read_json, write_json
 
 
@@ -21,7 +21,7 @@ class Tries:
 
     unreadable: bool = False
     failed: int = 0
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
 
 
 class BatchState:
@@ -32,11 +32,11 @@ class BatchState:
         content = read_json(path) if path.exists() else {}
         self.batches: list[JSON] = content.get("batches", [])
         self._tries = {
-            key: Tries(row["unreadable"], row["failed"], Spent(*row["spent"]))
+            key: Tries(row["unreadable"], row["failed"], Usage(*row["spent"]))
             for key, row in content.get("tries", {}).items()
         }
         for key, spent in content.get("unreadable", {}).items():  # written by an earlier version
-            self._tries.setdefault(key, Tries(unreadable=True, spent=Spent(*spent)))
+            self._tries.setdefault(key, Tries(unreadable=True, spent=Usage(*spent)))
 
     def save(self) -> None:
         """Write the file."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import openai
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Chat:
     about: Any = None
     again: bool = False
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
 
 
 class Reply(NamedTuple):
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
 
     text: str
     refused: bool
-    spent: Spent
+    spent: Usage
 
 
 def read_reply(body: str | Mapping[str, Any]) -> Reply | None:
@@ -61,7 +61,7 @@ def read_reply(body: str | Mapping[str, Any]) -> Reply | None:
     usage = content.get("usage")
     counted = usage if isinstance(usage, dict) else {}
     tokens = [counted.get(key) for key in ("prompt_tokens", "completion_tokens")]
-    spent = Spent(0, *(number if isinstance(number, int) and number >= 0 else 0 for number in tokens))
+    spent = Usage(0, *(number if isinstance(number, int) and number >= 0 else 0 for number in tokens))
     if isinstance(refusal, str) and refusal:
         return Reply(refusal, refused=True, spent=spent)
     if choice.get("finish_reason") == "content_filter":
