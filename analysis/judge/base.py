@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -67,9 +67,17 @@ Answer = Verdict | Unparsed
 OnAnswer = Callable[[JudgeRequest, Answer], None]
 
 
-def answer_word(answer: Answer) -> Literal["yes", "no", "unparsed"]:
+AnswerWord = Literal["yes", "no", "unparsed"]
+
+
+def answer_word(answer: Answer) -> AnswerWord:
     """Return how an answer is written in logs."""
     return ("yes" if answer.answer else "no") if isinstance(answer, Verdict) else "unparsed"
+
+
+def contents(messages: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the texts of chat messages."""
+    return [message["content"] for message in messages]
 
 
 class NotYet(EX2Error):
