@@ -125,9 +125,9 @@ def test_panel_through_the_log(tmp_path: Path) -> None:
 
 
 def test_other_judges_have_no_votes() -> None:
-    assert votes_of('{"explanation": "x"}') is None
-    assert votes_of("[1, 2]") is None
-    assert votes_of("[") is None
+    vote = {"judge": "a", "verdict": "yes", "raw": "x"}
+    others = [[vote], [vote, {**vote, "score": 1}], [vote, {**vote, "verdict": "maybe"}], {"explanation": "x"}, [1, 2]]
+    assert [votes_of(raw) for raw in ["[", *map(json.dumps, others)]] == [None] * 6
     assert panel_summary([(requests_for(1)[0], yes)]) is None
 
 
