@@ -12,8 +12,9 @@ from judge_stub import YES, completion
 
 from analysis.judge.base import NotYet, Unparsed, Usage, Verdict
 from analysis.judge.server import batch
+from analysis.judge.server.batch_results import read_lines
 from analysis.verdicts.verdicts import Verdicts
-from reward.errors import EnvironmentFault
+from reward.errors import EnvironmentFault, UserError
 from reward.files import read_json
 
 server = pytest.fixture(starting_batches)
@@ -153,6 +154,34 @@ def test_state_of_an_earlier_version_is_read(server: BatchServer, tmp_path: Path
     answers = informative(to_the_end(server, tmp_path))
     assert answers["text 4"] == Unparsed("perhaps")
     assert answers["text 4"].spent == Usage(2, 200, 14)
+
+
+def test_state_of_another_form_is_told(server: BatchServer, tmp_path: Path) -> None:
+    path = tmp_path / batch.BATCH_FILE
+    path.write_text(json.dumps({"batches": [{"batch": None, "keys": ["a"]}], "tries": {"a": {"spent": [1, "x", 0]}}}))
+    with pytest.raises(UserError) as caught:
+        run(server, tmp_path)
+    told = (
+        "'batches.0.input_file' is missing; 'tries.a.spent.1' is 'x': input should be a valid integer, unable to parse "
+        "string as an integer"
+    )
+    assert str(caught.value) == f"{path}: {told}; delete it and run its stage again."
+
+
+def test_lines_of_results_say_why_there_is_no_answer() -> None:
+    lines = [
+        {"custom_id": "a", "response": {"status_code": 500, "body": {"x": 1}}, "error": None},
+        {"custom_id": "b", "error": {"code": "batch_expired"}},
+        {"custom_id": "c", "oops": 1},
+        {"response": None},
+        [],
+    ]
+    read = list(read_lines("\n".join([*map(json.dumps, lines), "{", ""])))
+    assert [(line.custom_id, line.ended_early, line.reason) for line in read] == [
+        ("a", False, '{"x": 1}'),
+        ("b", True, '{"code": "batch_expired"}'),
+        ("c", False, '{"custom_id": "c", "oops": 1}'),
+    ]
 
 
 def test_an_answer_with_a_line_separator_is_one_line(server: BatchServer, tmp_path: Path) -> None:
