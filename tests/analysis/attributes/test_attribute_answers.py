@@ -16,12 +16,12 @@ from analysis.attributes.judges import (
     NamedAttributes,
     OnNamed,
     ScriptedAttributes,
-    Unparsed,
     attribute_judge,
     attribute_messages,
     parse_attributes,
     standard_name,
 )
+from analysis.judge.base import Unparsed
 from ex2.run.descriptions import DescribedClass
 from reward.errors import EnvironmentFault, UserError
 from reward.files import append_jsonl, read_jsonl
@@ -159,8 +159,16 @@ def test_only_what_is_missing_is_asked(tmp_path: Path) -> None:
     assert len(read_jsonl(path)) == 3, "the two before the crash were not asked again"
     assert read_answers(path, digest="other") == {}
     append_jsonl(path, [{**read_jsonl(path)[0], "attributes": ["sise"]}])
-    with pytest.raises(UserError, match=r"attributes.jsonl: line 4: no answer \('sise' missing or unknown\); delete"):
+    with pytest.raises(UserError, match=r"attributes.jsonl: line 4: no answer \('sise' is no attribute\); delete"):
         read_answers(path, digest="d")
+    path.write_text('{"class": "oak", "description": "a", "version": 2}\n')
+    with pytest.raises(UserError) as caught:
+        read_answers(path, digest="d")
+    told = (
+        "'attributes' is missing; 'raw' is missing; 'version' is 2: input should be a valid string; "
+        "'settings' is missing"
+    )
+    assert str(caught.value) == f"{path}: line 1: no answer ({told}); delete the file and ask again."
 
 
 def test_unanswered_is_told(tmp_path: Path) -> None:

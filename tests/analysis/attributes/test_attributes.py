@@ -12,11 +12,12 @@ from paths import ROOT
 
 from analysis.attributes.answers import Answered, Row, SeedAnswers
 from analysis.attributes.figure import COLOURS, attributes_figure
-from analysis.attributes.judges import NamedAttributes, Unparsed
+from analysis.attributes.judges import NamedAttributes
 from analysis.attributes.section import attribute_section
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import summarise
 from analysis.attributes.wording import comparison_words
+from analysis.judge.base import Unparsed
 from analysis.results.pooling import Pooled
 from analysis.statistics.intervals import wilson
 from ex2.cli import main
