@@ -61,12 +61,12 @@ def texts_by_arm(
     Returns:
         For each arm the class index and text of each of its texts, repeated texts included.
     """
-    arms: dict[str, list[LabeledText]] = {arm: [] for arm in ARMS}
-    arms["templates"] = [
+    templates = [
         LabeledText(label, template.format(name))
         for label, name in enumerate(class_names)
         for template in generic_templates()
     ]
+    arms: dict[str, list[LabeledText]] = {"templates": templates, **{arm: [] for arm in ARMS[1:]}}
     for one in descriptions:
         if one.is_empty:
             continue
@@ -209,17 +209,19 @@ def reward_gain(descriptions: Iterable[Description], settings: IntervalSettings)
         Mean rewards of the pairs and their difference, with a t-interval and a bootstrap interval; `unpaired` counts
         descriptions without a partner or whose partner has no reward. `None` if there is no pair.
     """
-    rewards: dict[str, dict[tuple[str, int | None, int | None], float]] = {"aligned": {}, "base": {}}
+    of_aligned: dict[tuple[str, int | None, int | None], float] = {}
+    of_base: dict[tuple[str, int | None, int | None], float] = {}
+    rewards = {"aligned": of_aligned, "base": of_base}
     total = 0
     for one in descriptions:
         total += 1
         if one.reward is not None:
             rewards[one.policy][one.class_name, one.question_id, one.sample] = float(one.reward)
-    shared = [key for key in rewards["aligned"] if key in rewards["base"]]
+    shared = [key for key in of_aligned if key in of_base]
     if not shared:
         return None
-    aligned = [rewards["aligned"][key] for key in shared]
-    base = [rewards["base"][key] for key in shared]
+    aligned = [of_aligned[key] for key in shared]
+    base = [of_base[key] for key in shared]
     paired = paired_mean(aligned, base, confidence=settings.confidence, samples=settings.samples, seed=settings.seed)
     return RewardGain(mean_t(aligned).value, mean_t(base).value, paired, total - 2 * len(shared))
 
