@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("reward", "ex2", "analysis")
 MOST_ROOMS = {"analysis": 16, "ex2": 19}
 MOST_LINES = 400
-MOST_SUBSCRIPTS = {"analysis": 454}
+MOST_SUBSCRIPTS = {"analysis": 330}
 """This number may only fall; 119 is the aim."""
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
