@@ -22,7 +22,7 @@ from analysis.results.summary import print_seed
 from analysis.statistics.intervals import IntervalSettings
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
-from analysis.verdicts.record import Breakdown, JudgeIdentity, Usage
+from analysis.verdicts.record import Breakdown, JudgeIdentity, JudgingCost
 from analysis.verdicts.verdicts import Verdicts, judge_digest, rubric_version
 from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
@@ -93,7 +93,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
     print_seed(pool_seeds(recipe.name, [result]), Console())
 
 
-def usage(judge: Judge, verdicts: Verdicts) -> Usage | None:
+def usage(judge: Judge, verdicts: Verdicts) -> JudgingCost | None:
     """Return what all verdicts took.
 
     Args:
@@ -104,8 +104,8 @@ def usage(judge: Judge, verdicts: Verdicts) -> Usage | None:
     if spent is None:
         return None
     if isinstance(judge, PanelJudge):
-        return Usage(spent, judge.cost(spent, verdicts.parts), tuple(judge.usage(spent, verdicts.parts)))
-    return Usage(spent, judge.cost(spent) if isinstance(judge, EstimatesCost) else None)
+        return JudgingCost(spent, judge.cost(spent, verdicts.parts), tuple(judge.usage(spent, verdicts.parts)))
+    return JudgingCost(spent, judge.cost(spent) if isinstance(judge, EstimatesCost) else None)
 
 
 def _files(recipe: Recipe) -> dict[str, ControlArm]:

@@ -101,16 +101,16 @@ class Record:
         record: Self = _adapter(cls).validate_python(stored)
         return record
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Return what is written, given the fields as stored: a record may add what other readers want to be told."""
         return stored
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic what `Flat`, `Omitted`, `Always` and `written` mean."""
+        """Tell pydantic what `Flat`, `Omitted`, `Always` and `as_written` mean."""
         schema = handler(source)
         flat, omitted, always = _marked(cls)
-        if not flat and not omitted and not always and cls.written is Record.written:
+        if not flat and not omitted and not always and cls.as_written is Record.as_written:
             return schema
         # Where the record is met again, pydantic takes what it knows by this name: it must be what is made here.
         inner = {**handler.resolve_ref_schema(schema)}
@@ -131,7 +131,7 @@ class Record:
                     stored |= value
                 elif key not in omitted or getattr(record, key) != omitted[key]:
                     stored[key] = value
-            written: JSON = record.written(stored)
+            written: JSON = record.as_written(stored)
             return written
 
         return core_schema.no_info_wrap_validator_function(

@@ -12,10 +12,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -23,6 +23,8 @@ from typing import NamedTuple, TypeVar
 from analysis.accuracy.class_names import name_pattern, replace_name
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE
 from ex2.run.descriptions import Description, LabeledText
+from reward.files import read_json
+from reward.records import Record
 
 T = TypeVar("T")
 
@@ -46,11 +48,17 @@ class ControlArm(NamedTuple):
     texts: list[LabeledText]
 
 
+@dataclass(frozen=True)
+class _RandomWords(Record):
+    """Content of `random_words.json`."""
+
+    words: tuple[str, ...]
+
+
 @cache
 def random_words() -> tuple[str, ...]:
     """Return the words that random-word descriptions are made of."""
-    data = json.loads(Path(__file__).with_name("random_words.json").read_text(encoding="utf-8"))
-    return tuple(data["words"])
+    return _RandomWords.from_json(read_json(Path(__file__).with_name("random_words.json"))).words
 
 
 def build_controls(

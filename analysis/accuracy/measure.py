@@ -61,12 +61,12 @@ def texts_by_arm(
     Returns:
         For each arm the class index and text of each of its texts, repeated texts included.
     """
-    arms: dict[str, list[LabeledText]] = {arm: [] for arm in ARMS}
-    arms["templates"] = [
+    templates = [
         LabeledText(label, template.format(name))
         for label, name in enumerate(class_names)
         for template in generic_templates()
     ]
+    arms: dict[str, list[LabeledText]] = {"templates": templates, **{arm: [] for arm in ARMS[1:]}}
     for one in descriptions:
         if one.is_empty:
             continue

@@ -168,7 +168,7 @@ def _question(
     pairs = [
         (people, judge)
         for row in rows
-        if (people := row.people[question]) is not None and (judge := row.judge[question]) is not None
+        if (people := row.people.to(question)) is not None and (judge := row.judge.to(question)) is not None
     ]
     confusion = Confusion.of(pairs)
     return QuestionAgreement(
@@ -190,7 +190,7 @@ def _policy_shares(judged: JudgedCounts, table: np.ndarray, confidence: float) -
         descriptions=sum(judged.kinds.values()),
         empty=judged.empty,
         kinds=dict(judged.kinds),
-        unparsed=judged.kinds["unparsed"] + judged.kinds["informative_unparsed"],
+        unparsed=judged.unparsed,
         shares={
             "spurious": _share(groups["spurious"].of_parent, corrected.spurious),
             "visual": _share(groups["visual"].of_all, corrected.visual),

@@ -18,6 +18,8 @@ from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 
+UNPARSED: tuple[Kind, ...] = ("informative_unparsed", "unparsed")
+
 QUESTIONS: tuple[Question, ...] = ("informative", "visual")
 
 
@@ -27,6 +29,22 @@ class JudgeId(NamedTuple):
     name: str
     rubric: str
     settings: str
+
+
+class TwoAnswers(NamedTuple):
+    """Yes or no to each question; None where there is no answer.
+
+    Attributes:
+        informative: To the first.
+        visual: To the second.
+    """
+
+    informative: bool | None
+    visual: bool | None
+
+    def to(self, question: Question) -> bool | None:
+        """Return the answer to a question."""
+        return self.informative if question == "informative" else self.visual
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,8 @@ class Labelled:
 
     class_name: str
     text: str
-    people: Mapping[Question, bool | None]
-    judge: Mapping[Question, bool | None]
+    people: TwoAnswers
+    judge: TwoAnswers
     kind: Kind
 
     @property
@@ -55,12 +73,11 @@ class Labelled:
     @property
     def truth(self) -> Leaf | None:
         """What people made of it; `None` while an answer is missing."""
-        informative, visual = self.people["informative"], self.people["visual"]
-        if informative is False:
+        if self.people.informative is False:
             return "spurious"
-        if informative is None or visual is None:
+        if self.people.informative is None or self.people.visual is None:
             return None
-        return "visual" if visual else "non_visual"
+        return "visual" if self.people.visual else "non_visual"
 
     @property
     def judged(self) -> Outcome | None:
@@ -83,6 +100,11 @@ class JudgedCounts:
     unlabelled: Mapping[Outcome, int]
     known: Mapping[Leaf, int]
     empty: int
+
+    @property
+    def unparsed(self) -> int:
+        """Those of which a verdict could not be read."""
+        return sum(count for kind, count in self.kinds.items() if kind in UNPARSED)
 
 
 @dataclass(frozen=True)
@@ -173,15 +195,14 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
     labelled = []
     for item in sample.items:
         kind = _kind(run, item.seed, verdicts[item.seed], item.class_name, item.text)
-        said: dict[Question, bool | None] = {"informative": None, "visual": None}
-        if kind != "unparsed":
-            said["informative"] = kind != "spurious"
-        if kind in ("visual", "non_visual"):
-            said["visual"] = kind == "visual"
-        asked = {question: Asked(question, item.class_name, item.text) for question in QUESTIONS}
-        people = {question: settle([*votes(answers, asked[question]).values()]) for question in QUESTIONS}
-        if people["informative"] is not True:
-            people["visual"] = None  # the majority would not have been asked
+        said = TwoAnswers(
+            None if kind == "unparsed" else kind != "spurious",
+            kind == "visual" if kind in ("visual", "non_visual") else None,
+        )
+        first, second = (
+            settle([*votes(answers, Asked(question, item.class_name, item.text)).values()]) for question in QUESTIONS
+        )
+        people = TwoAnswers(first, second if first else None)  # else the majority would not have been asked
         labelled.append(Labelled(item.class_name, item.text, people, said, kind))
     rubrics = {label.rubric for labels in answers.values() for label in labels.values()}
     return RunLabels(

@@ -105,7 +105,7 @@ class QuestionAgreement(Record):
             "alpha": self.alpha,
         }
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Tell n too."""
         return {"n": self.n, **stored}
 
@@ -233,7 +233,7 @@ class Agreement(Record):
         """Which comparison that is."""
         return "pooled" if self.pooled else "own"
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Tell which comparison was used too."""
         return stored | {"corrected_with": self.corrected_with}
 

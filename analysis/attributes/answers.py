@@ -7,23 +7,89 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field, ValidationError
 from tqdm import tqdm
 
-from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeJudge, Named, Unreadable
+from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeAnswer, AttributeJudge, NamedAttributes
+from analysis.judge.base import Unparsed
 from analysis.results.kl import KLReached
 from analysis.verdicts.record import read_breakdown
 from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl, read_jsonl
+from reward.files import append_jsonl, read_jsonl
+from reward.records import JSON, Record, problems
 
 LOG = "attributes.jsonl"
 """In a seed's folder: one row per answer."""
 
-Answers = dict[DescribedClass, "Named | Unreadable"]
-Row = tuple[str, "Named | Unreadable"]
+Answers = dict[DescribedClass, AttributeAnswer]
+Row = tuple[str, AttributeAnswer]
 """Class and answer of one description."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRow(Record):
+    """A line of the log.
+
+    Attributes:
+        class_name: The description's class.
+        description: The description.
+        attributes: Names from `ATTRIBUTES`; None if the answer could not be read.
+        own: Names of the judge's own; None if the answer could not be read.
+        raw: What the judge said.
+        parsed: Whether the answer could be read.
+        judge: Its name.
+        version: Of the question.
+        settings: `judge_digest` of the judge.
+    """
+
+    class_name: Annotated[str, Field(alias="class")]
+    description: str
+    attributes: tuple[str, ...] | None
+    own: tuple[str, ...] | None = None
+    raw: str
+    parsed: bool = True
+    judge: str = ""
+    version: str
+    settings: str
+
+    @staticmethod
+    def of(one: DescribedClass, answer: AttributeAnswer, judge: AttributeJudge, digest: str) -> AnswerRow:
+        """Return the line of an answer.
+
+        Args:
+            one: What was asked about.
+            answer: What the judge answered.
+            judge: Who was asked.
+            digest: `judge_digest` of the judge.
+        """
+        named = answer if isinstance(answer, NamedAttributes) else None
+        return AnswerRow(
+            class_name=one.class_name,
+            description=one.text,
+            attributes=named.attributes if named else None,
+            own=named.own if named else None,
+            raw=answer.raw,
+            parsed=named is not None,
+            judge=judge.name,
+            version=VERSION,
+            settings=digest,
+        )
+
+    @property
+    def described(self) -> DescribedClass:
+        """What was asked about."""
+        return DescribedClass(self.class_name, self.description)
+
+    @property
+    def answer(self) -> AttributeAnswer:
+        """The answer."""
+        if self.attributes is None:
+            return Unparsed(self.raw)
+        return NamedAttributes(self.attributes, self.own or (), self.raw)
 
 
 @dataclass(frozen=True)
@@ -105,22 +171,9 @@ def ask(judge: AttributeJudge, described: Sequence[DescribedClass], path: Path, 
     missing = [one for one in dict.fromkeys(described) if one not in answers]
     waiting: list[JSON] = []
 
-    def on_named(one: DescribedClass, answer: Named | Unreadable) -> None:
+    def on_named(one: DescribedClass, answer: AttributeAnswer) -> None:
         answers[one] = answer
-        named = isinstance(answer, Named)
-        waiting.append(
-            {
-                "class": one.class_name,
-                "description": one.text,
-                "attributes": list(answer.attributes) if isinstance(answer, Named) else None,
-                "own": list(answer.own) if isinstance(answer, Named) else None,
-                "raw": answer.raw,
-                "parsed": named,
-                "judge": judge.name,
-                "version": VERSION,
-                "settings": digest,
-            }
-        )
+        waiting.append(AnswerRow.of(one, answer, judge, digest).to_json())
         bar.update()
         if len(waiting) >= 64:
             append_jsonl(path, waiting)
@@ -145,20 +198,19 @@ def read_answers(path: Path, *, digest: str) -> Answers:
         UserError: If a line is no answer.
     """
     answers: Answers = {}
-    for number, row in enumerate(read_jsonl(path), start=1):
+    for number, content in enumerate(read_jsonl(path), start=1):
         try:
-            if row["settings"] != digest or row["version"] != VERSION:
-                continue
-            one = DescribedClass(row["class"], row["description"])
-            names = row["attributes"]
-            unknown = sorted(set(names or ()) - set(ATTRIBUTES))
-            if unknown:
-                raise KeyError(unknown[0])
-            answers[one] = (
-                Unreadable(row["raw"]) if names is None else Named(tuple(names), tuple(row["own"]), row["raw"])
-            )
-        except KeyError as error:
-            raise UserError(
-                f"{path}: line {number}: no answer ({error} missing or unknown); delete the file and ask again."
-            ) from error
+            row = AnswerRow.from_json(content)
+        except ValidationError as error:
+            raise _no_answer(path, number, "; ".join(problems(error))) from error
+        if row.settings != digest or row.version != VERSION:
+            continue
+        unknown = sorted(set(row.attributes or ()) - set(ATTRIBUTES))
+        if unknown:
+            raise _no_answer(path, number, f"'{unknown[0]}' is no attribute")
+        answers[row.described] = row.answer
     return answers
+
+
+def _no_answer(path: Path, number: int, told: str) -> UserError:
+    return UserError(f"{path}: line {number}: no answer ({told}); delete the file and ask again.")

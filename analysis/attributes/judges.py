@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from analysis.judge.rubric import one_line
+from analysis.judge.base import Unparsed
+from analysis.judge.rubric import json_objects, one_line
 from analysis.judge.scripted import ScriptedJudge
 from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.server.replies import Chat, Reply
@@ -16,18 +17,57 @@ from analysis.judge.table import build_judge
 from ex2.data.demo.world import BY_NAME, Facet, true_facts
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError, unknown_name
+from reward.files import read_json
+from reward.records import JSON, Record
 
-_PROMPT: dict[str, Any] = json.loads((Path(__file__).with_name("prompt.json")).read_text(encoding="utf-8"))
 
-VERSION: str = _PROMPT["version"]
+@dataclass(frozen=True)
+class AttributeWords(Record):
+    """An attribute in the question.
+
+    Attributes:
+        means: What it is, in words for the judge.
+        also: Other spellings that judges use.
+    """
+
+    means: str
+    also: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prompt(Record):
+    """Content of `prompt.json`.
+
+    Attributes:
+        version: Of the wording.
+        system: The first message.
+        user: The question, with {attributes}, {class_name} and {description}.
+        one_shot_class: Of the worked example.
+        one_shot_description: Of the worked example.
+        one_shot_answer: To the worked example.
+        attributes: By name, in the order of tables.
+    """
+
+    version: str
+    system: str
+    user: str
+    one_shot_class: str
+    one_shot_description: str
+    one_shot_answer: JSON
+    attributes: Mapping[str, AttributeWords]
+
+
+_PROMPT = Prompt.from_json(read_json(Path(__file__).with_name("prompt.json")))
+
+VERSION = _PROMPT.version
 """Stored with every answer; a change of the wording needs a new one, which asks all anew."""
 
-ATTRIBUTES: tuple[str, ...] = tuple(_PROMPT["attributes"])
+ATTRIBUTES: tuple[str, ...] = tuple(_PROMPT.attributes)
 """In the order of tables; `others` takes whatever else a judge names."""
 
 OTHERS = "others"
 
-_CANONICAL = {spelling: name for name, entry in _PROMPT["attributes"].items() for spelling in (name, *entry["also"])}
+_CANONICAL = {spelling: name for name, words in _PROMPT.attributes.items() for spelling in (name, *words.also)}
 
 FACETS: dict[Facet, str] = {
     "colour": "colour",
@@ -39,12 +79,12 @@ FACETS: dict[Facet, str] = {
 """The demo world's facets as attributes."""
 
 
-EXAMPLE = DescribedClass(_PROMPT["one_shot_class"], _PROMPT["one_shot_description"])
+EXAMPLE = DescribedClass(_PROMPT.one_shot_class, _PROMPT.one_shot_description)
 """Of the prompt, with a known answer."""
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedAttributes:
     """A parsed answer.
 
     Attributes:
@@ -58,14 +98,10 @@ class Named:
     raw: str
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """An answer that is no list of names; never guessed, counted in every table."""
+AttributeAnswer = NamedAttributes | Unparsed
+"""Unparsed is what is no list of names: never guessed, counted in every table."""
 
-    raw: str
-
-
-OnNamed = Callable[[DescribedClass, "Named | Unreadable"], None]
+OnNamed = Callable[[DescribedClass, AttributeAnswer], None]
 
 
 class AttributeJudge(Protocol):
@@ -131,7 +167,7 @@ class ScriptedAttributes:
         for request in described:
             facts = true_facts(request.text, request.class_name)
             names = sorted((FACETS[fact] for fact in facts), key=ATTRIBUTES.index)
-            on_named(request, Named(tuple(names), (), ", ".join(names)))
+            on_named(request, NamedAttributes(tuple(names), (), ", ".join(names)))
 
 
 class ChatAttributes:
@@ -152,8 +188,8 @@ class ChatAttributes:
         """
 
         def on_reply(chat: Chat, reply: Reply) -> Chat | None:
-            answer = Unreadable(reply.text) if reply.refused else parse_attributes(reply.text)
-            if isinstance(answer, Unreadable) and not chat.again:
+            answer = Unparsed(reply.text) if reply.refused else parse_attributes(reply.text)
+            if isinstance(answer, Unparsed) and not chat.again:
                 return replace(chat, again=True, sampling=self._judge.server.second_sampling(), spent=reply.spent)
             on_named(chat.about, answer)
             return None
@@ -177,39 +213,32 @@ def attribute_messages(described: DescribedClass) -> list[dict[str, str]]:
     The description enters as a JSON string, so that it can neither end its own quotation nor add lines.
     """
     return [
-        {"role": "system", "content": _PROMPT["system"]},
+        {"role": "system", "content": _PROMPT.system},
         {"role": "user", "content": _question(EXAMPLE)},
-        {"role": "assistant", "content": json.dumps(_PROMPT["one_shot_answer"])},
+        {"role": "assistant", "content": json.dumps(_PROMPT.one_shot_answer)},
         {"role": "user", "content": _question(described)},
     ]
 
 
-def parse_attributes(raw: str) -> Named | Unreadable:
+def parse_attributes(raw: str) -> AttributeAnswer:
     """Read an answer: the last JSON object with a list of texts under `attributes` and nothing else in that list.
 
     Args:
         raw: What the judge said, with or without text around the JSON.
 
     Returns:
-        The names, known spellings as in `ATTRIBUTES`, others as `others`; `Unreadable` if the last such key holds
+        The names, known spellings as in `ATTRIBUTES`, others as `others`; `Unparsed` if the last such key holds
         anything but a list of texts that are not blank.
     """
     value: Any = None
-    decoder, position = json.JSONDecoder(), raw.find("{")
-    while position >= 0:
-        try:
-            found, end = decoder.raw_decode(raw, position)
-        except (json.JSONDecodeError, RecursionError):  # cut or broken here: try the next brace
-            end = position + 1
-        else:
-            value = found.get("attributes", value)
-        position = raw.find("{", end)
+    for found in json_objects(raw):
+        value = found.get("attributes", value)
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
-        return Unreadable(raw)
+        return Unparsed(raw)
     given = [" ".join(name.lower().replace("_", " ").split()) for name in value]
     own = tuple(dict.fromkeys(name for name in given if name not in _CANONICAL))
     known = {_CANONICAL.get(name, OTHERS) for name in given}
-    return Named(tuple(name for name in ATTRIBUTES if name in known), own, raw)
+    return NamedAttributes(tuple(name for name in ATTRIBUTES if name in known), own, raw)
 
 
 def standard_name(name: str) -> str:
@@ -218,8 +247,8 @@ def standard_name(name: str) -> str:
 
 
 def _question(described: DescribedClass) -> str:
-    listed = "\n".join(f"- {name}: {entry['means']}" for name, entry in _PROMPT["attributes"].items())
-    text: str = _PROMPT["user"]
+    listed = "\n".join(f"- {name}: {words.means}" for name, words in _PROMPT.attributes.items())
+    text = _PROMPT.user
     for slot, value in (
         ("{attributes}", listed),
         ("{class_name}", described.class_name),

@@ -197,6 +197,6 @@ class Attributes(Record):
         own = tuple(row for row in self.comparisons if group.identity in row.runs)
         return replace(self, groups=(group,), comparisons=own)
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Tell the format first."""
         return {"format": FORMAT, **stored}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.attributes.answers import Answered, Row, SeedAnswers
 from analysis.attributes.comparison import Side, compare, least_p, restricted, shared_classes
-from analysis.attributes.judges import ATTRIBUTES, VERSION, Named, Unreadable
+from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeAnswer, NamedAttributes
 from analysis.attributes.record import Attributes, AttributeShares, Gap, Group, Identity, Mentioned, RunsCompared
 from analysis.attributes.shares import Mentions, mention_share, over_seeds, welch
 from analysis.statistics import holm
@@ -76,9 +76,9 @@ def corrected(comparisons: Sequence[RunsCompared], level: float) -> tuple[RunsCo
     return tuple(made)
 
 
-def matrix(answers: Sequence[Named | Unreadable]) -> Mentions:
+def matrix(answers: Sequence[AttributeAnswer]) -> Mentions:
     """Return which attributes each parsed answer names, shape (parsed, attributes)."""
-    parsed = [answer for answer in answers if isinstance(answer, Named)]
+    parsed = [answer for answer in answers if isinstance(answer, NamedAttributes)]
     rows = [[int(name in answer.attributes) for name in ATTRIBUTES] for answer in parsed]
     return np.array(rows, dtype=np.int64).reshape(len(parsed), len(ATTRIBUTES))
 
@@ -116,7 +116,11 @@ def _group(run: Answered, confidence: float, sample: int, seed: int) -> Group:
         for part, answers in zip(run.seeds, everything, strict=True)
     ]
     own = Counter(
-        name for answers in everything for answer in answers if isinstance(answer, Named) for name in answer.own
+        name
+        for answers in everything
+        for answer in answers
+        if isinstance(answer, NamedAttributes)
+        for name in answer.own
     )
     return Group(
         label=run.vlm,
@@ -135,13 +139,13 @@ def _group(run: Answered, confidence: float, sample: int, seed: int) -> Group:
     )
 
 
-def _sampled(answers: Sequence[Named | Unreadable], size: int, key: str) -> list[Named | Unreadable]:
+def _sampled(answers: Sequence[AttributeAnswer], size: int, key: str) -> list[AttributeAnswer]:
     draw = random.Random(key)
     keys = [draw.random() for _ in answers]
     return [answers[index] for index in sorted(sorted(range(len(answers)), key=keys.__getitem__)[:size])]
 
 
-def _mentioned(seeds: Sequence[Sequence[Named | Unreadable]], confidence: float) -> Mentioned:
+def _mentioned(seeds: Sequence[Sequence[AttributeAnswer]], confidence: float) -> Mentioned:
     by_seed = [matrix(answers) for answers in seeds]
     of_each = [mentions.sum(1) for mentions in by_seed]
     attributes: dict[str, AttributeShares] = {}
@@ -213,7 +217,7 @@ def _class_count(side: Side) -> int:
 def _side(seeds: Sequence[SeedAnswers], index: dict[str, int]) -> Side:
     side = []
     for part in seeds:
-        parsed: list[Row] = [(name, answer) for name, answer in part.rows if isinstance(answer, Named)]
+        parsed: list[Row] = [(name, answer) for name, answer in part.rows if isinstance(answer, NamedAttributes)]
         classes: NDArray[np.int64] = np.array([index[name] for name, _ in parsed], dtype=np.int64)
         side.append((matrix([answer for _, answer in parsed]), classes))
     return side

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -21,20 +21,20 @@ class JudgeRequest:
     description: str
 
 
-class Spent(NamedTuple):
+class Usage(NamedTuple):
     """What answers took: requests sent, and tokens as the server counted them (0 where it does not)."""
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def plus(self, other: Spent) -> Spent:
+    def plus(self, other: Usage) -> Usage:
         """Add up."""
-        return Spent(*(mine + more for mine, more in zip(self, other, strict=True)))
+        return Usage(*(mine + more for mine, more in zip(self, other, strict=True)))
 
-    def minus(self, other: Spent) -> Spent:
+    def minus(self, other: Usage) -> Usage:
         """Take away."""
-        return Spent(*(mine - less for mine, less in zip(self, other, strict=True)))
+        return Usage(*(mine - less for mine, less in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Verdict:
 
     answer: bool
     raw: str
-    spent: Spent | None = field(default=None, compare=False)
-    parts: tuple[Spent, ...] = field(default=(), compare=False)
+    spent: Usage | None = field(default=None, compare=False)
+    parts: tuple[Usage, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,25 @@ class Unparsed:
     """An answer that is neither yes nor no; never guessed, never counted as no. Attributes as of `Verdict`."""
 
     raw: str
-    spent: Spent | None = field(default=None, compare=False)
-    parts: tuple[Spent, ...] = field(default=(), compare=False)
+    spent: Usage | None = field(default=None, compare=False)
+    parts: tuple[Usage, ...] = field(default=(), compare=False)
 
 
 Answer = Verdict | Unparsed
 OnAnswer = Callable[[JudgeRequest, Answer], None]
 
 
-def answer_word(answer: Answer) -> Literal["yes", "no", "unparsed"]:
+AnswerWord = Literal["yes", "no", "unparsed"]
+
+
+def answer_word(answer: Answer) -> AnswerWord:
     """Return how an answer is written in logs."""
     return ("yes" if answer.answer else "no") if isinstance(answer, Verdict) else "unparsed"
+
+
+def contents(messages: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the texts of chat messages."""
+    return [message["content"] for message in messages]
 
 
 class NotYet(EX2Error):
@@ -112,9 +120,9 @@ class CostEstimate(NamedTuple):
     """
 
     cached: int
-    spent: Spent
+    spent: Usage
     cost: float | None
-    most: Spent
+    most: Usage
     most_cost: float | None
     limited: bool = True
 
@@ -142,6 +150,6 @@ class EstimatesCost(Protocol):
         """Estimate without sending anything."""
         ...
 
-    def cost(self, spent: Spent) -> float | None:
+    def cost(self, spent: Usage) -> float | None:
         """Return the price of what was spent; None without prices."""
         ...

@@ -13,25 +13,69 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Unparsed, Verdict
+from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Unparsed, Verdict, contents
 from analysis.judge.rubric import PAPER, one_line
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.policy.source import Dtype, ModelSource
 from reward.backends.common import pick_device
 from reward.errors import UserError, unknown_name
+from reward.files import read_json
+from reward.records import Record
 
 Wording = Literal["paper", "short"]
 Chat = list[dict[str, str]]
 
-_EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("local_examples.json").read_text(encoding="utf-8"))
+
+class LabelledSentence(NamedTuple):
+    """A sentence about a class, with the right answers.
+
+    Attributes:
+        class_name: Its class.
+        text: The sentence.
+        informative: The answer to the first question.
+        visual: The answer to the second question.
+    """
+
+    class_name: str
+    text: str
+    informative: bool
+    visual: bool
+
+    def asked(self, question: Question) -> JudgeRequest:
+        """Return a question about the sentence."""
+        return JudgeRequest(question, self.class_name, self.text)
+
+    def label(self, question: Question) -> bool:
+        """Return the right answer to a question."""
+        return self.informative if question == "informative" else self.visual
+
+
+@dataclass(frozen=True)
+class ShortWording(Record):
+    """Content of `local_examples.json`: the wording `short`, and sentences to set a threshold by.
+
+    Attributes:
+        version: Of the wording.
+        questions: Words of each question, with {class_name}.
+        shots: Shown before every question.
+        calibration: Fit the threshold; of other classes, and never shown.
+    """
+
+    version: str
+    questions: Mapping[Question, str]
+    shots: tuple[LabelledSentence, ...]
+    calibration: tuple[LabelledSentence, ...]
+
+
+SHORT = ShortWording.from_json(read_json(Path(__file__).with_name("local_examples.json")))
 _WORDS = {True: ("Yes", "yes", "YES"), False: ("No", "no", "NO")}
 _MIN_PREFIX = 16
 """Tokens; a shorter common beginning is not worth a cache."""
@@ -47,6 +91,15 @@ class Scored(NamedTuple):
 
     margin: float
     mass: float
+
+
+class _Ranged(NamedTuple):
+    """Settings of which not every value can work; those that are not given can."""
+
+    wording: Any = "paper"
+    threshold: Any = "examples"
+    min_mass: Any = 0.0
+    batch_size: Any = 1
 
 
 class LocalJudge:
@@ -98,28 +151,26 @@ class LocalJudge:
         self._wording, self._min_mass, self._batch_size = wording, min_mass, batch_size
         self._threshold = threshold
         self._margins: dict[Question, float] = {}
-        self.rubric_version = PAPER.version if wording == "paper" else str(_EXAMPLES["version"])
-        fitted = f", threshold from {len(_EXAMPLES['calibration'])} examples" if threshold == "examples" else ""
+        self.rubric_version = PAPER.version if wording == "paper" else SHORT.version
+        fitted = f", threshold from {len(SHORT.calibration)} examples" if threshold == "examples" else ""
         self.name = f"local {gguf_file or model}, {wording} wording{fitted}"
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
         """List settings that are out of range; arguments as `reward.components.settings_problems`."""
+        given = _Ranged(**{key: settings[key] for key in _Ranged._fields if key in settings})
         problems = []
-        wording = settings.get("wording", "paper")
-        if wording not in WORDINGS:
-            problems.append(unknown_name(f"{where}.wording", wording, WORDINGS))
-        threshold = settings.get("threshold", "examples")
-        if threshold != "examples" and not (isinstance(threshold, int | float) and 0 < threshold < 1):
+        if given.wording not in WORDINGS:
+            problems.append(unknown_name(f"{where}.wording", given.wording, WORDINGS))
+        if given.threshold != "examples" and not (isinstance(given.threshold, int | float) and 0 < given.threshold < 1):
             problems.append(
-                f"{where}.threshold: given {threshold!r}; allowed is above 0 and below 1, or 'examples', which fits it."
+                f"{where}.threshold: given {given.threshold!r}; allowed is above 0 and below 1, or 'examples', which "
+                "fits it."
             )
-        mass = settings.get("min_mass", 0.0)
-        if not 0 <= mass <= 1:
-            problems.append(f"{where}.min_mass: given {mass!r}; allowed is 0 to 1, a probability.")
-        batch_size = settings.get("batch_size", 1)
-        if batch_size < 1:
-            problems.append(f"{where}.batch_size: given {batch_size!r}; allowed is at least 1.")
+        if not 0 <= given.min_mass <= 1:
+            problems.append(f"{where}.min_mass: given {given.min_mass!r}; allowed is 0 to 1, a probability.")
+        if given.batch_size < 1:
+            problems.append(f"{where}.batch_size: given {given.batch_size!r}; allowed is at least 1.")
         return problems
 
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
@@ -141,9 +192,9 @@ class LocalJudge:
         if self._threshold != "examples":
             return float(torch.logit(torch.tensor(self._threshold, dtype=torch.float64)))
         if question not in self._margins:
-            rows = _EXAMPLES["calibration"]
-            scored = dict(self._scores([JudgeRequest(question, row[0], row[1]) for row in rows]))
-            labels = [_label(row, question) for row in rows]
+            rows = SHORT.calibration
+            scored = dict(self._scores([row.asked(question) for row in rows]))
+            labels = [row.label(question) for row in rows]
             self._margins[question] = best_threshold([scored[index].margin for index in range(len(rows))], labels)
         return self._margins[question]
 
@@ -192,35 +243,33 @@ class LocalJudge:
             JudgeRequest(request.question, request.class_name, without_special(request.description, self._tokenizer))
         )
         if self._tokenizer.chat_template is None:
-            text = "\n\n".join(f"{turn['content']}" for turn in chat) + "\nAnswer:"
-            return list(self._tokenizer(text)["input_ids"])
+            text = "\n\n".join(contents(chat)) + "\nAnswer:"
+            return list(self._tokenizer(text).input_ids)
         text = str(self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def paper_wording(request: JudgeRequest) -> Chat:
     """Ask the paper's question, but for one word: its JSON would begin with an explanation."""
-    question = PAPER.messages(request)[-1]["content"]
     return [
         {"role": "system", "content": "You are a knowledgeable teacher."},
-        {"role": "user", "content": f"{question}\n\nAnswer with one word, Yes or No."},
+        {"role": "user", "content": f"{PAPER.question(request)}\n\nAnswer with one word, Yes or No."},
     ]
 
 
 def short_wording(request: JudgeRequest) -> Chat:
     """Ask in one sentence, after eight worked examples."""
-    question: str = _EXAMPLES["questions"][request.question]
+    question = SHORT.questions[request.question]
 
-    def ask(class_name: str, text: str) -> dict[str, str]:
-        return {"role": "user", "content": f"Text: {one_line(text)}\n{question.format(class_name=class_name)}"}
+    def ask(asked: JudgeRequest) -> dict[str, str]:
+        words = question.format(class_name=asked.class_name)
+        return {"role": "user", "content": f"Text: {one_line(asked.description)}\n{words}"}
 
     chat = []
-    for row in _EXAMPLES["shots"]:
-        chat += [
-            ask(row[0], row[1]),
-            {"role": "assistant", "content": "Yes" if _label(row, request.question) else "No"},
-        ]
-    return [*chat, ask(request.class_name, request.description)]
+    for shot in SHORT.shots:
+        answer = "Yes" if shot.label(request.question) else "No"
+        chat += [ask(shot.asked(request.question)), {"role": "assistant", "content": answer}]
+    return [*chat, ask(request)]
 
 
 WORDINGS: dict[Wording, Callable[[JudgeRequest], Chat]] = {"paper": paper_wording, "short": short_wording}
@@ -280,10 +329,6 @@ def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
     gaps = list(itertools.pairwise(ordered)) or [(ordered[0], ordered[0])]
     below, above = max(gaps, key=quality)
     return (below + above) / 2
-
-
-def _label(row: Sequence[Any], question: Question) -> bool:
-    return bool(row[2 if question == "informative" else 3])
 
 
 def _probability(margin: float) -> float:

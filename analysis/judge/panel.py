@@ -7,18 +7,21 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import ConfigDict
 
 from analysis.judge.base import (
     Answer,
+    AnswerWord,
     CostEstimate,
     EstimatesCost,
     Judge,
     JudgeRequest,
     OnAnswer,
     Question,
-    Spent,
     Unparsed,
+    Usage,
     Verdict,
     answer_word,
 )
@@ -26,7 +29,7 @@ from analysis.judge.table import JUDGES, build_judge
 from reward.components import check_component
 from reward.errors import EX2Error, UserError
 from reward.files import write_jsonl
-from reward.records import Flat, Keyed, Record
+from reward.records import JSON, Flat, Keyed, Record
 
 DISAGREEMENTS = "disagreements.jsonl"
 CHUNK = 512
@@ -44,7 +47,7 @@ class JudgeUsage(Record):
     """
 
     name: str
-    spent: Annotated[Spent, Keyed(), Flat()]
+    spent: Annotated[Usage, Keyed(), Flat()]
     cost: float | None
 
 
@@ -63,6 +66,43 @@ class PanelVotes(Record):
     unanimous: int
     undecided: int
     judges: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Vote(Record):
+    """What one judge of a panel said.
+
+    Attributes:
+        judge: Its name, numbered if several have it.
+        verdict: Its answer in one word.
+        raw: Its words.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # with other keys it is the answer of a judge of one's own
+
+    judge: str
+    verdict: AnswerWord
+    raw: str
+
+
+class PanelMember(NamedTuple):
+    """A judge of a panel, as a recipe gives it.
+
+    Attributes:
+        name: A key of `JUDGES` or a dotted path; whatever was given.
+        settings: All else.
+    """
+
+    name: Any
+    settings: JSON
+
+
+def panel_members(settings: Mapping[str, Any]) -> list[PanelMember]:
+    """Return the judges that the settings of a panel name."""
+    return [
+        PanelMember(given.get("name"), {key: value for key, value in given.items() if key != "name"})
+        for given in settings.get("judges", [])
+    ]
 
 
 class PanelJudge:
@@ -84,8 +124,8 @@ class PanelJudge:
             raise UserError("\n".join(problems))
         self.judges: list[Judge] = [
             # A folder each: in its name a judge pays, and of equal judges the second finds the first one's answers.
-            build_judge(given["name"], _settings(given), f"judge.judges[{place}]", folder and folder / f"judge-{place}")
-            for place, given in enumerate(judges)
+            build_judge(one.name, one.settings, f"judge.judges[{place}]", folder and folder / f"judge-{place}")
+            for place, one in enumerate(panel_members({"judges": judges}))
         ]
         self.names = distinct([judge.name for judge in self.judges])
         self.name = f"majority of {', '.join(self.names)}"
@@ -96,18 +136,18 @@ class PanelJudge:
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
         """List what is wrong with the judges' settings; arguments as `reward.components.settings_problems`."""
-        judges = settings.get("judges", [])
+        judges = panel_members(settings)
         problems = [] if len(judges) > 1 else [f"{where}.judges: given {len(judges)}; a panel needs at least 2."]
-        for place, given in enumerate(judges):
+        for place, one in enumerate(judges):
             here = f"{where}.judges[{place}]"
-            if not isinstance(given.get("name"), str):
+            if not isinstance(one.name, str):
                 problems.append(f"{here}: 'name' is missing; available: {', '.join(sorted(JUDGES))}.")
                 continue
-            if given["name"] == "panel" or given.get("mode") == "batch":
+            if one.name == "panel" or one.settings.get("mode") == "batch":
                 problems.append(f"{here}: a panel takes no panel and no mode: batch; give these runs of their own.")
                 continue
             try:
-                problems += check_component(given["name"], _settings(given), JUDGES, here, ("folder",))
+                problems += check_component(one.name, one.settings, JUDGES, here, ("folder",))
             except EX2Error as error:
                 problems += str(error).splitlines()
         return problems
@@ -125,9 +165,9 @@ class PanelJudge:
     def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Add up the judges' estimates; those that cost nothing are left out."""
         parts = [judge.estimate(requests) for judge in self.judges if isinstance(judge, EstimatesCost)]
-        return functools.reduce(CostEstimate.plus, parts, CostEstimate(0, Spent(), 0.0, Spent(), 0.0))
+        return functools.reduce(CostEstimate.plus, parts, CostEstimate(0, Usage(), 0.0, Usage(), 0.0))
 
-    def usage(self, spent: Spent, parts: Sequence[Spent]) -> list[JudgeUsage]:
+    def usage(self, spent: Usage, parts: Sequence[Usage]) -> list[JudgeUsage]:
         """Return what each judge took.
 
         Args:
@@ -137,15 +177,15 @@ class PanelJudge:
         """
         rows = []
         for name, judge, part in zip(self.names, self.judges, parts, strict=bool(parts)):
-            cost = judge.cost(part) if isinstance(judge, EstimatesCost) else 0.0 if part == Spent() else None
+            cost = judge.cost(part) if isinstance(judge, EstimatesCost) else 0.0 if part == Usage() else None
             rows.append(JudgeUsage(name, part, cost))
-        rest = functools.reduce(Spent.minus, parts, spent)
-        if rest != Spent():
+        rest = functools.reduce(Usage.minus, parts, spent)
+        if rest != Usage():
             costs = {judge.cost(rest) for judge in self.judges if isinstance(judge, EstimatesCost)}
             rows.append(JudgeUsage("not told apart", rest, costs.pop() if len(costs) == 1 else None))
         return rows
 
-    def cost(self, spent: Spent, parts: Sequence[Spent] = ()) -> float | None:
+    def cost(self, spent: Usage, parts: Sequence[Usage] = ()) -> float | None:
         """Return the price of what was spent: the sum over `usage`, or None if that of a part is unknown."""
         rows = self.usage(spent, parts)
         costs = [row.cost for row in rows if row.cost is not None]
@@ -163,30 +203,32 @@ def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
         The answer of more than half of them, unparsed ones included in the count; otherwise `Unparsed`. What each took
         is kept with it.
     """
-    votes = [
-        {"judge": name, "verdict": answer_word(answer), "raw": answer.raw}
-        for name, answer in zip(names, answers, strict=True)
-    ]
-    raw = json.dumps(votes, ensure_ascii=False)
-    parts: tuple[Spent, ...] = ()
+    votes = [Vote(name, answer_word(answer), answer.raw) for name, answer in zip(names, answers, strict=True)]
+    raw = json.dumps([vote.to_json() for vote in votes], ensure_ascii=False)
+    parts: tuple[Usage, ...] = ()
     if any(answer.spent is not None for answer in answers):
-        parts = tuple(answer.spent or Spent() for answer in answers)
-    spent = functools.reduce(Spent.plus, parts) if parts else None
+        parts = tuple(answer.spent or Usage() for answer in answers)
+    spent = functools.reduce(Usage.plus, parts) if parts else None
     for meaning in (True, False):
         if 2 * sum(isinstance(answer, Verdict) and answer.answer is meaning for answer in answers) > len(answers):
             return Verdict(meaning, raw, spent, parts)
     return Unparsed(raw, spent, parts)
 
 
-def votes_of(raw: str) -> list[dict[str, str]] | None:
-    """Return every judge's vote from a panel's `raw`, with `judge`, `verdict` and `raw`; None if it is no panel's."""
+def read_votes(raw: str) -> list[Vote] | None:
+    """Return every judge's vote from a panel's `raw`; None if it is no panel's."""
     try:
-        votes = json.loads(raw)
+        stored = json.loads(raw)
+        votes = [Vote.from_json(vote) for vote in stored] if isinstance(stored, list) else []
     except (ValueError, RecursionError):
         return None
-    keys = {"judge", "verdict", "raw"}
-    panel = isinstance(votes, list) and len(votes) > 1 and all(isinstance(v, dict) and v.keys() == keys for v in votes)
-    return votes if panel else None
+    return votes if len(votes) > 1 else None
+
+
+def votes_of(raw: str) -> list[dict[str, str]] | None:
+    """Return `read_votes` as stored."""
+    votes = read_votes(raw)
+    return None if votes is None else [vote.to_json() for vote in votes]
 
 
 def disagreements(answers: Iterable[tuple[JudgeRequest, Answer]]) -> Iterator[dict[str, Any]]:
@@ -199,14 +241,14 @@ def disagreements(answers: Iterable[tuple[JudgeRequest, Answer]]) -> Iterator[di
         `question`, `class`, `description`, the panel's `verdict` and all `votes`.
     """
     for request, answer in answers:
-        votes = votes_of(answer.raw)
-        if votes is not None and len({vote["verdict"] for vote in votes}) > 1:
+        votes = read_votes(answer.raw)
+        if votes is not None and len({vote.verdict for vote in votes}) > 1:
             yield {
                 "question": request.question,
                 "class": request.class_name,
                 "description": request.description,
                 "verdict": answer_word(answer),
-                "votes": votes,
+                "votes": [vote.to_json() for vote in votes],
             }
 
 
@@ -230,17 +272,17 @@ def panel_summary(answers: Iterable[tuple[JudgeRequest, Answer]]) -> dict[Questi
     """
     result: dict[Question, PanelVotes] = {}
     for request, answer in answers:
-        votes = votes_of(answer.raw)
+        votes = read_votes(answer.raw)
         if votes is None:
             continue
         so_far = result.get(request.question, PanelVotes(0, 0, 0, {}))
         judges = {judge: dict(counts) for judge, counts in so_far.judges.items()}
         for vote in votes:
-            of_judge = judges.setdefault(vote["judge"], {"yes": 0, "no": 0, "unparsed": 0})
-            of_judge[vote["verdict"]] += 1
+            of_judge = judges.setdefault(vote.judge, {"yes": 0, "no": 0, "unparsed": 0})
+            of_judge[vote.verdict] += 1
         result[request.question] = PanelVotes(
             so_far.asked + 1,
-            so_far.unanimous + (len({vote["verdict"] for vote in votes}) == 1),
+            so_far.unanimous + (len({vote.verdict for vote in votes}) == 1),
             so_far.undecided + isinstance(answer, Unparsed),
             judges,
         )
@@ -255,7 +297,3 @@ def distinct(names: Sequence[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         result.append(f"{name} ({seen[name]})" if names.count(name) > 1 else name)
     return result
-
-
-def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in given.items() if key != "name"}

@@ -11,38 +11,118 @@ import functools
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
 
 from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
 from reward.errors import UserError, unknown_name
+from reward.records import JSON, Record
 
 SHIPPED = {path.stem: path for path in sorted(Path(__file__).with_name("rubrics").glob("*.json"))}
 """Rubrics by name; `paper` has the paper's words, `fenced` declares the description to be data."""
 
+_EXAMPLE = Path(__file__).with_name("rubrics") / "fenced.json"
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _YES = re.compile(r"\byes\b", re.IGNORECASE)
 _NO = re.compile(r"\bno\b", re.IGNORECASE)
 _PLACE = re.compile(r"\{(class_name|description)\}")
-_PARTS = ("key", "user", "one_shot_class", "one_shot_description", "one_shot_answer")
+_TAG = re.compile(r"\w+")
+_PART = "an object with key, user, one_shot_class, one_shot_description, one_shot_answer"
+_KINDS = {"informative": _PART, "visual": _PART, "one_shot_answer": "an object"}
+"""What a key of the file holds where it is no text."""
 
 
-@dataclass(frozen=True)
-class Rubric:
+def _tag(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and _TAG.fullmatch(value)):
+        return value
+    raise ValueError(f"is {value!r}, allowed is the name of a tag, such as text_snippet")
+
+
+def _template(user: str, part: ValidationInfo) -> str:
+    if set(_PLACE.findall(user)) != {"class_name", "description"}:
+        raise ValueError("must hold {class_name} and {description}")
+    tag = part.data["fence"]
+    if tag is not None and not re.search(rf"<{tag}>\s*\{{description\}}\s*</{tag}>", user):
+        raise ValueError(f"must enclose {{description}} in <{tag}> and </{tag}>")
+    return user
+
+
+def _example_answer(answer: JSON, part: ValidationInfo) -> JSON:
+    key = part.data.get("key")
+    if key is not None and key not in answer:
+        raise ValueError(f"lacks the key '{key}'")
+    return answer
+
+
+_Text = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RubricPart(Record):
+    """The words of one of the two questions.
+
+    Attributes:
+        fence: Tag that encloses descriptions, that of the rubric; None encloses them in none.
+        key: Of the answer's JSON, with the judge's yes or no.
+        one_shot_class: Of the worked example.
+        one_shot_description: Of the worked example.
+        one_shot_answer: To the worked example, with the key.
+        user: The question, with {class_name} and {description}.
+    """
+
+    fence: str | None = None
+    key: _Text
+    one_shot_class: _Text
+    one_shot_description: _Text
+    one_shot_answer: Annotated[JSON, AfterValidator(_example_answer)]
+    user: Annotated[_Text, AfterValidator(_template)]
+
+    def fill(self, class_name: str, description: str) -> str:
+        """Return the question about a description; both texts may hold any characters, braces included."""
+        values = {"class_name": class_name, "description": escape_fence(one_line(description), self.fence)}
+        return _PLACE.sub(lambda place: values[place[1]], self.user)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rubric(Record):
     """Words in which a judge is asked, and how its answers are read.
 
     Attributes:
         version: Stored with every verdict; a change of the wording needs a new one, which asks all anew.
-        content: The file.
+        system: The first message.
+        fence: Name of the tag that encloses descriptions; None if there is none.
+        informative: The first question.
+        visual: The second question.
     """
 
     version: str
-    content: dict[str, Any]
+    system: str
+    fence: Annotated[str | None, BeforeValidator(_tag)] = None
+    informative: RubricPart
+    visual: RubricPart
 
-    def key(self, question: Question) -> str:
-        """Return the JSON key under which the judge gives its yes or no."""
-        return str(self.content[question]["key"])
+    @model_validator(mode="before")
+    @classmethod
+    def _share_fence(cls, stored: Any) -> Any:
+        """Give both parts the fence: their templates are checked by it."""
+        if not isinstance(stored, dict):
+            return stored
+        fence = stored.get("fence")
+        known = fence if isinstance(fence, str) and _TAG.fullmatch(fence) else None
+        parts = {key: stored[key] for key in get_args(Question) if isinstance(stored.get(key), dict)}
+        return stored | {key: part | {"fence": known} for key, part in parts.items()}
+
+    def part(self, question: Question) -> RubricPart:
+        """Return the words of a question."""
+        return self.informative if question == "informative" else self.visual
+
+    def question(self, request: JudgeRequest) -> str:
+        """Return the words in which a question is asked."""
+        return self.part(request.question).fill(request.class_name, request.description)
 
     def messages(self, request: JudgeRequest) -> list[dict[str, str]]:
         """Build the prompt: system, an example question with its answer, the question.
@@ -53,22 +133,25 @@ class Rubric:
         Returns:
             Four chat messages with `role` and `content`.
         """
-        part = self.content[request.question]
         return [
-            {"role": "system", "content": self.content["system"]},
-            {"role": "user", "content": self._fill(part, part["one_shot_class"], part["one_shot_description"])},
-            {"role": "assistant", "content": json.dumps(part["one_shot_answer"])},
-            {"role": "user", "content": self._fill(part, request.class_name, request.description)},
+            {"role": "system", "content": self.system},
+            {"role": "user", "content": self.question(self.example(request.question))},
+            {"role": "assistant", "content": self.example_answer(request.question)},
+            {"role": "user", "content": self.question(request)},
         ]
 
     def example(self, question: Question) -> JudgeRequest:
         """Return the worked example as a question: one that no server has reason to refuse."""
-        part = self.content[question]
-        return JudgeRequest(question, part["one_shot_class"], part["one_shot_description"])
+        part = self.part(question)
+        return JudgeRequest(question, part.one_shot_class, part.one_shot_description)
 
-    def schema(self, question: Question) -> dict[str, Any]:
+    def example_answer(self, question: Question) -> str:
+        """Return the answer to the worked example, as a judge should give it."""
+        return json.dumps(self.part(question).one_shot_answer)
+
+    def schema(self, question: Question) -> JSON:
         """Return the JSON schema of an answer: the explanation first, so that the verdict follows from it."""
-        key = self.key(question)
+        key = self.part(question).key
         return {
             "type": "object",
             "properties": {"explanation": {"type": "string"}, key: {"type": "string", "enum": ["Yes", "No"]}},
@@ -91,8 +174,8 @@ class Rubric:
             The verdict, or `Unparsed` with the same text.
         """
         value: Any = None
-        for found in _objects(raw):
-            value = found.get(self.key(question), value)
+        for found in json_objects(raw):
+            value = found.get(self.part(question).key, value)
         if isinstance(value, bool):
             return Verdict(value, raw)
         if isinstance(value, str):
@@ -100,10 +183,6 @@ class Rubric:
             if match and not (_YES.search(value) and _NO.search(value)):
                 return Verdict(match[1].lower() == "yes", raw)
         return Unparsed(raw)
-
-    def _fill(self, part: dict[str, Any], class_name: str, description: str) -> str:
-        values = {"class_name": class_name, "description": escape_fence(one_line(description), self.content["fence"])}
-        return _PLACE.sub(lambda place: values[place[1]], part["user"])
 
 
 def one_line(text: str) -> str:
@@ -143,42 +222,27 @@ def load_rubric(name: str) -> Rubric:
         raise UserError(f"judge.rubric: {path} cannot be read ({error.strerror}); correct the path.") from error
     except ValueError as error:
         raise UserError(f"judge.rubric: {path} is no JSON file ({error}).") from error
-    problems = _problems(content)
-    if problems:
-        hint = f"; {SHIPPED['fenced']} is an example."
-        raise UserError("\n".join(f"judge.rubric: {path}: {problem}{hint}" for problem in problems))
+    try:
+        rubric = Rubric.from_json(content)
+    except ValidationError as error:
+        problems = "\n".join(
+            f"judge.rubric: {path}: {_told(found)}; {_EXAMPLE} is an example." for found in error.errors()
+        )
+        raise UserError(problems) from error
     mark = "" if name in SHIPPED else f"+{hashlib.sha256(raw).hexdigest()[:8]}"
-    return Rubric(content["version"] + mark, {"fence": None, **content})
+    return replace(rubric, version=rubric.version + mark)
 
 
-def _problems(content: Any) -> list[str]:
-    if not isinstance(content, dict):
-        return ["must be a JSON object"]
-    problems = [f"'{key}' must be a text" for key in ("version", "system") if not isinstance(content.get(key), str)]
-    fence = content.get("fence")
-    if fence is not None and not (isinstance(fence, str) and re.fullmatch(r"\w+", fence)):
-        problems.append(f"'fence' is {fence!r}, allowed is the name of a tag, such as text_snippet")
-    for question in get_args(Question):
-        part = content.get(question)
-        if not isinstance(part, dict):
-            problems.append(f"'{question}' must be an object with {', '.join(_PARTS)}")
-            continue
-        missing = [key for key in _PARTS[:-1] if not isinstance(part.get(key), str) or not part[key]]
-        problems += [f"'{question}.{key}' must be a text" for key in missing]
-        if not isinstance(part.get("one_shot_answer"), dict):
-            problems.append(f"'{question}.one_shot_answer' must be an object")
-        elif part.get("key") not in part["one_shot_answer"]:
-            problems.append(f"'{question}.one_shot_answer' lacks the key '{part.get('key')}'")
-        if "user" not in missing and set(_PLACE.findall(part["user"])) != {"class_name", "description"}:
-            problems.append(f"'{question}.user' must hold {{class_name}} and {{description}}")
-        elif "user" not in missing and isinstance(fence, str):
-            enclosed = re.search(rf"<{re.escape(fence)}>\s*\{{description\}}\s*</{re.escape(fence)}>", part["user"])
-            if not enclosed:
-                problems.append(f"'{question}.user' must enclose {{description}} in <{fence}> and </{fence}>")
-    return problems
+def _told(found: ErrorDetails) -> str:
+    """Say what is wrong with a rubric file."""
+    place = [str(key) for key in found["loc"]]
+    if not place:
+        return "must be a JSON object"
+    raised = found.get("ctx", {}).get("error")
+    return f"'{'.'.join(place)}' " + (str(raised) if raised else f"must be {_KINDS.get(place[-1], 'a text')}")
 
 
-def _objects(raw: str) -> list[dict[str, Any]]:
+def json_objects(raw: str) -> list[dict[str, Any]]:
     """Return the outermost JSON objects in a text, in order."""
     decoder = json.JSONDecoder()
     found: list[dict[str, Any]] = []

@@ -10,30 +10,46 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
 
 from analysis.judge.base import Question
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl, read_jsonl
+from reward.files import append_jsonl, read_jsonl
+from reward.records import Flat, Record, problems
 
 Given = Literal["yes", "no", "skip"]
 """skip: the rater cannot tell, or does not want to now."""
+
+WITHDRAWN = "withdrawn"
+"""Stored for an answer that takes the one before it back."""
 
 RATER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 """Names of raters: they are names of files too."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(Record):
     """One question about one description."""
 
     question: Question
-    class_name: str
-    text: str
+    class_name: Annotated[str, Field(alias="class")]
+    text: Annotated[str, Field(alias="description")]
+
+
+def _read_answer(stored: Any) -> Any:
+    if stored not in (*get_args(Given), WITHDRAWN):
+        raise ValueError(f"allowed: {', '.join(get_args(Given))}, {WITHDRAWN}")
+    return None if stored == WITHDRAWN else stored
+
+
+def _write_answer(answer: Given | None) -> str:
+    return answer or WITHDRAWN
 
 
 @dataclass(frozen=True)
-class Label:
+class Label(Record):
     """A row of a log.
 
     Attributes:
@@ -43,8 +59,8 @@ class Label:
         time: ISO 8601 in UTC with microseconds: sorts as text.
     """
 
-    asked: Asked
-    answer: Given | None
+    asked: Annotated[Asked, Flat()]
+    answer: Annotated[Given | None, BeforeValidator(_read_answer), PlainSerializer(_write_answer)]
     rubric: str
     time: str
 
@@ -79,16 +95,7 @@ def append_label(path: Path, rater: str, label: Label) -> None:
     Raises:
         EnvironmentFault: If it cannot be written.
     """
-    row: JSON = {
-        "question": label.asked.question,
-        "class": label.asked.class_name,
-        "description": label.asked.text,
-        "answer": label.answer or "withdrawn",
-        "rater": rater,
-        "rubric": label.rubric,
-        "time": label.time,
-    }
-    append_jsonl(path, [row])
+    append_jsonl(path, [label.to_json() | {"rater": rater}])
 
 
 def read_labels(path: Path) -> list[Label]:
@@ -100,14 +107,11 @@ def read_labels(path: Path) -> list[Label]:
     labels = []
     for number, row in enumerate(read_jsonl(path), start=1):
         try:
-            question, answer = row["question"], row["answer"]
-            if question not in get_args(Question) or answer not in (*get_args(Given), "withdrawn"):
-                raise KeyError(f"{question}: {answer}")
-            asked = Asked(question, row["class"], row["description"])
-            labels.append(Label(asked, None if answer == "withdrawn" else answer, row["rubric"], row["time"]))
-        except (KeyError, TypeError) as error:
+            labels.append(Label.from_json(row))
+        except ValidationError as error:
+            told = "; ".join(problems(error))
             raise UserError(
-                f"{path}: line {number}: no label ({error}); delete the line, or move the file away and label again."
+                f"{path}: line {number}: no label ({told}); delete the line, or move the file away and label again."
             ) from error
     return labels
 

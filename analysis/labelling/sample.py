@@ -76,7 +76,7 @@ class Sample(Record):
         """Chance of each description to be in the sample."""
         return len(self.items) / self.population
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Tell readers the design, the size and the probability too."""
         told = {"design": DESIGN, "n": len(self.items), "inclusion_probability": self.inclusion_probability}
         return told | stored

@@ -16,11 +16,13 @@ import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any
 
+from pydantic import ConfigDict
 from rich.console import Console
 
 from analysis.judge.rubric import load_rubric
@@ -29,6 +31,7 @@ from analysis.labelling.sample import open_sample
 from analysis.labelling.session import Session, Stale
 from ex2.run.directory import find_runs
 from reward.errors import EX2Error, UserError
+from reward.records import Record
 
 LARGEST = 4096
 """Bytes of a request's body: an answer takes about 100."""
@@ -115,7 +118,8 @@ def open_session(options: Namespace) -> Session:
     return Session(samples, options.rater, load_rubric(options.rubric))
 
 
-class PageAnswer(NamedTuple):
+@dataclass(frozen=True)
+class PageAnswer(Record):
     """An answer as the page sends it.
 
     Attributes:
@@ -124,20 +128,11 @@ class PageAnswer(NamedTuple):
         answer: The rater's.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")  # the page sends nothing else
+
     key: str
     question: str
     answer: Given
-
-    @staticmethod
-    def from_json(body: Any) -> PageAnswer:
-        """Read a request's body.
-
-        Raises:
-            ValueError: If it has other keys, or the answer is none.
-        """
-        if not isinstance(body, dict) or set(body) != set(PageAnswer._fields) or body["answer"] not in get_args(Given):
-            raise ValueError(f"{body!r}; allowed: key, question and answer, one of {', '.join(get_args(Given))}")
-        return PageAnswer(**body)
 
 
 class LabelServer(ThreadingHTTPServer):

@@ -167,8 +167,9 @@ class Session:
                         append_label(self._logs[run], self.rater, Label(asked, None, mine.rubric, now()))
 
     def _wording(self, description: DescribedClass, question: Question) -> JSON:
-        messages = self.rubric.messages(JudgeRequest(question, description.class_name, _PLACE))
-        before, _, after = messages[-1]["content"].partition(_PLACE)
+        asked = self.rubric.question(JudgeRequest(question, description.class_name, _PLACE))
+        before, _, after = asked.partition(_PLACE)
+        example = self.rubric.question(self.rubric.example(question))
         return {
             "key": _key(description),
             "question": question,
@@ -176,7 +177,7 @@ class Session:
             "before": before.strip(),
             "description": one_line(description.text),
             "after": after.strip(),
-            "example": [messages[1]["content"], messages[2]["content"]],
+            "example": [example, self.rubric.example_answer(question)],
         }
 
 

@@ -40,7 +40,7 @@ class PhraseRun(Record):
     texts: str | None
     kl: StoredKL
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Put null where nothing was mined: the KL was not looked for."""
         return stored if self.texts is not None else stored | {"kl": None}
 
@@ -154,6 +154,6 @@ class Phrases(Record):
         datasets = tuple(part for part in self.datasets if run in [one.run for one in part.runs])
         return replace(self, own=run, datasets=datasets)
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Tell the format first."""
         return {"format": FORMAT, **stored}

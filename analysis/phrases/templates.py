@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, ValidationError
 
 from analysis.accuracy.class_names import SLOT
 from reward.errors import UserError
+from reward.records import Record
 
 PLAIN = "A photo of a {}."
 """What every template is compared with, unless a file gives another."""
 
 _FORM = 'give {"templates": ["… {} …"]}, and if wanted "plain" (a template) and "source" (a text)'
+
+
+@dataclass(frozen=True)
+class _Given(Record):
+    """Content of a user's file, each template of any form: every one that is none is told."""
+
+    templates: Annotated[list[Any], Field(min_length=1)]
+    plain: Any = PLAIN
+    source: Any = ""
 
 
 class TemplateFile(NamedTuple):
@@ -66,23 +79,23 @@ def read_templates(path: Path) -> TemplateFile:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: line {error.lineno}: not JSON ({error.msg}); {_FORM}.") from error
-    if not isinstance(data, dict) or not isinstance(data.get("templates"), list) or not data["templates"]:
-        raise UserError(f"{path}: holds no list of templates; {_FORM}.")
-    unknown = sorted(set(data) - {"templates", "plain", "source"})
+    try:
+        given = _Given.from_json(data)
+    except ValidationError as error:
+        raise UserError(f"{path}: holds no list of templates; {_FORM}.") from error
+    unknown = sorted(set(data) - {field.name for field in fields(_Given)})
     problems = [f"{path}: unknown key '{key}'; {_FORM}." for key in unknown]
-    plain = data.get("plain", PLAIN)
-    templates: list[Any] = data["templates"]
-    for template in [plain, *templates]:
+    for template in [given.plain, *given.templates]:
         if not isinstance(template, str):
             problems.append(f"{path}: {template!r} is no text; a template is one.")
         elif "{" in template.replace(SLOT, "") or "}" in template.replace(SLOT, "") or SLOT not in template:
             problems.append(f"{path}: '{template}' needs {{}} where the class name stands, and no other braces.")
-    texts = [template for template in templates if isinstance(template, str)]
+    texts = [template for template in given.templates if isinstance(template, str)]
     problems += [
-        f"{path}: '{template}' " + ("is the plain template." if template == plain else "stands twice.")
+        f"{path}: '{template}' " + ("is the plain template." if template == given.plain else "stands twice.")
         for template in dict.fromkeys(texts)
-        if template == plain or texts.count(template) > 1
+        if template == given.plain or texts.count(template) > 1
     ]
     if problems:
         raise UserError("\n".join(problems))
-    return TemplateFile(plain, tuple(templates), str(data.get("source", "")))
+    return TemplateFile(given.plain, tuple(given.templates), str(given.source))

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.agreement.section import POLICIES, QUESTION_NAMES
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from analysis.judge.panel import JudgeUsage
 from analysis.results.experiment import Experiment
 from analysis.results.load import SeedResult
 from analysis.results.pooling import Pooled
 from analysis.results.wording import KIND_NAMES, count, percent
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
-from analysis.verdicts.record import Usage
+from analysis.verdicts.record import JudgingCost
 
 
 def both_denominators(experiment: Experiment) -> list[dict[str, Any]]:
@@ -97,9 +97,9 @@ def usage(results: Sequence[SeedResult]) -> str:
     return ". ".join((f"{taken}; {priced}", *(["; ".join(judges)] if judges else [])))
 
 
-def _taken(parts: Sequence[Usage] | Sequence[JudgeUsage]) -> tuple[str, str | None]:
+def _taken(parts: Sequence[JudgingCost] | Sequence[JudgeUsage]) -> tuple[str, str | None]:
     """Return what several seeds took in words, and its cost; `None` if that of a part is unknown."""
-    taken = functools.reduce(Spent.plus, (part.spent for part in parts))
+    taken = functools.reduce(Usage.plus, (part.spent for part in parts))
     costs = [part.cost for part in parts if part.cost is not None]
     words = f"{taken.requests:,} requests, {taken.input_tokens:,} tokens in and {taken.output_tokens:,} out"
     return words, None if len(costs) < len(parts) else f"{sum(costs):,.4f}"

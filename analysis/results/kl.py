@@ -36,7 +36,7 @@ class KLReached(Record):
     target: float | None = None
     by_seed: Mapping[int, float] = field(default_factory=dict)
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         """Tell whether it is further off than `KL_TOLERANCE` in any seed too; null if unknown."""
         return stored | {"off_target": self.off(KL_TOLERANCE)}
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from analysis.judge.base import Answer, Judge, JudgeRequest, answer_word
-from analysis.verdicts.verdicts import Verdicts, read_verdicts, rubric_version
+from analysis.judge.base import Answer, Judge, JudgeRequest
+from analysis.verdicts.verdicts import VerdictRow, Verdicts, read_verdicts
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl
+from reward.files import append_jsonl
 
 
 def judge_descriptions(judge: Judge, descriptions: Iterable[DescribedClass], path: Path, *, digest: str) -> Verdicts:
@@ -81,22 +81,7 @@ def _ask(judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, pat
         def on_answer(request: JudgeRequest, answer: Answer) -> None:
             waiting.remove(request)  # KeyError: the judge answered twice, or what was not asked: a bug in it
             verdicts.add(request.question, request.class_name, request.description, answer)
-            spent: JSON = {} if answer.spent is None else {"spent": answer.spent._asdict()}
-            if answer.parts:
-                spent["spent_by_judge"] = [part._asdict() for part in answer.parts]
-            log.append(
-                {
-                    "question": request.question,
-                    "class": request.class_name,
-                    "description": request.description,
-                    "verdict": answer_word(answer),
-                    "raw": answer.raw,
-                    "judge": judge.name,
-                    "rubric": rubric_version(judge),
-                    "settings": digest,
-                    **spent,
-                }
-            )
+            log.append(VerdictRow.of(request, answer, judge, digest))
             bar.update()
 
         judge.answer(requests, on_answer)
@@ -112,17 +97,17 @@ class _VerdictLog:
 
     def __init__(self, path: Path, *, rows: int = 256, seconds: float = 1.0) -> None:
         self._path, self._rows, self._seconds = path, rows, seconds
-        self._waiting: list[JSON] = []
+        self._waiting: list[VerdictRow] = []
         self._flushed = time.monotonic()
 
-    def append(self, row: JSON) -> None:
+    def append(self, row: VerdictRow) -> None:
         self._waiting.append(row)
         if len(self._waiting) >= self._rows or time.monotonic() - self._flushed >= self._seconds:
             self.flush()
 
     def flush(self) -> None:
         if self._waiting:
-            append_jsonl(self._path, self._waiting)
+            append_jsonl(self._path, [row.to_json() for row in self._waiting])
         self._waiting, self._flushed = [], time.monotonic()
 
     def __enter__(self) -> _VerdictLog:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from analysis.judge.base import Question, Spent
+from analysis.judge.base import Question, Usage
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.verdicts.breakdown import Denominator, PolicyBreakdown
 from reward.files import read_record
@@ -32,7 +32,7 @@ class JudgeIdentity(Record):
 
 
 @dataclass(frozen=True)
-class Usage(Record):
+class JudgingCost(Record):
     """What all verdicts took.
 
     Attributes:
@@ -41,7 +41,7 @@ class Usage(Record):
         judges: Of a panel, the part of each judge; None if the judge is no panel.
     """
 
-    spent: Annotated[Spent, Keyed(), Flat()]
+    spent: Annotated[Usage, Keyed(), Flat()]
     cost: float | None
     judges: Annotated[tuple[JudgeUsage, ...] | None, Omitted()] = None
 
@@ -61,7 +61,7 @@ class Breakdown(Record):
     """
 
     judge: JudgeIdentity
-    usage: Usage | None = None
+    usage: JudgingCost | None = None
     panel: Mapping[Question, PanelVotes] | None = None
     denominator: Denominator
     confidence: float

@@ -10,16 +10,31 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from analysis.judge.base import Answer, Judge, JudgeRequest, Question, Spent, Unparsed, Verdict
+from pydantic import Field, ValidationError
+
+from analysis.judge.base import (
+    Answer,
+    AnswerWord,
+    Judge,
+    JudgeRequest,
+    Question,
+    Unparsed,
+    Usage,
+    Verdict,
+    answer_word,
+)
+from analysis.judge.panel import panel_members
 from analysis.judge.rubric import PAPER, load_rubric
 from analysis.judge.table import JUDGES
 from ex2.run.descriptions import is_empty
 from reward.components import resolve
 from reward.errors import UserError
-from reward.files import JSON, read_jsonl
+from reward.files import read_jsonl
+from reward.records import JSON, Keyed, Omitted, Record, problems
 
 Kind = Literal["spurious", "visual", "non_visual", "informative_unparsed", "unparsed"]
 """What the two verdicts make of a description; the two last kinds lack the second or the first verdict."""
@@ -32,18 +47,18 @@ class Verdicts:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Question, str, str], Answer] = {}
-        self.spent: Spent | None = None
+        self.spent: Usage | None = None
         """On all answers, replaced ones too; None if no judge counted."""
-        self.parts: tuple[Spent, ...] = ()
+        self.parts: tuple[Usage, ...] = ()
         """Of a panel: the same by judge, in their order. Less than `spent` if earlier versions wrote some answers."""
 
     def add(self, question: Question, class_name: str, text: str, answer: Answer) -> None:
         """Record an answer; a later one on the same question replaces it."""
         self._answers[question, class_name, text] = answer
         if answer.spent is not None:
-            self.spent = (self.spent or Spent()).plus(answer.spent)
+            self.spent = (self.spent or Usage()).plus(answer.spent)
         if answer.parts:
-            known = self.parts or (Spent(),) * len(answer.parts)
+            known = self.parts or (Usage(),) * len(answer.parts)
             self.parts = tuple(mine.plus(more) for mine, more in zip(known, answer.parts, strict=True))
 
     def items(self) -> Iterator[tuple[JudgeRequest, Answer]]:
@@ -101,6 +116,65 @@ class Verdicts:
         return "informative_unparsed" if visual is None else ("visual" if visual else "non_visual")
 
 
+@dataclass(frozen=True, kw_only=True)
+class VerdictRow(Record):
+    """A line of the log of verdicts.
+
+    Attributes:
+        question: Which of the two was asked.
+        class_name: The description's class.
+        description: The description.
+        verdict: The answer in one word.
+        raw: What the judge said.
+        judge: Its name.
+        rubric: Version of the questions; empty in rows of the first version, as is the judge's name.
+        settings: `judge_digest` of the judge.
+        spent: What asking took; None if the judge does not count.
+        spent_by_judge: Of a panel: the same by judge, in their order.
+    """
+
+    question: Question
+    class_name: Annotated[str, Field(alias="class")]
+    description: str
+    verdict: AnswerWord
+    raw: str
+    judge: str = ""
+    rubric: str = ""
+    settings: str
+    spent: Annotated[Annotated[Usage, Keyed()] | None, Omitted()] = None
+    spent_by_judge: Annotated[tuple[Annotated[Usage, Keyed()], ...], Omitted()] = ()
+
+    @staticmethod
+    def of(request: JudgeRequest, answer: Answer, judge: Judge, digest: str) -> VerdictRow:
+        """Return the line of an answer.
+
+        Args:
+            request: What was asked.
+            answer: What the judge answered.
+            judge: Who was asked.
+            digest: `judge_digest` of the judge.
+        """
+        return VerdictRow(
+            question=request.question,
+            class_name=request.class_name,
+            description=request.description,
+            verdict=answer_word(answer),
+            raw=answer.raw,
+            judge=judge.name,
+            rubric=rubric_version(judge),
+            settings=digest,
+            spent=answer.spent,
+            spent_by_judge=answer.parts,
+        )
+
+    @property
+    def answer(self) -> Answer:
+        """The answer."""
+        if self.verdict == "unparsed":
+            return Unparsed(self.raw, self.spent, self.spent_by_judge)
+        return Verdict(self.verdict == "yes", self.raw, self.spent, self.spent_by_judge)
+
+
 def settings_digest(name: str, settings: Mapping[str, Any]) -> str:
     """Return a short hash of a judge's name and settings: verdicts of another judge are not taken over."""
     return hashlib.sha256(json.dumps([name, dict(settings)], sort_keys=True, default=str).encode()).hexdigest()[:12]
@@ -126,9 +200,10 @@ def _material(name: str, settings: Mapping[str, Any]) -> JSON:
     kept = {key: value for key, value in settings.items() if key not in getattr(factory, "immaterial", ())}
     rubric = inspect.signature(factory).parameters.get("rubric")
     if rubric is not None:
-        kept["rubric"] = load_rubric(str(kept.get("rubric", rubric.default))).version
+        kept |= {"rubric": load_rubric(str(kept.get("rubric", rubric.default))).version}
     if name == "panel":
-        kept["judges"] = [{"name": part["name"], **_material(part["name"], part)} for part in kept["judges"]]
+        asked = panel_members(settings)
+        kept |= {"judges": [{"name": one.name, **_material(one.name, one.settings)} for one in asked]}
     return kept
 
 
@@ -151,17 +226,14 @@ def read_verdicts(path: Path, *, digest: str) -> Verdicts:
         UserError: If a line is not a verdict.
     """
     verdicts = Verdicts()
-    answers = {"yes": True, "no": False, "unparsed": None}  # what follows raises KeyError for any other word
-    for number, row in enumerate(read_jsonl(path), start=1):
+    for number, content in enumerate(read_jsonl(path), start=1):
         try:
-            if row["settings"] == digest:
-                value, raw = answers[row["verdict"]], row["raw"]
-                spent = Spent(**row["spent"]) if "spent" in row else None
-                parts = tuple(Spent(**part) for part in row.get("spent_by_judge", ()))
-                answer = Unparsed(raw, spent, parts) if value is None else Verdict(value, raw, spent, parts)
-                verdicts.add(row["question"], row["class"], row["description"], answer)
-        except KeyError as error:
+            row = VerdictRow.from_json(content)
+        except ValidationError as error:
+            told = "; ".join(problems(error))
             raise UserError(
-                f"{path}: line {number}: no verdict ({error} missing or unknown); delete the file and analyse again."
+                f"{path}: line {number}: no verdict ({told}); delete the file and analyse again."
             ) from error
+        if row.settings == digest:
+            verdicts.add(row.question, row.class_name, row.description, row.answer)
     return verdicts

@@ -104,7 +104,7 @@ class Pool(Record):
     left_out: Annotated[tuple[str, ...] | None, Omitted()] = None
     corrected: Annotated[float | None, Always()] = None
 
-    def written(self, stored: JSON) -> JSON:
+    def as_written(self, stored: JSON) -> JSON:
         return {"n": self.votes["yes"] + self.votes["no"], **stored}
 
 

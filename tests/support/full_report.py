@@ -15,11 +15,11 @@ from run_samples import write_run
 from analysis.accuracy.record import Control, read_accuracy
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from analysis.judge.panel import PanelVotes
 from analysis.report.page import write_report
 from analysis.statistics.intervals import paired_accuracy
-from analysis.verdicts.record import Usage, read_breakdown
+from analysis.verdicts.record import JudgingCost, read_breakdown
 from ex2.data.demo.shapes import Shapes
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
@@ -55,7 +55,7 @@ def full_report(root: Path) -> Path:
     votes = {"one": {"yes": 90, "no": 110, "unparsed": 0}, "two": {"yes": 80, "no": 115, "unparsed": 5}}
     shares = replace(
         not_exact(read_breakdown(where.breakdown)),
-        usage=Usage(Spent(1234, 99000, 4321), 0.125),
+        usage=JudgingCost(Usage(1234, 99000, 4321), 0.125),
         panel={"informative": PanelVotes(200, 180, 3, votes)},
     )
     write_json(where.breakdown, shares.to_json())

@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import openai
 
-from analysis.judge.base import Answer, JudgeRequest, NotYet, OnAnswer, Spent, Unparsed
-from analysis.judge.server.batch_state import BatchState
+from analysis.judge.base import Answer, JudgeRequest, NotYet, OnAnswer, Unparsed, Usage
+from analysis.judge.server.batch_results import Response, ResultLine, read_lines
+from analysis.judge.server.batch_state import BatchState, HandedIn
 from analysis.judge.server.conversation import Conversation
 from analysis.judge.server.faults import REFUSALS
 from analysis.judge.server.replies import Reply, read_reply, short
 from reward.errors import EnvironmentFault, UserError
-from reward.files import JSON
 
 BATCH_FILE = "judge_batches.json"
 ENDPOINT: Final = "/v1/chat/completions"
@@ -90,12 +90,12 @@ def _collect(
 ) -> list[str]:
     """Take answered questions out of `missing`; return what is still under way, in words."""
     waiting: list[str] = []
-    for batch in [batch for batch in state.batches if missing.keys() & set(batch["keys"])]:
-        if batch["batch"] is None:
-            batch["batch"] = _created(client, batch["input_file"])
+    for batch in [batch for batch in state.batches if missing.keys() & set(batch.keys)]:
+        if batch.batch_id is None:
+            batch.batch_id = _created(client, batch.input_file)
             state.save()
         try:
-            found = client.batches.retrieve(batch["batch"])
+            found = client.batches.retrieve(batch.batch_id)
         except openai.NotFoundError:  # deleted on the server: its questions are handed in again
             state.batches.remove(batch)
             state.save()
@@ -115,17 +115,14 @@ def _collect(
                 f"judge {conversation.server.shown_url}: batch {found.id} was refused ({reasons}); correct the judge's "
                 "settings, or use mode: direct; the same command hands it in anew."
             )
-        failures = {
-            key: _Failure("no line in the results", counts=found.status == "completed") for key in batch["keys"]
-        }
+        failures = {key: _Failure("no line in the results", counts=found.status == "completed") for key in batch.keys}
         for line in _lines(client, (found.output_file_id, found.error_file_id)):
-            key = str(line.get("custom_id"))
-            failure = _take(conversation, key, line, missing, on_answer, state)
+            failure = _take(conversation, line, missing, on_answer, state)
             if failure is None:
-                failures.pop(key, None)
-            elif key in failures:
-                failures[key] = failure
-        works = len(failures) < len(batch["keys"])
+                failures.pop(line.custom_id, None)
+            elif line.custom_id in failures:
+                failures[line.custom_id] = failure
+        works = len(failures) < len(batch.keys)
         ended = _count_failures(failures, missing, on_answer, state, works=works)
         state.batches.remove(batch)
         state.save()
@@ -140,28 +137,24 @@ def _collect(
 
 def _take(
     conversation: Conversation,
-    key: str,
-    line: Mapping[str, Any],
+    line: ResultLine,
     missing: dict[str, JudgeRequest],
     on_answer: OnAnswer,
     state: BatchState,
 ) -> _Failure | None:
     """Take one line of a result file; return why there is no reply, if there is none."""
+    key = line.custom_id
     request = missing.get(key)
     if request is None:
         return None  # answered before a kill
-    response = line.get("response") or {}
-    status, body = response.get("status_code"), response.get("body")
-    reply = read_reply(body or {})
-    if status in REFUSALS:
-        reply = Reply(f"{status}: {json.dumps(body)}", refused=True, spent=Spent())
+    response = line.response or Response()
+    reply = read_reply(response.body or {})
+    if response.status_code in REFUSALS:
+        reply = Reply(f"{response.status_code}: {json.dumps(response.body)}", refused=True, spent=Usage())
     if reply is None:
-        error = line.get("error")
-        expired = isinstance(error, dict) and error.get("code") in ("batch_expired", "batch_cancelled")
-        reason = json.dumps(error or body or line, ensure_ascii=False)
-        return _Failure(reason, counts=not expired and status not in _NOT_ITS_FAULT)
+        return _Failure(line.reason, counts=not line.ended_early and response.status_code not in _NOT_ITS_FAULT)
     tries = state.tries(key)
-    tries.spent = tries.spent.plus(reply.spent).plus(Spent(requests=1))
+    tries.spent = tries.spent.plus(reply.spent).plus(Usage(requests=1))
     answer = conversation.read(request, reply._replace(spent=tries.spent))
     if isinstance(answer, Unparsed) and not tries.unreadable:
         tries.unreadable = True
@@ -190,7 +183,7 @@ def _count_failures(
         tries = state.tries(key)
         if key not in missing or not failure.counts or not (works or tries.failed):
             continue
-        tries.failed, tries.spent = tries.failed + 1, tries.spent.plus(Spent(requests=1))
+        tries.failed, tries.spent = tries.failed + 1, tries.spent.plus(Usage(requests=1))
         state.note(key, tries)
         if tries.failed >= MOST_FAILURES:
             state.done(key)
@@ -216,12 +209,12 @@ def _submit(
             raise UserError(
                 f"judge {conversation.server.shown_url}: has no Batch API (404 on /files); use mode: direct."
             ) from error
-        entry: JSON = {"input_file": uploaded.id, "batch": None, "keys": keys}
-        state.batches.append(entry)
+        batch = HandedIn(uploaded.id, None, keys)
+        state.batches.append(batch)
         state.save()
-        entry["batch"] = _create(client, uploaded.id)
+        batch.batch_id = _create(client, uploaded.id)
         state.save()
-        waiting.append(f"{len(keys)} questions were handed in as batch {entry['batch']}")
+        waiting.append(f"{len(keys)} questions were handed in as batch {batch.batch_id}")
     return waiting
 
 
@@ -243,7 +236,7 @@ def _ask_one(
             [conversation.example(missing[chosen].question)], lambda request, answer: replies.append(answer)
         )
         for reply in replies:
-            tries.spent = tries.spent.plus(reply.spent or Spent())
+            tries.spent = tries.spent.plus(reply.spent or Usage())
         state.note(chosen, tries)
     state.save()
 
@@ -283,13 +276,7 @@ def _parts(keys: Sequence[str], line: Callable[[str], bytes]) -> Iterator[tuple[
         yield part, lines
 
 
-def _lines(client: openai.OpenAI, files: Sequence[str | None]) -> Iterator[Mapping[str, Any]]:
+def _lines(client: openai.OpenAI, files: Sequence[str | None]) -> Iterator[ResultLine]:
     for file in files:
         if file:
-            for line in client.files.content(file).text.split("\n"):  # splitlines would cut at U+2028 within a string
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue  # its question stays open and is handed in again
-                if isinstance(row, dict):
-                    yield row
+            yield from read_lines(client.files.content(file).text)

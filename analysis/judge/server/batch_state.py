@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
-from analysis.judge.base import Spent
-from reward.files import JSON, read_json, write_json
+from pydantic import Field
+
+from analysis.judge.base import Usage
+from reward.files import read_record, write_json
+from reward.records import Omitted, Record
 
 
 @dataclass
-class Tries:
+class Tries(Record):
     """What became of a question so far.
 
     Attributes:
@@ -21,35 +25,57 @@ class Tries:
 
     unreadable: bool = False
     failed: int = 0
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
+
+
+@dataclass
+class HandedIn(Record):
+    """A batch under way.
+
+    Attributes:
+        input_file: The server's name of the uploaded questions.
+        batch_id: The server's name of the batch; None until it is created.
+        keys: Of its questions.
+    """
+
+    input_file: str
+    batch_id: Annotated[str | None, Field(alias="batch")]
+    keys: list[str]
+
+
+@dataclass
+class _Stored(Record):
+    """Content of the file; earlier versions kept unreadable replies alone, with what was spent on them."""
+
+    batches: list[HandedIn] = field(default_factory=list)
+    tries: dict[str, Tries] = field(default_factory=dict)
+    unreadable: Annotated[dict[str, Usage], Omitted()] = field(default_factory=dict)
 
 
 class BatchState:
-    """Batches under way (`input_file`, `batch`, `keys`), and questions that were handed in without success, by key."""
+    """Batches under way, and questions that were handed in without success, by key.
+
+    Args:
+        path: The file; without one nothing is under way.
+
+    Raises:
+        UserError: If the file is of another form.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        content = read_json(path) if path.exists() else {}
-        self.batches: list[JSON] = content.get("batches", [])
-        self._tries = {
-            key: Tries(row["unreadable"], row["failed"], Spent(*row["spent"]))
-            for key, row in content.get("tries", {}).items()
-        }
-        for key, spent in content.get("unreadable", {}).items():  # written by an earlier version
-            self._tries.setdefault(key, Tries(unreadable=True, spent=Spent(*spent)))
+        stored = read_record(path, _Stored.from_json) if path.exists() else _Stored()
+        self.batches = stored.batches
+        earlier = {key: Tries(unreadable=True, spent=spent) for key, spent in stored.unreadable.items()}
+        self._tries = earlier | stored.tries
 
     def save(self) -> None:
         """Write the file."""
-        tries = {
-            key: {"unreadable": row.unreadable, "failed": row.failed, "spent": row.spent}
-            for key, row in self._tries.items()
-        }
-        write_json(self._path, {"batches": self.batches, "tries": tries})
+        write_json(self._path, _Stored(self.batches, self._tries).to_json())
 
     def tries(self, key: str) -> Tries:
         """Return a question's tries: a copy, none if it is new."""
-        known = self._tries.get(key, Tries())
-        return Tries(known.unreadable, known.failed, known.spent)
+        return replace(self._tries.get(key, Tries()))
 
     def note(self, key: str, tries: Tries) -> None:
         """Keep a question's tries, until it is `done`."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault
 
@@ -55,7 +55,7 @@ class Kept(NamedTuple):
     """
 
     raw: str
-    spent: Spent | None
+    spent: Usage | None
     payer: str | None
 
 
@@ -102,7 +102,7 @@ class AnswerCache:
             row = self._connection.execute("SELECT answer, spent, payer FROM answers WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
-        return Kept(str(json.loads(row[0])["raw"]), None if row[1] is None else Spent(*json.loads(row[1])), row[2])
+        return Kept(str(json.loads(row[0])["raw"]), None if row[1] is None else Usage(*json.loads(row[1])), row[2])
 
     def put(self, key: str, kept: Kept) -> None:
         """Keep an answer.

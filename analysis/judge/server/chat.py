@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import openai
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from analysis.judge.server.cost import estimate_tokens
 from analysis.judge.server.faults import Wording, refuses
 from analysis.judge.server.pace import Limits
@@ -154,11 +154,11 @@ class ChatServer:
         changed = {key: max(first[key], least) for key, least in SECOND_TRY.items() if key in first}
         return changed | {key: 2 * first[key] for key in LENGTHS if key in first}
 
-    def estimate(self, chat: Chat) -> Spent:
+    def estimate(self, chat: Chat) -> Usage:
         """Estimate what one request takes: input as a guess, output as its upper bound (0 if there is none)."""
         body = {**self.sampling, **self.extra_body, **chat.sampling}
         lengths = [body[key] for key in LENGTHS if isinstance(body.get(key), int | float)]
-        return Spent(1, estimate_tokens(chat.messages), int(max(lengths, default=0)))
+        return Usage(1, estimate_tokens(chat.messages), int(max(lengths, default=0)))
 
     def ask_all(self, chats: Sequence[Chat], on_reply: OnReply, example: Chat | None = None) -> None:
         """Hold all conversations, `concurrency` of them at once.
@@ -256,7 +256,7 @@ class ChatServer:
                 await asyncio.sleep(_delay(attempt, setback.retry_after))
             estimated = self.estimate(chat)
             await self._limits.wait(estimated.input_tokens + estimated.output_tokens)
-            chat = replace(chat, spent=chat.spent.plus(Spent(requests=1)))
+            chat = replace(chat, spent=chat.spent.plus(Usage(requests=1)))
             got = await self._send(client, chat)
             if isinstance(got, _Setback):
                 setback = got
@@ -282,7 +282,7 @@ class ChatServer:
                     body = response.text
             except openai.APIStatusError as error:
                 words = server_words(error)
-                declined = Reply(f"{error.status_code}: {words}", refused=True, spent=Spent())
+                declined = Reply(f"{error.status_code}: {words}", refused=True, spent=Usage())
                 if error.code == "content_filter":
                     return declined._replace(text=f"content filter: {words}")
                 if not refuses(error) or (error.status_code >= 500 and (self.format_works or last)):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from analysis.judge.base import Answer, CostEstimate, JudgeRequest, OnAnswer, Spent, Verdict
+from analysis.judge.base import Answer, CostEstimate, JudgeRequest, OnAnswer, Usage, Verdict
 from analysis.judge.rubric import load_rubric
 from analysis.judge.server.batch import BATCH_FILE, collect_or_submit
 from analysis.judge.server.cache import AnswerCache, Kept
@@ -211,7 +211,7 @@ class OpenAIJudge:
                     missing[key] = request
                 else:
                     cached += 1
-        first = second = Spent()
+        first = second = Usage()
         for request in missing.values():
             first = first.plus(self.server.estimate(self.conversation.chat(request)))
             second = second.plus(self.server.estimate(self.conversation.chat(request, again=True)))
@@ -219,6 +219,6 @@ class OpenAIJudge:
         limited = not missing or first.output_tokens > 0
         return CostEstimate(cached, first, self.cost(first), most, self.cost(most), limited)
 
-    def cost(self, spent: Spent) -> float | None:
+    def cost(self, spent: Usage) -> float | None:
         """Return the price of what was spent; None without prices."""
         return cost(spent, self._prices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Spent, Unparsed
+from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Question, Unparsed, Usage
 from analysis.judge.rubric import Rubric
 from analysis.judge.server.cache import cache_key
 from analysis.judge.server.chat import ChatServer
@@ -48,7 +48,7 @@ class Conversation:
             return Unparsed(reply.text, reply.spent)
         return replace(self.rubric.parse(request.question, reply.text), spent=reply.spent)
 
-    def chat(self, request: JudgeRequest, *, again: bool = False, spent: Spent | None = None) -> Chat:
+    def chat(self, request: JudgeRequest, *, again: bool = False, spent: Usage | None = None) -> Chat:
         """Return the conversation that asks a question.
 
         Args:
@@ -63,7 +63,7 @@ class Conversation:
             about=request,
             again=again,
             sampling=self.server.second_sampling() if again else {},
-            spent=spent or Spent(),
+            spent=spent or Usage(),
         )
 
     def example(self, question: Question) -> Chat:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage, contents
 
 BYTES_PER_TOKEN = 4
 """Of English text in the usual vocabularies; other languages take more tokens."""
@@ -16,10 +16,10 @@ PRICES = ("input", "output")
 
 def estimate_tokens(messages: Sequence[Mapping[str, str]]) -> int:
     """Estimate the tokens of a conversation, without its model's vocabulary: rounded up for each message."""
-    return sum(-(-len(turn["content"].encode()) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE for turn in messages)
+    return sum(-(-len(text.encode()) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE for text in contents(messages))
 
 
-def cost(spent: Spent, price_per_million: Mapping[str, float] | None) -> float | None:
+def cost(spent: Usage, price_per_million: Mapping[str, float] | None) -> float | None:
     """Return the price of tokens.
 
     Args:

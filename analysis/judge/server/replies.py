@@ -1,4 +1,4 @@
-"""What goes to a chat server and what comes back, read by hand: servers differ in all fields but a few."""
+"""What goes to a chat server and what comes back, of which only that is read in which servers do not differ."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import openai
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
+from reward.records import Record
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Chat:
     about: Any = None
     again: bool = False
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
 
 
 class Reply(NamedTuple):
@@ -42,29 +50,78 @@ class Reply(NamedTuple):
 
     text: str
     refused: bool
-    spent: Spent
+    spent: Usage
+
+
+def _otherwise(default: Any) -> WrapValidator:
+    """Take a default for what is of another form."""
+
+    def read(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            return default
+
+    return WrapValidator(read)
+
+
+def _first(choices: Any) -> Any:
+    return choices[:1] if isinstance(choices, list) else choices
+
+
+_Count = Annotated[int, Field(strict=True, ge=0), _otherwise(0)]
+
+
+@dataclass(frozen=True)
+class _Counts(Record):
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
+
+
+@dataclass(frozen=True)
+class _Message(Record):
+    content: Any = None
+    refusal: Any = None
+
+
+@dataclass(frozen=True)
+class _Choice(Record):
+    message: _Message
+    finish_reason: Any = None
+
+
+@dataclass(frozen=True)
+class _Completion(Record):
+    """A chat completion; the client's own model takes any types. Choices after the first are not looked at."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1), BeforeValidator(_first)]
+    usage: Annotated[_Counts, _otherwise(_Counts())] = field(default_factory=_Counts)
+
+
+@dataclass(frozen=True)
+class _Complaint(Record):
+    """A server's words on what went wrong, in one of these keys."""
+
+    error: Any = None
+    detail: Any = None
+    message: Any = None
 
 
 def read_reply(body: str | Mapping[str, Any]) -> Reply | None:
     """Take the first choice's text out of a chat completion; `None` if the body is none.
 
-    A message without content has an empty text: a reasoning model that is cut short while it thinks sends one. Read by
-    hand because the client's models accept any types, and servers differ in all fields but these.
+    A message without content has an empty text: a reasoning model that is cut short while it thinks sends one.
     """
     try:
-        content = json.loads(body) if isinstance(body, str) else body
-        choice = content["choices"][0]
-        message = choice["message"]
-        text, refusal = message.get("content"), message.get("refusal")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        completion = _Completion.from_json(json.loads(body) if isinstance(body, str) else body)
+    except (ValueError, RecursionError):
         return None
-    usage = content.get("usage")
-    counted = usage if isinstance(usage, dict) else {}
-    tokens = [counted.get(key) for key in ("prompt_tokens", "completion_tokens")]
-    spent = Spent(0, *(number if isinstance(number, int) and number >= 0 else 0 for number in tokens))
+    choice = completion.choices[0]
+    text, refusal = choice.message.content, choice.message.refusal
+    spent = Usage(0, completion.usage.prompt_tokens, completion.usage.completion_tokens)
     if isinstance(refusal, str) and refusal:
         return Reply(refusal, refused=True, spent=spent)
-    if choice.get("finish_reason") == "content_filter":
+    if choice.finish_reason == "content_filter":
         return Reply(str(text or "content filter"), refused=True, spent=spent)
     return Reply(text or "", refused=False, spent=spent) if text is None or isinstance(text, str) else None
 
@@ -80,12 +137,9 @@ def server_words(error: openai.APIError) -> str:
         return text or error.message
     if not isinstance(content, dict):
         return text
-    inner = content.get("error")
-    for words in (
-        inner.get("message") if isinstance(inner, dict) else inner,
-        content.get("detail"),
-        content.get("message"),
-    ):
+    said = _Complaint.from_json(content)
+    inner = _Complaint.from_json(said.error).message if isinstance(said.error, dict) else said.error
+    for words in (inner, said.detail, said.message):
         if words:
             return words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
     return text

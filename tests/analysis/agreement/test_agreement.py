@@ -314,8 +314,12 @@ def test_a_spoilt_log_is_named(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     lines[2] = json.dumps({**json.loads(lines[2]), "answer": "perhaps"})
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(UserError, match=r"anna\.jsonl: line 3: no label .*perhaps"):
+    with pytest.raises(UserError) as caught:
         read_run(run)
+    told = "'answer' is 'perhaps': value error, allowed: yes, no, skip, withdrawn"
+    assert str(caught.value) == (
+        f"{path}: line 3: no label ({told}); delete the line, or move the file away and label again."
+    )
 
 
 def test_two_verdict_kinds_that_lack_an_answer(tmp_path: Path) -> None:

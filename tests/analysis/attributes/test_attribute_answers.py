@@ -13,15 +13,15 @@ from analysis.attributes.answers import ask, read_answers
 from analysis.attributes.judges import (
     ATTRIBUTES,
     ChatAttributes,
-    Named,
+    NamedAttributes,
     OnNamed,
     ScriptedAttributes,
-    Unreadable,
     attribute_judge,
     attribute_messages,
     parse_attributes,
     standard_name,
 )
+from analysis.judge.base import Unparsed
 from ex2.run.descriptions import DescribedClass
 from reward.errors import EnvironmentFault, UserError
 from reward.files import append_jsonl, read_jsonl
@@ -43,7 +43,7 @@ from reward.files import append_jsonl, read_jsonl
     ],
 )
 def test_answers_that_can_be_read(raw: str, names: tuple[str, ...], own: tuple[str, ...]) -> None:
-    assert parse_attributes(raw) == Named(names, own, raw)
+    assert parse_attributes(raw) == NamedAttributes(names, own, raw)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_answers_that_can_be_read(raw: str, names: tuple[str, ...], own: tuple[s
     ],
 )
 def test_answers_that_cannot(raw: str) -> None:
-    assert parse_attributes(raw) == Unreadable(raw)
+    assert parse_attributes(raw) == Unparsed(raw)
 
 
 def test_the_description_is_fenced() -> None:
@@ -75,18 +75,18 @@ def test_the_description_is_fenced() -> None:
 
 def test_the_prompts_own_example_parses() -> None:
     example = attribute_messages(DescribedClass("oak", "x"))[2]["content"]
-    assert parse_attributes(example) == Named(("colour", "size", "parts", "habitat"), (), example)
+    assert parse_attributes(example) == NamedAttributes(("colour", "size", "parts", "habitat"), (), example)
 
 
 def test_scripted_names_what_is_true() -> None:
-    given: dict[DescribedClass, Named | Unreadable] = {}
+    given: dict[DescribedClass, NamedAttributes | Unparsed] = {}
     asked = [
         DescribedClass("wug", "The wug is red with stripes. It lives in the forest."),
         DescribedClass("wug", "The wug is blue."),  # false: a wug is red
         DescribedClass("niv", "The niv eats fish and has the shape of a star."),
     ]
     ScriptedAttributes().name_attributes(asked, given.__setitem__)
-    assert [answer.attributes for answer in given.values() if isinstance(answer, Named)] == [
+    assert [answer.attributes for answer in given.values() if isinstance(answer, NamedAttributes)] == [
         ("colour", "texture", "habitat"),
         (),
         ("shape", "diet"),
@@ -115,7 +115,7 @@ class OwnJudge(YesNoJudge):
         for one in described:
             if "crash" in one.text:
                 raise EnvironmentFault("judge: gone")
-            on_named(one, Unreadable("hm") if "hm" in one.text else Named(("size",), (), "size"))
+            on_named(one, Unparsed("hm") if "hm" in one.text else NamedAttributes(("size",), (), "size"))
 
 
 def test_a_server_is_asked_with_schema_and_once_more() -> None:
@@ -131,13 +131,13 @@ def test_a_server_is_asked_with_schema_and_once_more() -> None:
     try:
         judge = attribute_judge("openai", {"model": "m", "base_url": server.url, "cache": ":memory:"})
         assert isinstance(judge, ChatAttributes)
-        given: dict[DescribedClass, Named | Unreadable] = {}
+        given: dict[DescribedClass, NamedAttributes | Unparsed] = {}
         asked = [DescribedClass("oak", text) for text in ("red", "late", "odd")]
         judge.name_attributes(asked, given.__setitem__)
     finally:
         server.close()
-    fine = Named(("colour", "others"), ("smell",), '{"attributes": ["colour", "smell"]}')
-    assert given == {asked[0]: fine, asked[1]: fine, asked[2]: Unreadable("no idea")}
+    fine = NamedAttributes(("colour", "others"), ("smell",), '{"attributes": ["colour", "smell"]}')
+    assert given == {asked[0]: fine, asked[1]: fine, asked[2]: Unparsed("no idea")}
     assert len(server.asked) == 5
     wanted = server.asked[0]["response_format"]["json_schema"]
     assert wanted["schema"]["properties"]["attributes"]["items"] == {"type": "string"}
@@ -159,8 +159,16 @@ def test_only_what_is_missing_is_asked(tmp_path: Path) -> None:
     assert len(read_jsonl(path)) == 3, "the two before the crash were not asked again"
     assert read_answers(path, digest="other") == {}
     append_jsonl(path, [{**read_jsonl(path)[0], "attributes": ["sise"]}])
-    with pytest.raises(UserError, match=r"attributes.jsonl: line 4: no answer \('sise' missing or unknown\); delete"):
+    with pytest.raises(UserError, match=r"attributes.jsonl: line 4: no answer \('sise' is no attribute\); delete"):
         read_answers(path, digest="d")
+    path.write_text('{"class": "oak", "description": "a", "version": 2}\n')
+    with pytest.raises(UserError) as caught:
+        read_answers(path, digest="d")
+    told = (
+        "'attributes' is missing; 'raw' is missing; 'version' is 2: input should be a valid string; "
+        "'settings' is missing"
+    )
+    assert str(caught.value) == f"{path}: line 1: no answer ({told}); delete the file and ask again."
 
 
 def test_unanswered_is_told(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from paths import ROOT
 
 from analysis.attributes.answers import Answered, Row, SeedAnswers
 from analysis.attributes.figure import COLOURS, attributes_figure
-from analysis.attributes.judges import Named, Unreadable
+from analysis.attributes.judges import NamedAttributes
 from analysis.attributes.section import attribute_section
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import summarise
 from analysis.attributes.wording import comparison_words
+from analysis.judge.base import Unparsed
 from analysis.results.pooling import Pooled
 from analysis.statistics.intervals import wilson
 from ex2.cli import main
@@ -27,8 +28,8 @@ from reward.files import read_jsonl, write_jsonl
 VISUAL, LIFE, SPURIOUS = (SENTENCES[kind] for kind in ("visual", "non_visual", "spurious"))
 
 
-def named(*names: str) -> Named:
-    return Named(names, (), "")
+def named(*names: str) -> NamedAttributes:
+    return NamedAttributes(names, (), "")
 
 
 def answered(vlm: str, *seeds: list[Row], dataset: str = "d", run: str = "") -> Answered:
@@ -52,9 +53,9 @@ def test_summary_by_hand() -> None:
     rows: list[Row] = [
         ("oak", named("colour", "size")),
         ("oak", named("colour")),
-        ("pug", Named((), (), "")),
-        ("pug", Unreadable("?")),
-        ("pug", Named(("others",), ("smell", "price"), "")),
+        ("pug", NamedAttributes((), (), "")),
+        ("pug", Unparsed("?")),
+        ("pug", NamedAttributes(("others",), ("smell", "price"), "")),
     ]
     result = summarise([answered("A", rows)], 0.95, sample=3, seed=0)
     (group,) = result.groups

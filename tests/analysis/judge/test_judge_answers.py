@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from judge_stub import YES, Reply, ask, completion, failure, requests_for, starting
 
-from analysis.judge.base import Answer, Spent, Unparsed, Verdict
+from analysis.judge.base import Answer, Unparsed, Usage, Verdict
 from analysis.judge.server import chat, replies
 from analysis.judge.server.client import OpenAIJudge
 from reward.errors import EnvironmentFault
@@ -29,7 +29,7 @@ def test_an_unreadable_answer_is_asked_for_once_more_with_more_room(serve: Any) 
     got: list[Answer] = []
     judge.answer(requests_for(2), lambda request, answer: got.append(answer))
     assert got == [Verdict(True, YES)] * 2
-    assert [answer.spent for answer in got] == [Spent(2, 200, 14)] * 2
+    assert [answer.spent for answer in got] == [Usage(2, 200, 14)] * 2
     sampling = [(body["max_tokens"], body["temperature"], body["top_p"]) for body in server.asked]
     assert sampling == [(128, 0.1, 0.1), (256, 0.5, 1.0)] * 2
 

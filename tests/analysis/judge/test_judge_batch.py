@@ -11,7 +11,7 @@ from batch_stub import ROWS, BatchServer, answer, run, starting_batches
 from judge_stub import YES
 
 import ex2.cli
-from analysis.judge.base import NotYet, Spent, Unparsed, Verdict
+from analysis.judge.base import NotYet, Unparsed, Usage, Verdict
 from analysis.judge.server import batch
 from reward.errors import EnvironmentFault, UserError
 from reward.files import read_json
@@ -39,7 +39,7 @@ def test_submit_leave_collect(server: BatchServer, tmp_path: Path) -> None:
     verdicts = run(server, tmp_path)
     kinds = [verdicts.kind("oak", row.text) for row in ROWS]
     assert kinds == ["spurious", "non_visual"] * 4 + ["spurious"]
-    assert verdicts.spent == Spent(13, 1300, 91)
+    assert verdicts.spent == Usage(13, 1300, 91)
     assert read_json(tmp_path / batch.BATCH_FILE) == {"batches": [], "tries": {}}
     asked = len(server.direct)
     run(server, tmp_path)
@@ -69,7 +69,7 @@ def test_expired_lines_are_handed_in_again_and_unreadable_ones_once(server: Batc
     verdicts = run(server, tmp_path)
     answers = {request.description: given for request, given in verdicts.items() if request.question == "informative"}
     assert answers["text 5"] == Unparsed("perhaps")
-    assert answers["text 5"].spent == Spent(2, 200, 14)
+    assert answers["text 5"].spent == Usage(2, 200, 14)
     assert answers["text 3"] == Verdict(True, YES)
     assert len(answers) == len(ROWS)
 

@@ -10,10 +10,11 @@ import pytest
 from batch_stub import ROWS, BatchServer, Given, answer, run, starting_batches
 from judge_stub import YES, completion
 
-from analysis.judge.base import NotYet, Spent, Unparsed, Verdict
+from analysis.judge.base import NotYet, Unparsed, Usage, Verdict
 from analysis.judge.server import batch
+from analysis.judge.server.batch_results import read_lines
 from analysis.verdicts.verdicts import Verdicts
-from reward.errors import EnvironmentFault
+from reward.errors import EnvironmentFault, UserError
 from reward.files import read_json
 
 server = pytest.fixture(starting_batches)
@@ -58,7 +59,7 @@ def test_a_question_that_fails_twice_is_unparsed(server: BatchServer, tmp_path: 
     verdicts = to_the_end(server, tmp_path)
     assert informative(verdicts)["text 4"] == Unparsed(raw)
     # Handed in twice; between them the rubric's example showed that the server works, for 100 and 7 tokens.
-    assert informative(verdicts)["text 4"].spent == Spent(3, 100, 7)
+    assert informative(verdicts)["text 4"].spent == Usage(3, 100, 7)
     handed = [number_of(line["body"]) for name in server.batches for line in server.lines(name)]
     assert handed.count("4") == 2
     assert sum("a tench" in body["messages"][3]["content"] for body in server.direct) == 1
@@ -93,7 +94,7 @@ def test_an_empty_reply_is_asked_for_once_more_with_more_room(server: BatchServe
     assert answers["text 3"] == Verdict(True, YES)
     assert answers["text 4"] == Unparsed("")
     # One of the two second tries goes directly: what the first one took is not forgotten.
-    assert (answers["text 3"].spent, answers["text 4"].spent) == (Spent(2, 200, 14), Spent(2, 200, 14))
+    assert (answers["text 3"].spent, answers["text 4"].spent) == (Usage(2, 200, 14), Usage(2, 200, 14))
 
 
 def test_a_first_text_that_is_refused_holds_up_nothing(server: BatchServer, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_failures_that_say_nothing_about_the_question_are_not_counted(
         run(server, tmp_path)
     server.finish("batch_0")
     respond_to(server, {})
-    assert informative(to_the_end(server, tmp_path))["text 4"].spent == Spent(1, 100, 7)
+    assert informative(to_the_end(server, tmp_path))["text 4"].spent == Usage(1, 100, 7)
 
 
 def test_a_server_that_answers_nothing_makes_nothing_unparsed(server: BatchServer, tmp_path: Path) -> None:
@@ -152,7 +153,35 @@ def test_state_of_an_earlier_version_is_read(server: BatchServer, tmp_path: Path
     server.finish("batch_0")
     answers = informative(to_the_end(server, tmp_path))
     assert answers["text 4"] == Unparsed("perhaps")
-    assert answers["text 4"].spent == Spent(2, 200, 14)
+    assert answers["text 4"].spent == Usage(2, 200, 14)
+
+
+def test_state_of_another_form_is_told(server: BatchServer, tmp_path: Path) -> None:
+    path = tmp_path / batch.BATCH_FILE
+    path.write_text(json.dumps({"batches": [{"batch": None, "keys": ["a"]}], "tries": {"a": {"spent": [1, "x", 0]}}}))
+    with pytest.raises(UserError) as caught:
+        run(server, tmp_path)
+    told = (
+        "'batches.0.input_file' is missing; 'tries.a.spent.1' is 'x': input should be a valid integer, unable to parse "
+        "string as an integer"
+    )
+    assert str(caught.value) == f"{path}: {told}; delete it and run its stage again."
+
+
+def test_lines_of_results_say_why_there_is_no_answer() -> None:
+    lines = [
+        {"custom_id": "a", "response": {"status_code": 500, "body": {"x": 1}}, "error": None},
+        {"custom_id": "b", "error": {"code": "batch_expired"}},
+        {"custom_id": "c", "oops": 1},
+        {"response": None},
+        [],
+    ]
+    read = list(read_lines("\n".join([*map(json.dumps, lines), "{", ""])))
+    assert [(line.custom_id, line.ended_early, line.reason) for line in read] == [
+        ("a", False, '{"x": 1}'),
+        ("b", True, '{"code": "batch_expired"}'),
+        ("c", False, '{"custom_id": "c", "oops": 1}'),
+    ]
 
 
 def test_an_answer_with_a_line_separator_is_one_line(server: BatchServer, tmp_path: Path) -> None:

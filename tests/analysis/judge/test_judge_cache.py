@@ -13,7 +13,7 @@ import psutil
 import pytest
 from judge_stub import YES, Reply, completion, failure, requests_for, starting
 
-from analysis.judge.base import Answer, JudgeRequest, Spent, Verdict
+from analysis.judge.base import Answer, JudgeRequest, Usage, Verdict
 from analysis.judge.panel import PanelJudge
 from analysis.judge.server import cache as cache_module
 from analysis.judge.server.cache import AnswerCache, Kept, cache_key
@@ -88,9 +88,9 @@ def test_files_of_before_still_open(tmp_path: Path) -> None:
         with AnswerCache(str(path)) as cache:
             assert cache.get("k") == Kept(YES, None, None)
             assert cache.format_of("http://a/v1 m") is None, "of unknown age"
-            cache.put("new", Kept("x", Spent(2, 30, 4), "me"))
+            cache.put("new", Kept("x", Usage(2, 30, 4), "me"))
     with AnswerCache(str(path)) as cache:
-        assert cache.get("new") == Kept("x", Spent(2, 30, 4), "me")
+        assert cache.get("new") == Kept("x", Usage(2, 30, 4), "me")
 
 
 def test_two_processes_may_extend_a_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_format_is_learnt_anew_after_a_week(serve: Any, tmp_path: Path, monkey
 # ---------------------------------------------------------------- who paid
 
 
-def judged(url: str, folder: Path, cache: Path, log: str = "verdicts.jsonl") -> Spent | None:
+def judged(url: str, folder: Path, cache: Path, log: str = "verdicts.jsonl") -> Usage | None:
     folder.mkdir(exist_ok=True)
     rows = [DescribedClass("oak", f"text {number}") for number in range(4)]
     judge = OpenAIJudge("m", url, cache=str(cache), folder=folder, concurrency=1)
@@ -148,7 +148,7 @@ def test_answers_saved_by_the_cache_count_for_the_run_that_paid(serve: Any, tmp_
     cache, one, other = tmp_path / "c.sqlite", tmp_path / "one", tmp_path / "other"
     # Each of the four is informative; the visual question gets the wrong key, twice, and is unparsed.
     full = judged(server.url, one, cache)
-    assert full == Spent(4 + 8, 1200, 84)
+    assert full == Usage(4 + 8, 1200, 84)
     # A kill lost the log, not the cache: the informative answers are recovered with what they took.
     log = (one / "verdicts.jsonl").read_text().splitlines(keepends=True)
     (one / "verdicts.jsonl").write_text("".join(log[:1] + log[4:]))
@@ -156,12 +156,12 @@ def test_answers_saved_by_the_cache_count_for_the_run_that_paid(serve: Any, tmp_
     assert judged(server.url, one, cache) == full
     assert len(server.asked) == asked
     assert judged(server.url, one, cache) == full, "and they count once only"
-    assert judged(server.url, other, cache) == Spent(8, 800, 56), "another run did not pay for them"
+    assert judged(server.url, other, cache) == Usage(8, 800, 56), "another run did not pay for them"
 
 
 def test_a_judge_without_a_run_pays_for_nobody(serve: Any, tmp_path: Path) -> None:
     server = serve(lambda body, number: completion(YES))
-    for expected in (Spent(1, 100, 7), None):
+    for expected in (Usage(1, 100, 7), None):
         got: list[Answer] = []
         OpenAIJudge("m", server.url, cache=str(tmp_path / "c.sqlite")).answer(
             requests_for(1),
@@ -177,7 +177,7 @@ def test_equal_judges_of_a_panel_pay_once(serve: Any, tmp_path: Path) -> None:
     got: list[Answer] = []
     PanelJudge([member, member], folder=tmp_path).answer(requests_for(2), lambda request, answer: got.append(answer))
     assert len(server.asked) == 2
-    assert [answer.parts for answer in got] == [(Spent(1, 100, 7), Spent())] * 2
+    assert [answer.parts for answer in got] == [(Usage(1, 100, 7), Usage())] * 2
 
 
 def open_files() -> set[str]:

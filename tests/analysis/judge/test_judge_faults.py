@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from judge_stub import NO, YES, Reply, Server, completion, failure, requests_for, starting
 
-from analysis.judge.base import Answer, JudgeRequest, Spent, Unparsed, Verdict
+from analysis.judge.base import Answer, JudgeRequest, Unparsed, Usage, Verdict
 from analysis.judge.server import chat
 from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.server.pace import Limits, Pace
@@ -265,6 +265,6 @@ def test_requests_per_minute_hold_for_retries_too(serve: Any) -> None:
     judge.answer(requests_for(4), lambda request, answer: (got.append(answer), times.append(clock() - start)))
     assert len(server.asked) == 5
     assert times[-1] >= 0.39, "five requests, 0.1 s apart"
-    assert got[0].spent == Spent(2, 100, 7)
+    assert got[0].spent == Usage(2, 100, 7)
     assert all(isinstance(answer, Verdict) for answer in got)
     assert not any(isinstance(answer, Unparsed) for answer in got)

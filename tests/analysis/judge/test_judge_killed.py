@@ -15,7 +15,7 @@ import pytest
 from judge_stub import NO, YES, Reply, Server, completion, starting
 from processes import Process
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from analysis.verdicts.verdicts import read_verdicts
 from reward.files import read_jsonl
 
@@ -82,7 +82,7 @@ def test_a_killed_run_asks_only_what_is_missing(serve: Callable[..., Server], tm
     rows = read_jsonl(log)
     assert Counter((row["question"], row["description"]) for row in rows) == Counter(wanted)
     # Every answer counts once with its 100 and 7 tokens, those too that only the cache had saved.
-    assert read_verdicts(log, digest="d").spent == Spent(len(wanted), 100 * len(wanted), 7 * len(wanted))
+    assert read_verdicts(log, digest="d").spent == Usage(len(wanted), 100 * len(wanted), 7 * len(wanted))
 
     asked = len(server.asked)
     assert judging.run(server, tmp_path) == 0

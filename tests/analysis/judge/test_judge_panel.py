@@ -12,7 +12,7 @@ from judge_stub import NO, YES, completion, requests_for, starting
 
 from analysis.analyze import usage
 from analysis.judge import panel
-from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Spent, Unparsed, Verdict
+from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Unparsed, Usage, Verdict
 from analysis.judge.panel import PanelJudge, majority, panel_summary, votes_of, write_disagreements
 from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.server.cost import cost, estimate_tokens
@@ -45,9 +45,9 @@ class Opinion:
                 raise EnvironmentFault("down")
             Opinion.asked.append((self.word, request.description))
             if "hm" in request.description and self.word == "a":
-                on_answer(request, Unparsed("hm", Spent(1, 10, 1)))
+                on_answer(request, Unparsed("hm", Usage(1, 10, 1)))
             else:
-                on_answer(request, Verdict(self.word in request.description, f"saw {self.word}", Spent(1, 10, 2)))
+                on_answer(request, Verdict(self.word in request.description, f"saw {self.word}", Usage(1, 10, 2)))
 
 
 def opinions(*words: str) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def test_panel_through_the_log(tmp_path: Path) -> None:
         "spurious",
     ]
     assert len(Opinion.asked) == 3 * (4 + 2)
-    assert verdicts.spent == Spent(18, 180, 35)
+    assert verdicts.spent == Usage(18, 180, 35)
     write_disagreements(verdicts.items(), tmp_path)
     listed = read_jsonl(tmp_path / panel.DISAGREEMENTS)
     told = [
@@ -125,9 +125,9 @@ def test_panel_through_the_log(tmp_path: Path) -> None:
 
 
 def test_other_judges_have_no_votes() -> None:
-    assert votes_of('{"explanation": "x"}') is None
-    assert votes_of("[1, 2]") is None
-    assert votes_of("[") is None
+    vote = {"judge": "a", "verdict": "yes", "raw": "x"}
+    others = [[vote], [vote, {**vote, "score": 1}], [vote, {**vote, "verdict": "maybe"}], {"explanation": "x"}, [1, 2]]
+    assert [votes_of(raw) for raw in ["[", *map(json.dumps, others)]] == [None] * 6
     assert panel_summary([(requests_for(1)[0], yes)]) is None
 
 
@@ -172,8 +172,8 @@ def test_tokens_and_cost_by_hand() -> None:
     # 9 bytes → 3 tokens, 1 byte → 1, "ü" has two bytes → 1; four more for each message
     chat = [{"content": "a b c d e"}, {"content": "x"}, {"content": "ü"}]
     assert estimate_tokens(chat) == 3 + 1 + 1 + 12
-    assert cost(Spent(5, 2_000_000, 500_000), {"input": 0.5, "output": 1.5}) == 1.75
-    assert cost(Spent(5, 2_000_000, 500_000), None) is None
+    assert cost(Usage(5, 2_000_000, 500_000), {"input": 0.5, "output": 1.5}) == 1.75
+    assert cost(Usage(5, 2_000_000, 500_000), None) is None
 
 
 ROWS = [
@@ -243,7 +243,7 @@ def test_dry_run_counts_questions_tokens_and_cost(recipe: Any, tmp_path: Path, s
     ]
     # Of the three, one came from the cache and took nothing: 100 and 7 tokens for each of the others.
     verdicts = read_verdicts(log, digest=digest)
-    assert verdicts.spent == Spent(2, 200, 14)
+    assert verdicts.spent == Usage(2, 200, 14)
     priced = build_judge("openai", {**settings, "price_per_million": prices}, "judge")
     assert usage(priced, verdicts).to_json() == {
         "requests": 2,
@@ -330,7 +330,7 @@ def test_each_judge_of_a_panel_has_its_own_price(serve: Any, tmp_path: Path) -> 
     log = tmp_path / "verdicts.jsonl"
     judge_descriptions(panel_judge, [DescribedClass("wug", "it barks")], log, digest="d")
     verdicts = read_verdicts(log, digest="d")
-    assert verdicts.spent == Spent(3, 300, 21)
+    assert verdicts.spent == Usage(3, 300, 21)
     # (100 · 1 + 7 · 10) / 1e6 and (200 · 100 + 14 · 1000) / 1e6
     told = usage(panel_judge, verdicts)
     assert told is not None
@@ -340,9 +340,9 @@ def test_each_judge_of_a_panel_has_its_own_price(serve: Any, tmp_path: Path) -> 
         "output_tokens": 21,
         "cost": pytest.approx(0.00017 + 0.034),
         "judges": [
-            {"name": panel_judge.names[0], **Spent(1, 100, 7)._asdict(), "cost": pytest.approx(0.00017)},
-            {"name": panel_judge.names[1], **Spent(2, 200, 14)._asdict(), "cost": pytest.approx(0.034)},
-            {"name": "scripted", **Spent()._asdict(), "cost": 0.0},
+            {"name": panel_judge.names[0], **Usage(1, 100, 7)._asdict(), "cost": pytest.approx(0.00017)},
+            {"name": panel_judge.names[1], **Usage(2, 200, 14)._asdict(), "cost": pytest.approx(0.034)},
+            {"name": "scripted", **Usage()._asdict(), "cost": 0.0},
         ],
     }
     unpriced = usage(priced_panel(server.url, tmp_path, cheap, None), verdicts)
@@ -353,9 +353,9 @@ def test_each_judge_of_a_panel_has_its_own_price(serve: Any, tmp_path: Path) -> 
 
 def test_logs_that_do_not_tell_judges_apart_have_a_cost_if_prices_are_equal(tmp_path: Path) -> None:
     verdicts = Verdicts()
-    verdicts.add("informative", "pug", "old", Verdict(False, "x", Spent(2, 200, 14)))
+    verdicts.add("informative", "pug", "old", Verdict(False, "x", Usage(2, 200, 14)))
     verdicts.add(
-        "informative", "pug", "new", Verdict(False, "x", Spent(1, 100, 7), (Spent(1, 100, 7), Spent(), Spent()))
+        "informative", "pug", "new", Verdict(False, "x", Usage(1, 100, 7), (Usage(1, 100, 7), Usage(), Usage()))
     )
     one, other = {"input": 1.0, "output": 1.0}, {"input": 2.0, "output": 2.0}
     same = usage(priced_panel("http://localhost:1/v1", tmp_path, one, one), verdicts)

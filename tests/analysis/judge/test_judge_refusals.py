@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from judge_stub import NO, YES, Reply, ask, completion, failure, requests_for, starting
 
-from analysis.judge.base import JudgeRequest, Spent, Unparsed, Verdict
+from analysis.judge.base import JudgeRequest, Unparsed, Usage, Verdict
 from analysis.judge.server import chat
 from analysis.judge.server.client import OpenAIJudge
 from reward.errors import EnvironmentFault, UserError
@@ -44,7 +44,7 @@ def test_a_model_cut_short_in_its_thoughts_is_asked_once_more_with_more_room(ser
     server = serve(lambda body, number: thought(body, 200 if text_of(body) == "text 0" else 10_000))
     answers = ask(OpenAIJudge("m", server.url, cache=":memory:", max_retries=0), requests_for(3))
     assert answers == {"text 0": Verdict(True, YES), "text 1": Unparsed(""), "text 2": Unparsed("")}
-    assert [answer.spent for answer in answers.values()] == [Spent(2, 200, 14)] * 3
+    assert [answer.spent for answer in answers.values()] == [Usage(2, 200, 14)] * 3
     assert sorted(body["max_tokens"] for body in server.asked) == [128] * 3 + [256] * 3
 
 
@@ -101,7 +101,7 @@ def test_a_lone_refused_description_is_told_from_wrong_settings_by_the_rubrics_e
         judge.answer(requests_for(1), lambda request, answer: got.append(answer))  # noqa: B023
         assert got == [Unparsed("400: no")]
         # three formats as one request, the example with its 100 and 7 tokens, and the second try
-        assert got[0].spent == Spent(3, 100, 7)
+        assert got[0].spent == Usage(3, 100, 7)
     assert [text_of(body) for body in server.asked].count("A photo of a tench, with dark green color.") == 2
 
 
@@ -164,4 +164,4 @@ def test_texts_that_differ_in_line_breaks_are_one_question(serve: Any) -> None:
     assert judge.estimate(requests).spent.requests == 1
     judge.answer(requests, lambda request, answer: got.update({request.description: answer}))
     assert len(server.asked) == 1
-    assert [got[text].spent for text in texts] == [Spent(1, 100, 7), None, None]
+    assert [got[text].spent for text in texts] == [Usage(1, 100, 7), None, None]

@@ -86,6 +86,21 @@ def test_all_that_is_wrong_with_a_rubric_is_told_at_once(tmp_path: Path) -> None
         "'visual.one_shot_answer' lacks the key 'ok'",
         "'visual.user' must hold {class_name} and {description}",
     ]
+    path = own(tmp_path, fence="data", visual={"key": "", "user": "{class_name} {description}", "one_shot_answer": 1})
+    with pytest.raises(UserError) as caught:
+        load_rubric(str(path))
+    told = [line.removeprefix(f"judge.rubric: {path}: ").split(";")[0] for line in str(caught.value).splitlines()]
+    assert told == [
+        "'informative.user' must enclose {description} in <data> and </data>",
+        "'visual.key' must be a text",
+        "'visual.one_shot_class' must be a text",
+        "'visual.one_shot_description' must be a text",
+        "'visual.one_shot_answer' must be an object",
+        "'visual.user' must enclose {description} in <data> and </data>",
+    ]
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(UserError, match=r"list.json: must be a JSON object; .*fenced.json is an example\.$"):
+        load_rubric(str(tmp_path / "list.json"))
     path = own(tmp_path, fence="data")
     with pytest.raises(UserError, match=r"'informative.user' must enclose \{description\} in <data> and </data>"):
         load_rubric(str(path))
@@ -103,7 +118,7 @@ def test_all_that_is_wrong_with_a_rubric_is_told_at_once(tmp_path: Path) -> None
 def test_braces_in_a_template_of_ones_own_stand_for_themselves() -> None:
     content = json.loads(SHIPPED["paper"].read_text())
     content["visual"]["user"] = 'Is {class_name} in "{description}"? Answer {"a": 1}.'
-    made = Rubric("x", {"fence": None, **content}).messages(JudgeRequest("visual", "oak", "{class_name}"))
+    made = Rubric.from_json(content).messages(JudgeRequest("visual", "oak", "{class_name}"))
     assert made[3]["content"] == 'Is oak in "{class_name}"? Answer {"a": 1}.'
 
 

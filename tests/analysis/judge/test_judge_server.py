@@ -12,7 +12,7 @@ from judge_stub import ask, requests_for
 from real_servers import ROWS, SMOLLM2, judge_for_real, remembered_format, smollm2, transformers_serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from analysis.judge.base import JudgeRequest, Spent, Unparsed, Verdict
+from analysis.judge.base import JudgeRequest, Unparsed, Usage, Verdict
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
 from ex2.policy.gguf import convert_gguf
@@ -72,7 +72,7 @@ def test_the_whole_way_from_descriptions_to_kinds(parrot: tuple[str, str], tmp_p
     questions = [JudgeRequest(question, "owl", row.text) for question in ("informative", "visual") for row in rows]
     chats = [judge.conversation.chat(request).messages for request in questions]
     prompts = sum(len(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]) for chat in chats)
-    assert verdicts.spent == Spent(12, prompts, 24)
+    assert verdicts.spent == Usage(12, prompts, 24)
     # It takes any response_format, and heeds none: the strict parser does the reading.
     assert remembered_format(tmp_path / "c.sqlite", url, model) == "json_schema"
     assert judge.server.format_works
@@ -84,7 +84,7 @@ def test_a_restart_asks_the_server_nothing(parrot: tuple[str, str], tmp_path: Pa
     first: list[Verdict] = []
     OpenAIJudge(model, url, cache=cache).answer(requests_for(3), lambda request, answer: first.append(answer))  # type: ignore[arg-type]
     again = ask(OpenAIJudge(model, url, cache=cache), requests_for(3))
-    assert [answer.spent for answer in first] == [Spent(1, first[0].spent.input_tokens, 2)] * 3  # type: ignore[union-attr]
+    assert [answer.spent for answer in first] == [Usage(1, first[0].spent.input_tokens, 2)] * 3  # type: ignore[union-attr]
     assert {answer.spent for answer in again.values()} == {None}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from analysis.judge.local import LocalJudge, answer_tokens, best_threshold, comm
 from analysis.judge.table import JUDGES
 from reward.components import check_component
 from reward.errors import UserError
+from reward.files import read_json
 
 TEXTS = ("It has big eyes.", "It hunts.", "", "Click here to see more of it, and then even more.")
 CHAT_TEMPLATE = "{% for turn in messages %}<s>{{ turn['role'] }}: {{ turn['content'] }}</s>{% endfor %}<s>"
@@ -41,10 +43,8 @@ def chat_mistral(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Byte tokens make prompts long; two examples of each kind are enough here."""
-    examples = dict(local._EXAMPLES)
-    for kind in ("shots", "calibration"):
-        examples[kind] = examples[kind][:2]
-    monkeypatch.setattr(local, "_EXAMPLES", examples)
+    few = replace(local.SHORT, shots=local.SHORT.shots[:2], calibration=local.SHORT.calibration[:2])
+    monkeypatch.setattr(local, "SHORT", few)
 
 
 def requests(question: Question = "informative") -> list[JudgeRequest]:
@@ -96,7 +96,7 @@ def test_threshold_moves_the_verdict_not_the_probability(chat_mistral: Path) -> 
 def test_threshold_from_examples_separates_them(chat_mistral: Path) -> None:
     judge = LocalJudge(str(chat_mistral), wording="short", threshold="examples", min_mass=0.0, device="cpu")
     # Both calibration examples kept here teach something, but one of them only is visual.
-    rows = [JudgeRequest("visual", row[0], row[1]) for row in local._EXAMPLES["calibration"]]
+    rows = [row.asked("visual") for row in local.SHORT.calibration]
     first, second = answers(judge, rows)
     assert first.raw.rpartition(" from ")[2] == second.raw.rpartition(" from ")[2] != "0.500"
     assert isinstance(first, Verdict)
@@ -170,7 +170,7 @@ def test_best_threshold_by_hand() -> None:
 
 
 def test_shipped_examples_are_balanced_and_apart() -> None:
-    examples = local.json.loads(Path(local.__file__).with_name("local_examples.json").read_text(encoding="utf-8"))
+    examples = read_json(Path(local.__file__).with_name("local_examples.json"))
     for kind in ("shots", "calibration"):
         rows = examples[kind]
         assert all(informative or not visual for _, _, informative, visual in rows), "visual means informative"

@@ -148,7 +148,7 @@ def test_the_way_through_a_sample(tmp_path: Path) -> None:
     first = session.state()
     assert (first["total"], first["done"], first["can_undo"]) == (5, 0, False)
     assert first["ask"]["question"] == "informative"
-    rubric = load_rubric("paper").content["informative"]["user"]
+    rubric = load_rubric("paper").informative.user
     shown = first["ask"]["before"] + "\n" + first["ask"]["description"] + first["ask"]["after"]
     expected = rubric.replace("{class_name}", "pug").replace("{description}", first["ask"]["description"])
     assert shown.split() == expected.split(), "the rubric's wording"

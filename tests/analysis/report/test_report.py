@@ -13,7 +13,7 @@ import pytest
 from pages import CLASSES, HOSTILE, Page, page, recipe, seed_result, write_seed
 from record_samples import judged, measured
 
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from analysis.report.descriptions import descriptions_table
 from analysis.report.findings import findings
 from analysis.report.headline import headline
@@ -22,7 +22,7 @@ from analysis.report.page import example_table, render, write_report
 from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of
 from analysis.results.seeds import pool_seeds
 from analysis.tables.view import ReportSection
-from analysis.verdicts.record import Usage
+from analysis.verdicts.record import JudgingCost
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import append_jsonl
@@ -143,7 +143,7 @@ def test_seeds_are_pooled_by_t() -> None:
 
 
 def test_sections_stand_in_the_papers_order(tmp_path: Path) -> None:
-    result = judged(seed_result(0, exact=False), usage=Usage(Spent(1, 2, 3), None))
+    result = judged(seed_result(0, exact=False), usage=JudgingCost(Usage(1, 2, 3), None))
     made = recipe(tmp_path, [0])
     more = [
         ReportSection("Attributes", "Said.", ("attribute", "share"), (("<b>colour</b>", "12 %"),), ("A note.",)),

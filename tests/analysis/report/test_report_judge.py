@@ -14,7 +14,7 @@ from run_samples import write_run
 
 from analysis.agreement.section import agreement_tables, number_text, share_text
 from analysis.agreement.stored import read_judge_agreement
-from analysis.judge.base import Spent
+from analysis.judge.base import Usage
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.labelling.sample import open_sample
 from analysis.report.descriptions import explanation
@@ -23,7 +23,7 @@ from analysis.report.judge import both_denominators, usage
 from analysis.results.seeds import pool_seeds
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import DENOMINATORS
-from analysis.verdicts.record import Usage
+from analysis.verdicts.record import JudgingCost
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import JSON, read_jsonl, write_jsonl
@@ -174,15 +174,15 @@ def test_texts_of_numbers() -> None:
 )
 def test_what_the_verdicts_cost(costs: tuple[float | None, ...], panel: Any, words: str) -> None:
     results = [
-        judged(seed_result(seed), usage=Usage(Spent(10, 2000, 30), cost), panel=panel)
+        judged(seed_result(seed), usage=JudgingCost(Usage(10, 2000, 30), cost), panel=panel)
         for seed, cost in enumerate(costs)
     ]
     assert usage(results) == f"20 requests, 4,000 tokens in and 60 out; {words}"
 
 
 def test_what_each_judge_of_a_panel_took_is_summed_over_seeds() -> None:
-    def spent(requests: int) -> Spent:
-        return Spent(requests, 600 * requests, requests)
+    def spent(requests: int) -> Usage:
+        return Usage(requests, 600 * requests, requests)
 
     def row(name: str, requests: int, cost: float | None) -> JudgeUsage:
         return JudgeUsage(name, spent(requests), cost)
@@ -190,7 +190,7 @@ def test_what_each_judge_of_a_panel_took_is_summed_over_seeds() -> None:
     seeds = [[row("a", 2, 0.125), row("b", 1, 0.5)], [row("a", 3, 0.25), row("b", 4, None)]]
     votes = {"informative": PanelVotes(0, 0, 0, {})}
     results = [
-        judged(seed_result(seed), usage=Usage(spent(5), None, tuple(judges)), panel=votes)
+        judged(seed_result(seed), usage=JudgingCost(spent(5), None, tuple(judges)), panel=votes)
         for seed, judges in enumerate(seeds)
     ]
     assert usage(results) == (

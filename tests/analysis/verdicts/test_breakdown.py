@@ -172,11 +172,21 @@ def test_a_judge_that_leaves_questions_open_is_told(tmp_path: Path) -> None:
 
 
 def test_a_foreign_log_is_told(tmp_path: Path) -> None:
-    append_jsonl(tmp_path / "verdicts.jsonl", [{"question": "informative", "answer": "yes"}])
-    with pytest.raises(
-        UserError, match=r"verdicts.jsonl: line 1: no verdict \('settings' missing or unknown\); delete"
+    log = tmp_path / "verdicts.jsonl"
+    row = {"question": "informative", "class": "pug", "description": "x", "verdict": "maybe", "raw": "hm"}
+    for content, told in (
+        (
+            {"question": "informative", "class": "pug", "answer": "yes"},
+            "'description' is missing; 'verdict' is missing; 'raw' is missing; 'settings' is missing",
+        ),
+        ({**row, "settings": "d"}, "'verdict' is 'maybe': input should be 'yes', 'no' or 'unparsed'"),
+        ("row", "it holds 'row': input should be a dictionary or an instance of VerdictRow"),
     ):
-        read_verdicts(tmp_path / "verdicts.jsonl", digest="d")
+        log.unlink(missing_ok=True)
+        append_jsonl(log, [content])  # type: ignore[list-item]
+        with pytest.raises(UserError) as caught:
+            read_verdicts(log, digest="d")
+        assert str(caught.value) == f"{log}: line 1: no verdict ({told}); delete the file and analyse again."
 
 
 def test_breakdown_by_hand(tmp_path: Path) -> None:
