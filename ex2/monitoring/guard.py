@@ -11,10 +11,10 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
-from transformers import TrainerCallback
 
 from ex2.monitoring.rules import Firing, Row, Rule, Watch, objective
 from ex2.trainers.checkpoints import COMPLETE
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from reward.errors import UserError
 from reward.files import new_folder
 
@@ -22,7 +22,7 @@ BEST = "best"
 BEST_STATE = "best.json"
 
 
-class Guard(TrainerCallback):
+class Guard(BatchCallback):
     """Follows the rules batch by batch; says what fires, and ends training where a rule says so.
 
     While a rule that stops exists, the best checkpoint is kept beside the newest ones, whatever `save_total_limit`:
@@ -46,7 +46,6 @@ class Guard(TrainerCallback):
         enabled: bool = True,
         say: Callable[[str], object] = tqdm.write,
     ) -> None:
-        self.trainer: Any = None  # set after the trainer is made: it takes its callbacks first
         self.checkpoints, self.enabled, self.say = checkpoints, enabled, say
         self.stopped_by: Firing | None = None
         self._watch = Watch(rules)
@@ -55,10 +54,10 @@ class Guard(TrainerCallback):
         for row in self._rows:
             self._watch.update(row)
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the finished batch's row."""
-        row = self.trainer.batch_log
-        if row.get("batch", 0) <= (self._rows[-1]["batch"] if self._rows else 0):
+    def on_batch(self, batch: FinishedBatch, args: Any, control: Any) -> None:
+        """Follow the rules through the batch's row: warn, or end training."""
+        row = batch.row
+        if row["batch"] <= (self._rows[-1]["batch"] if self._rows else 0):
             return
         self._rows.append(dict(row))
         stopping: Firing | None = None
@@ -86,10 +85,11 @@ class Guard(TrainerCallback):
         batch = int(self._rows[-1]["batch"])
         _keep(self.checkpoints / f"checkpoint-{state.global_step}", self.checkpoints / BEST, batch, value)
 
-    def settle(self) -> dict[str, Any]:
-        """After training: if a rule stopped it, put the best checkpoint's weights back into the trainer.
+    def settle(self, load_checkpoint: Callable[[Path], object]) -> dict[str, Any]:
+        """After training: if a rule stopped it, go back to the best checkpoint. Every process calls it.
 
-        Every process calls it.
+        Args:
+            load_checkpoint: Puts a checkpoint's weights into the trainer.
 
         Returns:
             What the adapter's `training.json` says about it; empty if no rule stopped the run.
@@ -107,7 +107,7 @@ class Guard(TrainerCallback):
                 f"raise ppo.kl.init_coef; or change the rule (watch.rules, or watch.on_trouble=warn). To start again, "
                 f"move {self.checkpoints} away."
             )
-        self.trainer._load_from_checkpoint(str(self.checkpoints / BEST))
+        load_checkpoint(self.checkpoints / BEST)
         if self.enabled:
             self.say(f"kept: the checkpoint of batch {best['batch']}, {self.checkpoints / BEST}")
         return {"stopped_at": self.stopped_by.batch, "stopped_by": str(self.stopped_by), "kept_batch": best["batch"]}

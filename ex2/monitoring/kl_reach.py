@@ -6,16 +6,16 @@ from collections import deque
 from typing import Any
 
 from tqdm import tqdm
-from transformers import TrainerCallback
 
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from ex2.trainers.kl import out_of_reach
 
 WINDOW = 20
 """Batches looked at: the last ten against the ten before."""
 
 
-class KLWatch(TrainerCallback):
-    """Looks at each batch's row after it is logged.
+class KLWatch(BatchCallback):
+    """Looks at the KL of each finished batch.
 
     Args:
         total: Batches in the run.
@@ -24,21 +24,20 @@ class KLWatch(TrainerCallback):
 
     def __init__(self, *, total: int, enabled: bool) -> None:
         self.total, self.enabled = total, enabled
-        self.trainer: Any = None  # set after the trainer is made: it takes its callbacks first
         self._kls: deque[float] = deque(maxlen=WINDOW)
         self._batch = 0
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the finished batch's KL; warn when the window is full and the target out of reach."""
-        row = self.trainer.batch_log
-        if not self.enabled or row.get("batch", 0) <= self._batch:
+    def on_batch(self, batch: FinishedBatch, args: Any, control: Any) -> None:
+        """Take the batch's KL; warn when the window is full and the target out of reach."""
+        row = batch.row
+        if not self.enabled or row["batch"] <= self._batch:
             return
         self._batch = row["batch"]
         self._kls.append(row["kl"])
         if len(self._kls) < WINDOW:
             return
         warning = out_of_reach(
-            self.trainer.kl_controller,
+            batch.kl_controller,
             list(self._kls),
             target=row["kl_target"],
             samples=args.generation_batch_size,

@@ -28,6 +28,8 @@ from ex2.trainers.advantages import sequence_kl
 from ex2.trainers.batch_log import batch_cost, logged_by_rewards
 from ex2.trainers.checkpoints import delete_old_checkpoints, mark_complete
 from ex2.trainers.config import GroupSampler
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
+from ex2.trainers.kl import KLController
 from ex2.trainers.not_finite import stop_not_finite
 from ex2.trainers.prompt_order import PromptSampler
 from ex2.trainers.rollout import Pass, WithValues
@@ -63,7 +65,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-        self.kl_controller = self.args.make_kl_controller()
+        self.kl_controller: KLController = self.args.make_kl_controller()
         self.score_mean: float | None = None
         self.batch_log: dict[str, float | int | None] = {}
         self._start_batch = 0  # the dataloader is made before the trainer's state is restored
@@ -207,8 +209,9 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
     # --- logging ----------------------------------------------------------------------------------------------------
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Complete the batch's row (`batch_log`) at its last update, and pass it to every logger."""
-        if self._updates:
+        """Complete the batch's row (`batch_log`) at its last update, and pass it to every logger and watcher."""
+        finished = bool(self._updates)
+        if finished:
             tokens = self.batch_log["response_length"] * self.args.generation_batch_size
             of_updates = self._update_row(logs)
             self.batch_log = {
@@ -226,6 +229,15 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
             logs = {**logs, **row}
             self._updates, self._seconds = [], dict.fromkeys(self._seconds, 0.0)
         super().log(logs, start_time)
+        if finished:
+            batch = self._finished_batch()
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, BatchCallback):
+                    callback.on_batch(batch, self.args, self.control)
+
+    def _finished_batch(self) -> FinishedBatch:
+        completions, scores = self._logs["completion"], next(iter(self._logs["rewards"].values()))
+        return FinishedBatch(self.batch_log, list(completions), list(scores), self.kl_controller)
 
     def _update_row(self, logs: dict[str, float]) -> dict[str, float | int | None]:
         """Return what `_updates` say of the batch, over all processes, for its row.
@@ -267,6 +279,23 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         self.kl_controller.restore(state)
         self.batch_log = {"kl": state["kl"]}
         self._start_batch = state["batch"]
+
+    def load_checkpoint(self, folder: Path) -> None:
+        """Go back to a complete checkpoint: its weights, β and what else a resumed run would start from."""
+        self._load_from_checkpoint(str(folder))
+
+    def summary(self) -> dict[str, Any]:
+        """Return what training has come to.
+
+        Returns:
+            `batches` completed, the newest one's `kl` in nats, `kl_coef` (β), and `score_mean` as the attribute.
+        """
+        return {
+            "batches": self.batch_number,
+            "kl": self.batch_log.get("kl"),
+            "kl_coef": self.kl_controller.coef,
+            "score_mean": self.score_mean,
+        }
 
     def _own_state(self) -> dict[str, Any]:
         """Return what this algorithm alone adds to a checkpoint's state."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from accelerate import PartialState
 from datasets import Dataset
@@ -20,6 +18,7 @@ from ex2.recipe import Policy, Recipe
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
+from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
@@ -84,11 +83,10 @@ def train(recipe: Recipe, seed: int) -> None:
         )
         for noisy in (ProgressCallback, PrinterCallback):
             trainer.remove_callback(noisy)
-        progress.trainer = kl_watch.trainer = guard.trainer = trainer
         if state.is_main_process:  # rows after the checkpoint will be written again
             write_jsonl(directory.train_log, earlier)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        save_policy(trainer, directory, recipe, seed, guard.settle())
+        save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint))
 
 
 def trained_policy(recipe: Recipe) -> Policy:
@@ -99,7 +97,7 @@ def trained_policy(recipe: Recipe) -> Policy:
     return recipe.policy if recipe.lora else recipe.policy.model_copy(update={"dtype": "float32"})
 
 
-def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:
+def save_policy(trainer: ControlledTrainer, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:
     """Write adapter (or model), value head, tokenizer and card into a new folder; put it in place when complete.
 
     Args:
@@ -118,14 +116,7 @@ def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: in
     if trainer.accelerator.is_main_process:
         # written by the trainer and readable only with pickle; everything in it is in recipe.yaml
         (folder / "training_args.bin").unlink(missing_ok=True)
-        summary = {
-            "batches": trainer.batch_number,
-            "kl": trainer.batch_log.get("kl"),
-            "kl_coef": trainer.kl_controller.coef,
-            "score_mean": trainer.score_mean,
-            "recipe": recipe.name,
-            **stopped,
-        }
+        summary = {**trainer.summary(), "recipe": recipe.name, **stopped}
         write_text(folder / MODEL_CARD, model_card(recipe, seed, summary))
         write_json(folder / ADAPTER_DONE, summary)
         finish(folder, directory.adapter)
