@@ -7,9 +7,9 @@
 
     Confusion.from_json({"class": "cat", "images": 3}).to_json()
 
-A field has the key of its name, or of its alias. Keys that a record does not know are passed over, so that a later
-version may add some; a field with a default may be missing, as it is in the files of earlier versions. Pydantic does
-the reading. It is not asked when a record is made in code: there the type checker is.
+A field is stored under its alias, or under its name if it has none. Unknown keys are ignored, so that a later version
+may add keys. A field with a default may be missing, as in files of earlier versions. Pydantic reads and checks files. A
+record that is made in code is not checked by pydantic: the type checker does that.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ JSON = dict[str, Any]
 
 
 class Flat:
-    """Marks a field whose keys stand among those of the record that holds it: `Annotated[Hits, Flat()]`."""
+    """Marks a field that is itself a record and whose keys are stored among those of the record that holds it:
+    `Annotated[Hits, Flat()]`."""
 
 
 class Omitted:
-    """Marks a field that is not written where it is empty or None, as files of earlier versions lack it."""
+    """Marks a field that is left out of the file if it is empty or None, as files of earlier versions lack it."""
 
 
 class Keyed:
     """Stores a named tuple as an object: `Annotated[Estimate, Keyed(value="share")]`.
 
     Args:
-        keys: Field → its key, where that is another one.
+        keys: Field → its key in the file, for fields whose key is not their name.
     """
 
     def __init__(self, **keys: str) -> None:
         self.keys = keys
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic how to read and write the tuple."""
+        """Return pydantic's schema that reads and writes the tuple as an object."""
         key_of = {name: self.keys.get(name, name) for name in source._fields}
         hints = get_type_hints(source)
         parameters = [
@@ -69,26 +70,26 @@ class Keyed:
 
 
 class Record:
-    """What a dataclass takes to read itself from JSON and to write itself."""
+    """Base of dataclasses that read themselves from JSON and write themselves as JSON."""
 
     def to_json(self) -> JSON:
-        """Return the record as stored."""
+        """Return the record as the JSON object that a file holds."""
         stored: JSON = _adapter(type(self)).dump_python(self, mode="json", by_alias=True)
         return stored
 
     @classmethod
     def from_json(cls, stored: Any) -> Self:
-        """Read a record as stored.
+        """Make a record of the JSON object that a file holds.
 
         Raises:
-            ValidationError: If a key is missing or its value is of another form; see `problems`.
+            ValidationError: If a key is missing or its value is of another type; `problems` words it.
         """
         record: Self = _adapter(cls).validate_python(stored)
         return record
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic what `Flat` and `Omitted` mean."""
+        """Return pydantic's schema, with fields marked `Flat` and `Omitted` read and written as these say."""
         schema = handler(source)
         marked = _marked(cls)
         if not marked:
@@ -120,7 +121,7 @@ class Record:
 
 
 def problems(error: ValidationError) -> list[str]:
-    """Say what is wrong with a stored object: key, what was given, what is allowed."""
+    """Return one message per problem of a stored object: its key, what was given and what is allowed."""
     lines = []
     for found in error.errors():
         key = ".".join(str(part) for part in found["loc"])
@@ -142,7 +143,7 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
 
 
 def _marked(cls: type[Any]) -> dict[str, set[type[Any]]]:
-    """Return the fields that are marked, by name; a marked field has no alias."""
+    """Return the marks of each marked field, by the field's name; a marked field has no alias."""
     assert dataclasses.is_dataclass(cls), f"{cls} is no dataclass"
     found = {}
     for name, hint in get_type_hints(cls, include_extras=True).items():

@@ -1,4 +1,4 @@
-"""Warns once in a run if the KL's target is out of the controller's reach."""
+"""A warning, once in a run, if the KL controller cannot bring the KL to its target any more."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from ex2.trainers.kl import out_of_reach
 
 WINDOW = 20
-"""Batches looked at: the last ten against the ten before."""
+"""Number of batches looked at: the KL of the last ten is compared with that of the ten before."""
 
 
 class KLWatch(BatchCallback):
-    """Looks at the KL of each finished batch.
+    """Follows the KL of the finished batches and warns if its target is out of the controller's reach.
 
     Args:
-        total: Batches in the run.
-        enabled: False on all processes but the main one.
+        total: Number of batches in the run.
+        enabled: True on the main process only.
     """
 
     def __init__(self, *, total: int, enabled: bool) -> None:
@@ -28,7 +28,7 @@ class KLWatch(BatchCallback):
         self._batch = 0
 
     def on_batch(self, batch: FinishedBatch, args: Any, control: Any) -> None:
-        """Take the batch's KL; warn when the window is full and the target out of reach."""
+        """Take the batch's KL. With `WINDOW` batches seen and the target out of reach, warn once."""
         row = batch.row
         if not self.enabled or row["batch"] <= self._batch:
             return

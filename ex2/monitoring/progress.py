@@ -1,4 +1,4 @@
-"""What a person sees of training: a bar with time left, a row per batch in the log, and what the policy writes."""
+"""What a person sees of training: a progress bar with the time left, a log with a row per batch, and descriptions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reward.files import append_jsonl
 
 
 class TrainingProgress(BatchCallback):
-    """Progress bar, `train.jsonl` and sample descriptions.
+    """Shows a progress bar and sample descriptions, and writes `train.jsonl`.
 
     Args:
-        total: Batches in the run.
-        log: `train.jsonl`.
-        samples_every: Batches between shown descriptions.
-        enabled: False on all processes but the main one.
+        total: Number of batches in the run.
+        log: Path of `train.jsonl`.
+        samples_every: Number of batches from one showing of descriptions to the next.
+        enabled: True on the main process only; elsewhere nothing is shown or written.
     """
 
     def __init__(self, *, total: int, log: Path, samples_every: int, enabled: bool) -> None:
@@ -55,7 +55,7 @@ class TrainingProgress(BatchCallback):
 
 
 def signs_in_short(row: Mapping[str, Any]) -> str:
-    """Return the signs of reward hacking in a batch's row as the progress bar shows them, or nothing."""
+    """Return the signs of reward hacking in a batch's row as the progress bar shows them; empty if it has none."""
     shown = (
         ("sign_name_repetitions", "name {:.1f}×"),
         ("sign_repetition", "repeated {:.0%}"),
@@ -72,5 +72,5 @@ def _show_samples(batch: FinishedBatch) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN or infinity: what is not a number is unknown."""
+    """Return None for NaN and infinity, which JSON does not have, and any other value unchanged."""
     return None if isinstance(value, float) and value - value != 0 else value

@@ -1,12 +1,16 @@
-"""What the trainers of all three algorithms share, mixed into TRL's own.
+"""The part that the trainers of all three algorithms share, mixed into TRL's own trainers.
 
-Data order and sampling are functions of (seed, batch), rewards see the reference model's log-probabilities, the KL is
-measured and controlled in one way, a batch's row is one for all loggers, a value that is not finite ends the run with
-the batch kept, and a checkpoint is complete or recognisably torn. What an algorithm computes in its rollout and its
-update is its own: `ex2.trainers.ppo`, `ex2.trainers.rloo_grpo`.
+- The order of the data and the sampling depend on (seed, batch) only.
+- Rewards are given the reference model's log-probabilities.
+- The KL is measured and controlled in the same way for every algorithm.
+- Every logger and every `BatchCallback` gets the same row for a batch.
+- A loss or gradient that is not finite ends the run, and the batch is kept.
+- A checkpoint is complete or recognisably torn.
 
-Every hook calls `super()` and adds to what it returns. `test_trl_contract.py` pins the signatures and keys.
-Works with trl 1.16.
+What an algorithm computes in its rollout and its update is in `ex2.trainers.ppo` and `ex2.trainers.rloo_grpo`.
+
+An overridden method of TRL calls `super()` and adds to its result; only those for TRL's model card and telemetry do
+nothing. `test_trl_contract.py` pins the signatures and keys that this relies on, which are those of trl 1.16.
 """
 
 from __future__ import annotations
@@ -37,19 +41,21 @@ from ex2.trainers.scores import check_scored, combined_scores, is_news, with_ref
 from ex2.trainers.seeded_sampling import SeededSampler, row_key, seeded_generation
 
 STATE = "ppo_state.json"
-"""Of a checkpoint: the controller's β and the batch; the name is that of the first algorithm."""
+"""File of a checkpoint with the KL controller's state and the batch's number. All algorithms use this name, which comes
+from PPO, the first of them."""
 
 _TrainerBase: Any = object  # at run time the trainer that this is mixed into; `Any` to the type checker
 
 
 class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
-    """Mixed into `trl.RLOOTrainer` or `trl.GRPOTrainer`, before it, and takes its arguments.
+    """Mixin for `trl.RLOOTrainer` or `trl.GRPOTrainer`, whose arguments it takes; it must come first among the bases.
 
     After `train()`, `kl_controller.coef` is the final β.
 
     Attributes:
-        trl_logger: Name of the logger of TRL's trainer.
-        score_mean: What was subtracted from the scores, in units of the reward; None where nothing is.
+        trl_logger: Name of the logger that TRL's trainer uses.
+        kl_controller: The KL controller.
+        score_mean: Constant that is subtracted from the scores, in units of the reward; None if there is none.
         batch_log: Row of the newest batch.
     """
 
@@ -91,7 +97,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
 
     @property
     def batch_number(self) -> int:
-        """Batches completed, counted from 0."""
+        """Number of completed batches; so it is also the number, from 0, of the batch in progress."""
         return int(self.state.global_step // self.args.updates_per_batch)
 
     # --- rollout ----------------------------------------------------------------------------------------------------
@@ -111,7 +117,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return logprobs, *others
 
     def _response_pass(self, model: Any, rollout: dict[str, torch.Tensor], **kwargs: Any) -> Any:
-        """Log-probabilities and entropies of a rollout's response tokens under a model, each (B, T)."""
+        """Return log-probabilities and entropies of a rollout's response tokens under a model, each of shape (B, T)."""
         return self._get_per_token_logps_and_entropies(
             model,
             torch.cat([rollout["prompt_ids"], rollout["completion_ids"]], dim=1),
@@ -140,12 +146,12 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
     def _measure(
         self, output: dict[str, Any], logprobs: torch.Tensor, ref_logprobs: torch.Tensor
     ) -> dict[str, float | int | None]:
-        """Return the start of the batch's row, over all processes, and move β for the next batch.
+        """Return the first part of the batch's row, measured over all processes, and move β for the next batch.
 
         Args:
-            output: TRL's rollout of this process, B responses.
-            logprobs: Under the policy that sampled them, shape (B, T).
-            ref_logprobs: Under the reference, shape (B, T).
+            output: TRL's rollout of this process, with B responses.
+            logprobs: Log-probabilities of their tokens under the policy that sampled them, shape (B, T).
+            ref_logprobs: The same under the reference model, shape (B, T).
         """
         mask = output["completion_mask"].bool()
         kl = sequence_kl(logprobs, ref_logprobs, mask)
@@ -169,7 +175,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return row
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Sum over processes."""
+        """Return the sum of a tensor over all processes."""
         total: torch.Tensor = self.accelerator.reduce(values, reduction="sum")
         return total
 
@@ -188,12 +194,12 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return norm
 
     def _stop(self, what: str, value: float, inputs: dict[str, Any]) -> NoReturn:
-        """End the run because of a value that is not finite.
+        """End the run because of a value that is not finite; the batch is kept.
 
         Args:
             what: The quantity, such as `the value loss`.
             value: Infinite or NaN.
-            inputs: What the update was computed from; its tensors are kept.
+            inputs: Inputs of the update; those that are tensors are kept.
         """
         said = zip(self._logs["prompt"], self._logs["completion"], *self._logs["rewards"].values(), strict=True)
         stop_not_finite(
@@ -209,7 +215,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
     # --- logging ----------------------------------------------------------------------------------------------------
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Complete the batch's row (`batch_log`) at its last update, and pass it to every logger and watcher."""
+        """Add the row of a finished batch (`batch_log`) to `logs`, and tell every `BatchCallback` of the batch."""
         finished = bool(self._updates)
         if finished:
             tokens = self.batch_log["response_length"] * self.args.generation_batch_size
@@ -240,10 +246,10 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return FinishedBatch(self.batch_log, list(completions), list(scores), self.kl_controller)
 
     def _update_row(self, logs: dict[str, float]) -> dict[str, float | int | None]:
-        """Return what `_updates` say of the batch, over all processes, for its row.
+        """Return the part of the batch's row that comes from its updates (`_updates`), over all processes.
 
         Args:
-            logs: transformers' row, with `loss`.
+            logs: What transformers logs at the batch's end, with `loss`.
         """
         raise NotImplementedError
 
@@ -281,14 +287,15 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         self._start_batch = state["batch"]
 
     def load_checkpoint(self, folder: Path) -> None:
-        """Go back to a complete checkpoint: its weights, β and what else a resumed run would start from."""
+        """Go back to a complete checkpoint: to its weights, its β and all else that a resumed run starts from."""
         self._load_from_checkpoint(str(folder))
 
     def summary(self) -> dict[str, Any]:
-        """Return what training has come to.
+        """Return a summary of the training so far.
 
         Returns:
-            `batches` completed, the newest one's `kl` in nats, `kl_coef` (β), and `score_mean` as the attribute.
+            `batches`, the number completed; `kl` of the newest, in nats per description; `kl_coef`, which is β; and
+            `score_mean`, the attribute.
         """
         return {
             "batches": self.batch_number,
@@ -305,7 +312,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         """Take back what this algorithm alone wrote into a checkpoint."""
 
     def save_value_head(self, folder: Path) -> None:
-        """Write the value head, if there is one: all trainers are saved by the same calls."""
+        """Write the value head into a folder; does nothing for an algorithm without one."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write nothing: TRL's card describes another algorithm, or does not know the recipe."""

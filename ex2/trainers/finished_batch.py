@@ -1,4 +1,4 @@
-"""What watchers of training are told of a batch, and the hook that tells them."""
+"""The hook by which the trainers tell callbacks of each finished batch, and what they tell."""
 
 from __future__ import annotations
 

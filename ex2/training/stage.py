@@ -34,7 +34,7 @@ def train(recipe: Recipe, seed: int) -> None:
 
     Raises:
         UserError: If there are fewer prompts than a batch, no description of a batch can be scored, a loss, score or
-            gradient is no number, or a rule stops the run before its first checkpoint.
+            gradient is infinite or NaN, or a rule stops the run before its first checkpoint.
         EnvironmentFault: If the run directory cannot be written or a model cannot be fetched.
     """
     directory = RunDirectory.of(recipe).seed(seed)
@@ -90,22 +90,23 @@ def train(recipe: Recipe, seed: int) -> None:
 
 
 def trained_policy(recipe: Recipe) -> Policy:
-    """Return the policy as training loads it: where every weight is trained, in float32, computed with in its dtype.
+    """Return the recipe's policy section as training uses it: with `dtype` float32 if every weight is trained.
 
-    At the paper's learning rate a step is smaller than the spacing of 16-bit weights, which would never move.
+    At the paper's learning rate an update is smaller than the spacing of 16-bit weights, which would never change. The
+    forward passes still compute in the recipe's own dtype.
     """
     return recipe.policy if recipe.lora else recipe.policy.model_copy(update={"dtype": "float32"})
 
 
 def save_policy(trainer: ControlledTrainer, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:
-    """Write adapter (or model), value head, tokenizer and card into a new folder; put it in place when complete.
+    """Write adapter (or model), value head, tokenizer and card into a new folder, and move it into place when complete.
 
     Args:
-        trainer: After training.
-        directory: Of the seed.
-        recipe: The experiment.
+        trainer: The trainer after training.
+        directory: Directory of the seed.
+        recipe: The recipe.
         seed: The seed.
-        stopped: What a rule did to the run, for `training.json`; empty if it ran to its end.
+        stopped: Keys for `training.json` about a rule that stopped the run, from `Guard.settle`; empty if none did.
     """
     folder = directory.adapter.with_name("adapter.unfinished")
     if trainer.accelerator.is_main_process:
