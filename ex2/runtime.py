@@ -1,4 +1,4 @@
-"""What holds for a whole process: threads, quiet libraries, leaving the process group."""
+"""Settings of a whole process: its threads, quiet libraries, and how it leaves its process group."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from transformers.utils import logging as transformers_logging
 
 
 def set_threads(threads: int | None) -> None:
-    """Set torch's threads, if the recipe says how many."""
+    """Set the number of torch's threads; None leaves it as it is."""
     if threads is not None:
         torch.set_num_threads(threads)
 
 
 def quiet_libraries() -> None:
-    """Silence what libraries say about their own insides; errors stay."""
+    """Silence libraries' messages and warnings about their own internals; errors are still shown."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     disable_progress_bar()
@@ -27,7 +27,9 @@ def quiet_libraries() -> None:
 
 
 def leave_process_group() -> None:
-    """End with the other processes, if there are any: one that leaves while another is busy may abort at its exit."""
+    """Wait for the other processes of a distributed run, if there are any, and leave the process group with them.
+
+    A process that leaves while another one is busy may abort when it exits."""
     import torch.distributed
 
     if torch.distributed.is_initialized():

@@ -1,4 +1,4 @@
-"""Where things live that several runs share: image banks, judge answers, converted models."""
+"""The folder of what several runs share: image banks, judge answers, converted models."""
 
 from __future__ import annotations
 

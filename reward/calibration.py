@@ -1,8 +1,9 @@
 """One scale for the rewards of different VLMs, measured on generic templates.
 
-A VLM's logits have a scale of their own, while the KL target and the learning rate are numbers of the recipe.
-Standardised scores are an affine map of the VLM's: 0 is what the generic templates of the right class get on average,
-1 is the spread of the templates of all other classes against the same images. The order of descriptions never changes.
+Each VLM's logits have their own scale, while a recipe's KL target and learning rate are plain numbers. Standardised
+scores are an increasing affine map of a VLM's scores, so that the order of descriptions never changes. A standardised
+0 is the average score of the right class's generic templates. A difference of 1 is the standard deviation of the
+scores that other classes' templates get against the same images.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ CALIBRATION_FORMAT = "1"
 
 
 class Calibration(NamedTuple):
-    """Scores of generic templates against the classes' images, in units of the VLM's logits.
+    """Means and deviations of the scores of generic templates against the classes' images, in the VLM's logits.
 
     Attributes:
         own_mean: Mean score of the right class's templates, over classes and templates.
-        own_std: Their spread within a class (root of the mean variance).
+        own_std: Standard deviation of those scores within a class (root of the variance averaged over classes).
         other_mean: Mean score of all other classes' templates.
-        other_std: Their spread against one class's images (root of the mean variance).
+        other_std: Standard deviation of those scores against one class's images (root of the averaged variance).
     """
 
     own_mean: float
@@ -40,7 +41,7 @@ class Calibration(NamedTuple):
     other_std: float
 
     def standardise(self, scores: torch.Tensor) -> torch.Tensor:
-        """Map scores in the VLM's units to 0 for a generic template and 1 for one spread above it; any shape."""
+        """Return (score − `own_mean`) / `other_std` of scores in the VLM's units, of any shape."""
         return (scores - self.own_mean) / self.other_std
 
 
@@ -51,10 +52,11 @@ def calibrate(texts: torch.Tensor, class_means: torch.Tensor, *, scale: float, b
         texts: Unit-norm embeddings of T templates filled with each of C class names, shape (C, T, D).
         class_means: Mean unit image embedding of each class, shape (C, D).
         scale: Factor on the cosine.
-        bias: Constant of the VLM's logits.
+        bias: Constant that the VLM adds to its logits.
 
     Returns:
-        Means and spreads; variances are taken within a class's images and averaged over classes.
+        Means and standard deviations. A variance is over the scores against one class's images; it is averaged over
+        classes before the root is taken.
 
     Raises:
         ValueError: For fewer than two classes, or shapes that do not fit.
@@ -74,11 +76,11 @@ def calibrate(texts: torch.Tensor, class_means: torch.Tensor, *, scale: float, b
 
 
 def stored_calibration(vlm: VLM, class_means: ClassMeans, templates: Sequence[str], *, cache: Path) -> Calibration:
-    """Return the calibration of a VLM on a dataset, kept beside its image bank.
+    """Return the calibration of a VLM on a dataset; it is computed once and stored in the folder of image banks.
 
     Args:
-        vlm: Encodes the templates.
-        class_means: The reward's image bank.
+        vlm: The VLM, which encodes the templates.
+        class_means: Mean image embedding of each class under that VLM.
         templates: Generic templates with one `{}` for the class name.
         cache: Folder of banks.
 

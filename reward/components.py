@@ -50,9 +50,9 @@ def resolve(name: str, table: Mapping[str, str], where: str) -> Any:
 
 
 def _look_here_too() -> None:
-    """Let modules of the folder that the command runs in be found, as `python -m` does and a console script does not.
+    """Add the current folder to the module search path, as `python -m` does and a console script does not.
 
-    Last in the search: a file there named as a library must not stand in for it.
+    It comes last in the search, so that a file in it with a library's name does not replace the library.
     """
     with contextlib.suppress(OSError):  # the folder was deleted
         here = str(Path.cwd())
@@ -61,12 +61,12 @@ def _look_here_too() -> None:
 
 
 def settings_problems(factory: Any, settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
-    """List what is wrong with a component's settings: names, missing ones, and values by the annotated types.
+    """List unknown and missing settings of a component, and values that do not fit the annotated types.
 
     Args:
-        factory: The class or function that takes the settings. Its own `setting_problems(settings, where, supplied)`,
-            if it has one, is asked too.
-        settings: What the recipe gives.
+        factory: The class or function that takes the settings. If it has a function `setting_problems(settings, where,
+            supplied)`, the problems that this returns are listed too.
+        settings: Keyword arguments from the recipe.
         where: File and section for messages, such as `x.yaml: vlm`.
         supplied: Parameters that the program fills in itself.
 
@@ -101,7 +101,9 @@ def settings_problems(factory: Any, settings: Mapping[str, Any], where: str, sup
 def check_component(
     name: str, settings: Mapping[str, Any], table: Mapping[str, str], where: str, supplied: Iterable[str] = ()
 ) -> list[str]:
-    """List what is wrong with a component's settings; arguments as `build`.
+    """Resolve a component's name and list what is wrong with its settings.
+
+    The arguments are those of `build`; `supplied` has only the names of what the program fills in.
 
     Raises:
         UserError: For an unknown name.

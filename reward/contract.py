@@ -1,7 +1,7 @@
-"""What every VLM must keep, whatever its backend: one suite for tests and for `ex2 vlms NAME --check`.
+"""The contract that every VLM must keep, as one suite of checks for the tests and for `ex2 vlms NAME --check`.
 
-A VLM needs only `reward.vlm.VLM`. Checks that need more insight ask for one of the small protocols below; a VLM
-without it gets "not applicable", never a silent pass.
+A VLM has to satisfy `reward.vlm.VLM` only. Some checks need more of it: one of the small protocols below. For a VLM
+without that protocol the check's result is "not applicable"; it never counts as passed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reward.contract_probes import LONG_WORDS, TEXTS, image_pairs, noise_images
 from reward.vlm import VLM, PixelVLM
 
 OwnLogits = Callable[[Sequence[Image.Image], Sequence[str]], torch.Tensor]
-"""Images and texts → the model's own `logits_per_image`, shape (N images, M texts)."""
+"""Takes N images and M texts and returns the model's own `logits_per_image`, shape (N, M)."""
 
 BATCH = 32
 UNIT_LIMIT = 1e-5
@@ -24,7 +24,8 @@ SAME_LIMIT = 1e-6
 CLOSE_LIMIT = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 1e-2}
 SCALE_LIMIT = {torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 2e-2}
 DISTINCT = 1e-4
-"""Least distance of two different texts or images, in length units; identical ones would make every reward equal."""
+"""Least Euclidean distance between the unit-norm embeddings of two different texts or images. If all embeddings were
+equal, so would be all rewards."""
 
 
 class ContractResult(NamedTuple):
@@ -32,7 +33,7 @@ class ContractResult(NamedTuple):
 
     Attributes:
         name: Short name of the check.
-        passed: `None` if the check does not apply.
+        passed: Whether it passed; `None` if the check does not apply.
         measured: What was found, in the check's own unit; `None` if it does not apply.
         limit: The largest (for `distinct`, the least) allowed value.
         message: What was measured; for a check that does not apply, why.
@@ -56,7 +57,7 @@ class HasOwnLogits(Protocol):
 
 @runtime_checkable
 class HasMode(Protocol):
-    """A VLM that can tell whether its networks would drop units."""
+    """A VLM that can tell whether its networks are in training mode."""
 
     def in_training_mode(self) -> bool:
         """Return whether dropout or batch statistics are active."""
@@ -68,16 +69,16 @@ class HasEndToken(Protocol):
     """A VLM that can tell whether a text's tokens hold the end token."""
 
     def end_token_kept(self, text: str) -> bool | None:
-        """Return whether the end token is there; `None` if this model reads none."""
+        """Return whether the text's tokens hold the end token; `None` if this model uses none."""
         ...
 
 
 @runtime_checkable
 class HasVocabulary(Protocol):
-    """A VLM that can hold its tokenizer against its text tower."""
+    """A VLM that can tell the sizes of its tokenizer's vocabulary and of its text tower's embedding table."""
 
     def vocabulary(self) -> tuple[int, int]:
-        """Return tokens the tokenizer knows, and tokens the tower has embeddings for."""
+        """Return how many tokens the tokenizer knows and how many the text tower has embeddings for."""
         ...
 
 
@@ -91,20 +92,20 @@ class HasNormalisation(Protocol):
         ...
 
     def measured_normalisation(self) -> tuple[Sequence[float], Sequence[float]] | None:
-        """Mean and deviation seen on a black and a white image; `None` if pixels cannot be told."""
+        """Mean and deviation measured on a black and a white image; `None` if the pixels do not show them."""
         ...
 
 
 def check_vlm(vlm: VLM, own_logits: OwnLogits | None = None) -> list[ContractResult]:
-    """Run the suite.
+    """Run every check on a VLM.
 
     Args:
-        vlm: What to check; about 200 images and texts go through it.
-        own_logits: The model's own logits from an independent reading of its checkpoint; default: the VLM's
-            `own_logits`, if it has one.
+        vlm: The VLM to check; it encodes about 200 images and texts.
+        own_logits: Computes the model's own logits from its checkpoint, independently of the VLM. Default: the VLM's
+            method `own_logits`, if it has one.
 
     Returns:
-        One result per check, always the same checks in the same order.
+        One result per check; every VLM gets the same checks in the same order.
     """
     images = noise_images(BATCH)
     texts = [f"{text} {number}" for number, text in enumerate(TEXTS * (BATCH // len(TEXTS)))]

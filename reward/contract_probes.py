@@ -1,4 +1,4 @@
-"""The images and texts that the contract suite shows to a VLM; nothing random."""
+"""The images and texts that the contract suite shows to a VLM; they are the same in every call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def noise_images(count: int) -> list[Image.Image]:
 
 
 def image_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
-    """Return images of other modes, each with the plain RGB image that it shows: name → (image, plain)."""
+    """Return images that are not plain RGB (palette, transparent, turned by EXIF, …), each with its plain RGB equal.
+
+    Returns:
+        Name → (image, plain): a VLM has to embed both alike.
+    """
     base = noise_images(3)[2]
     grey = base.convert("L")
     levels = np.asarray(grey)
@@ -61,7 +65,7 @@ def image_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """Return the image as a camera held on its side stores it: as it is, with an orientation to undo."""
+    """Return the same pixels with an EXIF orientation by which a viewer turns them, as a tilted camera does."""
     exif = Image.Exif()
     exif[_ORIENTATION] = _QUARTER_TURN
     file = io.BytesIO()

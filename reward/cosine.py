@@ -1,4 +1,4 @@
-"""The paper's reward: mean over a class's images of scale · cos(image, description), in closed form."""
+"""The paper's reward in closed form: the mean of scale · cos(image, description) over the images of a class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reward.vlm import VLM
 def mean_scaled_cosine(
     text: torch.Tensor, class_mean: torch.Tensor, *, scale: float, bias: float = 0.0
 ) -> torch.Tensor:
-    """Mean over images of the VLM's logit for each text.
+    """Return each text's logit under the VLM, averaged over its class's images.
 
     cos is linear in the unit image vector, so mean_i scale·(t·v_i) + bias = scale·(t · mean_i v_i) + bias. The mean
     must not be normalised again: its length is part of the value.
@@ -26,7 +26,7 @@ def mean_scaled_cosine(
         text: Unit-norm text embeddings, shape (B, D).
         class_mean: Mean unit image embedding of each text's class, shape (B, D).
         scale: Factor on the cosine.
-        bias: Constant of the VLM's logits.
+        bias: Constant that the VLM adds to its logits.
 
     Returns:
         Scores in units of the VLM's logits, float32, shape (B,).
@@ -40,16 +40,17 @@ def mean_scaled_cosine(
 
 
 class CosineReward:
-    """TRL reward function: how close a description comes to its class's images.
+    """TRL reward function: the mean scaled cosine between a description and the images of its class.
 
-    An empty description gets `None` (it cannot be scored), never an ordinary reward. Logs the share of empty
-    descriptions and of those cut at the VLM's context.
+    An empty description cannot be scored and gets `None`, never a number. The reward logs the share of empty
+    descriptions and the share of those that were cut at the VLM's context.
 
     Args:
         vlm: Encodes the descriptions.
-        class_means: The image bank.
-        units: `vlm`: of the VLM's own logits, as in the paper; `standardised`: see `reward.calibration`.
-        calibration: Makes the calibration when it is needed.
+        class_means: Mean image embedding of each class under that VLM.
+        units: `vlm` leaves scores in units of the VLM's logits, as in the paper; for `standardised` see
+            `reward.calibration`.
+        calibration: Returns the calibration; called only for standardised units.
     """
 
     __name__ = "cosine"

@@ -1,11 +1,12 @@
 """Embed any number of images in bounded memory: decoding in worker processes, results in parts on disk.
 
-A part holds the embeddings of `PART_SIZE` consecutive images and is named by a hash of the VLM's fingerprint and these
-images' content. So a killed build goes on with the first missing part, a replaced image costs one part, and processes
-that build at the same time write equal files in place of each other, or share the work (`Share`).
+A part holds the embeddings of `PART_SIZE` consecutive images. Its name is a hash of the VLM's fingerprint and of these
+images' content. Therefore a build that was killed goes on with the first missing part, and a replaced image costs one
+part. Processes that build the same parts independently write equal files; processes that belong together divide the
+parts among them (`Share`).
 
-Memory: one part of embeddings (4 · D · 1,024 bytes) and three batches of pixels per worker, whatever the number of
-images.
+The memory needed does not depend on the number of images: it is one part of embeddings (4 · D · 1,024 bytes) and three
+batches of pixels per worker.
 """
 
 from __future__ import annotations
@@ -35,22 +36,23 @@ from reward.images import LabeledImage
 from reward.vlm import VLM, PixelVLM
 
 PART_SIZE = 1024
-"""Images in one part. Batches do not cross parts, so that a resumed build repeats the same forwards bit for bit."""
+"""Images in one part. No batch crosses from one part into the next, so that a resumed build repeats the same forward
+passes bit for bit."""
 
 FEW_IMAGES = 256
-"""Below this many images starting workers costs more than it saves."""
+"""With fewer images than this, starting workers takes longer than they save."""
 
 NAMED_PROBLEMS = 10
-"""Unreadable images named in one message."""
+"""Most unreadable images that one message names."""
 
 
 class Share(NamedTuple):
     """One process's share of a build that several processes do together.
 
     Attributes:
-        rank: This process, from 0.
-        world_size: Processes.
-        gather: Collects every process's lines, in all of them; a barrier.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
+        gather: Called by every process with its own lines, returns the lines of all; it is a barrier too.
     """
 
     rank: int = 0
@@ -62,8 +64,8 @@ class Loading(NamedTuple):
     """How images are fed to the VLM; none of it changes an embedding.
 
     Attributes:
-        workers: Decoding processes; `None` chooses by the number of cores and images.
-        batch_size: Images per forward.
+        workers: Number of decoding processes; `None` chooses it by the number of cores and of images.
+        batch_size: Images per forward pass.
     """
 
     workers: int | None = None
@@ -100,22 +102,23 @@ def embed_in_parts(
     loading: Loading = Loading(),  # noqa: B008 - immutable
     share: Share = Share(),  # noqa: B008 - immutable
 ) -> list[Path]:
-    """Embed images in order, leaving out the parts that are there already.
+    """Embed images in order; parts that exist already are not computed again.
 
     Args:
-        vlm: The encoder. A `PixelVLM`'s preprocessing runs in the workers, any other VLM's in this process.
-        images: What to embed, N images.
-        digests: Their content hashes.
-        folder: Where parts go.
+        vlm: The encoder. A `PixelVLM` preprocesses images in the workers, any other VLM in this process.
+        images: The N images to embed.
+        digests: Content hash of each image.
+        folder: Folder of the parts.
         title: Label of the progress bar.
         loading: Workers and batch size.
-        share: This process's share; all processes return after the last part is written.
+        share: This process's share of the work; no process returns before the last part is written.
 
     Returns:
         The parts' files in the order of the images; `load_part` reads one.
 
     Raises:
-        UserError: If images cannot be read: all are tried, the first ones named, and complete parts kept.
+        UserError: If images cannot be read. Every image is tried before; the message names the first unreadable ones,
+            and complete parts stay.
         EnvironmentFault: If a part cannot be written, or a worker was killed.
     """
     parts = part_files(vlm, digests, folder)
@@ -132,7 +135,7 @@ def embed_in_parts(
 
 
 def part_files(vlm: VLM, digests: Sequence[str], folder: Path) -> list[Path]:
-    """Return the files of all parts, whether they are there or not."""
+    """Return the paths of all parts, in order, whether the files exist or not."""
     fingerprint = vlm.fingerprint()
     files = []
     for start in range(0, len(digests), PART_SIZE):
@@ -157,14 +160,14 @@ def usable_cores() -> int:
 
 
 def default_workers(image_count: int) -> int:
-    """Return decoding processes for a build: one core is left to the VLM's forward."""
+    """Return the number of decoding processes for a build; one core is left to the VLM's forward pass."""
     if image_count < FEW_IMAGES or "fork" not in multiprocessing.get_all_start_methods():
         return 0
     return min(8, usable_cores() - 1)
 
 
 class _Decoded(NamedTuple):
-    """One batch: preprocessed pixels (or images, for a VLM without `pixels`), and what could not be read."""
+    """A batch of preprocessed pixels (of images, for a VLM without `pixels`), and messages on unreadable images."""
 
     pixels: NDArray[np.float32] | list[Image.Image]
     problems: list[str]
@@ -186,7 +189,7 @@ class _Decoder(Dataset[Any]):
 
 
 class _Batches(Sampler[list[int]]):
-    """Batches of consecutive images that do not cross a part's border."""
+    """Yields batches of consecutive images, none of which reaches from one part into the next."""
 
     def __init__(self, numbers: Sequence[int], image_count: int, batch_size: int) -> None:
         self.numbers, self.image_count, self.batch_size = numbers, image_count, batch_size
@@ -213,7 +216,7 @@ def _start_worker(_: int) -> None:
 def _embed(
     vlm: VLM, images: Sequence[LabeledImage], missing: dict[int, Path], title: str, loading: Loading, part_count: int
 ) -> list[str]:
-    """Embed the missing parts and save each when it is complete; return what could not be read."""
+    """Embed the missing parts and save each when it is complete; return one message per unreadable image."""
     sizes = {number: min(PART_SIZE, len(images) - number * PART_SIZE) for number in missing}
     total = sum(sizes.values())
     workers = default_workers(total) if loading.workers is None else loading.workers

@@ -1,6 +1,6 @@
 """The two kinds of failure that a user sees as one line instead of a traceback.
 
-They live in the innermost package so that every room can raise them.
+They live in the innermost package so that every module can raise them.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ class EX2Error(Exception):
 
 
 class UserError(EX2Error):
-    """The input is wrong: a recipe key, a name, a file. Exit status 2."""
+    """Something that the user gave is wrong, such as a recipe's key, a name or a file. Exit status 2."""
 
     exit_code = 2
 
 
 class EnvironmentFault(EX2Error):
-    """The input is fine, the surroundings are not: full disk, unreachable judge. Exit status 1."""
+    """The input is fine but the environment fails, such as a full disk or an unreachable judge. Exit status 1."""
 
     exit_code = 1
 
 
 def unknown_name(where: str, given: str, allowed: Iterable[str], *, hint: str = "") -> str:
-    """Message for a name that is not in a table, with the nearest valid one.
+    """Return the message for a name that is not in a table; it suggests the nearest valid name.
 
     Args:
         where: File and key, such as `recipes/x.yaml: reward.name`.

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, and logs whose torn last line is dropped on reading."""
+"""Writing and reading files: they are replaced whole or not at all, and a log's torn last line is dropped."""
 
 from __future__ import annotations
 
@@ -31,13 +31,21 @@ _REASONS = {
 
 
 FULL_BELOW = 1 << 20
-"""Bytes: with less space than this left, a failed write is put down to the full disk."""
+"""Bytes of free space below which a failed write is explained by a full disk."""
 
 
 def environment_fault(error: BaseException, path: Path | None = None) -> EnvironmentFault | None:
-    """Return the file system's refusal to write as one line that says what to do; None for any other error.
+    """Turn a file system's refusal to write into a one-line message that says what to do.
 
-    Libraries wrap or reword it: the chain of causes and the system's own words are searched.
+    Libraries wrap or reword the system's error. Therefore the error's causes are searched, for the error number and
+    for the system's wording.
+
+    Args:
+        error: What a write raised.
+        path: What was written; default: the file that the error names.
+
+    Returns:
+        The fault to raise; None for any other error.
     """
     where = path or getattr(error, "filename", None) or "a file"
     cause: BaseException | None = error
@@ -74,12 +82,12 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
-    """Give an empty file beside `path` that takes its place when the block ends well, and vanishes otherwise.
+    """Yield an empty file beside `path`; it replaces `path` if the block ends without an error, else it is removed.
 
     Args:
-        path: What stands there stays until the end; its folder is made if it is missing.
-        sync: Whether the content has to reach the disk before the file gets its name; without it a power cut can leave
-            a file with holes.
+        path: The file to replace, which is untouched until the block has ended. Its folder is made if it is missing.
+        sync: Whether to wait until the content has reached the disk before `path` is replaced. Without waiting, a power
+            cut can leave a file with holes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -98,9 +106,10 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a folder's unfinished name, to be made in the block; it takes the place of `path` when that ends well.
+    """Yield the path `NAME.unfinished`; the folder that the block makes there replaces `path` if no error is raised.
 
-    What stood at `path` stays until then. A kill leaves `NAME.unfinished`, which the next attempt removes.
+    A folder at `path` is untouched until the block has ended. If the process is killed, `NAME.unfinished` stays behind
+    and the next attempt removes it.
     """
     folder = unfinished(path)
     try:
@@ -112,7 +121,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def unfinished(path: Path) -> Path:
-    """Return where a folder is made before it gets its name; what an earlier attempt left there is removed."""
+    """Return the path `NAME.unfinished` for making a folder, after removing what an earlier attempt left there."""
     folder = path.with_name(f"{path.name}.unfinished")
     shutil.rmtree(folder, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,13 +129,13 @@ def unfinished(path: Path) -> Path:
 
 
 def finish(folder: Path, path: Path) -> None:
-    """Put a finished folder in its place."""
+    """Move a finished folder to `path`, in place of what is there."""
     shutil.rmtree(path, ignore_errors=True)
     folder.rename(path)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text`, or leave it as it was.
+    """Replace the content of `path` by `text`; if that fails, the file is as it was.
 
     Raises:
         EnvironmentFault: If the disk is full or the directory is not writable.
@@ -135,13 +144,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, or leave it as it was; errors as of `write_text`."""
+    """Replace the content of `path` by bytes; if that fails, the file is as it was. Raises what `write_text` raises."""
     with writing(path), replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by the JSON of `value` (atomic). NaN is refused: write null for what is unknown."""
+    """Replace the content of `path` by `value` as JSON, atomically. NaN is refused: unknown numbers are None."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -166,11 +175,11 @@ def read_record(path: Path, parse: Callable[[JSON], T]) -> T:
 
     Args:
         path: The file.
-        parse: Makes the record of the file's content, as `Record.from_json` does; a `KeyError` names a key that is
-            missing.
+        parse: Makes a record of the file's content, as `Record.from_json` does. It raises `KeyError` for a missing
+            key.
 
     Raises:
-        UserError: If the file is missing, is not JSON, or is not what `parse` takes.
+        UserError: If the file is missing, is not JSON, or `parse` refuses its content.
     """
     content = read_json(path)
     try:
@@ -184,7 +193,7 @@ def read_record(path: Path, parse: Callable[[JSON], T]) -> T:
 
 
 def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:
-    """Append rows to a log, after mending a torn last line. Flushed to disk before it returns."""
+    """Append rows to a log, after removing a torn last line. They are on the disk when this returns."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_torn_line(path)
@@ -196,12 +205,12 @@ def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[JSON]) -> None:
-    """Replace a log by `rows` (atomic)."""
+    """Replace a log's content by `rows`, atomically."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
 def read_jsonl(path: Path) -> list[JSON]:
-    """Read a log; a torn last line is dropped, a missing file is empty.
+    """Return a log's rows; a torn last line is dropped, and a missing file has no rows.
 
     Raises:
         UserError: If a line other than the last is not JSON.
@@ -232,7 +241,9 @@ def _drop_torn_line(path: Path) -> None:
 
 @contextlib.contextmanager
 def bank_file(path: Path) -> Iterator[Path]:
-    """Give a file that takes the place of one in the cache of image banks, where only computing time is at stake.
+    """Yield a file that replaces `path`, like `replacing`, but without waiting for the disk.
+
+    It is for the cache of image banks: a bank that is lost can be computed again.
 
     Raises:
         EnvironmentFault: If the folder cannot be written.

@@ -1,8 +1,8 @@
-"""The image bank: images of a dataset as embeddings of one VLM, computed once and kept in safetensors.
+"""The image bank: one VLM's embeddings of a dataset's images, computed once and kept as safetensors.
 
 The reward needs one vector per class (`ClassMeans`), zero-shot accuracy one per test image (`ImageEmbeddings`). A
 bank's file name is a hash of everything that could change a number in it: VLM fingerprint, class names, and the
-content, label and order of every image. Nothing stale can be used: a change of any makes another file.
+content, label and order of every image. If any of these changes, the name is another, so a stale bank is never used.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from reward.vlm import VLM
 BANK_FORMAT = "2"
 
 ATTEMPTS = 5
-"""A process that builds the same bank may finish first and remove the parts; then its bank is taken."""
+"""How often a build is tried: another process that builds the same bank may finish first and remove the parts, and then
+its bank is used."""
 
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """What the reward needs of a class's images.
+    """Mean image embedding of each class: all that the reward needs of the images.
 
     Attributes:
         class_names: C names in label order.
         means: Mean of the unit-norm image embeddings of each class, not normalised again, float32, shape (C, D).
-        counts: Images behind each mean, shape (C,).
+        counts: Number of images in each mean, shape (C,).
     """
 
     class_names: tuple[str, ...]
@@ -53,7 +54,7 @@ class ImageEmbeddings:
     Attributes:
         class_names: C names in label order.
         embeddings: Unit-norm float32, shape (N, D).
-        labels: Index into `class_names`, shape (N,).
+        labels: Each image's index into `class_names`, shape (N,).
     """
 
     class_names: tuple[str, ...]
@@ -70,7 +71,7 @@ def check_classes(images: Sequence[LabeledImage], class_names: Sequence[str], wh
         where: Dataset and split for messages.
 
     Raises:
-        UserError: Naming every such class.
+        UserError: If there are any; the message names every class concerned.
     """
     problems = []
     duplicates = sorted(name for name, count in Counter(class_names).items() if count > 1)
@@ -101,9 +102,9 @@ def mean_by_class(
     """Average embeddings by label, in float64, one part in memory at a time.
 
     Args:
-        parts: Consecutive rows, together shape (N, D).
+        parts: Embeddings in consecutive parts; joined, they have shape (N, D).
         labels: Class of each row, shape (N,).
-        class_count: C.
+        class_count: Number of classes C.
 
     Returns:
         Means, float32, shape (C, D), and counts, shape (C,). A class without rows has mean 0 and count 0.
@@ -135,7 +136,7 @@ def bank_key(
         images: The selected images in order.
         class_names: Names in label order.
         kind: `class_means` or `images`.
-        digests: The images' content hashes, if they are known already.
+        digests: The images' content hashes; computed if not given.
     """
     state = hashlib.sha256()
     state.update(json.dumps([BANK_FORMAT, kind, vlm.fingerprint(), list(class_names)]).encode())
@@ -154,7 +155,7 @@ def class_means(
     loading: Loading = Loading(),  # noqa: B008 - immutable
     share: Share = Share(),  # noqa: B008 - immutable
 ) -> ClassMeans:
-    """Return the reward's class means, from the cache if they are there.
+    """Return the mean image embedding of each class, from the cache if it has them.
 
     Args:
         vlm: The encoder.
@@ -194,7 +195,10 @@ def image_embeddings(
     loading: Loading = Loading(),  # noqa: B008 - immutable
     share: Share = Share(),  # noqa: B008 - immutable
 ) -> ImageEmbeddings:
-    """Return a split's embeddings, from the cache if they are there. Arguments and errors as `class_means`."""
+    """Return the embedding of each image of a split, from the cache if it has them.
+
+    Arguments and errors are those of `class_means`.
+    """
     check_classes(images, class_names, where)
     labels = torch.tensor([image.label for image in images])
     digests = content_digests(images, title=where)
@@ -210,7 +214,7 @@ def image_embeddings(
 
 
 def read_bank(path: Path, names: Sequence[str]) -> dict[str, torch.Tensor] | None:
-    """Return a bank's tensors, mapped from the file; `None` if it is missing or torn."""
+    """Return a bank's tensors by name, memory-mapped from its file; `None` if the file is missing or torn."""
     if not path.exists():
         return None
     try:
@@ -221,7 +225,7 @@ def read_bank(path: Path, names: Sequence[str]) -> dict[str, torch.Tensor] | Non
 
 
 def bank_metadata(vlm: VLM, class_names: Sequence[str], kind: str) -> dict[str, str]:
-    """Return what a bank's file says of itself."""
+    """Return the metadata that a bank's file keeps about its content."""
     return {
         "kind": kind,
         "vlm": vlm.name,
@@ -241,7 +245,10 @@ def _build(
     write: Callable[[Sequence[Path]], None],
     share: Share,
 ) -> dict[str, torch.Tensor]:
-    """Return a bank's tensors, made first where they are not there. Every process gathers equally often."""
+    """Return a bank's tensors, after building it if it does not exist.
+
+    `share.gather` is a barrier, so every process calls it equally often.
+    """
     for _ in range(ATTEMPTS):
         if not share.gather([] if read_bank(path, names) else [str(path)]):
             break
@@ -272,7 +279,7 @@ def _read(parts: Iterable[Path]) -> Iterator[torch.Tensor]:
 
 
 def _write_rows(path: Path, parts: Sequence[Path], labels: torch.Tensor, metadata: dict[str, str]) -> None:
-    """Write `embeddings` and `labels` as safetensors, one part in memory at a time: `save_file` wants all at once."""
+    """Write `embeddings` and `labels` as safetensors with one part in memory at a time; `save_file` needs all."""
     rows, width = len(labels), next(_read(parts)).shape[1]
     border = rows * width * 4
     header = {

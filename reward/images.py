@@ -1,4 +1,4 @@
-"""What the image bank asks of an image, whichever dataset it comes from."""
+"""The protocol that an image of any dataset satisfies, for the image bank."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class LabeledImage(Protocol):
 
     Attributes:
         label: Index into the dataset's class names.
-        name: Shown in messages: a path, or how the image was drawn.
+        name: Shown in messages: a path, or for a drawn image how it was drawn.
     """
 
     @property

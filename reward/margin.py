@@ -20,7 +20,7 @@ Against = Literal["mean", "hardest"]
 def margins(
     text: torch.Tensor, class_means: torch.Tensor, own: torch.Tensor, *, scale: float, against: Against
 ) -> torch.Tensor:
-    """Score against the own class minus the mean, or the greatest, of the scores against all other classes.
+    """Return each text's score against its own class minus the mean, or the largest, of those against other classes.
 
     Args:
         text: Unit-norm text embeddings, shape (B, D).
@@ -40,14 +40,15 @@ def margins(
 
 
 class MarginReward:
-    """TRL reward function: contrastive margin of a description; `None` for an empty one.
+    """TRL reward function: the margin of a description (see `margins`); `None` for an empty description.
 
     Args:
         vlm: Encodes the descriptions.
-        class_means: The image bank.
-        against: The mean of the other classes, or the hardest of them.
-        units: `vlm`, or `standardised`: divided by the spread of other classes' templates, with 0 left where it is.
-        calibration: Makes the calibration when it is needed.
+        class_means: Mean image embedding of each class under that VLM.
+        against: `mean` of the other classes' scores, or `hardest`: the largest of them.
+        units: `vlm` leaves margins in units of the VLM's logits; `standardised` divides them by `other_std` of
+            `reward.calibration.Calibration`.
+        calibration: Returns the calibration; called only for standardised units.
 
     Raises:
         UserError: For fewer than two classes.
@@ -77,7 +78,7 @@ class MarginReward:
         log_metric: LogMetric | None = None,
         **columns: Any,
     ) -> list[float | None]:
-        """Score each completion; arguments, result and errors as `reward.cosine.CosineReward`."""
+        """Return each completion's margin; arguments, result and errors are those of `CosineReward.__call__`."""
         found = encode_scorable(self.__name__, self.vlm, self.class_means, completions, class_name, log_metric)
         if found is None:
             return [None] * len(completions)

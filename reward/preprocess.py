@@ -1,4 +1,4 @@
-"""What every image goes through before a VLM's own preprocessing."""
+"""Conversion of any image to RGB, before a VLM's own preprocessing."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The VLMs that a recipe can name: every row pins what could change an embedding (DESIGN.md decision 3).
+"""The VLMs that a recipe can name; each row pins every setting that could change an embedding (DESIGN.md, decision 3).
 
 A preset is a backend with its settings; nothing is inferred from a name. A recipe may override single settings
 (`vlm: {name: clip-vit-b32, device: cpu}`), name a backend and give every setting itself, or give the dotted path of a
 class that satisfies `reward.vlm.VLM`. This module loads no torch, so that `ex2 vlms` answers at once.
 
-Not in the rows: commits of hub repositories, recorded at the first load (`reward.revisions`); and scales, unless they
-are certain. A test holds the rows to the installed libraries.
+Rows do not hold commits of hub repositories, which are recorded at the first load (`reward.revisions`), nor scales that
+are not certain. A test compares the rows with the installed libraries.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BACKENDS = {
     "conse": "reward.backends.conse:ConSE",
     "toy": "reward.backends.toy:ToyDualEncoder",
 }
-"""Name → `"module:class"`, imported on use."""
+"""Name of a backend → `"module:class"`, imported on use."""
 
 OPENAI = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -38,13 +38,13 @@ class VLMPreset:
     """A backend with pinned settings.
 
     Attributes:
-        backend: Row of `BACKENDS`.
+        backend: Name in `BACKENDS`.
         source: Where the weights come from.
-        parameters: Of all towers.
+        parameters: Number of parameters of both towers together.
         dim: Embedding dimension D.
-        settings: The backend's arguments.
+        settings: Arguments for the backend.
         repository: Hub repository of the weights; `None` for weights that a package brings.
-        built_in: What the backend itself fixes, such as context_length or image_size.
+        built_in: Values that the backend itself fixes and does not take as arguments, such as context_length.
         note: What a user should know before quoting numbers.
     """
 
@@ -58,12 +58,12 @@ class VLMPreset:
     note: str = ""
 
     def value(self, name: str) -> Any:
-        """Return a setting, pinned or fixed by the backend; `None` if it is left to the weights."""
+        """Return the value of a setting that is pinned or fixed by the backend; `None` if the weights decide it."""
         return self.settings.get(name, self.built_in.get(name))
 
     @property
     def repositories(self) -> tuple[str, ...]:
-        """Hub repositories that a load reads: the weights', then the tokenizer's if it is another."""
+        """Hub repositories that loading reads: that of the weights, then that of the tokenizer if it is another one."""
         tokenizer = self.settings.get("tokenizer", "simple")
         names = [self.repository, None if tokenizer == "simple" else tokenizer]
         return tuple(dict.fromkeys(name for name in names if name))
@@ -282,7 +282,7 @@ _NAMES = {**{name: BACKENDS[preset.backend] for name, preset in PRESETS.items()}
 
 
 def merged_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a preset's settings with a recipe's overrides on top; a name that is no preset has only the latter."""
+    """Return a preset's settings with a recipe's overrides applied; of a name that is no preset, the overrides only."""
     return {**(PRESETS[name].settings if name in PRESETS else {}), **settings}
 
 
@@ -290,13 +290,13 @@ def resolve_vlm(name: str, where: str) -> Any:
     """Import the class that a preset, a backend or a dotted path stands for.
 
     Raises:
-        UserError: If it is in no table, or cannot be imported.
+        UserError: If the name is in no table, or the path cannot be imported.
     """
     return resolve(name, _NAMES, f"{where}.name")
 
 
 def vlm_problems(name: str, settings: Mapping[str, Any], where: str) -> list[str]:
-    """List what is wrong with a recipe's VLM section, without loading weights; empty if all is well."""
+    """List what is wrong with a recipe's VLM section, without loading weights; the list is empty if nothing is."""
     return settings_problems(resolve_vlm(name, where), merged_settings(name, settings), where)
 
 
@@ -305,19 +305,19 @@ def load_vlm(name: str, settings: Mapping[str, Any], where: str = "vlm") -> VLM:
 
     Args:
         name: Row of `PRESETS` or `BACKENDS`, or a dotted path.
-        settings: Overrides, or all settings.
+        settings: Overrides of a preset's settings, or all settings of a backend or class.
         where: File and section for messages.
 
     Returns:
         The VLM, ready to encode.
 
     Raises:
-        UserError: For an unknown name or setting, or a checkpoint that is not what is pinned.
+        UserError: For an unknown name or setting, or a checkpoint that differs from what is pinned.
     """
     vlm: VLM = build(name, merged_settings(name, settings), _NAMES, where)
     return vlm
 
 
 def shown_name(name: str, vlm: VLM) -> str:
-    """Return what a reader calls the VLM: the preset's name, or the VLM's own if a backend was named."""
+    """Return a VLM's name for readers: `vlm.name` if the recipe names a backend, else the recipe's own name for it."""
     return name if name in PRESETS or name not in BACKENDS else vlm.name

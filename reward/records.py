@@ -7,9 +7,9 @@
 
     Confusion.from_json({"class": "cat", "images": 3}).to_json()
 
-A field has the key of its name, or of its alias. Keys that a record does not know are passed over, so that a later
-version may add some; a field with a default may be missing, as it is in the files of earlier versions, unless it is
-marked `Always`. Pydantic does the reading. It is not asked when a record is made in code: there the type checker is.
+A field is stored under its alias, or under its name if it has none. Unknown keys are ignored, so that a later version
+may add keys. A field with a default may be missing, as in files of earlier versions, unless it is marked `Always`.
+Pydantic reads and checks files. A record that is made in code is not checked by pydantic: the type checker does that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ JSON = dict[str, Any]
 
 
 class Flat:
-    """Marks a field whose keys stand among those of the record that holds it: `Annotated[Hits, Flat()]`."""
+    """Marks a field that is itself a record and whose keys are stored among those of the record that holds it:
+    `Annotated[Hits, Flat()]`."""
 
 
 class Omitted:
@@ -59,7 +60,7 @@ class Keyed:
         self.keys = keys
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic how to read and write the values."""
+        """Return pydantic's schema that reads and writes the values as an object."""
         hints = get_type_hints(source)
         key_of = {name: key for name in hints if (key := self.keys.get(name, name)) is not None}
         parameters = [
@@ -84,19 +85,19 @@ class Keyed:
 
 
 class Record:
-    """What a dataclass takes to read itself from JSON and to write itself."""
+    """Base of dataclasses that read themselves from JSON and write themselves as JSON."""
 
     def to_json(self) -> JSON:
-        """Return the record as stored."""
+        """Return the record as the JSON object that a file holds."""
         stored: JSON = _adapter(type(self)).dump_python(self, mode="json", by_alias=True)
         return stored
 
     @classmethod
     def from_json(cls, stored: Any) -> Self:
-        """Read a record as stored.
+        """Make a record of the JSON object that a file holds.
 
         Raises:
-            ValidationError: If a key is missing or its value is of another form; see `problems`.
+            ValidationError: If a key is missing or its value is of another type; `problems` words it.
         """
         record: Self = _adapter(cls).validate_python(stored)
         return record
@@ -107,7 +108,7 @@ class Record:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic what `Flat`, `Omitted`, `Always` and `as_written` mean."""
+        """Return pydantic's schema, which reads and writes marked fields as their marks say."""
         schema = handler(source)
         flat, omitted, always = _marked(cls)
         if not flat and not omitted and not always and cls.as_written is Record.as_written:
@@ -143,7 +144,7 @@ class Record:
 
 
 def problems(error: ValidationError) -> list[str]:
-    """Say what is wrong with a stored object, each fault once: key, what was given, what is allowed."""
+    """Return one message per problem of a stored object: its key, what was given and what is allowed."""
     lines = []
     for found in error.errors():
         if found["type"] == "default_factory_not_called":

@@ -1,7 +1,7 @@
-"""Which commit of a hub repository was loaded first, so that every later load uses the same.
+"""The record of which commit of each hub repository was loaded first, so that every later load uses the same one.
 
-Commits of other people's repositories are never written from memory. The first load of a repository records what it
-got, in one JSON file beside the image banks; from then on that commit is asked for, and anything else is an error.
+No commit of another's repository is written in the source. The first load of a repository records the commit that it
+got, in one JSON file beside the image banks. Later loads ask for that commit, and any other one is an error.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Recorded(NamedTuple):
-    """What the first load of a repository showed.
+    """What was recorded at the first load of a repository.
 
     Attributes:
-        commit: Full hash.
+        commit: Full hash of the commit.
         date: Day of the first load, ISO 8601, UTC.
         scale: Logit scale of the weights; `None` for a repository that only brought a tokenizer.
         bias: Logit bias of the weights.
@@ -73,18 +73,18 @@ def confirm(
     scale: float | None = None,
     bias: float | None = None,
 ) -> None:
-    """Hold a loaded commit against the given or recorded one; record it if it is the first.
+    """Compare a loaded commit with the given or recorded one; record it if it is the repository's first.
 
     Args:
         where: Key for messages, such as `vlm.model`.
         repository: `ORG/NAME`.
-        revision: What the recipe or preset gives.
-        commit: What was loaded; `None` if the library did not tell.
+        revision: Commit, branch or tag that the recipe or preset gives, if any.
+        commit: The commit that was loaded; `None` if the library did not tell.
         scale: Logit scale of the loaded weights, recorded with the commit.
         bias: Logit bias of the loaded weights.
 
     Raises:
-        UserError: If another commit was loaded than the given or recorded one, or none can be told.
+        UserError: If the loaded commit is not the given or recorded one, or is not known.
         EnvironmentFault: If the record cannot be written.
     """
     if commit is None:
@@ -104,7 +104,11 @@ def confirm(
 
 
 def explain_failure(where: str, repository: str, revision: str | None) -> UserError | None:
-    """Return why a load failed, if the reason is that the cache holds another commit than the recorded one."""
+    """Return the error to raise for a load that failed because the cache holds another commit than the recorded one.
+
+    Returns:
+        The error; None if the load failed for another reason.
+    """
     known = recorded(repository, revision)
     held = cached_commit(repository, revision)
     if known is None or held is None or held == known.commit:

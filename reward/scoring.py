@@ -1,4 +1,4 @@
-"""What the rewards by similarity share: which completions can be scored, and their embeddings."""
+"""Shared by the rewards that compare embeddings: which completions can be scored, and their embeddings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Scorable(NamedTuple):
     """The completions of a batch that have a text.
 
     Attributes:
-        positions: Where in the batch they stand, S of them.
-        texts: Unit-norm embeddings, shape (S, D).
+        positions: Their S positions in the batch.
+        texts: Their unit-norm embeddings, shape (S, D).
         class_rows: Row of each one's class in the image bank, shape (S,).
-        batch_size: B.
+        batch_size: Number of completions in the whole batch.
     """
 
     positions: list[int]
@@ -33,7 +33,7 @@ class Scorable(NamedTuple):
     batch_size: int
 
     def fill(self, scores: torch.Tensor) -> list[float | None]:
-        """Spread scores of shape (S,) over the batch; `None` where there was nothing to score."""
+        """Return one entry per completion of the batch: its entry of `scores`, shape (S,), or `None` without a text."""
         filled: list[float | None] = [None] * self.batch_size
         for position, score in zip(self.positions, scores.tolist(), strict=True):
             filled[position] = score
@@ -48,12 +48,12 @@ def encode_scorable(
     class_name: Sequence[str],
     log_metric: LogMetric | None,
 ) -> Scorable | None:
-    """Encode each different text once; log the shares of empty and of cut descriptions.
+    """Encode the texts of a batch, equal ones once; log the shares of empty and of cut descriptions.
 
     Args:
-        name: Of the reward, for messages.
+        name: Name of the reward, for messages.
         vlm: The encoder.
-        class_means: The image bank.
+        class_means: The image bank, for its class names.
         completions: Descriptions, plain or as chat messages.
         class_name: Class of each description.
         log_metric: TRL's logger, if called by a trainer.
@@ -89,7 +89,12 @@ def encode_scorable(
 
 
 def calibration_for(units: Units, calibration: Callable[[], Calibration] | None, where: str) -> Calibration | None:
-    """Return what standardised units need, or `None` for the VLM's own units.
+    """Return the calibration for standardised units, or `None` for the VLM's own units.
+
+    Args:
+        units: `vlm` or `standardised`.
+        calibration: Returns the calibration; None if there is none to be had.
+        where: Key for messages.
 
     Raises:
         UserError: If standardised units are asked for where no calibration can be made.

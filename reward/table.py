@@ -12,12 +12,13 @@ REWARDS = {
 }
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path.
 
-A reward is a picklable callable with a `__name__`, in TRL's contract: `prompts`, `completions` and the dataset's
-columns (here `class_name` and `label`) in, `list[float | None]` out, `None` for what cannot be scored. Its constructor
-may ask for what is in `SUPPLIED`; the other parameters are settings of the recipe. With `needs_reference = True` it
-also gets `reference_logprobs`, the log-probability under the reference model of each token of each description.
+A reward is a picklable callable with a `__name__`. As TRL's contract has it, it is called with `prompts`,
+`completions` and the dataset's columns (here `class_name` and `label`) and returns `list[float | None]`, with `None`
+for a completion that cannot be scored. Its constructor may have parameters named in `SUPPLIED`; its other parameters
+are settings of the recipe. A reward with `needs_reference = True` is also given `reference_logprobs`: for each
+description, each token's log-probability under the reference model, in nats.
 """
 
 SUPPLIED = ("vlm", "class_means", "calibration")
-"""What the program gives to a reward's constructor if it asks: the VLM, the image bank, and a function without
-arguments that makes the VLM's calibration on this dataset."""
+"""Parameters of a reward's constructor that the program fills in: the VLM, the image bank (`ClassMeans`), and a
+function without arguments that returns the VLM's calibration on this dataset."""

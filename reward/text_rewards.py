@@ -1,4 +1,4 @@
-"""Rewards that look at the words alone: fluency, repetition and length. Mostly terms of a sum."""
+"""Rewards computed from the words alone: fluency, repetition and length. They mostly serve as terms of a sum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from reward.completions import Completion, texts_of
 class Fluency:
     """Mean log-probability per token of a description under the reference model, in nats, at most 0.
 
-    The trainer's own reference pass is used: it costs nothing more. `None` for an empty description.
+    It costs no extra forward pass, as the trainer computes the log-probabilities anyway. An empty description gets
+    `None`.
     """
 
     __name__ = "fluency"
@@ -35,7 +36,7 @@ class Fluency:
 
 
 class LengthPenalty:
-    """Minus one per word beyond `limit` (words)."""
+    """Minus the number of words beyond `limit`; 0 for a description of at most `limit` words."""
 
     __name__ = "length_penalty"
 
@@ -47,7 +48,7 @@ class LengthPenalty:
 
 
 class Repetition:
-    """Minus the share of a description's n-grams of words that it has said before, from 0 to −1; case is ignored."""
+    """Minus the share of a description's word n-grams that occurred in it before, from 0 to −1; case is ignored."""
 
     __name__ = "repetition"
 
@@ -59,6 +60,6 @@ class Repetition:
 
 
 def repeated_share(words: Sequence[str], n: int) -> float:
-    """Return the share of n-grams that were said before, in [0, 1); 0 for fewer than n words."""
+    """Return the share of n-grams of `words` that occurred before in it, in [0, 1); 0 for fewer than n words."""
     grams = [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0

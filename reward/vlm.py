@@ -1,4 +1,4 @@
-"""The one protocol that a vision-language model must satisfy to be a reward."""
+"""The one protocol that a vision-language model must satisfy to serve as a reward."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ class VLM(Protocol):
 
 @runtime_checkable
 class PixelVLM(VLM, Protocol):
-    """A VLM whose image preprocessing can run apart from its forward, in the image bank's worker processes.
+    """A VLM whose image preprocessing can run apart from its forward pass, in the image bank's worker processes.
 
     `encode_images(images)` equals `encode_pixels(torch.stack([pixels(image) for image in images]))`.
     """
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
-        """Preprocess one image of any PIL mode: float32 on the CPU, shape (3, H, W), or another that is fixed."""
+        """Preprocess one image of any PIL mode: float32 on the CPU, shape (3, H, W) or another fixed one."""
         ...
 
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embed N stacked preprocessed images: unit-norm float32, shape (N, D), on the CPU."""
+        """Embed N stacked results of `pixels`: unit-norm float32, shape (N, D), on the CPU."""
         ...

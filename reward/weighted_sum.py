@@ -13,16 +13,16 @@ from reward.table import REWARDS
 
 
 class WeightedSum:
-    """TRL reward function: Σ weight · term. A description that one term cannot score has no sum (`None`).
+    """TRL reward function: Σ weight · term. A description that any term cannot score gets `None`.
 
-    Logs each term's mean, unweighted, as `term_NAME`.
+    Each term's unweighted mean is logged as `term_NAME`.
 
     Args:
-        terms: Each a mapping with `name`, the term's own settings, and `weight` (default 1).
-        **supplied: What the program gives to rewards, such as `vlm` and `class_means`; handed on to the terms.
+        terms: Mappings, each with `name`, the term's own settings, and `weight` (default 1).
+        **supplied: What the program supplies to rewards, such as `vlm` and `class_means`; each term gets what it takes.
 
     Raises:
-        UserError: For terms that are wrong; every problem at once.
+        UserError: If terms are wrong; the message has every problem.
     """
 
     __name__ = "sum"
@@ -39,7 +39,16 @@ class WeightedSum:
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str]) -> list[str]:
-        """List what is wrong with the terms, without building them."""
+        """List what is wrong with the terms, without building them.
+
+        Args:
+            settings: Settings of the sum: a mapping with `terms`.
+            where: File and section for messages.
+            supplied: Names of what the program supplies to rewards.
+
+        Returns:
+            One message per problem.
+        """
         terms = settings.get("terms")
         if not isinstance(terms, list) or not terms:
             return [f"{where}.terms: given {terms!r}; give a list of rewards, such as [{{name: cosine, weight: 1}}]."]
@@ -66,7 +75,7 @@ class WeightedSum:
     def __call__(
         self, completions: Sequence[Completion], log_metric: LogMetric | None = None, **columns: Any
     ) -> list[float | None]:
-        """Score each completion; every column is handed on to every term."""
+        """Return each completion's weighted sum, or `None`; every term is called with all columns."""
         totals: list[float | None] = [0.0] * len(completions)
         for weight, term in zip(self.weights, self.terms, strict=True):
             scores = term(completions=completions, log_metric=log_metric, **columns)

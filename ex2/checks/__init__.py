@@ -1,1 +1,1 @@
-"""What is checked before a run: names, settings, images, the launch, and the plan that `--dry-run` shows."""
+"""Checks before a run: names, settings, images and the launch; and the plan that `--dry-run` shows."""

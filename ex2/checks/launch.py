@@ -1,4 +1,4 @@
-"""Whether a recipe can run as `accelerate launch` would start it: processes, sharding, precision."""
+"""Checks whether a recipe can be trained under an accelerate configuration: processes, sharding, precision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ex2.recipe import Recipe
 from reward.errors import UserError
 
 Config = Mapping[str, Any]
-"""An accelerate configuration file's content."""
+"""Content of an accelerate configuration file: its keys and values."""
 
 
 def read_accelerate_config(path: str | Path) -> Config:
@@ -33,7 +33,7 @@ def read_accelerate_config(path: str | Path) -> Config:
 
 
 def config_of_environment(environment: Mapping[str, str]) -> Config:
-    """Return what `accelerate launch` or `torchrun` has set in a process's environment, as a configuration."""
+    """Return the configuration that `accelerate launch` or `torchrun` has set in a process's environment variables."""
 
     def on(name: str) -> bool:
         return environment.get(name, "").lower() in ("true", "1")
@@ -59,11 +59,11 @@ def config_of_environment(environment: Mapping[str, str]) -> Config:
 
 
 def launch_problems(recipe: Recipe, config: Config) -> list[str]:
-    """List why a recipe cannot be trained as a configuration would start it.
+    """List why a recipe cannot be trained under an accelerate configuration.
 
     Args:
         recipe: A recipe of valid form.
-        config: Of accelerate: a file's content, or `config_of_environment`.
+        config: Content of an accelerate configuration file, or what `config_of_environment` returns.
 
     Returns:
         One message per problem, with its reason; empty if all is well.
@@ -72,7 +72,7 @@ def launch_problems(recipe: Recipe, config: Config) -> list[str]:
 
 
 def full_training_problems(recipe: Recipe) -> list[str]:
-    """List why a recipe that trains every weight (`lora: null`) cannot; empty for one with an adapter."""
+    """List why a recipe with `lora: null` cannot train every weight; the list is empty for a recipe with an adapter."""
     if recipe.lora is not None:
         return []
     problems = []
@@ -163,10 +163,10 @@ def _precision_problems(recipe: Recipe, config: Config) -> list[str]:
 
 
 def check_launch(recipe: Recipe, config: Config) -> None:
-    """Raise everything that stands against starting a recipe with a configuration.
+    """Raise one error with every reason why a recipe cannot be trained under an accelerate configuration.
 
     Raises:
-        UserError: All problems, one per line.
+        UserError: If there are any problems; the message has one per line.
     """
     problems = [*launch_problems(recipe, config), *full_training_problems(recipe), *missing_packages(config)]
     if problems:
@@ -174,9 +174,15 @@ def check_launch(recipe: Recipe, config: Config) -> None:
 
 
 KNOWN_CONFIGS = {"mistralai/Mistral-7B-v0.1": MistralConfig}
-"""Architectures whose sizes are the defaults of their configuration class, for when the hub is out of reach."""
+"""Hub id → configuration class whose defaults are the model's sizes; used where the hub cannot be reached."""
 
 
 def launch_line(recipe: str, extra: Sequence[str], accelerate_config: str) -> list[str]:
-    """Return the words of the command that trains a recipe."""
+    """Return the words of the command that trains a recipe.
+
+    Args:
+        recipe: Path of the recipe.
+        extra: Further words for `ex2.train`, such as overrides.
+        accelerate_config: Path of the accelerate configuration file.
+    """
     return ["accelerate", "launch", "--config_file", accelerate_config, "-m", "ex2.train", recipe, *extra]

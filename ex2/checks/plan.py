@@ -1,4 +1,4 @@
-"""What a training run will do and need, without loading a weight: `ex2 train RECIPE --dry-run`."""
+"""The plan of a training run, made without loading weights: what `ex2 train RECIPE --dry-run` shows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ GIB = 1024**3
 
 
 def plan(recipe: Recipe, path: str, overrides: Sequence[str] = ()) -> str:
-    """Describe a run: launch line, resolved recipe, steps, β's reach, memory, and what is not here yet.
+    """Describe a run: launch line, resolved recipe, steps, β's reach, memory, and what this machine still lacks.
 
     Args:
         recipe: The resolved recipe.
-        path: Its file.
-        overrides: From the command line.
+        path: The recipe's file.
+        overrides: Words `section.key=value` of the command line.
 
     Returns:
-        Text of several lines.
+        The description, of several lines.
     """
     from ex2.data.selection import load_dataset
     from ex2.training.arguments import batches_line, kl_lines
@@ -56,7 +56,7 @@ def plan(recipe: Recipe, path: str, overrides: Sequence[str] = ()) -> str:
 
 
 def memory_lines(recipe: Recipe) -> list[str]:
-    """Estimate the memory of one process's policy, in lines that show the sum."""
+    """Estimate the memory that the policy takes in one process, as lines that show each part and the sum."""
     model = _empty_model(recipe)
     if model is None:
         return [f"unknown: the configuration of {recipe.policy.model} is not in the local cache"]
@@ -101,7 +101,11 @@ def _adapter_size(model: Any, recipe: Recipe) -> int:
 
 
 def _activation_bytes(config: Any, recipe: Recipe) -> float:
-    """About 34 bytes × hidden size per token and layer at 16 bit, twice that at 32 (arXiv 2205.05198, eq. 1)."""
+    """Return the estimated bytes of activations in one forward and backward pass.
+
+    Per token and layer, 16-bit activations take about 34 bytes × hidden size (arXiv 2205.05198, eq. 1), 32-bit ones
+    twice as much.
+    """
     text = config.get_text_config()
     samples = recipe.rl.micro_batch_size or recipe.rl.minibatch_size
     tokens = samples * (32 + recipe.generation.max_new_tokens)  # the paper's prompts have up to about 32 tokens

@@ -1,4 +1,4 @@
-"""Check a recipe beyond its form: names, settings, folders, sizes. Reports every problem at once."""
+"""Checks of a recipe beyond its form: names, settings, folders and sizes. They report every problem at once."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def recipe_problems(recipe: Recipe, path: str, *, judges: Mapping[str, str], che
 
     Args:
         recipe: A recipe of valid form.
-        path: Its file, for messages.
-        judges: Table of the judges that a recipe can name: `analysis` has it, which `ex2` does not import.
+        path: The recipe's file, for messages.
+        judges: Judges that a recipe can name: name → `"module:class"`. The table is part of `analysis`, which `ex2`
+            does not import.
         check_inputs: Also look at what lies outside the recipe: the dataset's folder, its classes and overlap, a
             local model's folder.
 

@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after `ex2`; default: those of the process.
 
     Returns:
-        0 done, 1 the environment's fault, 2 the user's, 75 waiting for a judge's batch, 130 interrupted.
+        Exit status: 0 if done, 1 for a fault of the environment, 2 for one of the user's input, 75 if a judge's answers
+        come later, 130 if interrupted.
     """
     options = parse(arguments)
     import logging

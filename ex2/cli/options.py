@@ -25,13 +25,13 @@ TOOLS = {
 """Verbs that are no stage of one recipe; each takes the parsed options and returns the exit status."""
 
 AddVerb = Callable[[str, str, str], argparse.ArgumentParser]
-"""Takes a verb, its help and an example."""
+"""Adds a verb: takes its name, its help text and an example, and returns its parser."""
 
 RUNS = "run folders, or folders that hold some"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line; `key=value` may also stand after options, which argparse alone refuses."""
+    """Parse a command line. Words `key=value` may also follow options, which argparse alone does not allow."""
     top = parser()
     options, rest = top.parse_known_args(arguments)
     place = next((name for name in ("overrides", "settings") if isinstance(getattr(options, name, None), list)), None)
@@ -192,7 +192,7 @@ def _seeds(text: str) -> list[int]:
 
 
 def add_table_verbs(tool: AddVerb) -> None:
-    """Add the verbs to the command line."""
+    """Add the verbs `tables`, `cross` and `index` to the command line."""
     sub = tool(
         "tables",
         "write the tables and figures over runs",
@@ -219,7 +219,7 @@ def add_table_verbs(tool: AddVerb) -> None:
 
 
 def add_thresholds(sub: argparse.ArgumentParser) -> None:
-    """Add the thresholds of verdict sentences and marks."""
+    """Add the options for the thresholds at which a report's verdict sentences and marks change."""
     group = sub.add_argument_group("thresholds")
     group.add_argument(
         "--considerable",
@@ -245,7 +245,7 @@ def add_thresholds(sub: argparse.ArgumentParser) -> None:
 
 
 def add_label_verbs(tool: AddVerb) -> None:
-    """Add the verbs to the command line."""
+    """Add the verbs `label` and `agreement` to the command line."""
     sub = tool("label", "answer the judge's questions yourself, on a page in the browser", "ex2 label runs/demo-visual")
     sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}; mixed, and not named on the page")
     sub.add_argument("--n", type=int, default=50, help="random descriptions of each run: %(default)s")

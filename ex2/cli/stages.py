@@ -1,4 +1,4 @@
-"""What the verbs of a recipe do: `ex2 validate`, `train`, `describe`, `analyze`, `report`, `run`."""
+"""The verbs that work on one recipe: `ex2 validate`, `train`, `describe`, `analyze`, `report`, `run`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 from typing import Any
 
 EXIT_LATER = 75
-"""Of `analysis.judge.base.NotYet`: answers were asked for and come later."""
+"""Exit status of `analysis.judge.base.NotYet`: a judge was asked, and its answers come later."""
 
 STAGES = {
     "train": "ex2.training.stage:train",
     "describe": "ex2.describe:describe",
     "analyze": "analysis.analyze:analyze",
 }
-"""Stages of one seed, in order. `analysis` is named by string only: the arrow is analysis → ex2 → reward."""
+"""Stages of one seed, in order. `analysis` is named by strings only, because it imports `ex2` and not the reverse."""
 
 REPORT = "analysis.report.page:write_report"
 SUMMARY = "analysis.results.summary:print_summary"
@@ -118,7 +118,11 @@ def analyze(options: argparse.Namespace) -> int:
 
 
 def analyze_seed(recipe: Any, seed: int) -> list[Exception]:
-    """Analyze one seed; a judge that answers later holds up no other seed, so its error is returned."""
+    """Analyze one seed.
+
+    Returns:
+        The error of a judge whose answers come later, which must not keep other seeds from being analyzed; else empty.
+    """
     from reward.errors import EX2Error
 
     try:
@@ -131,7 +135,7 @@ def analyze_seed(recipe: Any, seed: int) -> list[Exception]:
 
 
 def raise_all(errors: list[Exception]) -> None:
-    """Raise errors of one class as one, or do nothing if there are none."""
+    """Raise a single error with the messages of all, which are of one class; do nothing if there are none."""
     if errors:
         raise type(errors[0])("\n".join(map(str, errors)))
 

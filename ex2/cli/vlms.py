@@ -1,6 +1,6 @@
-"""`ex2 vlms`: the VLMs that a recipe can name, what a preset pins, and whether one keeps the contract.
+"""`ex2 vlms`: lists the VLMs that a recipe can name, shows what a preset pins, and checks a VLM against the contract.
 
-Listing reads rows only: no weights, no torch.
+Listing reads the table of presets only; it loads neither weights nor torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reward.contract import ContractResult
 
 UNVERIFIED = "unverified"
-"""Shown for a hub repository that no load has recorded a commit of."""
+"""Shown in place of a commit for a hub repository that has not been loaded yet."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> int:
         options: `name`, `settings` and `check` of the command line.
 
     Returns:
-        0 done, 1 if the VLM breaks the contract.
+        Exit status: 0 if done, 1 if the VLM breaks the contract.
 
     Raises:
         UserError: For an unknown name or setting.
@@ -88,7 +88,7 @@ def _amount(count: int) -> str:
 
 
 def _scale(preset: VLMPreset) -> str:
-    """Return the pinned scale, else the one recorded at the first load."""
+    """Return the logit scale that the preset pins, else the one that was recorded at the first load, as text."""
     pinned = preset.value("scale")
     known = revisions.recorded(preset.repository, preset.value("revision")) if preset.repository else None
     if pinned is None and known is not None:
@@ -106,7 +106,7 @@ def _revision(repository: str | None, revision: str | None, *, short: bool) -> s
 
 
 def _description(name: str, settings: dict[str, Any]) -> Table:
-    """Return every setting that a load would use, defaults included, and what is known of the weights."""
+    """Return a table of every setting that loading would use, defaults included, and of the weights' known facts."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -12,11 +12,11 @@ from reward.files import replacing, writing
 from reward.preprocess import to_rgb
 
 CLASSES = 100
-"""Most classes on a sheet."""
+"""Largest number of classes on a sheet."""
 PER_CLASS = 6
-"""Most images of a class."""
+"""Largest number of images of one class on a sheet."""
 THUMBNAIL = 96
-"""Pixels: side of the square that an image is fitted into, uncropped."""
+"""Side in pixels of the square that an image is fitted into without cropping."""
 
 GAP = 4
 TITLE = 20
@@ -32,16 +32,16 @@ def classes_shown(count: int) -> list[int]:
 
 
 def thumbnail(image: Image.Image) -> Image.Image:
-    """Return the image upright and in RGB, shrunk or enlarged to fit the square."""
+    """Return the image upright and in RGB, scaled to fit into the square of a thumbnail."""
     return ImageOps.contain(to_rgb(image), (THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
 
 
 def contact_sheet(class_names: Sequence[str], thumbnails: Mapping[int, Sequence[Image.Image]]) -> Image.Image:
-    """Draw the sheet: blocks of a title and a row of thumbnails, label by label down each column.
+    """Draw the sheet: for each class a title and a row of thumbnails, in label order down each column.
 
     Args:
-        class_names: All names in label order.
-        thumbnails: Label → at most `PER_CLASS` thumbnails; labels without any keep an empty row.
+        class_names: All class names of the dataset, in label order.
+        thumbnails: Label → at most `PER_CLASS` thumbnails; a label without thumbnails gets an empty row.
 
     Returns:
         An RGB picture, wider than high by about a third if there are enough classes.

@@ -30,21 +30,21 @@ from reward.errors import UserError
 from reward.images import LabeledImage
 
 LISTED = 20
-"""Most lines that one kind of problem takes; the rest is counted."""
+"""Most lines shown of one kind of problem; the others are only counted."""
 NEAR_EMPTY = 0.1
-"""Share of the split's median below which a class counts as nearly empty."""
+"""A class is nearly empty if it has fewer images than this share of the split's median class."""
 
 
 @dataclass
 class Findings:
-    """What reading all images showed.
+    """Results of reading all images of a dataset.
 
     Attributes:
         counts: Split → label → readable images.
-        unreadable: Split → messages, one per file.
-        overlaps: Two splits → pairs of names of equal images.
-        repeated: Images whose content stands in the same split before.
-        relabelled: Pairs of names of equal images with different labels.
+        unreadable: Split → one message per unreadable file.
+        overlaps: Pair of splits → pairs of names of equal images, one in each split.
+        repeated: Images whose content occurs earlier in the same split.
+        relabelled: Pairs of names of equal images that have different labels.
         thumbnails: Label → thumbnails for the contact sheet.
     """
 
@@ -63,7 +63,7 @@ def main(options: Namespace) -> int:
         options: `name`, `settings`, `root`, `sheet` and `download` of the command line.
 
     Returns:
-        0.
+        Exit status 0.
 
     Raises:
         UserError: If the dataset cannot be opened, or is broken; the latter after everything has been shown.
@@ -162,7 +162,7 @@ def examine(dataset: ImageDataset) -> Findings:
 
 
 def _for_sheet(by_split: Mapping[str, Sequence[LabeledImage]], class_count: int) -> set[tuple[str, int]]:
-    """Choose a seeded sample of each shown class, over all splits, as (split, index)."""
+    """Return the images for the contact sheet: a seeded sample of each class shown, as (split, index in the split)."""
     shown = set(classes_shown(class_count))
     places = [
         _Place(image.label, split, index)
@@ -191,7 +191,7 @@ def _parts(dataset: ImageDataset, split: str) -> tuple[str, ...]:
 
 
 def class_table(dataset: ImageDataset, findings: Findings) -> Table:
-    """Return readable images per class and split."""
+    """Return a table of the number of readable images per class and split."""
     table = Table(title="Images per class and split", show_footer=True)
     table.add_column("label", justify="right")
     table.add_column("class", footer="total")
@@ -203,7 +203,7 @@ def class_table(dataset: ImageDataset, findings: Findings) -> Table:
 
 
 def split_table(dataset: ImageDataset, findings: Findings) -> Table:
-    """Return one row per split: images, official number, and images per class."""
+    """Return a table with a row per split: number of images, official number, and images per class."""
     official: Mapping[str, int] = getattr(dataset, "official_sizes", {})
     table = Table(title="Splits, and images per class in each")
     for heading in ("split", "images", "official", "unread", "min", "median", "max", "empty"):
@@ -224,7 +224,7 @@ def split_table(dataset: ImageDataset, findings: Findings) -> Table:
 
 
 def notes(dataset: ImageDataset, findings: Findings) -> list[str]:
-    """Return what is worth knowing and breaks nothing."""
+    """Return notes for the user on what is unusual but does not break an experiment, one per line."""
     lines = []
     for split in dataset.splits:
         counts = _per_class(dataset, findings, split)

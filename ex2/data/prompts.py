@@ -1,4 +1,4 @@
-"""Class name × question → prompt."""
+"""Prompts for the policy: every class name filled into every question."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reward.errors import UserError
 
 Style = Literal["plain", "chat"]
 QUESTIONS: tuple[str, ...] = tuple(json.loads((Path(__file__).parent / "questions.json").read_text())["questions"])
-"""The paper's 25 question templates, `{}` for the class name."""
+"""The paper's 25 question templates, with `{}` for the class name."""
 
 
 @cache
@@ -40,7 +40,7 @@ class Prompt:
     question: str
 
     def render(self, style: Style) -> str | list[dict[str, str]]:
-        """Return what the policy reads: plain text with two newlines, or a chat with one user message."""
+        """Return what the policy is given: for `plain` the question and two newlines, for `chat` one user message."""
         if style == "chat":
             return [{"role": "user", "content": self.question}]
         return f"{self.question}\n\n"
@@ -56,7 +56,7 @@ class Prompt:
 
 
 def question_ids(selection: Sequence[int] | Literal["all"]) -> list[int]:
-    """Return the chosen questions' indices.
+    """Return the indices of the chosen questions in `QUESTIONS`.
 
     Raises:
         UserError: For an index that does not exist, or an empty or repeating choice.
@@ -73,7 +73,7 @@ def question_ids(selection: Sequence[int] | Literal["all"]) -> list[int]:
 
 
 def make_prompts(class_names: Sequence[str], selection: Sequence[int] | Literal["all"]) -> list[Prompt]:
-    """Return every class with every chosen question, ordered by class, then question."""
+    """Return a prompt for every class and every chosen question, ordered by class, then by question."""
     return [
         Prompt(label, name, index, QUESTIONS[index].format(name))
         for label, name in enumerate(class_names)
@@ -82,7 +82,7 @@ def make_prompts(class_names: Sequence[str], selection: Sequence[int] | Literal[
 
 
 def too_few_prompts(prompts: int, batch_size: int) -> str:
-    """Message for a dataset that does not fill one batch: TRL would train 0 steps and end well."""
+    """Return the message for a dataset with fewer prompts than a batch, with which TRL would train 0 steps silently."""
     return (
         f"rl.batch_size: {batch_size} is more than the {prompts} prompts (classes × questions) there are; "
         f"lower it to at most {prompts} or use more questions."

@@ -1,1 +1,1 @@
-"""What is watched while a policy is trained: signs of reward hacking, rules, the KL, progress."""
+"""Watching a policy's training: signs of reward hacking, rules that warn or stop, the KL, progress."""

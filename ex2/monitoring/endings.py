@@ -1,4 +1,4 @@
-"""A reward that looks at how a description ends: what a missing end token costs, and what is cut off."""
+"""A reward that depends on how a description ends: what a missing end token costs, and whether text is cut off."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MissingEnd = Literal["keep", "penalty", "none"]
 
 
 def shown_text(text: str, *, ended: bool, cut: bool) -> str:
-    """Return what counts as the description.
+    """Return the text of a description that is scored and shown.
 
     Args:
-        text: As decoded.
-        ended: Whether an end token ended it: then it is whole as it is.
-        cut: Whether to cut others back to their last full sentence.
+        text: The description as decoded.
+        ended: Whether an end token ended it. Such a text is returned as it is.
+        cut: Whether a text without an end token is cut back to its last full sentence.
     """
     return cut_to_sentence(text) if cut and not ended else text
 
@@ -25,15 +25,15 @@ def shown_text(text: str, *, ended: bool, cut: bool) -> str:
 class WithEndings:
     """A TRL reward function that treats descriptions without an end token as a recipe says.
 
-    Tokens behind the last full sentence stay in PPO's loss: the policy wrote them, and they cost KL.
+    Tokens that are cut off stay in the trainer's loss: the policy wrote them, and they count in its KL.
 
     Args:
-        reward: The reward proper; it sees the cut descriptions.
-        ends: Tokens that end a description.
-        missing_end: `keep`: scored as any other, as in the paper; `penalty`: `penalty` is subtracted; `none`: cannot
-            be scored, and is left out of the loss.
-        penalty: In units of the score.
-        cut: Cut a description without an end token back to its last full sentence before it is scored.
+        reward: The reward that scores descriptions; it is given them as cut.
+        ends: Ids of the tokens that end a description.
+        missing_end: Treatment of a description without an end token. `keep` scores it like any other, as in the paper;
+            `penalty` subtracts `penalty` from its score; `none` gives it no score, which leaves it out of the loss.
+        penalty: Subtracted for a missing end token, in units of the score.
+        cut: Whether to cut a description without an end token back to its last full sentence before it is scored.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class WithEndings:
 
     @property
     def needs_reference(self) -> bool:
-        """Whether the reward proper asks for the reference model's log-probabilities."""
+        """Whether the wrapped reward asks for the reference model's log-probabilities."""
         return bool(getattr(self.reward, "needs_reference", False))
 
     def __call__(
@@ -55,8 +55,11 @@ class WithEndings:
 
         Args:
             completions: Descriptions, plain or as chat messages.
-            completion_ids: Tokens of each, the end token included.
-            **columns: Handed on.
+            completion_ids: Token ids of each completion, its end token included.
+            **columns: Other columns, passed to the wrapped reward.
+
+        Returns:
+            A score for each completion, None for one without a score.
         """
         ended = [bool(ids) and ids[-1] in self.ends for ids in completion_ids]
         texts = [
@@ -75,7 +78,7 @@ class WithEndings:
 
 
 def with_texts(completions: Sequence[Completion], texts: Sequence[str]) -> list[Completion]:
-    """Return completions of the same form, plain or chat, with other texts."""
+    """Return completions with the given texts in place of their own, each plain or a chat as it was."""
     return [
         text if isinstance(completion, str) else [{"role": "assistant", "content": text}]
         for completion, text in zip(completions, texts, strict=True)

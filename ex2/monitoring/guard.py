@@ -11,10 +11,10 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
-from transformers import TrainerCallback
 
 from ex2.monitoring.rules import Firing, Row, Rule, Watch, objective
 from ex2.trainers.checkpoints import COMPLETE
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from reward.errors import UserError
 from reward.files import new_folder
 
@@ -22,19 +22,20 @@ BEST = "best"
 BEST_STATE = "best.json"
 
 
-class Guard(TrainerCallback):
-    """Follows the rules batch by batch; says what fires, and ends training where a rule says so.
+class Guard(BatchCallback):
+    """Applies rules to each batch: warns when a rule fires, and stops training if the rule's action is `stop`.
 
-    While a rule that stops exists, the best checkpoint is kept beside the newest ones, whatever `save_total_limit`:
-    best by mean reward − β · KL over the ten batches before it, among those written while no such rule's metric was
-    beyond its limit. Its files are hard links, so that it takes no room while the checkpoint itself is there.
+    If any rule can stop training, the best checkpoint is kept in the folder `best` beside the newest ones, in addition
+    to those that `save_total_limit` allows. It is the one with the largest mean reward − β · KL over the ten batches
+    before it. Checkpoints written while a stopping rule's metric is beyond its limit are not considered. The files in
+    `best` are hard links, so they take no space while the checkpoint itself exists.
 
     Args:
-        rules: To follow.
+        rules: The rules to apply.
         checkpoints: Folder of the run's checkpoints.
-        earlier: Rows of the log before the batch at which training starts: counting goes on from there.
-        enabled: False on all processes but the main one, which decides for all.
-        say: Shows a warning.
+        earlier: Rows of the log up to the batch after which a resumed run starts; the rules count on from there.
+        enabled: True on the main process only, which decides for all processes.
+        say: Shows a message to the user.
     """
 
     def __init__(
@@ -46,7 +47,6 @@ class Guard(TrainerCallback):
         enabled: bool = True,
         say: Callable[[str], object] = tqdm.write,
     ) -> None:
-        self.trainer: Any = None  # set after the trainer is made: it takes its callbacks first
         self.checkpoints, self.enabled, self.say = checkpoints, enabled, say
         self.stopped_by: Firing | None = None
         self._watch = Watch(rules)
@@ -55,10 +55,10 @@ class Guard(TrainerCallback):
         for row in self._rows:
             self._watch.update(row)
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the finished batch's row."""
-        row = self.trainer.batch_log
-        if row.get("batch", 0) <= (self._rows[-1]["batch"] if self._rows else 0):
+    def on_batch(self, batch: FinishedBatch, args: Any, control: Any) -> None:
+        """Apply the rules to the batch's row: warn, or end training."""
+        row = batch.row
+        if row["batch"] <= (self._rows[-1]["batch"] if self._rows else 0):
             return
         self._rows.append(dict(row))
         stopping: Firing | None = None
@@ -86,13 +86,15 @@ class Guard(TrainerCallback):
         batch = int(self._rows[-1]["batch"])
         _keep(self.checkpoints / f"checkpoint-{state.global_step}", self.checkpoints / BEST, batch, value)
 
-    def settle(self) -> dict[str, Any]:
-        """After training: if a rule stopped it, put the best checkpoint's weights back into the trainer.
+    def settle(self, load_checkpoint: Callable[[Path], object]) -> dict[str, Any]:
+        """After training: if a rule stopped it, go back to the best checkpoint. Every process calls it.
 
-        Every process calls it.
+        Args:
+            load_checkpoint: Loads the checkpoint in a folder into the trainer.
 
         Returns:
-            What the adapter's `training.json` says about it; empty if no rule stopped the run.
+            Keys for the adapter's `training.json` that say when and why training was stopped and which batch's
+            checkpoint was kept; empty if no rule stopped it.
 
         Raises:
             UserError: If a rule stopped the run before there was a checkpoint to go back to.
@@ -107,7 +109,7 @@ class Guard(TrainerCallback):
                 f"raise rl.kl.init_coef; or change the rule (watch.rules, or watch.on_trouble=warn). To start again, "
                 f"move {self.checkpoints} away."
             )
-        self.trainer._load_from_checkpoint(str(self.checkpoints / BEST))
+        load_checkpoint(self.checkpoints / BEST)
         if self.enabled:
             self.say(f"kept: the checkpoint of batch {best['batch']}, {self.checkpoints / BEST}")
         return {"stopped_at": self.stopped_by.batch, "stopped_by": str(self.stopped_by), "kept_batch": best["batch"]}
@@ -123,7 +125,7 @@ def read_best(checkpoints: Path) -> dict[str, Any] | None:
 
 
 def _keep(checkpoint: Path, best: Path, batch: int, value: float) -> None:
-    """Put a complete checkpoint in the place of the best; a kill leaves the old one, the new one or none."""
+    """Make a complete checkpoint the best one; if the process is killed meanwhile, the old, the new or none stays."""
     if not (checkpoint / COMPLETE).is_file():
         return
     with new_folder(best) as folder:

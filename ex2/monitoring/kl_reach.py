@@ -1,4 +1,4 @@
-"""Warns once in a run if the KL's target is out of the controller's reach."""
+"""A warning, once in a run, if the KL controller cannot bring the KL to its target any more."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ from collections import deque
 from typing import Any
 
 from tqdm import tqdm
-from transformers import TrainerCallback
 
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from ex2.trainers.kl import out_of_reach
 
 WINDOW = 20
-"""Batches looked at: the last ten against the ten before."""
+"""Number of batches looked at: the KL of the last ten is compared with that of the ten before."""
 
 
-class KLWatch(TrainerCallback):
-    """Looks at each batch's row after it is logged.
+class KLWatch(BatchCallback):
+    """Follows the KL of the finished batches and warns if its target is out of the controller's reach.
 
     Args:
-        total: Batches in the run.
-        enabled: False on all processes but the main one.
+        total: Number of batches in the run.
+        enabled: True on the main process only.
     """
 
     def __init__(self, *, total: int, enabled: bool) -> None:
         self.total, self.enabled = total, enabled
-        self.trainer: Any = None  # set after the trainer is made: it takes its callbacks first
         self._kls: deque[float] = deque(maxlen=WINDOW)
         self._batch = 0
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the finished batch's KL; warn when the window is full and the target out of reach."""
-        row = self.trainer.batch_log
-        if not self.enabled or row.get("batch", 0) <= self._batch:
+    def on_batch(self, batch: FinishedBatch, args: Any, control: Any) -> None:
+        """Take the batch's KL. With `WINDOW` batches seen and the target out of reach, warn once."""
+        row = batch.row
+        if not self.enabled or row["batch"] <= self._batch:
             return
         self._batch = row["batch"]
         self._kls.append(row["kl"])
         if len(self._kls) < WINDOW:
             return
         warning = out_of_reach(
-            self.trainer.kl_controller,
+            batch.kl_controller,
             list(self._kls),
             target=row["kl_target"],
             samples=args.generation_batch_size,

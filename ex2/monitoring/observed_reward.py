@@ -1,4 +1,4 @@
-"""A reward that is watched: the signs of reward hacking are measured where the descriptions pass, for any trainer."""
+"""A wrapper around a reward that measures signs of reward hacking in the descriptions it scores, for any trainer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from reward.scoring import LogMetric
 class Observed:
     """A TRL reward function that logs signs of reward hacking beside its scores.
 
-    Signs are logged description by description, so that TRL's mean is over the global batch. The scores are the
-    reward's own.
+    Signs are logged description by description, so that TRL averages them over the global batch. The scores are those
+    of the wrapped reward.
 
     Args:
-        reward: The reward.
-        checkpoints: Of the run: where a batch with a score that is not finite is kept.
-        updates_per_batch: Of the trainer, whose steps are counted in updates.
-        without_name_every: Batches between two measurements of the reward without the class name; 0: never.
-        without_name_sample: Descriptions of this process that such a measurement encodes once more.
+        reward: The reward to wrap.
+        checkpoints: Folder of the run's checkpoints; a batch with a score that is not finite is kept below it.
+        updates_per_batch: Optimizer steps in a batch, to compute the batch's number from the trainer's step.
+        without_name_every: Batches between two measurements of the reward without the class name; 0 turns them off.
+        without_name_sample: Number of this process's descriptions that such a measurement scores again.
     """
 
     def __init__(
@@ -57,14 +57,17 @@ class Observed:
         """Score each completion.
 
         Args:
-            prompts: Plain or as chat messages.
+            prompts: Prompt of each description, plain or as chat messages.
             completions: Descriptions, plain or as chat messages.
-            class_name: Class of each.
-            log_metric: TRL's logger; without it nothing is measured.
-            **columns: Handed on.
+            class_name: Class of each description.
+            log_metric: TRL's logger; without it no signs are measured.
+            **columns: Other columns, passed to the wrapped reward.
+
+        Returns:
+            The wrapped reward's scores.
 
         Raises:
-            UserError: If a score is infinite or NaN. `None` is a score: it cannot be scored.
+            UserError: If a score is infinite or NaN. `None` is allowed: it means that there is no score.
         """
         columns = {"prompts": prompts, "class_name": class_name, **columns}
         scores: list[float | None] = self.reward(completions=completions, log_metric=log_metric, **columns)
@@ -100,7 +103,7 @@ class Observed:
         columns: dict[str, Any],
         log_metric: LogMetric,
     ) -> None:
-        """Score some descriptions again without their class name: the VLM reads their texts once more."""
+        """Log the scores that some descriptions get without their class name; each of them is encoded once more."""
         some = slice(0, self.without_name_sample)  # the batch is in random order
         stripped = [
             without_name(text, name) for text, name in zip(texts[some], columns["class_name"][some], strict=True)
@@ -113,7 +116,7 @@ class Observed:
                 log_metric("sign_name_gain", score - without)
 
     def _batch(self, columns: dict[str, Any]) -> int:
-        """Number of the batch that is being scored, counted from 1."""
+        """Return the number of the batch that is being scored, counted from 1."""
         state = columns.get("trainer_state")
         return 1 if state is None else int(state.global_step // self.updates_per_batch) + 1
 

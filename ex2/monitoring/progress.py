@@ -1,4 +1,4 @@
-"""What a person sees of training: a bar with time left, a row per batch in the log, and what the policy writes."""
+"""What a person sees of training: a progress bar with the time left, a log with a row per batch, and descriptions."""
 
 from __future__ import annotations
 
@@ -7,38 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
-from transformers import TrainerCallback
 
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from reward.completions import texts_of
 from reward.files import append_jsonl
 
 
-class TrainingProgress(TrainerCallback):
-    """Progress bar, `train.jsonl` and sample descriptions.
+class TrainingProgress(BatchCallback):
+    """Shows a progress bar and sample descriptions, and writes `train.jsonl`.
 
     Args:
-        total: Batches in the run.
-        log: `train.jsonl`.
-        samples_every: Batches between shown descriptions.
-        enabled: False on all processes but the main one.
+        total: Number of batches in the run.
+        log: Path of `train.jsonl`.
+        samples_every: Number of batches from one showing of descriptions to the next.
+        enabled: True on the main process only; elsewhere nothing is shown or written.
     """
 
     def __init__(self, *, total: int, log: Path, samples_every: int, enabled: bool) -> None:
         self.total, self.log, self.samples_every, self.enabled = total, log, samples_every, enabled
-        self.trainer: Any = None  # set after the trainer is made: it takes its callbacks first
         self._bar: tqdm[Any] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar at the batch where training starts."""
         if self.enabled:
-            initial = self.trainer.batch_number
+            initial = int(state.global_step // args.updates_per_batch)
             self._bar = tqdm(total=self.total, initial=initial, desc="align", unit="batch", dynamic_ncols=True)
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write the finished batch's row."""
-        row = self.trainer.batch_log
-        if self._bar is None or "batch" not in row or row["batch"] <= self._bar.n:
+    def on_batch(self, batch: FinishedBatch, args: Any, control: Any) -> None:
+        """Write the batch's row, move the bar and, at times, show two descriptions."""
+        if self._bar is None:
             return
+        row = batch.row
         append_jsonl(self.log, [{key: _finite(value) for key, value in row.items()}])
         self._bar.set_postfix_str(
             f"reward {row['reward_mean']:.2f}, KL {row['kl']:.2f}, β {row['kl_coef']:.3g}, "
@@ -47,23 +46,16 @@ class TrainingProgress(TrainerCallback):
         )
         self._bar.update(row["batch"] - self._bar.n)
         if row["batch"] == 1 or row["batch"] % self.samples_every == 0:
-            self._show_samples(row["batch"])
+            _show_samples(batch)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
-    def _show_samples(self, batch: int) -> None:
-        logs = self.trainer._logs
-        scores = next(iter(logs["rewards"].values()))
-        for completion, score in list(zip(texts_of(logs["completion"]), scores, strict=True))[:2]:
-            shown = " ".join(completion.split()) or "(empty)"
-            tqdm.write(f"  batch {batch:>4}  {score:7.2f}  {shown[:100]}")
-
 
 def signs_in_short(row: Mapping[str, Any]) -> str:
-    """Return the signs of reward hacking in a batch's row as the progress bar shows them, or nothing."""
+    """Return the signs of reward hacking in a batch's row as the progress bar shows them; empty if it has none."""
     shown = (
         ("sign_name_repetitions", "name {:.1f}×"),
         ("sign_repetition", "repeated {:.0%}"),
@@ -73,6 +65,12 @@ def signs_in_short(row: Mapping[str, Any]) -> str:
     return "".join(f", {form.format(row[key])}" for key, form in shown if row.get(key) is not None)
 
 
+def _show_samples(batch: FinishedBatch) -> None:
+    for completion, score in list(zip(texts_of(batch.completions), batch.scores, strict=True))[:2]:
+        shown = " ".join(completion.split()) or "(empty)"
+        tqdm.write(f"  batch {batch.row['batch']:>4}  {score:7.2f}  {shown[:100]}")
+
+
 def _finite(value: Any) -> Any:
-    """JSON has no NaN or infinity: what is not a number is unknown."""
+    """Return None for NaN and infinity, which JSON does not have, and any other value unchanged."""
     return None if isinstance(value, float) and value - value != 0 else value

@@ -1,7 +1,7 @@
-"""Rules on the log of training: when a run goes bad. Pure functions of the rows of `train.jsonl`.
+"""Rules that tell from the log of training when a run goes wrong. All functions depend on rows of `train.jsonl` alone.
 
-A resumed run reads its earlier rows again and goes on counting where it stopped; the report finds by the same
-functions what fired.
+Therefore a resumed run, which reads its earlier rows again, continues counting where it stopped, and the report finds
+with the same functions which rules fired.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Action = Literal["warn", "stop"]
 Row = Mapping[str, Any]
 
 FIRST = "first"
-"""In `Rule.times`: the metric's own value when it was first logged."""
+"""Value of `Rule.times` that stands for the metric's own first logged value."""
 
 METRICS = {
     "reward_mean": "Mean reward",
@@ -45,7 +45,7 @@ METRICS = {
     "sign_reward_without_name": "Reward after removing the class name",
     "sign_name_gain": "Reward that the class name brings",
 }
-"""What a rule can look at, with its name in reports. A reward's own `share_…` and `term_…` can be named too."""
+"""Metric that a rule can name → its name in reports. The `share_…` and `term_…` that a reward logs can be named too."""
 SIGNS = (
     "sign_name_repetitions",
     "sign_repetition",
@@ -54,20 +54,21 @@ SIGNS = (
     "sign_name_gain",
     "share_cut_by_vlm",
 )
-"""Signs that the policy games the reward, in the order of reports."""
+"""Metrics that are signs of a policy gaming its reward, in the order of reports."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A metric that stays beyond a limit.
+    """A rule that fires if a metric stays beyond a limit for some batches.
 
     Attributes:
-        metric: Column of the log.
-        above: Limit that it must not exceed; exactly one of `above` and `below` is given.
-        below: Limit that it must not fall under.
-        times: Column that the limit is a multiple of, or `first` for the metric's own first value; None: of nothing.
-        batches: Logged batches in a row, beyond the limit, after which the rule fires.
-        action: What follows.
+        metric: Key of the log's rows.
+        above: Upper limit of the metric; exactly one of `above` and `below` is given.
+        below: Lower limit of the metric.
+        times: What the limit is multiplied by: the value under this key in the same row, or for `first` the metric's
+            own first value. With None the limit is used as it is.
+        batches: Number of consecutive logged batches beyond the limit at which the rule fires.
+        action: `warn` or `stop`, what follows when the rule fires.
     """
 
     metric: str
@@ -92,19 +93,19 @@ DEFAULT_RULES = (
     Rule("share_cut_by_vlm", above=0.5, batches=10),
     Rule("entropy", below=0.1, times=FIRST, batches=20),
 )
-"""What no healthy description shows: a name three times in 32 tokens, a third of the word pairs said before, half of
-its words the prompt's."""
+"""Rules of a recipe that gives none. Their limits lie beyond what healthy descriptions show: the class name three times
+in 32 tokens, a third of the word pairs repeated, half of the words copied from the prompt."""
 
 
 class Firing(NamedTuple):
-    """A rule that fired.
+    """One firing of a rule.
 
     Attributes:
-        rule: The rule.
-        batch: At which it fired.
-        since: First batch beyond the limit.
-        value: Of the metric in that last batch.
-        limit: Which it should have kept.
+        rule: The rule that fired.
+        batch: Number of the batch at which it fired.
+        since: Number of the first batch of the series beyond the limit.
+        value: Value of the metric in `batch`.
+        limit: Limit of the metric in `batch`.
     """
 
     rule: Rule
@@ -130,13 +131,13 @@ class _Count:
 
 @dataclass
 class Watch:
-    """Follows the rules through a run, row by row.
+    """Applies rules to a run, row by row.
 
-    A row without the metric is passed over: it neither adds to a row of bad batches nor ends it. A rule that has fired
-    can fire again once the metric has been within its limit.
+    A row without a rule's metric is skipped: it neither adds to a series of batches beyond the limit nor ends it. A
+    rule that has fired can fire again after the metric has been within its limit.
 
     Attributes:
-        rules: To follow.
+        rules: The rules to apply.
     """
 
     rules: Sequence[Rule]
@@ -147,7 +148,7 @@ class Watch:
 
     @property
     def in_trouble(self) -> bool:
-        """Whether a metric of a rule that stops is beyond its limit now, be it for one batch."""
+        """Whether the metric of any rule with action `stop` is beyond its limit in the newest batch that has it."""
         return any(
             rule.action == "stop" and count.length > 0 for rule, count in zip(self.rules, self._counts, strict=True)
         )
@@ -174,17 +175,20 @@ class Watch:
 
 
 def fired(rules: Sequence[Rule], rows: Iterable[Row]) -> list[Firing]:
-    """Return every rule that fired in a run, in order."""
+    """Return every firing of the rules in a run, in the order of batches."""
     watch = Watch(rules)
     return [firing for row in rows for firing in watch.update(row)]
 
 
 def objective(rows: Sequence[Row], last: int = 10) -> float | None:
-    """Return what PPO maximises, mean reward − β · KL, over the last batches; None if none has it.
+    """Return the mean over the last batches of what PPO maximises: mean reward − β · KL.
 
     Args:
-        rows: Of the log.
-        last: Batches of the mean: one alone is noisy.
+        rows: Rows of the log.
+        last: Number of batches to average, since a single one is noisy.
+
+    Returns:
+        The mean in units of the reward; None if none of these batches has reward, β and KL.
     """
     keys = ("reward_mean", "kl_coef", "kl")
     values = []

@@ -1,4 +1,4 @@
-"""Signs that a policy games its reward, read from its descriptions, and what a batch cost. Pure functions.
+"""Signs that a policy games its reward, computed from its descriptions by pure functions.
 
 A sign is a number per description; the trainer logs its mean over the global batch.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from reward.text_rewards import repeated_share
 
 VARYING = ("seconds_", "tokens_per_second", "peak_memory")
-"""How the names of those numbers begin that differ between two runs of the same recipe."""
+"""Beginnings of the log's keys whose values differ between two runs of the same recipe."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 # an end mark, closing quotes or brackets, then a space or the end; "3.5" and "e.g." inside a sentence are no end
@@ -26,7 +26,7 @@ def words_of(text: str) -> list[str]:
 def name_repetitions(text: str, class_name: str) -> int:
     """Return how often a description names its class, as whole words in a row; case and punctuation are ignored.
 
-    A plural or another inflection is another word.
+    A plural or another inflection of the name does not count.
     """
     words, name = words_of(text), words_of(class_name)
     if not name:
@@ -44,12 +44,12 @@ def without_name(text: str, class_name: str) -> str:
 
 
 def repetition(text: str, n: int = 2) -> float:
-    """Return the share of a description's n-grams of words that it has said before, in [0, 1)."""
+    """Return the share of a description's word n-grams that occurred in it before, in [0, 1)."""
     return repeated_share(words_of(text), n)
 
 
 def copied_share(text: str, prompt: str, n: int = 3) -> float:
-    """Return the share of a description's n-grams of words that stand in the prompt too, in [0, 1].
+    """Return the share of a description's word n-grams that occur in the prompt too, in [0, 1].
 
     A description of fewer than n words is compared as a whole; an empty one copies nothing.
     """
@@ -65,7 +65,7 @@ def copied_share(text: str, prompt: str, n: int = 3) -> float:
 def mean_surprise(logprobs: Sequence[float]) -> float | None:
     """Return minus the mean log-probability of a description's tokens, in nats; None if it has no token.
 
-    The exponential of its mean over descriptions is their perplexity.
+    The exponential of this number's mean over descriptions is their perplexity.
     """
     return -sum(logprobs) / len(logprobs) if logprobs else None
 
@@ -77,7 +77,7 @@ def cut_to_sentence(text: str) -> str:
 
 
 def text_signs(text: str, prompt: str, class_name: str) -> dict[str, float]:
-    """Return the signs that a description shows by its words alone."""
+    """Return the signs that depend on a description's words alone: name → value."""
     return {
         "sign_name_repetitions": float(name_repetitions(text, class_name)),
         "sign_repetition": repetition(text),

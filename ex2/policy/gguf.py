@@ -1,7 +1,7 @@
 """Turns a GGUF file, the format of llama.cpp, into a model folder that transformers loads in a second.
 
-Unpacking a GGUF file's quantised weights takes transformers seconds to minutes; so it is done once, and
-the result is kept as float32 safetensors in a cache folder named after the file's content.
+Unpacking a GGUF file's quantised weights takes transformers seconds to minutes. Therefore it is done once, and the
+result is kept as float32 safetensors in a cache folder named after a hash of the file's content.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def convert_gguf(folder: Path, gguf_file: str, cache_dir: Path, named_in: str = 
     """Convert a GGUF file to a folder with safetensors and a tokenizer that pads on the left.
 
     Args:
-        folder: Where the GGUF file lies.
-        gguf_file: Its name in `folder`.
-        cache_dir: Where converted models are kept; made if absent. Safe to share between processes.
+        folder: Folder of the GGUF file.
+        gguf_file: Name of the file in `folder`.
+        cache_dir: Folder of converted models; made if absent. Safe to share between processes.
         named_in: The recipe's section that names the file, for messages.
 
     Returns:
-        A folder for `from_pretrained`, keyed by the file's content and the version of transformers.
+        A folder for `from_pretrained`, whose name depends on the file's content and the version of transformers.
 
     Raises:
         UserError: If the file is missing, or is no GGUF file that transformers reads; or the package gguf is missing.
@@ -88,7 +88,7 @@ def _load(folder: Path, gguf_file: str, named_in: str) -> tuple[PreTrainedModel,
 
 @torch.inference_mode()
 def _check_equal(model: PreTrainedModel, saved: Path, source: Path) -> None:
-    """Raise unless the saved model computes the same logits, bit for bit."""
+    """Raise an error unless the saved model computes the same logits as `model`, bit for bit."""
     reloaded = AutoModelForCausalLM.from_pretrained(saved, dtype=torch.float32).train(False)
     probe = torch.arange(_PROBE_TOKENS).remainder(model.config.get_text_config().vocab_size).unsqueeze(0)
     if not torch.equal(model(input_ids=probe).logits, reloaded(input_ids=probe).logits):

@@ -1,9 +1,10 @@
 """Descriptions sampled by vLLM, where it is installed. Written against vLLM's documented API (0.22 and later) and
 tested with a stand-in of the same signatures; it has not been run on a GPU yet.
 
-vLLM reads the base model at `policy.dtype`, not quantised, whatever the recipe trains on: it quantises to 8 bit only
-models that were stored so. The aligned policy is the base with the adapter on top (`lora`), or a merged copy that is
-written beside the adapter for the time of describing (`merged`).
+vLLM loads the base model in `policy.dtype` and not quantised, even if the recipe trains on a quantised one, because
+vLLM can use 8-bit weights only of models that are stored in 8 bits. The aligned policy is either the base model with
+the adapter applied by vLLM (`lora`), or a merged copy that exists beside the adapter while descriptions are sampled
+(`merged`).
 """
 
 from __future__ import annotations
@@ -27,23 +28,24 @@ from reward.errors import UserError
 
 INSTALL = "pip install 'ex2[vllm]'"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM's `max_lora_rank` accepts."""
+"""Values that vLLM accepts for `max_lora_rank`."""
 
 
 class VLLMGenerator:
-    """Sampling by `vllm.LLM`, one engine at a time.
+    """Samples descriptions with `vllm.LLM`; one engine exists at a time.
 
     Args:
         base: The base model; its `quantization` is not used.
         adapter: Folder of the aligned adapter; None if only the base model describes.
-        style: How a question is put.
-        sampling: Of every description.
-        longest_prompt: Tokens of the longest prompt there will be: the engine reserves no more context than needed.
-        attach: Whether the adapter is applied as a LoRA, or merged into a copy of the base model.
+        style: `plain` or `chat`, the form of a prompt.
+        sampling: How each description is sampled.
+        longest_prompt: Tokens of the longest prompt; the engine reserves no more context than prompts and descriptions
+            need.
+        attach: `lora` applies the adapter to the base model, `merged` merges it into a copy of the base model.
         memory: Share of the GPU's memory that vLLM may take; the VLM needs the rest.
 
     Raises:
-        UserError: If vLLM is not installed, or the adapter's rank is more than vLLM serves.
+        UserError: If vLLM is not installed, or the adapter's rank is larger than vLLM allows.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class VLLMGenerator:
         self._merged: Path | None = None
 
     def generate(self, prompts: Sequence[Prompt], policy: PolicyName, seed: int) -> list[Generated]:
-        """Sample each prompt from its own seed: how vLLM batches them does not enter."""
+        """Sample a description for each prompt, each from its own seed, so that vLLM's batching does not matter."""
         engine = self._engine_for(policy)
         sampling = self._sampling
         parameters = [
@@ -95,7 +97,7 @@ class VLLMGenerator:
         return [as_generated(list(output.outputs[0].token_ids), self._ends, self._tokenizer) for output in outputs]
 
     def reference_logprobs(self, prompts: Sequence[Prompt], generated: Sequence[Generated]) -> list[list[float]]:
-        """Refuse: vLLM's prompt log-probabilities are untested here."""
+        """Raise an error, since log-probabilities of prompts have not been tested with vLLM."""
         raise UserError(
             "describe.engine: vllm gives no log-probabilities of the reference model, which this reward asks for; use "
             "describe.engine=transformers."
@@ -135,7 +137,7 @@ class VLLMGenerator:
         return request(lora_name="aligned", lora_int_id=1, lora_path=str(self._adapter))
 
     def _merge(self) -> Path:
-        """Write base plus adapter as one model, on the CPU and not quantised."""
+        """Merge the adapter into the base model, on the CPU and not quantised; return the folder of the result."""
         if self._adapter is None:
             raise UserError("describe.policies: 'aligned' needs a trained adapter.")
         if self._merged is None:
@@ -171,7 +173,7 @@ def lora_rank(adapter: Path) -> int:
     """Return the smallest `max_lora_rank` of vLLM that an adapter fits into.
 
     Raises:
-        UserError: If there is none.
+        UserError: If the adapter's rank is larger than vLLM allows.
     """
     rank = int(getattr(PeftConfig.from_pretrained(str(adapter)), "r", 0))
     fitting = [allowed for allowed in LORA_RANKS if allowed >= rank]
@@ -181,7 +183,7 @@ def lora_rank(adapter: Path) -> int:
 
 
 def free_device() -> None:
-    """Return what earlier stages left in the CUDA allocator: vLLM counts it as taken."""
+    """Give memory that earlier stages left in torch's CUDA allocator back to the GPU; vLLM would count it as taken."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

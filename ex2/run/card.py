@@ -1,4 +1,4 @@
-"""The card of an aligned model: what it is of, how it was trained, and what was measured."""
+"""The model card of an aligned model: its base, how it was trained, and what was measured."""
 
 from __future__ import annotations
 
@@ -19,13 +19,20 @@ ARMS = {"templates": "the templates", "base": "the base policy", "aligned": "the
 
 
 def stored_card(recipe: Recipe, seed: int, directory: SeedDirectory, *, merged: bool = False) -> str:
-    """Return the card of a finished training, with the accuracy if it has been measured."""
+    """Return the model card of a trained seed, with the accuracy if it has been measured.
+
+    Args:
+        recipe: The resolved recipe.
+        seed: Seed of the training.
+        directory: Directory of the seed, from which the results are read.
+        merged: Whether the adapter has been merged into the model.
+    """
     measured = read_json(directory.accuracy) if directory.accuracy.is_file() else None
     return model_card(recipe, seed, read_json(directory.adapter / ADAPTER_DONE), accuracy=measured, merged=merged)
 
 
 def refresh_card(recipe: Recipe, seed: int) -> None:
-    """Write the card in the adapter's folder again, such as after the accuracy has been measured."""
+    """Write the card in the adapter's folder again, for instance after the accuracy has been measured."""
     directory = RunDirectory.of(recipe).seed(seed)
     if directory.is_trained:
         write_text(directory.adapter / MODEL_CARD, stored_card(recipe, seed, directory))
@@ -36,7 +43,7 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
 
     Args:
         recipe: The resolved recipe; the card ends with it.
-        seed: Of the training.
+        seed: Seed of the training.
         summary: Content of `training.json`.
         accuracy: Content of `accuracy.json`; None if descriptions have not been analysed yet.
         merged: Whether the adapter has been merged into the model.

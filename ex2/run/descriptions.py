@@ -11,23 +11,23 @@ from reward.errors import UserError
 from reward.files import JSON, append_jsonl, read_jsonl
 
 ALWAYS = ("class", "label", "policy", "text")
-"""Keys of `descriptions.jsonl` without which a row is no description."""
+"""Keys that every row of `descriptions.jsonl` must have."""
 MEASURED = ("class", "label", "question_id", "sample", "policy", "text", "reward")
-"""Keys that the analysis needs: the rewards of the two policies are paired by them."""
+"""Keys that a row must have for the analysis, which uses them to pair the rewards of the two policies."""
 
 Key = tuple[str, int, str, int | None, int | None]
-"""What identifies a description of a seed: policy, label, class, number of the question, number of the sample."""
+"""Identity of a description among those of a seed: policy, label, class, number of question, number of sample."""
 
 
 class LabeledText(NamedTuple):
-    """A text of a class for a classifier, which knows classes by their index."""
+    """A text with the index of its class, as classifiers need it."""
 
     label: int
     text: str
 
 
 class DescribedClass(NamedTuple):
-    """A text of a class for judges, people and the search for phrases, whoever wrote it."""
+    """A text with the name of its class, as judges, people and the search for phrases need it."""
 
     class_name: str
     text: str
@@ -42,20 +42,21 @@ class DescribedClass(NamedTuple):
 class Description:
     """One description of one class: a row of `descriptions.jsonl`.
 
-    What has a default may be absent from the files of earlier versions.
+    Fields with a default may be absent from files of earlier versions.
 
     Attributes:
         policy: `base` or `aligned`.
-        class_name: The class described.
-        label: Its index in the dataset.
+        class_name: Name of the class that is described.
+        label: Index of that class in the dataset.
         question_id: Which of the recipe's questions was asked.
         question: That question with the class's name in it.
-        sample: Which of the answers to that question, from 0.
-        seed: Of the run.
-        text: As people, judges and VLMs see it: cut after the last whole sentence, if the recipe wants that.
-        tokens: Generated for it.
-        cut: Whether the token limit was reached before the policy ended it.
-        reward: By the recipe's reward; `None` where it gives none.
+        sample: Number of the description among those for the same question, from 0.
+        seed: Seed of the run.
+        text: The description as people, judges and VLMs see it: cut after its last whole sentence, if the recipe says
+            so.
+        tokens: Number of tokens generated for it.
+        cut: Whether the token limit was reached before the policy ended the description.
+        reward: Its score by the recipe's reward; `None` if it has none.
         vlm_cut: Whether the VLM's context was too short for the text.
     """
 
@@ -74,7 +75,7 @@ class Description:
 
     @property
     def key(self) -> Key:
-        """What identifies it within its seed."""
+        """Identity of the description within its seed."""
         return self.policy, self.label, self.class_name, self.question_id, self.sample
 
     @property
@@ -84,12 +85,12 @@ class Description:
 
     @property
     def of_class(self) -> DescribedClass:
-        """The class's name with the text."""
+        """The text with the name of its class."""
         return DescribedClass(self.class_name, self.text)
 
     @property
     def of_label(self) -> LabeledText:
-        """The class's index with the text."""
+        """The text with the index of its class."""
         return LabeledText(self.label, self.text)
 
     def to_json(self) -> JSON:
@@ -111,7 +112,7 @@ class Description:
 
     @classmethod
     def from_json(cls, row: JSON) -> Description:
-        """Read a row; keys beyond the record's own are ignored.
+        """Make a description of a row of the file; unknown keys are ignored.
 
         Raises:
             KeyError: If a key without a default is missing.
@@ -138,7 +139,7 @@ def is_empty(text: str) -> bool:
 
 
 def append_descriptions(where: SeedDirectory, descriptions: Iterable[Description]) -> None:
-    """Append to a seed's descriptions; they are on the disk when this returns.
+    """Append descriptions to a seed's file; they are on the disk when this returns.
 
     Raises:
         EnvironmentFault: If they cannot be written.
@@ -147,10 +148,10 @@ def append_descriptions(where: SeedDirectory, descriptions: Iterable[Description
 
 
 def read_descriptions(where: SeedDirectory) -> list[Description]:
-    """Read a seed's descriptions to analyze them.
+    """Read a seed's descriptions for the analysis.
 
     Raises:
-        UserError: If there are none, a row is not one, or lacks what the analysis needs.
+        UserError: If there are none, or if a row is no description or lacks a key that the analysis needs.
     """
     descriptions = _read(where, MEASURED, ("base", "aligned"))
     if not descriptions:
@@ -159,10 +160,10 @@ def read_descriptions(where: SeedDirectory) -> list[Description]:
 
 
 def stored_descriptions(where: SeedDirectory) -> list[Description]:
-    """Return what a seed has of descriptions, those of earlier versions too; a missing file holds none.
+    """Return a seed's descriptions, also if an earlier version wrote them; empty if the file is missing.
 
     Raises:
-        UserError: If a row is not one.
+        UserError: If a row is no description.
     """
     return _read(where, ALWAYS)
 

@@ -3,7 +3,9 @@
     runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  phrases.json
                   sweep/
        seed-<n>/  checkpoints/  adapter/  train.jsonl  descriptions.jsonl  accuracy.json  verdicts.jsonl  breakdown.json
-                  attributes.jsonl  cross.json, and of judges that need it judge_batches.json  disagreements.jsonl
+                  attributes.jsonl  cross.json  judge_batches.json  disagreements.jsonl
+
+`judge_batches.json` comes from a judge that is asked in batches, `disagreements.jsonl` from a panel of judges.
 
 Files are replaced atomically; logs (`*.jsonl`) are appended, and a torn last line is dropped on reading.
 """
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 ANALYSIS_ID = "analysis_id"
-"""In `accuracy.json` and `breakdown.json`: equal if one analysis wrote both."""
+"""Key of `accuracy.json` and `breakdown.json` whose values are equal if the same analysis wrote both."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class RunDirectory:
 
     @property
     def report(self) -> Path:
-        """The page over all seeds."""
+        """The report page over all seeds."""
         return self.root / "report.html"
 
     def seed(self, seed: int) -> SeedDirectory:
@@ -59,7 +61,7 @@ class RunDirectory:
 
 @dataclass(frozen=True)
 class SeedDirectory:
-    """Paths of one seed's results, each written by one stage."""
+    """Paths of one seed's results; each file is written by one stage."""
 
     root: Path
 
@@ -70,7 +72,7 @@ class SeedDirectory:
 
     @property
     def adapter(self) -> Path:
-        """The aligned adapter with its value head."""
+        """Folder of the aligned adapter with its value head."""
         return self.root / "adapter"
 
     @property
@@ -105,7 +107,10 @@ class SeedDirectory:
 
     @property
     def is_analysed(self) -> bool:
-        """Whether there is a breakdown, and no accuracy of another analysis: one that was killed between the two."""
+        """Whether the analysis is complete.
+
+        It is not if there is no breakdown, or if `accuracy.json` comes from another analysis than `breakdown.json`, as
+        after an analysis was killed between writing the two."""
         try:
             found = [read_json(path).get(ANALYSIS_ID) for path in (self.breakdown, self.accuracy) if path.is_file()]
         except EX2Error:
@@ -114,27 +119,28 @@ class SeedDirectory:
 
 
 ADAPTER_DONE = "training.json"
-"""Written last into the adapter's folder: without it, training is not done."""
+"""File that is written last into the adapter's folder; without it, training is not done."""
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """Return the run directories that are named, or lie below a named folder.
+    """Return the run directories that are given, and those below given folders.
 
     Args:
-        paths: Run directories, or folders that hold some at any depth.
+        paths: Run directories, or folders that hold run directories at any depth.
 
     Returns:
-        Directories with a `recipe.yaml`, each once whatever path leads to it, those below a folder sorted.
+        Directories with a `recipe.yaml`: first the given ones, then those below folders, sorted. Each appears once,
+        even if several paths lead to it.
 
     Raises:
-        UserError: Naming every path that is not there or holds no run.
+        UserError: If a path does not exist or holds no run; the message names every such path.
     """
     named, below = _named_and_below(paths)
     return named + below
 
 
 def _named_and_below(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the runs that are named, and the others, that lie below a named folder."""
+    """Return the run directories that are given, and separately those that lie below a given folder."""
     named: dict[Path, Path] = {}
     below: dict[Path, Path] = {}
     problems = []

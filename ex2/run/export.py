@@ -1,4 +1,4 @@
-"""Hand a trained policy on: its model card, a copy of the adapter, or one model with the adapter merged in.
+"""`ex2 export`: writes a trained policy with its model card, as the adapter or as one model with the adapter merged in.
 
     ex2 export RECIPE --out DIR [--merge]
 
@@ -27,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     """Entry point of `ex2 export`.
 
     Raises:
-        UserError: If a seed is not trained, is none of the recipe's, or the folder is not empty.
+        UserError: If a seed is not trained or not among the recipe's, or if the folder is not empty.
         EnvironmentFault: If a model cannot be fetched or the folder cannot be written.
     """
     recipe = read_recipe(options.recipe, options.overrides)
@@ -47,10 +47,11 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
     """Write one seed's policy into a new folder, complete or not at all.
 
     Args:
-        recipe: The run's.
-        seed: Of a finished training.
-        folder: Must not exist, or be empty.
-        merge: Write one model in `policy.dtype`, not quantised, instead of the adapter.
+        recipe: The run's recipe.
+        seed: A seed that is trained.
+        folder: Folder to write; it must not exist, or be empty.
+        merge: Whether to write one model with the adapter merged in, in `policy.dtype` and not quantised, in place of
+            the adapter.
     """
     source = RunDirectory.of(recipe).seed(seed)
     with writing(folder), new_folder(folder) as fresh:

@@ -1,4 +1,4 @@
-"""What a run was made with: resolved recipe, versions, commit, command."""
+"""The record of what a run was made with: resolved recipe, versions, commit, command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("ex2", "torch", "transformers", "trl", "peft", "accelerate", "open_c
 
 
 def start_run(recipe: Recipe) -> RunDirectory:
-    """Make the run directory, or check that the one there is of the same experiment.
+    """Make the run directory; if it exists, check that it belongs to the same experiment.
 
     Args:
         recipe: The resolved recipe.
@@ -29,9 +29,9 @@ def start_run(recipe: Recipe) -> RunDirectory:
         The run directory, with `recipe.yaml` and `provenance.json`.
 
     Raises:
-        UserError: If the directory holds results of a recipe that differs in more than seeds, describing and
-            analysing; mixing them would make results that no recipe explains.
-        EnvironmentFault: If it cannot be written.
+        UserError: If the directory holds results of a recipe that differs in a section that is not in `REPEATABLE`;
+            together the results would not belong to any one recipe.
+        EnvironmentFault: If the directory cannot be written.
     """
     import yaml
 
@@ -75,7 +75,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Commit of the source tree, with `-dirty` if it has changes; None for an installed package."""
+    """Return the commit of the source tree, with `-dirty` if it has changes; None for an installed package."""
     root = Path(__file__).resolve().parents[2]
     try:
         described = subprocess.run(

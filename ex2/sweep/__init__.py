@@ -1,1 +1,1 @@
-"""Grids of recipes and seeds: `ex2 sweep`."""
+"""`ex2 sweep`: runs grids of recipes and seeds."""

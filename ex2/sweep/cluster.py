@@ -1,7 +1,8 @@
-"""Runs on a Ray cluster, placed by what each recipe says it takes. Needs `pip install 'ex2[ray]'`.
+"""An engine that runs jobs on a Ray cluster. It needs `pip install 'ex2[ray]'`.
 
-A run is a Ray task that starts the same child process as the local engine does, so that nothing of a run stays in Ray's
-workers. If a node dies, its runs are placed anew and continue from what they had written.
+Ray places each run on a node with the GPUs and CPUs that the recipe asks for. A run is a Ray task that starts the same
+child process as the local engine does, so that no state of a run stays in Ray's workers. If a node dies, its runs are
+placed again and continue from their files.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from ex2.sweep.jobs import Job, Outcome, RunningJob
 from reward.errors import EnvironmentFault, UserError
 
 NODE_FAILURES = 5
-"""How often a run is placed anew after its node died. A run that fails by itself is not repeated."""
+"""How often a run is placed again after its node died. A run that fails by itself is not repeated."""
 
 
 class RayEngine:
-    """Runs in parallel, as many as the cluster has room for.
+    """Does jobs in parallel, as many at a time as the cluster has room for.
 
-    Joins the cluster at `RAY_ADDRESS`, or the one that runs on this machine; else starts one of this machine alone.
+    It joins the cluster at `RAY_ADDRESS`, else one that runs on this machine, else it starts a cluster of this machine
+    alone.
 
     Raises:
         UserError: If Ray is not installed.
@@ -48,7 +50,7 @@ class RayEngine:
         self._tasks: dict[Any, Job] = {}
 
     def start(self, jobs: Sequence[Job], sweep: str) -> None:
-        """Submit every job; Ray places it when a node has what it takes."""
+        """Submit every job; Ray places a job when a node has enough free GPUs and CPUs."""
         for job in jobs:
             task = self._ray.remote(_do).options(
                 num_cpus=job.cpus, num_gpus=job.gpus, max_retries=NODE_FAILURES, name=job.label
@@ -56,21 +58,21 @@ class RayEngine:
             self._tasks[task.remote(job, sweep)] = job
 
     def poll(self, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Return what ended; a task that Ray gave up is a failed run."""
+        """Wait at most `seconds`; return jobs that ended since the last call. A task that Ray gave up has failed."""
         if not self._tasks:
             return []
         ended, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=seconds)
         return [(self._tasks.pop(task), self._outcome(task)) for task in ended]
 
     def note(self, job: Job) -> str:
-        """Say so if no node of the cluster is large enough."""
+        """Return a message if no node of the cluster is large enough for the job, else an empty text."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(node.get("GPU", 0) >= job.gpus and node.get("CPU", 0) >= job.cpus for node in nodes):
             return ""
         return f"no node with {job.gpus:g} GPUs and {job.cpus:g} CPUs"
 
     def stop(self) -> None:
-        """Cancel every task; the guards end the children of killed workers."""
+        """Cancel every task. Ray kills its workers, and the guards (`ex2.sweep.process`) end the workers' children."""
         for task in self._tasks:
             self._ray.cancel(task, force=True)
         self._tasks.clear()

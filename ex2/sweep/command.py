@@ -25,22 +25,22 @@ from reward.errors import EX2Error, UserError
 
 POLL_SECONDS = 0.5
 NOT_IN_DIGEST = {"seeds", "output_dir", "threads", "training", "resources"}
-"""Sections without influence on a seed's results."""
+"""Sections of a recipe without influence on a seed's results; they do not enter a job's digest."""
 
 
 def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
     """Run the grid that the command line names.
 
     Args:
-        options: `recipes`, `seeds`, `overrides`, `engine`, `accelerate_config`.
-        judges: Table of the judges that a recipe can name.
+        options: `recipes`, `seeds`, `overrides`, `engine` and `accelerate_config` of the command line.
+        judges: Judges that a recipe can name: name → `"module:class"`.
 
     Returns:
-        0 if every run is done, 1 if one failed.
+        Exit status: 0 if every run is done, 1 if any failed.
 
     Raises:
-        UserError: For a faulty recipe, or two recipes with one run directory; all problems at once.
-        KeyboardInterrupt: After the children have ended.
+        UserError: If a recipe is faulty or two recipes have the same run directory; the message has all problems.
+        KeyboardInterrupt: If the sweep is interrupted; raised after all child processes have ended.
     """
     overrides = list(options.overrides)
     if options.seeds:
@@ -62,10 +62,10 @@ def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
 
 
 def read_grid(paths: Sequence[str], overrides: Sequence[str], judges: Mapping[str, str]) -> list[tuple[str, Recipe]]:
-    """Read and check every recipe.
+    """Read and check every recipe; return each with its path.
 
     Raises:
-        UserError: Every problem of every recipe, one per line.
+        UserError: If a recipe has problems; the message has those of all recipes, one per line.
     """
     problems: list[str] = []
     recipes: list[tuple[str, Recipe]] = []
@@ -112,10 +112,10 @@ def make_jobs(path: str, recipe: Recipe, overrides: Sequence[str], accelerate_co
 
 
 def run_jobs(jobs: Sequence[Job], engine: Engine, shown: LiveDisplay | PlainDisplay) -> list[Row]:
-    """Do every job that is not done, and show where each stands; a failure does not stop the rest.
+    """Do every job that is not done yet, and show the state of each; the failure of one does not stop the others.
 
     Returns:
-        The rows as last shown: each job is done, failed or skipped.
+        The rows as they were last shown; the state of each is done, failed or skipped.
     """
     sweep = uuid.uuid4().hex
     rows = {(job.name, job.seed): Row(job, "skipped", "done before") if is_done(job) else Row(job) for job in jobs}
@@ -143,7 +143,7 @@ def _refresh(row: Row, engine: Engine, sweep: str) -> None:
 
 
 def _report(path: str, recipe: Recipe, overrides: Sequence[str], rows: Sequence[Row], console: Console) -> bool:
-    """Write a recipe's report once all of its seeds are done; return False if it cannot be written."""
+    """Write a recipe's report if all of its seeds are done; return False if the report cannot be written."""
     mine = [row.state for row in rows if row.job.name == recipe.name]
     run = RunDirectory.of(recipe)
     if "failed" in mine or ("done" not in mine and run.report.is_file()):

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a live table in a terminal, a line per change elsewhere."""
+"""What a person sees of a sweep: in a terminal a live table, elsewhere a line for each change."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ex2.sweep.jobs import Job, State
 STYLES: dict[State, str] = {"waiting": "dim", "running": "cyan", "done": "green", "failed": "red", "skipped": "dim"}
 LINE_EVERY_SECONDS = 60.0
 HEAD_AND_CAPTION = 6
-"""Lines of the table around its rows."""
+"""Number of lines of the table that are not rows."""
 
 
 @dataclass
 class Row:
-    """One job as shown.
+    """A job with its state, as a row of the table.
 
     Attributes:
         job: The job.
-        state: Where it stands; `skipped`: an earlier sweep did it.
-        detail: Stage and time left, duration, or what went wrong.
-        since: Start of its latest attempt, seconds since the epoch.
+        state: Its state; `skipped` means that an earlier sweep did the job.
+        detail: Stage and time left of a running job, duration of a done one, error of a failed one.
+        since: Start of the job's latest attempt, in seconds since the epoch.
     """
 
     job: Job
@@ -39,11 +39,11 @@ class Row:
 
 
 def as_table(rows: Sequence[Row], room: int | None = None) -> Table:
-    """Return the rows as a table, with the number of each state below.
+    """Return the rows as a table, with the number of jobs in each state below it.
 
     Args:
-        rows: All jobs.
-        room: Most rows shown; those that run or failed come first then. None: all, in the order given.
+        rows: Rows of all jobs.
+        room: Most rows to show. If there are more, running and failed jobs come first. None shows all in their order.
     """
     counts = Counter(row.state for row in rows)
     if room is not None and len(rows) > room:
@@ -61,13 +61,13 @@ def as_table(rows: Sequence[Row], room: int | None = None) -> Table:
 
 
 def summary(counts: Counter[State]) -> str:
-    """Return `3 done, 1 failed`, in the order of a job's life."""
+    """Return the number of jobs in each state, such as `3 done, 1 failed`; states come in the order of a job's life."""
     order: tuple[State, ...] = ("waiting", "running", "skipped", "done", "failed")
     return ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
 
 
 class LiveDisplay:
-    """The table, redrawn in place; at the end all of it."""
+    """Shows the table and redraws it in place; at the end it shows all rows."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
@@ -82,13 +82,13 @@ class LiveDisplay:
         self._live.stop()
 
     def update(self, rows: Sequence[Row]) -> None:
-        """Redraw."""
+        """Redraw the table with the given rows."""
         self._rows = rows
         self._live.update(as_table(rows, self._live.console.height - HEAD_AND_CAPTION), refresh=True)
 
 
 class PlainDisplay:
-    """A line when a job's state changes, and once a minute for what runs; the table at the end."""
+    """Prints a line when a job's state changes and once a minute for each running job; at the end the table."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -102,7 +102,7 @@ class PlainDisplay:
         self._console.print(as_table(self._rows))
 
     def update(self, rows: Sequence[Row]) -> None:
-        """Say what is new."""
+        """Print a line for each row that has changed, or that runs and was last printed a minute ago."""
         self._rows = rows
         for row in rows:
             key = row.job.name, row.job.seed
@@ -116,5 +116,5 @@ class PlainDisplay:
 
 
 def display(console: Console) -> LiveDisplay | PlainDisplay:
-    """Return the display that suits an output."""
+    """Return a live display for a terminal, and a plain one for any other output."""
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

@@ -1,4 +1,4 @@
-"""Where jobs run: the table of engines, and the one that does one job after the other on this machine."""
+"""The table of engines, which run jobs, and the engine that does one job after the other on this machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ ENGINES = {
     "local": "ex2.sweep.engines:LocalEngine",
     "ray": "ex2.sweep.cluster:RayEngine",
 }
-"""What `--engine` can name: `"module:class"`, imported on use. A class satisfies `Engine` and takes no arguments."""
+"""Name for `--engine` → `"module:class"`, imported on use. The class satisfies `Engine` and takes no arguments."""
 
 
 class Engine(Protocol):
-    """Does jobs."""
+    """Runs the jobs of a sweep."""
 
     def start(self, jobs: Sequence[Job], sweep: str) -> None:
-        """Take on jobs; returns at once."""
+        """Take on jobs and return at once.
+
+        Args:
+            jobs: Jobs to do.
+            sweep: Identifies this call of `ex2 sweep` in the jobs' records.
+        """
         ...
 
     def poll(self, seconds: float) -> list[tuple[Job, Outcome]]:
@@ -28,16 +33,16 @@ class Engine(Protocol):
         ...
 
     def note(self, job: Job) -> str:
-        """Why a job that has not started waits; may be empty."""
+        """Return why a job that has not started is waiting; may be empty."""
         ...
 
     def stop(self) -> None:
-        """End what runs and drop what waits; returns when all processes have ended."""
+        """End running jobs and drop waiting ones; return when all processes have ended."""
         ...
 
 
 class LocalEngine:
-    """One run after the other, in the order given."""
+    """Does one job after the other, in the order given."""
 
     def __init__(self) -> None:
         self._waiting: deque[Job] = deque()
@@ -45,12 +50,12 @@ class LocalEngine:
         self._current: tuple[Job, RunningJob] | None = None
 
     def start(self, jobs: Sequence[Job], sweep: str) -> None:
-        """Take on jobs."""
+        """Take on jobs; the first one starts with the next `poll`."""
         self._waiting.extend(jobs)
         self._sweep = sweep
 
     def poll(self, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Start the next job if none runs; wait for the one that does."""
+        """Start the next job if none runs; wait at most `seconds` for the running one and return it if it ended."""
         if self._current is None:
             if not self._waiting:
                 return []
@@ -64,11 +69,11 @@ class LocalEngine:
         return [(job, outcome)]
 
     def note(self, job: Job) -> str:
-        """Say nothing: a job waits for those before it."""
+        """Return an empty text, since a job only waits for those before it."""
         return ""
 
     def stop(self) -> None:
-        """Interrupt the running job."""
+        """Interrupt the running job, wait until it has ended, and drop the waiting ones."""
         self._waiting.clear()
         if self._current is not None:
             self._current[1].stop()
@@ -76,11 +81,11 @@ class LocalEngine:
 
 
 def start_engine(name: str) -> Engine:
-    """Make the engine of a name in `ENGINES`.
+    """Make the engine with a name in `ENGINES`.
 
     Raises:
-        UserError: If it needs a package that is not installed.
-        EnvironmentFault: If its cluster cannot be joined.
+        UserError: If the engine needs a package that is not installed.
+        EnvironmentFault: If the engine's cluster cannot be joined.
     """
     module, _, attribute = ENGINES[name].partition(":")
     engine: Engine = getattr(importlib.import_module(module), attribute)()

@@ -1,4 +1,4 @@
-"""One seed of one recipe as a job: its command, its files, and what those files tell about it."""
+"""A job of a sweep: one seed of one recipe, with its command, its files, and its state as these files tell it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from reward.files import JSON, write_json, writing
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 TAIL_BYTES = 16_384
-"""How much of a log's end is searched for its last line."""
+"""Number of bytes at a log's end in which its last line is searched."""
 WAIT_SECONDS = 0.5
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
-"""File systems without locks: there, one sweep at a time is up to the user."""
+"""Errors of file systems without locks. There the user has to take care that only one sweep runs at a time."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run.
+    """One seed of one recipe.
 
     Attributes:
-        name: The recipe's.
-        seed: Of the run.
-        command: Words that do it.
-        root: Run directory, absolute.
-        folder: Where the command runs, absolute.
-        digest: Of what determines the results: a finished job with another digest is not done.
-        batches: Of the training, for the time left.
-        gpus: Taken by the run.
-        cpus: Taken by the run.
+        name: Name of the recipe.
+        seed: The seed.
+        command: Words of the command that does the job.
+        root: Absolute path of the run directory.
+        folder: Absolute path of the folder in which the command runs.
+        digest: Hash of all settings that determine the results. A job that was finished with another digest counts as
+            not done.
+        batches: Number of batches of the training, for an estimate of the time left.
+        gpus: Number of GPUs that the job takes.
+        cpus: Number of CPUs that the job takes.
     """
 
     name: str
@@ -54,40 +55,41 @@ class Job:
 
     @property
     def label(self) -> str:
-        """Name and seed."""
+        """Name and seed, for messages."""
         return f"{self.name} seed {self.seed}"
 
     @property
     def log(self) -> Path:
-        """Everything that the run's attempts printed."""
+        """File with everything that the job's attempts printed."""
         return self.root / "sweep" / f"seed-{self.seed}.log"
 
     @property
     def record(self) -> Path:
-        """Where the job stands. Outside of the seed's folder, which holds results alone."""
+        """File with the job's state. It is not in the seed's folder, which holds results only."""
         return self.root / "sweep" / f"seed-{self.seed}.json"
 
     @property
     def results(self) -> SeedDirectory:
-        """The seed's results."""
+        """Directory of the seed's results."""
         return RunDirectory(self.root).seed(self.seed)
 
 
 class Outcome(NamedTuple):
-    """How a run ended: the child's exit status, and the last line of its log if that is not 0."""
+    """How a job ended: the child's exit status, and if that is not 0, the last line of the job's log."""
 
     status: int
     error: str
 
 
 class RunningJob:
-    """A job's child process, which ends with the process that started it.
+    """One attempt at a job: a child process, which ends if the process that started it ends.
 
-    At most one attempt at a job runs at a time: the guard of the child holds the job's lock until the last of its
-    processes has ended, and who finds it taken waits. What another attempt has finished meanwhile is not done again.
+    At most one attempt at a job runs at a time, even from several sweeps. The child's guard (`ex2.sweep.process`) holds
+    the job's lock until the last process of the attempt has ended; another attempt waits for the lock. A job that
+    another attempt has finished meanwhile is not done again.
 
     Args:
-        job: To do.
+        job: The job to do.
         sweep: Identifies this call of `ex2 sweep` in the job's record.
     """
 
@@ -99,7 +101,7 @@ class RunningJob:
             self._lock: IO[bytes] = job.record.with_suffix(".lock").open("ab")
 
     def poll(self, seconds: float) -> Outcome | None:
-        """Wait at most `seconds`; return how the run ended, or None while it goes on or waits for another attempt."""
+        """Wait at most `seconds`; return how the job ended, or None if it runs or waits for another attempt."""
         if self._guard is None:
             if not self._locked():
                 time.sleep(seconds)
@@ -118,13 +120,13 @@ class RunningJob:
         return outcome
 
     def wait(self) -> Outcome:
-        """Wait for the run's end."""
+        """Wait until the job has ended; return how it ended."""
         while (outcome := self.poll(WAIT_SECONDS)) is None:
             pass
         return outcome
 
     def stop(self) -> None:
-        """Interrupt the run and wait until it has ended; what it finished stays, and the next sweep continues it."""
+        """Interrupt the job and wait until it has ended. Its finished results stay, and the next sweep continues it."""
         if self._guard is not None:
             self._guard.terminate()
             self._guard.wait()
@@ -186,14 +188,14 @@ def read_record(job: Job) -> JSON:
 
 
 def is_done(job: Job) -> bool:
-    """Whether an earlier sweep finished this very job, and its last result is still there."""
+    """Return whether an earlier sweep finished the job with the same digest, and its last result still exists."""
     record = read_record(job)
     same = record.get("state") == "done" and record.get("digest") == job.digest
     return same and job.results.is_analysed
 
 
 def last_line(log: Path) -> str:
-    """Return a log's last line that says something; empty if there is none."""
+    """Return the last line of a log that is neither blank nor begins with `# `; empty if there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -205,11 +207,11 @@ def last_line(log: Path) -> str:
 
 
 def progress(job: Job, since: float) -> str:
-    """Say what a running job is at: its stage is the one whose file changed last since it started.
+    """Return the stage of a running job: the one whose file changed last since the job started.
 
     Args:
         job: A running job.
-        since: Its start, seconds since the epoch.
+        since: Start of the job, in seconds since the epoch.
     """
     results = job.results
     stages = {
@@ -229,7 +231,7 @@ def progress(job: Job, since: float) -> str:
 
 
 def training_progress(log: Path, batches: int) -> str:
-    """Return `train 12/100, 3 min left`, from the seconds that each batch took."""
+    """Return how far training is, such as `train 12/100, 3 min left`, estimated from the times of the last batches."""
     rows = _rows(log)
     done = rows[-1]["batch"] if rows else 0
     spent = [sum(v for k, v in row.items() if k.startswith("seconds_") and v) for row in rows[-20:]]
@@ -247,7 +249,7 @@ def duration(seconds: float) -> str:
 
 
 def _rows(log: Path) -> list[JSON]:
-    """Whole rows at the end of a log; another process may be writing the next."""
+    """Return the complete rows at the end of a log, to which another process may be writing."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
         lines = file.read().split(b"\n")[:-1]

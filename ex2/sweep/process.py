@@ -1,11 +1,11 @@
-"""Run one command that must not outlive whoever started it: `python -m ex2.sweep.process WORD…`.
+"""The guard: runs one command that must not outlive the process that starts it: `python -m ex2.sweep.process WORD…`.
 
-The starter holds the guard's standard input. If the starter dies, however abruptly, that pipe closes, and the guard
-kills the command with all its descendants at once: a second attempt elsewhere must not meet the first. On SIGINT or
-SIGTERM the command is interrupted and gets some seconds to end by itself.
+The starting process holds the other end of the guard's standard input. If it dies, even abruptly, that pipe closes, and
+the guard at once kills the command with all its descendants, so that no second attempt runs beside the first. On
+SIGINT or SIGTERM the guard interrupts the command and gives it some seconds to end by itself.
 
-The guard is two processes, because a dying Ray worker kills its direct children: the first only passes on signals and
-the exit status, the second, its child, does the work and survives the first.
+The guard consists of two processes, because a dying Ray worker kills its direct children. The first one only passes on
+signals and the exit status. The second one, its child, does the work and survives the first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(words: list[str]) -> int:
-    """Run a command and return its exit status; 128 + n if signal n ended it."""
+    """Run a command under a guard and return its exit status, which is 128 + n if signal n ended it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until there is someone to handle them
     worker = os.fork()
     if worker == 0:
@@ -60,7 +60,7 @@ def _guard(words: list[str]) -> int:
 
 
 def _as_in_a_terminal() -> None:
-    """Undo what a child inherits: the mask, and that a script's background job ignores SIGINT."""
+    """Reset inherited signal settings: the signal mask, and that a script's background job ignores SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 

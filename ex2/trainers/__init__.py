@@ -1,1 +1,1 @@
-"""PPO, RLOO and GRPO: the mathematics as pure functions, and the trainers."""
+"""PPO, RLOO and GRPO: their mathematics as pure functions, and their trainers."""

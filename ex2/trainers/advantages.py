@@ -1,7 +1,8 @@
 """From scores to advantages: KL-shaped token rewards, generalized advantage estimation, whitening.
 
-Tensors are right-padded responses, shape (B, T): `logprobs`, `ref_logprobs`, `values`, `advantages`, `returns`, and
-`response_mask`, True on the response's tokens, its end token included.
+B is the number of responses and T that of tokens in the longest one. `logprobs`, `ref_logprobs`, `values`, `advantages`
+and `returns` have shape (B, T) and are padded on the right. So has `response_mask`, which is True on a response's
+tokens, its end token included. Log-probabilities are in nats.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ Reduce = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Advantages(NamedTuple):
-    """Output of `gae`, each of shape (B, T) and 0 off the mask.
+    """Output of `gae`; both tensors have shape (B, T) and are 0 off the mask.
 
     Attributes:
-        advantages: Unwhitened.
-        returns: Advantages plus values: what the value head is trained towards.
+        advantages: Advantages before whitening, in units of the reward.
+        returns: Advantages plus values, the targets of the value head.
     """
 
     advantages: torch.Tensor
@@ -28,7 +29,7 @@ class Advantages(NamedTuple):
 
 
 def sequence_kl(logprobs: torch.Tensor, ref_logprobs: torch.Tensor, response_mask: torch.Tensor) -> torch.Tensor:
-    """Sum over each response of log π(t) − log π_ref(t), the k1 estimate of KL; shape (B,)."""
+    """Return the k1 estimate of each response's KL in nats, Σ_t log π(t) − log π_ref(t) over its tokens; shape (B,)."""
     return ((logprobs - ref_logprobs) * response_mask).sum(-1)
 
 
@@ -40,7 +41,7 @@ def token_rewards(
     *,
     kl_coef: float,
 ) -> torch.Tensor:
-    """Per-token reward: r_t = −β (log π_t − log π_ref,t), plus the score at the last response token.
+    """Return the reward of each token: r_t = −β (log π_t − log π_ref,t), plus the score at the last response token.
 
     Args:
         scores: Score of each response, shape (B,).
@@ -69,7 +70,7 @@ def token_rewards(
 def gae(
     rewards: torch.Tensor, values: torch.Tensor, response_mask: torch.Tensor, *, gamma: float, lam: float
 ) -> Advantages:
-    """Generalized advantage estimation over response tokens, unwhitened.
+    """Return advantages by generalized advantage estimation over the response tokens, not whitened.
 
     δ_t = r_t + γ V_{t+1} − V_t and A_t = δ_t + γλ A_{t+1}, with V = 0 after the last token.
 
@@ -134,7 +135,7 @@ def whiten(
 
 
 def last_token(response_mask: torch.Tensor) -> torch.Tensor:
-    """Index of each row's last response token, shape (B,)."""
+    """Return the index of each row's last response token, shape (B,)."""
     positions = torch.arange(response_mask.shape[1], device=response_mask.device)
     return (positions * response_mask).argmax(-1)
 
@@ -142,7 +143,7 @@ def last_token(response_mask: torch.Tensor) -> torch.Tensor:
 def explained_variance(
     values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor, *, reduce: Reduce = lambda total: total
 ) -> float:
-    """1 − Var(returns − values) / Var(returns) over masked entries; NaN if the returns do not vary."""
+    """Return 1 − Var(returns − values) / Var(returns) over masked entries of all processes; NaN if Var(returns) = 0."""
     weight = mask.to(values.dtype)
     residual = returns - values
     sums = torch.stack([weight.sum(), (residual * weight).sum(), (returns * weight).sum()])

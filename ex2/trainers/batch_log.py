@@ -1,4 +1,4 @@
-"""What the row of a batch holds beside its losses: what rewards logged, and what the batch cost. Pure functions."""
+"""Pure functions for parts of a batch's row in the log: what rewards logged, and what the batch cost."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 
 
 def logged_by_rewards(metrics: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return what rewards logged of the newest batch through TRL's `log_metric`.
+    """Return what rewards logged for the newest batch through TRL's `log_metric`.
 
     Args:
-        metrics: TRL's, each a list over batches since the last row was written.
+        metrics: TRL's metrics: name → its values in the batches since the last row was written.
 
     Returns:
-        Shares, terms of a sum and signs; `sign_surprise` as `sign_perplexity`.
+        Metrics whose names begin with `share_`, `term_` or `sign_`. `sign_surprise`, in nats, is replaced by its
+        exponential, `sign_perplexity`.
     """
     found = {
         key: values[-1] for key, values in metrics.items() if key.startswith(("share_", "term_", "sign_")) and values
@@ -29,10 +30,10 @@ def batch_cost(tokens: float, seconds: Mapping[str, float]) -> dict[str, float]:
 
     Args:
         tokens: Response tokens of the global batch.
-        seconds: Time of each phase; `reward` is a part of `rollout`.
+        seconds: Seconds of each phase: `rollout`, of which `reward` is a part, and `update`.
 
     Returns:
-        `tokens_per_second`, from prompt to updated policy, and `peak_memory_gib`.
+        `tokens_per_second` over rollout and update, and `peak_memory_gib`.
     """
     whole = sum(value for phase, value in seconds.items() if phase in ("rollout", "update"))
     return {
@@ -42,7 +43,7 @@ def batch_cost(tokens: float, seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process has held so far, in bytes: the GPU's if there is one, else its own."""
+    """Return the most memory that this process has used so far, in bytes: on the GPU if there is one, else in RAM."""
     import torch
 
     if torch.cuda.is_available():

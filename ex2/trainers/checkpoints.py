@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill: complete or recognisably torn; and parameters that several devices share."""
+"""Checkpoints that survive a kill, each complete or recognisably torn; and files of parameters that devices share."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 COMPLETE = "complete.json"
-"""Written last: a checkpoint without it is torn."""
+"""Name of the file that is written last into a checkpoint; a checkpoint without it is torn."""
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint of a run; torn ones are passed over."""
+    """Return a run's newest complete checkpoint, None if it has none; torn ones are ignored."""
     return max(_complete_checkpoints(folder), key=_step, default=None)
 
 
@@ -38,7 +38,12 @@ def mark_complete(folder: Path, content: dict[str, Any]) -> None:
 def delete_old_checkpoints(folder: Path, *, keep: int | None) -> None:
     """Delete torn checkpoints, and of the complete ones all but the newest `keep`; the newest always stays.
 
-    A checkpoint loses `complete.json` first: one deleted by half is torn, and is never taken for a complete one.
+    `complete.json` is the first file of a checkpoint to be deleted, so that one whose deletion is interrupted is torn
+    and not taken for a complete one.
+
+    Args:
+        folder: Folder of a run's checkpoints.
+        keep: Number of complete checkpoints to keep; None keeps all.
     """
     complete = sorted(_complete_checkpoints(folder), key=_step)
     kept = complete if not keep else complete[-keep:]
@@ -50,10 +55,10 @@ def delete_old_checkpoints(folder: Path, *, keep: int | None) -> None:
 
 
 def save_parameters(module: torch.nn.Module, path: Path, *, gathering: Any, write: bool) -> None:
-    """Write a module's parameters whole, as safetensors; all processes take part.
+    """Write a module's parameters as safetensors, in full also if they are sharded; all processes must call this.
 
     Args:
-        module: Whole, or cut by FSDP 2 or ZeRO-3.
+        module: The module; FSDP 2 or ZeRO-3 may have sharded its parameters.
         path: File to write.
         gathering: TRL's `DistributedBackend`, which knows about ZeRO-3.
         write: Whether this process writes.
@@ -66,10 +71,10 @@ def save_parameters(module: torch.nn.Module, path: Path, *, gathering: Any, writ
 
 
 def load_parameters(module: torch.nn.Module, path: Path, *, gathering: Any) -> None:
-    """Read what `save_parameters` wrote; all processes take part.
+    """Load into a module what `save_parameters` wrote; all processes must call this. Arguments as there.
 
     Raises:
-        KeyError: If a parameter is missing in the file.
+        KeyError: If the file lacks a parameter.
     """
     tensors = load_file(path)
     parameters = dict(module.named_parameters())

@@ -1,4 +1,4 @@
-"""Arguments of the PPO trainer: TRL's `RLOOConfig` with what PPO adds."""
+"""Arguments of the trainers: TRL's own, with those of the KL controller and of PPO added."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class KLArguments:
         kl_horizon: Horizon of the controller, in `kl_horizon_unit`.
         kl_unit: `sequence` or `token`.
         kl_horizon_unit: `samples` of the global batch, or `batches`.
-        kl_damping: Of `log`: the power of the KL's change by which β follows at once.
+        kl_damping: Damping of the `log` controller.
     """
 
     kl_controller: Controller = field(default="adaptive")
@@ -51,11 +51,11 @@ class KLArguments:
 
 @dataclass
 class ControlledArguments(KLArguments):
-    """What the arguments of all three trainers share, mixed into TRL's."""
+    """Properties that the arguments of all three trainers share; mixed into TRL's classes."""
 
     @property
     def forwards_per_batch(self) -> int:
-        """Forward-backward passes per rollout."""
+        """Forward and backward passes of one process per rollout."""
         return int(self.num_iterations * self.steps_per_generation)  # type: ignore[attr-defined]
 
     @property
@@ -68,16 +68,16 @@ class ControlledArguments(KLArguments):
 class PPOConfig(ControlledArguments, RLOOConfig):  # type: ignore[misc]  # trl is untyped
     """PPO on top of TRL's rollouts.
 
-    TRL's names for PPO's sizes: epochs are `num_iterations`; the rollout of one process is
-    `per_device_train_batch_size` × `steps_per_generation`; one optimizer step takes `gradient_accumulation_steps`
-    forwards. `num_generations` is always 1: PPO needs no group.
+    PPO's sizes have TRL's names. `num_iterations` is the number of epochs. One process's rollout has
+    `per_device_train_batch_size` × `steps_per_generation` responses. One optimizer step takes
+    `gradient_accumulation_steps` forward passes. `num_generations` is always 1, as PPO needs no group of responses.
 
     Attributes:
         gamma: Discount per token.
         lam: λ of generalized advantage estimation.
-        value_clip_range: Furthest a value may move in an update, in units of the reward.
+        value_clip_range: Largest change of a value in an update, in units of the reward.
         value_coef: Weight of the value loss.
-        whiten_advantages: Shift and scale the advantages of each batch.
+        whiten_advantages: Whether to shift and scale each batch's advantages to mean 0 and variance 1.
         ratio_threshold: Mean ratio above which a minibatch (or, with `loss_mean` responses, a response) gives no
             gradient.
         loss_mean: `tokens` weights every token of a minibatch alike, `responses` every response.
@@ -114,7 +114,7 @@ class ControlledGRPOConfig(ControlledArguments, GRPOConfig):  # type: ignore[mis
 
 
 class GroupSampler(Sampler[int]):
-    """`PromptSampler`'s order with every prompt yielded `generations` times in a row: a group's descriptions.
+    """Yields prompts in the order of a `PromptSampler`, each `generations` times in a row for a group of descriptions.
 
     Args:
         prompts: Order of the prompts; its `batch_size` counts prompts.

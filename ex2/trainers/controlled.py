@@ -1,12 +1,16 @@
-"""What the trainers of all three algorithms share, mixed into TRL's own.
+"""The part that the trainers of all three algorithms share, mixed into TRL's own trainers.
 
-Data order and sampling are functions of (seed, batch), rewards see the reference model's log-probabilities, the KL is
-measured and controlled in one way, a batch's row is one for all loggers, a value that is not finite ends the run with
-the batch kept, and a checkpoint is complete or recognisably torn. What an algorithm computes in its rollout and its
-update is its own: `ex2.trainers.ppo`, `ex2.trainers.rloo_grpo`.
+- The order of the data and the sampling depend on (seed, batch) only.
+- Rewards are given the reference model's log-probabilities.
+- The KL is measured and controlled in the same way for every algorithm.
+- Every logger and every `BatchCallback` gets the same row for a batch.
+- A loss or gradient that is not finite ends the run, and the batch is kept.
+- A checkpoint is complete or recognisably torn.
 
-Every hook calls `super()` and adds to what it returns. `test_trl_contract.py` pins the signatures and keys.
-Works with trl 1.16.
+What an algorithm computes in its rollout and its update is in `ex2.trainers.ppo` and `ex2.trainers.rloo_grpo`.
+
+An overridden method of TRL calls `super()` and adds to its result; only those for TRL's model card and telemetry do
+nothing. `test_trl_contract.py` pins the signatures and keys that this relies on, which are those of trl 1.16.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from ex2.trainers.advantages import sequence_kl
 from ex2.trainers.batch_log import batch_cost, logged_by_rewards
 from ex2.trainers.checkpoints import delete_old_checkpoints, mark_complete
 from ex2.trainers.config import GroupSampler
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
+from ex2.trainers.kl import KLController
 from ex2.trainers.not_finite import stop_not_finite
 from ex2.trainers.prompt_order import PromptSampler
 from ex2.trainers.rollout import Pass, WithValues
@@ -35,19 +41,21 @@ from ex2.trainers.scores import check_scored, combined_scores, is_news, with_ref
 from ex2.trainers.seeded_sampling import SeededSampler, row_key, seeded_generation
 
 STATE = "ppo_state.json"
-"""Of a checkpoint: the controller's β and the batch; the name is that of the first algorithm."""
+"""File of a checkpoint with the KL controller's state and the batch's number. All algorithms use this name, which comes
+from PPO, the first of them."""
 
 _TrainerBase: Any = object  # at run time the trainer that this is mixed into; `Any` to the type checker
 
 
 class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
-    """Mixed into `trl.RLOOTrainer` or `trl.GRPOTrainer`, before it, and takes its arguments.
+    """Mixin for `trl.RLOOTrainer` or `trl.GRPOTrainer`, whose arguments it takes; it must come first among the bases.
 
     After `train()`, `kl_controller.coef` is the final β.
 
     Attributes:
-        trl_logger: Name of the logger of TRL's trainer.
-        score_mean: What was subtracted from the scores, in units of the reward; None where nothing is.
+        trl_logger: Name of the logger that TRL's trainer uses.
+        kl_controller: The KL controller.
+        score_mean: Constant that is subtracted from the scores, in units of the reward; None if there is none.
         batch_log: Row of the newest batch.
     """
 
@@ -63,7 +71,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-        self.kl_controller = self.args.make_kl_controller()
+        self.kl_controller: KLController = self.args.make_kl_controller()
         self.score_mean: float | None = None
         self.batch_log: dict[str, float | int | None] = {}
         self._start_batch = 0  # the dataloader is made before the trainer's state is restored
@@ -89,7 +97,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
 
     @property
     def batch_number(self) -> int:
-        """Batches completed, counted from 0."""
+        """Number of completed batches; so it is also the number, from 0, of the batch in progress."""
         return int(self.state.global_step // self.args.updates_per_batch)
 
     # --- rollout ----------------------------------------------------------------------------------------------------
@@ -109,7 +117,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return logprobs, *others
 
     def _response_pass(self, model: Any, rollout: dict[str, torch.Tensor], **kwargs: Any) -> Any:
-        """Log-probabilities and entropies of a rollout's response tokens under a model, each (B, T)."""
+        """Return log-probabilities and entropies of a rollout's response tokens under a model, each of shape (B, T)."""
         return self._get_per_token_logps_and_entropies(
             model,
             torch.cat([rollout["prompt_ids"], rollout["completion_ids"]], dim=1),
@@ -138,12 +146,12 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
     def _measure(
         self, output: dict[str, Any], logprobs: torch.Tensor, ref_logprobs: torch.Tensor
     ) -> dict[str, float | int | None]:
-        """Return the start of the batch's row, over all processes, and move β for the next batch.
+        """Return the first part of the batch's row, measured over all processes, and move β for the next batch.
 
         Args:
-            output: TRL's rollout of this process, B responses.
-            logprobs: Under the policy that sampled them, shape (B, T).
-            ref_logprobs: Under the reference, shape (B, T).
+            output: TRL's rollout of this process, with B responses.
+            logprobs: Log-probabilities of their tokens under the policy that sampled them, shape (B, T).
+            ref_logprobs: The same under the reference model, shape (B, T).
         """
         mask = output["completion_mask"].bool()
         kl = sequence_kl(logprobs, ref_logprobs, mask)
@@ -167,7 +175,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return row
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Sum over processes."""
+        """Return the sum of a tensor over all processes."""
         total: torch.Tensor = self.accelerator.reduce(values, reduction="sum")
         return total
 
@@ -186,12 +194,12 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return norm
 
     def _stop(self, what: str, value: float, inputs: dict[str, Any]) -> NoReturn:
-        """End the run because of a value that is not finite.
+        """End the run because of a value that is not finite; the batch is kept.
 
         Args:
             what: The quantity, such as `the value loss`.
             value: Infinite or NaN.
-            inputs: What the update was computed from; its tensors are kept.
+            inputs: Inputs of the update; those that are tensors are kept.
         """
         said = zip(self._logs["prompt"], self._logs["completion"], *self._logs["rewards"].values(), strict=True)
         stop_not_finite(
@@ -207,8 +215,9 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
     # --- logging ----------------------------------------------------------------------------------------------------
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Complete the batch's row (`batch_log`) at its last update, and pass it to every logger."""
-        if self._updates:
+        """Add the row of a finished batch (`batch_log`) to `logs`, and tell every `BatchCallback` of the batch."""
+        finished = bool(self._updates)
+        if finished:
             tokens = self.batch_log["response_length"] * self.args.generation_batch_size
             of_updates = self._update_row(logs)
             self.batch_log = {
@@ -226,12 +235,21 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
             logs = {**logs, **row}
             self._updates, self._seconds = [], dict.fromkeys(self._seconds, 0.0)
         super().log(logs, start_time)
+        if finished:
+            batch = self._finished_batch()
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, BatchCallback):
+                    callback.on_batch(batch, self.args, self.control)
+
+    def _finished_batch(self) -> FinishedBatch:
+        completions, scores = self._logs["completion"], next(iter(self._logs["rewards"].values()))
+        return FinishedBatch(self.batch_log, list(completions), list(scores), self.kl_controller)
 
     def _update_row(self, logs: dict[str, float]) -> dict[str, float | int | None]:
-        """Return what `_updates` say of the batch, over all processes, for its row.
+        """Return the part of the batch's row that comes from its updates (`_updates`), over all processes.
 
         Args:
-            logs: transformers' row, with `loss`.
+            logs: What transformers logs at the batch's end, with `loss`.
         """
         raise NotImplementedError
 
@@ -268,6 +286,24 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         self.batch_log = {"kl": state["kl"]}
         self._start_batch = state["batch"]
 
+    def load_checkpoint(self, folder: Path) -> None:
+        """Go back to a complete checkpoint: to its weights, its β and all else that a resumed run starts from."""
+        self._load_from_checkpoint(str(folder))
+
+    def summary(self) -> dict[str, Any]:
+        """Return a summary of the training so far.
+
+        Returns:
+            `batches`, the number completed; `kl` of the newest, in nats per description; `kl_coef`, which is β; and
+            `score_mean`, the attribute.
+        """
+        return {
+            "batches": self.batch_number,
+            "kl": self.batch_log.get("kl"),
+            "kl_coef": self.kl_controller.coef,
+            "score_mean": self.score_mean,
+        }
+
     def _own_state(self) -> dict[str, Any]:
         """Return what this algorithm alone adds to a checkpoint's state."""
         return {}
@@ -276,7 +312,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         """Take back what this algorithm alone wrote into a checkpoint."""
 
     def save_value_head(self, folder: Path) -> None:
-        """Write the value head, if there is one: all trainers are saved by the same calls."""
+        """Write the value head into a folder; does nothing for an algorithm without one."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write nothing: TRL's card describes another algorithm, or does not know the recipe."""

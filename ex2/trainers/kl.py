@@ -1,7 +1,7 @@
 """KL controllers: how the coefficient β of the KL penalty follows the measured KL.
 
-All three controllers serve every algorithm. What they measure is the same everywhere: log π − log π_ref of the
-sampled tokens, under the policy that sampled them, before the batch's first update.
+Every algorithm can use any of the three controllers. The KL that they follow is the same for all: log π − log π_ref of
+the sampled tokens, in nats, under the policy that sampled them, before the batch's first update.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ ADAPTIVE_CLIP = 0.2
 LOG_CLIP = 1.0
 """Largest error of log KL, in nats, that the log controller answers to: a KL off by a factor of e."""
 LOG_SMOOTHING = 0.3
-"""Weight of the newest batch in the average of the KL that the log controller answers to. The KL of 32 descriptions is
-off by a third; taken raw, the damping would pass that on to β."""
+"""Weight of the newest batch in the running average of the KL that the log controller answers to. The KL of 32
+descriptions has an error of about a third, which the damping would pass on to β without the average."""
 SHORT_REACH = 2.0
-"""A β that cannot move by this factor either way is nearly fixed: KL moves by at most its square (`needed_factor`)."""
+"""If β cannot both rise and fall by this factor in a run, a warning says so. The KL moves by the square of β's factor
+at most (`needed_factor`)."""
 FAR = 2.0
-"""A KL off its target by more than this factor is far from it."""
+"""A KL is far from its target if it is off by more than this factor."""
 
 
 class Reach(NamedTuple):
-    """Range that β can reach within a run."""
+    """Lowest and highest β that can be reached within a run."""
 
     lowest: float
     highest: float
@@ -52,15 +53,15 @@ class KLController:
 
     Attributes:
         coef: β, in units of score per nat; 0 stays 0 under every controller.
-        target: Of the mean over responses of the summed KL (`unit` sequence), or of the mean over tokens (`token`),
-            in nats.
+        target: Target of the KL in nats: of a response's sum, averaged over responses (`unit` sequence), or of the mean
+            over tokens (`unit` token).
         horizon: Samples or batches (`horizon_unit`) in which β can change by a factor of e^0.2 (`adaptive`) or e
             (`log`). Samples are those of the global batch.
         controller: `adaptive`, `log` or `fixed`.
-        unit: Of the target.
-        horizon_unit: `batches` makes β's path independent of the batch size.
-        damping: Of `log`: the power of the KL's change from batch to batch by which β follows at once.
-        ratio: ρ of `log`, None at the start of a run.
+        unit: `sequence` or `token`, the unit of the target.
+        horizon_unit: `samples` or `batches`; `batches` makes β's path independent of the batch size.
+        damping: Only for `log`: the exponent with which β follows a change of the KL from batch to batch at once.
+        ratio: Only for `log`: the running average ρ; None at the start of a run.
     """
 
     coef: float
@@ -73,7 +74,7 @@ class KLController:
     ratio: float | None = None
 
     def sequence_target(self, length: float) -> float:
-        """Return the target as a sum over a response of `length` tokens, whatever its unit."""
+        """Return the target as the KL of a whole response of `length` tokens, in nats, whatever `unit` is."""
         return self.target if self.unit == "sequence" else self.target * length
 
     def update(self, kl: float, samples: int, *, length: float = math.nan) -> None:
@@ -105,9 +106,9 @@ class KLController:
         return (samples if self.horizon_unit == "samples" else 1) / self.horizon
 
     def reach(self, samples: int, batches: int) -> Reach:
-        """Return how far β can move in `batches` batches of `samples`, were the KL far off its target in each.
+        """Return how far β can move in `batches` batches of `samples`, if the KL is far off its target in each.
 
-        The first KL of a run is 0, and a resumed one has its last: `log` starts from there.
+        For `log` it is taken into account that the first KL of a run is 0, and that a resumed run has its `ratio`.
         """
         lowest, highest = replace(self), replace(self)
         far = 1e9 * self.sequence_target(1.0)
@@ -118,7 +119,7 @@ class KLController:
         return Reach(min(lowest.coef, self.coef), max(highest.coef, self.coef))
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
+        """Return the state that a checkpoint keeps: β and ρ."""
         return {"kl_coef": self.coef, "kl_ratio": self.ratio}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -127,7 +128,7 @@ class KLController:
 
 
 def needed_factor(kl: float, target: float) -> float:
-    """Return by which factor β has to change, at least, to bring a KL to its target.
+    """Return the least factor by which β has to change to bring a KL to its target; both are in nats.
 
     For small changes of a policy the optimum of score − β KL has KL = Var(score) / (2 β²), so KL follows 1/β² (the
     second cumulant of log E_ref[exp(score/β)]); scores with an upper bound follow more slowly and need more.
@@ -138,7 +139,15 @@ def needed_factor(kl: float, target: float) -> float:
 def reach_lines(controller: KLController, samples: int, batches: int) -> list[str]:
     """Say before a run how far β can move, and warn if that is not far.
 
-    Nobody knows before a run which β brings the KL to its target, but a β that can hardly move leaves it to luck.
+    Which β brings the KL to its target is not known before a run. If β can hardly move, reaching the target is luck.
+
+    Args:
+        controller: At the start of the run.
+        samples: Samples in the global batch.
+        batches: Batches in the run.
+
+    Returns:
+        Lines for the user; warnings begin with `warning:`.
     """
     nats = "nats a description" if controller.unit == "sequence" else "nats a token"
     target = f"target KL {controller.target:g} {nats}"
@@ -166,20 +175,21 @@ def reach_lines(controller: KLController, samples: int, batches: int) -> list[st
 def out_of_reach(
     controller: KLController, kls: Sequence[float], *, target: float, samples: int, batches_left: int
 ) -> str | None:
-    """Say that a run will miss its target, if even the most favourable law does not bring it there.
+    """Return a warning if a run will miss its KL target even under the assumption most favourable to reaching it.
 
-    Silent while the KL is within a factor of `FAR` of the target, or approaches it by itself: a KL far under its
-    target may only be young.
+    There is none while the KL is within a factor of `FAR` of the target, or approaches it fast enough: early in a run
+    the KL is far below its target.
 
     Args:
-        controller: As it is now.
-        kls: Mean sequence KL of the last batches, in nats, oldest first: their second half is compared with the first.
-        target: As a sequence sum, in nats.
+        controller: The controller in its present state.
+        kls: Mean KL of a response in each of the last batches, in nats, oldest first. The second half is compared with
+            the first.
+        target: Target of the mean KL of a response, in nats.
         samples: Samples in the global batch.
-        batches_left: In the run.
+        batches_left: Batches left in the run.
 
     Returns:
-        One line, or None. With the controller fixed there is no target to miss.
+        One line, or None. It is always None for a `fixed` controller, which has no target to miss.
     """
     half = len(kls) // 2
     kl, before = sum(kls[half:]) / (len(kls) - half), sum(kls[:half]) / max(half, 1)

@@ -10,17 +10,18 @@ LossMean = Literal["tokens", "responses"]
 
 
 class PPOLoss(NamedTuple):
-    """Loss of one minibatch (or of this process's part of it) with what is logged of it.
+    """Loss of one minibatch, or of this process's part of it, and numbers for the log.
 
     Attributes:
-        loss: policy_loss + value_coef · value_loss, or 0 if the guard struck; has a gradient.
-        policy_loss: Mean of max(−A·ρ, −A·clip(ρ)).
-        value_loss: Half the mean of the larger squared error.
-        ratio_mean: Masked mean of ρ = π/π_old.
-        ratio_max: Largest ρ on the mask.
+        loss: policy_loss + value_coef · value_loss, with a gradient. The guard sets it to 0 if the mean ratio exceeds
+            `ratio_threshold`.
+        policy_loss: Weighted mean of max(−A·ρ, −A·clip(ρ)) over tokens.
+        value_loss: Half the weighted mean of the larger of two squared errors: of the value and of the clipped value.
+        ratio_mean: Mean of ρ = π/π_old over the tokens that count.
+        ratio_max: Largest ρ of a token that counts.
         clip_fraction: Share of tokens where the clipped policy term is the larger one.
-        value_clip_fraction: The same of the value term.
-        skipped: True if the guard struck, on the whole or on a response.
+        value_clip_fraction: Share of tokens where the clipped value's squared error is the larger one.
+        skipped: Whether the guard left out the whole minibatch or any response of it.
     """
 
     loss: torch.Tensor
@@ -49,22 +50,23 @@ def ppo_loss(
     weights: torch.Tensor | None = None,
     guard_responses: bool = False,
 ) -> PPOLoss:
-    """Clipped policy and value loss; all tensors have shape (B, T).
+    """Compute the clipped policy and value loss; all tensors have shape (B, T).
 
     Args:
-        logprobs: Of the response tokens under the policy being updated; has a gradient.
-        values: Of the value head being updated; has a gradient.
-        old_logprobs: Before the update.
-        old_values: Before the update.
-        advantages: Whitened.
-        returns: Targets of the value head.
+        logprobs: Log-probabilities of the response tokens under the policy being updated; has a gradient.
+        values: Values of the value head being updated; has a gradient.
+        old_logprobs: Log-probabilities before the batch's first update.
+        old_values: Values before the batch's first update.
+        advantages: Advantages, whitened or not.
+        returns: Targets of the value head, in units of the reward.
         mask: True on tokens that count.
         clip_range: ε of the policy's ratio.
-        value_clip_range: Furthest a value may move from its old one, in units of the reward.
+        value_clip_range: Largest change of a value from its old one, in units of the reward.
         value_coef: Weight of the value loss.
-        ratio_threshold: A minibatch with a larger mean ratio gives no gradient.
-        weights: Of each token in the means, 0 off the mask; default: 1 / tokens on the mask. See `token_weights`.
-        guard_responses: The ratio threshold is on each response's mean ratio, and only that response is left out.
+        ratio_threshold: The guard: a minibatch with a larger mean ratio gives no gradient.
+        weights: Weight of each token in the means, 0 off the mask, as `token_weights` returns them; default: the same
+            for every token, with sum 1.
+        guard_responses: Whether the guard looks at each response's mean ratio and leaves out that response only.
 
     Returns:
         The loss and its parts. A minibatch without a token that counts has loss 0.
@@ -108,13 +110,14 @@ def ppo_loss(
 
 
 def token_weights(mask: torch.Tensor, minibatch_mask: torch.Tensor, mean: LossMean) -> torch.Tensor:
-    """Weight of each token of some rows of a minibatch; over all its rows they sum to 1.
+    """Return the weight of each token of some rows of a minibatch; the weights of all the minibatch's rows sum to 1.
 
     Args:
-        mask: True on tokens that count, of the rows, shape (B, T).
-        minibatch_mask: The same of the whole minibatch, over all forwards and processes, shape (N, T).
-        mean: `tokens`: a mean over the minibatch's tokens. `responses`: over responses of each one's own token mean,
-            which is what one response per forward gives when gradients are accumulated over forwards.
+        mask: Mask of these rows, True on tokens that count, shape (B, T).
+        minibatch_mask: Mask of the whole minibatch, over all forward passes and processes, shape (N, T).
+        mean: `tokens` gives all tokens of the minibatch the same weight. `responses` gives all responses the same
+            weight, divided among each one's tokens; so do forward passes of one response each with accumulated
+            gradients.
 
     Returns:
         Shape (B, T), 0 off the mask. A response without a token that counts has no share in the mean.

@@ -1,4 +1,4 @@
-"""The end of a run whose numbers are no numbers any more: the batch is kept, the last good checkpoint named."""
+"""The end of a run in which a value is infinite or NaN: the batch is kept, and the last good checkpoint named."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def stop_not_finite(
     process: int = 0,
     remedy: str = REMEDY,
 ) -> NoReturn:
-    """Keep the batch and end the run.
+    """Write the batch to files and end the run.
 
     Args:
         what: The quantity, such as `the gradient's norm`.
-        value: Infinite or NaN.
+        value: Its value, infinite or NaN.
         checkpoints: Folder of the run's checkpoints; the batch goes into its subfolder `not_finite`.
         batch: Number of the batch, counted from 1.
-        rows: Its descriptions.
-        tensors: What the update was computed from.
+        rows: The batch's descriptions.
+        tensors: Tensors that the update was computed from.
         process: Number of this process.
-        remedy: What the user can do.
+        remedy: Last sentence of the message: what the user can do.
 
     Raises:
         UserError: Always.
@@ -66,7 +66,7 @@ def stop_not_finite(
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN or infinity: they become text."""
+    """Return the row with NaN and infinity, which JSON does not have, as text."""
     return {
         key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in row.items()

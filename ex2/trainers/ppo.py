@@ -1,6 +1,7 @@
-"""PPO on TRL's RLOO trainer: rollouts, reward calls, devices, PEFT and checkpoints are TRL's; the algorithm is ours.
+"""PPO on TRL's RLOO trainer, which provides rollouts, reward calls, devices, PEFT and checkpoints.
 
-Names follow `ex2.trainers.advantages`; what is not PPO's alone is in `ex2.trainers.controlled`.
+Variables have the names and shapes of `ex2.trainers.advantages`. What PPO shares with the other algorithms is in
+`ex2.trainers.controlled`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
     """Proximal policy optimisation with a value head and a KL-controlled per-token reward.
 
     Takes the arguments of `trl.RLOOTrainer`; `args` is a `PPOConfig`. With `peft_config` the reference is the policy
-    without its adapter, else a second model. After `train()`, `kl_controller.coef` is the final β and `score_mean`
-    what was subtracted from the scores.
+    without its adapter, else a second model. After `train()`, `kl_controller.coef` is the final β, and `score_mean` is
+    the constant that was subtracted from the scores.
 
-    Every process holds the whole rollout: minibatches are cut from one permutation of the global batch, so that their
-    contents do not depend on the number of processes.
+    Every process holds the whole rollout. Minibatches are taken from one permutation of the global batch, so that they
+    do not depend on the number of processes.
     """
 
     _tag_names = ("ex2", "ppo")
@@ -77,7 +78,11 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         return inputs
 
     def _key(self, *, epoch: int) -> int:
-        """Seed of a batch's random choices: epoch 0 is the rollout's, then one for each PPO epoch's order."""
+        """Return the seed of random choices in the present batch.
+
+        Args:
+            epoch: 0 for the rollout, n for the order of rows in the n-th PPO epoch.
+        """
         return batch_seed(self.args.seed, self.batch_number, epoch)
 
     @property
@@ -189,7 +194,7 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         self.score_mean = state["score_mean"]
 
     def save_value_head(self, folder: Path) -> None:
-        """Write the value head as safetensors beside an adapter; all processes take part, the main one writes."""
+        """Write the value head as safetensors into a folder; all processes must call this, and the main one writes."""
         save_parameters(self.value_head, folder / VALUE_HEAD, gathering=self._dist, write=self.args.should_save)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:

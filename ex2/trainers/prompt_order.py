@@ -1,4 +1,4 @@
-"""The order of prompts: a function of seed and position, so that a restart continues where it stopped."""
+"""The order of prompts, which depends on seed and batch only, so that a resumed run continues in the same order."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from torch.utils.data import Sampler
 
 
 class PromptSampler(Sampler[int]):
-    """Indices of a whole run: every pass over the data is a new permutation, its incomplete last batch dropped.
+    """Yields prompts' indices for a whole run; each pass over the data has a new order and drops an incomplete batch.
 
-    Each batch is repeated, because TRL reads the dataloader once per forward and generates at the first only.
+    Each batch is yielded several times, because TRL reads the dataloader once per forward pass and generates only at
+    the first.
 
     Args:
-        size: Prompts in the dataset.
-        batch_size: Prompts per batch, over all processes.
-        repeats: Times each batch is yielded.
-        batches: Batches in the whole run.
+        size: Number of prompts in the dataset.
+        batch_size: Number of prompts in a batch, over all processes.
+        repeats: How often each batch is yielded.
+        batches: Number of batches in the whole run.
         seed: Seed of the permutations.
-        start: Batches already done.
+        start: Number of batches already done.
+
+    Raises:
+        ValueError: If there are fewer prompts than a batch.
     """
 
     def __init__(self, *, size: int, batch_size: int, repeats: int, batches: int, seed: int, start: int = 0) -> None:

@@ -1,10 +1,10 @@
 """RLOO and GRPO on TRL's own trainers, under the KL controller of `ex2.trainers.kl`.
 
-Rollouts, advantages and losses are TRL's, unchanged. What is added is in `ex2.trainers.controlled`, and here: β comes
-from the controller for each batch. Where TRL 1.16 puts β: RLOO subtracts β · (summed log-ratio) from the score before
+Rollouts, advantages and losses are TRL's, unchanged. Added are `ex2.trainers.controlled`, and here that β comes from
+the controller for each batch. TRL 1.16 uses β as follows. RLOO subtracts β · (summed log-ratio) from the score before
 the leave-one-out baseline; GRPO adds β · k3, weighted by the ratio, to each token's loss, which has the gradient of the
 reverse KL (`use_bias_correction_kl`). Both read `self.beta` after the rollout has begun. `test_trl_contract.py`
-pins the parts of TRL relied on.
+pins the parts of TRL that this relies on.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ex2.trainers.controlled import ControlledTrainer
 from ex2.trainers.seeded_sampling import batch_seed
 
 SMALLEST_BETA = sys.float_info.min
-"""For a β of 0: TRL measures no KL then. It vanishes in float32."""
+"""Used in place of a β of 0, with which TRL would not measure the KL. It is so small that it becomes 0 in float32."""
 
 
 class _GroupTrainer(ControlledTrainer):
-    """What RLOO and GRPO share: nothing is subtracted from the scores, since the group's mean takes its place."""
+    """Base of RLOO and GRPO. `score_mean` stays None: the group's mean is subtracted from the scores instead."""
 
     _updates: list[tuple[float, float]]  # mean and largest ratio of each forward
 

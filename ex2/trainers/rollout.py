@@ -1,4 +1,4 @@
-"""The rollout: what its passes compute, and how its rows are dealt to processes and forwards."""
+"""The rollout: the results of its forward passes, and which of its rows each process takes in each forward pass."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ex2.trainers.value_head import PolicyOutput
 
 
 class Pass(NamedTuple):
-    """One pass over the rollout: log-probabilities and values of response tokens, each (B, T).
+    """Log-probabilities and values of response tokens from one pass over the rollout, each of shape (B, T).
 
-    A reference model of its own has no value head: its values are 0.
+    Values are 0 if the model has no value head, as a separate reference model has none.
     """
 
     logprobs: torch.Tensor
@@ -22,8 +22,15 @@ class Pass(NamedTuple):
 class WithValues:
     """Stands in for the model in TRL's log-probability pass, and keeps the values that TRL drops.
 
-    It also counts positions from each row's first token, as generation does: TRL counts padding too, which shifts the
-    probabilities of models with absolute positions by the width of the batch.
+    It also passes positions counted from each row's first token, as generation does. Without them, padding on the left
+    would be counted too, and the probabilities of models with absolute positions would depend on its width.
+
+    Args:
+        model: The model.
+        takes_positions: Whether its forward has a parameter `position_ids`.
+
+    Attributes:
+        values: Values from each call, shape (rows, T).
     """
 
     def __init__(self, model: Any, *, takes_positions: bool) -> None:
@@ -40,12 +47,12 @@ class WithValues:
 
 
 class MinibatchSizes(NamedTuple):
-    """How one minibatch is dealt out.
+    """How a minibatch is divided among processes and forward passes.
 
     Attributes:
-        forward: Rows of one forward.
-        forwards: Forwards of one process.
-        processes: Processes.
+        forward: Number of rows in one forward pass.
+        forwards: Number of forward passes of one process.
+        processes: Number of processes.
     """
 
     forward: int
@@ -54,12 +61,18 @@ class MinibatchSizes(NamedTuple):
 
     @property
     def minibatch(self) -> int:
-        """Rows of a minibatch over all processes."""
+        """Number of rows in a minibatch, over all processes."""
         return self.forward * self.forwards * self.processes
 
 
 def minibatch_rows(order: torch.Tensor, place: int, sizes: MinibatchSizes) -> torch.Tensor:
-    """Rows of the whole minibatch that a process's forward number `place` belongs to."""
+    """Return the rows of the minibatch to which the forward pass `place` belongs, over all processes.
+
+    Args:
+        order: Permutation of the rows of the global rollout.
+        place: Number of the forward pass in its process, from 0 at the start of the epoch.
+        sizes: Sizes of a minibatch.
+    """
     start = place // sizes.forwards * sizes.minibatch
     return order[start : start + sizes.minibatch]
 
@@ -67,14 +80,14 @@ def minibatch_rows(order: torch.Tensor, place: int, sizes: MinibatchSizes) -> to
 def local_rows(
     order: torch.Tensor, place: int, sizes: MinibatchSizes, *, process: int, forwards: int = 1
 ) -> torch.Tensor:
-    """Rows that one process takes.
+    """Return the rows that one process takes in one or several forward passes.
 
     Args:
-        order: Permutation of the global rollout.
-        place: First of its forwards, counted from the start of the epoch.
-        sizes: Of a minibatch.
-        process: Number of the process.
-        forwards: How many forwards, at most to the end of the minibatch.
+        order: Permutation of the rows of the global rollout.
+        place: Number of the first of these passes in the process, from 0 at the start of the epoch.
+        sizes: Sizes of a minibatch.
+        process: Number of the process, from 0.
+        forwards: Number of forward passes, which end with the minibatch at the latest.
     """
     start = (process * sizes.forwards + place % sizes.forwards) * sizes.forward
     return minibatch_rows(order, place, sizes)[start : start + forwards * sizes.forward]
@@ -84,10 +97,13 @@ def gather_rollout(output: dict[str, Any], accelerator: Any, pad_token: int) -> 
     """Join the rollouts of all processes, in the order of the global batch, on every process.
 
     Args:
-        output: Tensors with one row per response; anything else is left out. Those of two dimensions may differ in
-            width between processes: `prompt_*` are padded on the left, the others on the right.
-        accelerator: Accelerate's.
-        pad_token: Fills `*_ids`; everything else is filled with 0.
+        output: This process's rollout. Only tensors are used, which have one row per response. Two-dimensional ones may
+            have another width on each process; `prompt_*` are padded on the left, others on the right.
+        accelerator: The trainer's `accelerate.Accelerator`.
+        pad_token: Id of the token that pads `*_ids`; all else is padded with 0.
+
+    Returns:
+        The same keys, with the rows of all processes.
     """
     rollout = {key: value for key, value in output.items() if isinstance(value, torch.Tensor) and value.dim()}
     if accelerator.num_processes == 1:

@@ -1,4 +1,4 @@
-"""What every trainer does around TRL's reward call: reference log-probabilities in, one score a description out."""
+"""Steps before and after TRL's reward call: adding the reference log-probabilities, and combining scores."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from reward.errors import UserError
 def with_reference(
     inputs: Sequence[dict[str, Any]], logprobs: torch.Tensor, completion_ids: Sequence[Sequence[int]]
 ) -> list[dict[str, Any]]:
-    """Add each row's `reference_logprobs`, a column that reaches every reward.
+    """Add the column `reference_logprobs`, which TRL passes to every reward.
 
     Args:
-        inputs: B rows.
-        logprobs: Of response tokens under the reference model, shape (B, T).
-        completion_ids: Tokens of each response; what follows in `logprobs` is padding.
+        inputs: The batch's B rows.
+        logprobs: Log-probabilities of response tokens under the reference model, in nats, padded, shape (B, T).
+        completion_ids: Token ids of each response, whose number tells where the padding begins.
+
+    Returns:
+        The rows with the added column: a list of one number per token of the response.
     """
     return [
         {**row, "reference_logprobs": own[: len(ids)].tolist()}
@@ -28,25 +31,25 @@ def with_reference(
 
 
 def combined_scores(rewards_per_func: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the weighted sum over reward functions, shape (B,); NaN where none of them could score.
+    """Return the weighted sum over reward functions, shape (B,); NaN where every one of them returned None.
 
     Args:
-        rewards_per_func: Shape (B, F), NaN for `None`.
-        weights: Shape (F,).
+        rewards_per_func: Score of each response by each reward function, shape (B, F), with NaN for None.
+        weights: Weight of each reward function, shape (F,).
     """
     scores = (rewards_per_func * weights.to(rewards_per_func.device)).nansum(-1)
     return scores.masked_fill(rewards_per_func.isnan().all(-1), torch.nan)
 
 
 def check_scored(scores: torch.Tensor, batch: int) -> None:
-    """Refuse a batch of which nothing could be scored.
+    """Refuse a batch without any score.
 
     Args:
-        scores: NaN where nothing could score, shape (B,).
-        batch: Its number, from 1.
+        scores: Score of each response, NaN for none, shape (B,).
+        batch: Number of the batch, from 1.
 
     Raises:
-        UserError: If all are NaN.
+        UserError: If all scores are NaN.
     """
     if scores.isnan().all():
         raise UserError(
@@ -57,10 +60,10 @@ def check_scored(scores: torch.Tensor, batch: int) -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether a message of TRL's is news.
+    """Return whether to show a message of TRL's logger.
 
-    A description without a score is counted by the reward and left out of the loss. `model_init_kwargs` are meant for
-    the reference model alone.
+    Two warnings are hidden, since what they warn of is intended: descriptions without a score, which the reward counts
+    and the loss leaves out; and `model_init_kwargs`, which are meant for the reference model alone.
     """
     noise = ("All reward functions returned None", "You passed `model_init_kwargs`")
     return not any(words in str(record.msg) for words in noise)

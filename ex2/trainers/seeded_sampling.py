@@ -1,4 +1,4 @@
-"""Sampling whose randomness belongs to the row: the same prompt, step and draw give the same response in any batch.
+"""Sampling with randomness that belongs to the row: the same prompt, step and draw give the same response in any batch.
 
 A token is argmax of (filtered logits + Gumbel noise), which is a sample from their softmax. The noise is a hash of
 (row's key, position, token), so it depends neither on the other rows nor on the number of processes or the device.
@@ -29,29 +29,29 @@ def row_key(seed: int, step: int, draw: int) -> int:
     """Return the 64-bit key of one response.
 
     Args:
-        seed: Of the run.
-        step: Batch, counted from 0.
-        draw: Place of the row in the global batch; with the order of the data it names prompt and draw.
+        seed: Seed of the run.
+        step: Number of the batch, from 0.
+        draw: Index of the row in the global batch.
     """
     digest = hashlib.sha256(f"{seed}:{step}:{draw}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def batch_seed(*words: int) -> int:
-    """Return a 32-bit seed, which numpy takes, for random choices named by numbers such as (seed, batch, epoch)."""
+    """Return a 32-bit seed, as numpy needs it, that is a hash of numbers such as (seed, batch, epoch)."""
     digest = hashlib.sha256(":".join(map(str, words)).encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
 def gumbel_noise(keys: torch.Tensor, position: int, vocabulary: int) -> torch.Tensor:
-    """Standard Gumbel noise of one position, float64, shape (B, vocabulary).
+    """Return standard Gumbel noise for one position, float64, shape (B, vocabulary).
 
     The uniform variates are SplitMix64's stream (doi:10.1145/2660193.2660195) started at a hash of key and position.
 
     Args:
         keys: Key of each row, int64, shape (B,).
-        position: Of the token in its response, from 0.
-        vocabulary: Tokens.
+        position: Position of the token in its response, from 0.
+        vocabulary: Number of tokens in the vocabulary.
     """
     starts = _mix(keys + _signed((position + 1) * _FIRST))
     counters = torch.arange(1, vocabulary + 1, device=keys.device) * _signed(_GOLDEN)
@@ -62,7 +62,7 @@ def gumbel_noise(keys: torch.Tensor, position: int, vocabulary: int) -> torch.Te
 
 
 def _mix(values: torch.Tensor) -> torch.Tensor:
-    """SplitMix64's finalizer; int64 wraps, as the unsigned original does."""
+    """Return SplitMix64's finalizer of int64 values, whose overflow wraps as that of the unsigned original does."""
     values = (values ^ _shifted(values, 30)) * _signed(_FIRST)
     values = (values ^ _shifted(values, 27)) * _signed(_SECOND)
     return values ^ _shifted(values, 31)
@@ -78,16 +78,17 @@ def _signed(word: int) -> int:
 
 
 class SeededSampler(LogitsProcessor):
-    """Replaces scores by 0 at the sampled token and −∞ elsewhere, so that any way of choosing takes that token.
+    """Samples as a logits processor: sets scores to 0 at the sampled token and to −∞ elsewhere, so that any way of
+    choosing takes that token.
 
-    Temperature, top-k and top-p are applied here: transformers applies its own after custom processors, where they
-    find nothing left to cut.
+    Temperature, top-k and top-p are applied here. transformers applies its own after custom processors, where they no
+    longer change anything.
 
     Args:
-        keys: `row_key` of each row.
+        keys: Key of each row, from `row_key`.
         temperature: Divides the logits.
-        top_k: Tokens kept; 0 keeps all.
-        top_p: Probability mass kept.
+        top_k: Number of most probable tokens kept; 0 keeps all.
+        top_p: Probability mass kept, in (0, 1].
     """
 
     def __init__(self, keys: Sequence[int], *, temperature: float, top_k: int, top_p: float) -> None:
@@ -105,7 +106,7 @@ class SeededSampler(LogitsProcessor):
         """Sample one token of every row.
 
         Args:
-            input_ids: Prompts and what was sampled so far, shape (B, T).
+            input_ids: Prompts and the tokens sampled so far, shape (B, T).
             scores: Logits of the next token, shape (B, vocabulary).
 
         Returns:
@@ -129,11 +130,11 @@ class SeededSampler(LogitsProcessor):
 
 @contextmanager
 def seeded_generation(model: Any, sampler: SeededSampler) -> Iterator[None]:
-    """Make `model.generate` sample with `sampler` inside the block; it may be called there by a wrapper of the model.
+    """Make `model.generate` sample with `sampler` inside the block, also if a wrapper of the model calls it.
 
     Args:
-        model: The language model itself, inside PEFT or a wrapper for several devices.
-        sampler: For exactly one call.
+        model: The language model itself, without PEFT or other wrappers.
+        sampler: The sampler, which serves for one call of `generate` only.
     """
     generate = model.generate
 

@@ -1,4 +1,4 @@
-"""The value head, evaluated inside the policy's own forward.
+"""The value head, which is evaluated inside the policy's own forward.
 
 Sharded training (FSDP, ZeRO-3) gathers parameters only inside a module's forward, so the head is a submodule of the
 language model, and the model's forward returns the values beside TRL's fused log-probabilities.
@@ -16,9 +16,9 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 
 class ValueHead(torch.nn.Module):
-    """Linear(hidden, 1) with bias and default initialisation, in float32.
+    """A linear layer from hidden states to values, with bias and torch's default initialisation, in float32.
 
-    The peer's head has a dropout before it that is never active in a PPO pass; it is left out.
+    TRL 0.7.11 has a dropout before this layer, which is never active in a PPO pass; it is left out here.
     """
 
     def __init__(self, hidden_size: int) -> None:
@@ -26,7 +26,7 @@ class ValueHead(torch.nn.Module):
         self.summary = torch.nn.Linear(hidden_size, 1, dtype=torch.float32)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Values of states: (B, T, hidden) → (B, T), float32 even under autocast."""
+        """Return values, shape (B, T), of hidden states, shape (B, T, hidden); float32 even under autocast."""
         with torch.autocast(hidden_states.device.type, enabled=False):
             # sharded training may lend the head its weights in 16 bit for the time of a forward
             values: torch.Tensor = self.summary(hidden_states.to(self.summary.weight.dtype)).squeeze(-1)
@@ -35,23 +35,24 @@ class ValueHead(torch.nn.Module):
 
 @dataclass
 class PolicyOutput(FusedCausalLMOutput):  # type: ignore[misc]  # trl is untyped
-    """TRL's fused output with values.
+    """TRL's output of a fused LM head, with values added.
 
     Attributes:
-        values: V before each next token, aligned with `log_probs`; both start at the first label of any row.
+        values: Value of the state before each token, aligned with `log_probs`. Both begin at the first position at
+            which any row has a label.
     """
 
     values: torch.Tensor | None = None
 
 
 def add_value_head(model: PreTrainedModel) -> ValueHead:
-    """Give a language model with TRL's fused LM head a value head on its last hidden state.
+    """Add a value head on the last hidden state to a language model that has TRL's fused LM head.
 
     Args:
         model: Causal language model after `trl.trainer.utils.add_fused_lm_head`.
 
     Returns:
-        The head, trainable, also reachable as `model.value_head`.
+        The head, which is trainable and is set as `model.value_head`.
     """
     head = ValueHead(model.config.get_text_config().hidden_size).to(model.device)
     model.value_head = head

@@ -1,4 +1,4 @@
-"""What a recipe's `watch` and `generation` sections mean for training: a reward that is watched, and a guard."""
+"""From a recipe to its reward function, wrapped as its sections `watch` and `generation` say, and to its guard."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from reward.vlm import VLM
 def watched_reward(
     recipe: Recipe, reward: Any, *, ends: Sequence[int], checkpoints: Path, updates_per_batch: int
 ) -> WithEndings:
-    """Wrap a reward for training: signs of reward hacking are logged, endings treated as the recipe says.
+    """Wrap a reward for training, so that signs of reward hacking are logged and endings treated as the recipe says.
 
     Args:
-        recipe: The experiment.
+        recipe: The recipe.
         reward: A TRL reward function.
-        ends: Tokens that end a description.
+        ends: Ids of the tokens that end a description.
         checkpoints: Folder of the seed's checkpoints.
-        updates_per_batch: Of the trainer.
+        updates_per_batch: Optimizer steps in a batch.
 
     Returns:
         A TRL reward function of the same name.
@@ -52,7 +52,7 @@ def watched_reward(
 
 
 def make_guard(recipe: Recipe, *, checkpoints: Path, earlier: Sequence[JSON], enabled: bool) -> Guard:
-    """Return the guard over the recipe's rules; arguments as `ex2.monitoring.guard.Guard`."""
+    """Return a guard with the recipe's rules; the other arguments are those of `ex2.monitoring.guard.Guard`."""
     return Guard(recipe.watch.as_rules(), checkpoints=checkpoints, earlier=earlier, enabled=enabled)
 
 
@@ -61,9 +61,12 @@ def build_reward(name: str, settings: Mapping[str, Any], vlm: VLM, class_means: 
 
     Args:
         name: A row of `reward.table.REWARDS`, or a dotted path.
-        settings: Its own keyword arguments.
+        settings: Keyword arguments of the reward.
         vlm: Scores texts.
-        class_means: Of the images that feed the reward.
+        class_means: Mean image embedding of each class under that VLM.
+
+    Returns:
+        A TRL reward function.
     """
     supplied = {
         "vlm": vlm,

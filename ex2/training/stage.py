@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -22,6 +21,7 @@ from ex2.run.card import MODEL_CARD, model_card
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
+from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
@@ -38,7 +38,7 @@ def train(recipe: Recipe, seed: int) -> None:
 
     Raises:
         UserError: If there are fewer prompts than a batch, no description of a batch can be scored, a loss, score or
-            gradient is no number, or a rule stops the run before its first checkpoint.
+            gradient is infinite or NaN, or a rule stops the run before its first checkpoint.
         EnvironmentFault: If the run directory cannot be written or a model cannot be fetched.
     """
     directory = RunDirectory.of(recipe).seed(seed)
@@ -87,31 +87,31 @@ def train(recipe: Recipe, seed: int) -> None:
         )
         for noisy in (ProgressCallback, PrinterCallback):
             trainer.remove_callback(noisy)
-        progress.trainer = kl_watch.trainer = guard.trainer = trainer
         if state.is_main_process:  # rows after the checkpoint will be written again
             write_jsonl(directory.train_log, earlier)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        save_policy(trainer, directory, recipe, seed, guard.settle())
+        save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint))
 
 
 def trained_source(recipe: Recipe) -> ModelSource:
-    """Return the model as training loads it: where every weight is trained, in float32, computed with in its dtype.
+    """Return the model as training loads it: with `dtype` float32 if every weight is trained.
 
-    At the paper's learning rate a step is smaller than the spacing of 16-bit weights, which would never move.
+    At the paper's learning rate an update is smaller than the spacing of 16-bit weights, which would never change. The
+    forward passes still compute in the recipe's own dtype.
     """
     source = recipe.policy.source()
     return source if recipe.lora else replace(source, dtype="float32")
 
 
-def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:
-    """Write adapter (or model), value head, tokenizer and card into a new folder; put it in place when complete.
+def save_policy(trainer: ControlledTrainer, directory: SeedDirectory, recipe: Recipe, seed: int, stopped: JSON) -> None:
+    """Write adapter (or model), value head, tokenizer and card into a new folder, and move it into place when complete.
 
     Args:
-        trainer: After training.
-        directory: Of the seed.
-        recipe: The experiment.
+        trainer: The trainer after training.
+        directory: Directory of the seed.
+        recipe: The recipe.
         seed: The seed.
-        stopped: What a rule did to the run, for `training.json`; empty if it ran to its end.
+        stopped: Keys for `training.json` about a rule that stopped the run, from `Guard.settle`; empty if none did.
     """
     folder = directory.adapter.with_name("adapter.unfinished")
     if trainer.accelerator.is_main_process:
@@ -122,14 +122,7 @@ def save_policy(trainer: Any, directory: SeedDirectory, recipe: Recipe, seed: in
     if trainer.accelerator.is_main_process:
         # written by the trainer and readable only with pickle; everything in it is in recipe.yaml
         (folder / "training_args.bin").unlink(missing_ok=True)
-        summary = {
-            "batches": trainer.batch_number,
-            "kl": trainer.batch_log.get("kl"),
-            "kl_coef": trainer.kl_controller.coef,
-            "score_mean": trainer.score_mean,
-            "recipe": recipe.name,
-            **stopped,
-        }
+        summary = {**trainer.summary(), "recipe": recipe.name, **stopped}
         write_text(folder / MODEL_CARD, model_card(recipe, seed, summary))
         write_json(folder / ADAPTER_DONE, summary)
         finish(folder, directory.adapter)

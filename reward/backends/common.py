@@ -1,4 +1,4 @@
-"""What every neural backend does the same way."""
+"""What all neural backends share: devices, batches, normalisation, fingerprints, checks of pinned settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 PIN_TOLERANCE = 1e-3
-"""A pinned scale, mean or deviation may differ by this much, relative to it: preset values are rounded."""
+"""Largest relative difference of a checkpoint's scale, mean or deviation from its pinned value, which is rounded."""
 
 
 class Normalisation(NamedTuple):
-    """Pixels given to the model are (x − mean) / std, with x in [0, 1], per channel."""
+    """Mean and deviation of each colour channel; the model is given (x − mean) / std, with pixel values x in [0, 1]."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -50,17 +50,17 @@ def encode_in_batches(
 
 
 def in_chunks(pixels: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
-    """Yield at most `size` rows at a time; nothing of an empty tensor."""
+    """Yield consecutive chunks of at most `size` rows; an empty tensor gives none."""
     for start in range(0, len(pixels), size):
         yield pixels[start : start + size]
 
 
 def measured_normalisation(pixels: Callable[[Image.Image], torch.Tensor], side: int) -> Normalisation:
-    """Return what a preprocessing does to pixel values, seen on a black and a white image of `side` pixels.
+    """Measure the normalisation of a preprocessing from what it makes of a black and a white image.
 
     Args:
         pixels: Preprocessing to shape (3, H, W).
-        side: Side of the square images.
+        side: Side of the square images, in pixels.
     """
     black, white = (
         pixels(Image.new("RGB", (side, side), colour)).double().flatten(1).mean(1) for colour in ("black", "white")
@@ -110,12 +110,18 @@ def weights_digest(module: torch.nn.Module) -> str:
 
 
 def fingerprint(backend: str, module: torch.nn.Module, settings: Mapping[str, Any]) -> str:
-    """Return what pins a backend's embeddings: the code path, the weights and the preprocessing."""
+    """Return a string that changes with whatever could change an embedding.
+
+    Args:
+        backend: Name of the code path.
+        module: The model, whose weights are hashed.
+        settings: Preprocessing and whatever else the embeddings depend on.
+    """
     return json.dumps({"backend": backend, "weights": weights_digest(module), **settings}, sort_keys=True, default=str)
 
 
 def in_training_mode(module: torch.nn.Module) -> bool:
-    """Return whether any part of the module would drop units or update statistics."""
+    """Return whether any part of the module is in training mode, where it would drop units or update statistics."""
     return any(part.training for part in module.modules())
 
 

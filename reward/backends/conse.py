@@ -42,13 +42,13 @@ PACKAGES = (
 
 
 class Networks(NamedTuple):
-    """The parts of a ConSE model.
+    """The networks of a ConSE model, with what they need.
 
     Attributes:
-        classifier: Pixels (N, 3, 224, 224) → logits (N, C).
-        class_names: C names.
+        classifier: Takes pixels, shape (N, 3, 224, 224), and returns logits, shape (N, C).
+        class_names: The C classes that the classifier tells apart.
         encoder: A transformers encoder with `last_hidden_state`.
-        tokenizer: The encoder's.
+        tokenizer: The encoder's tokenizer.
     """
 
     classifier: torch.nn.Module
@@ -83,10 +83,10 @@ def load_networks() -> Networks:
 
 
 class ConSE:
-    """EfficientNet-Lite0's ImageNet classes, embedded by MiniLM; D = 384.
+    """A VLM whose classifier is EfficientNet-Lite0 (ImageNet) and whose encoder is MiniLM; D = 384.
 
     Args:
-        top_k: Classes that make up an image's embedding (T in the paper, which finds 10 best).
+        top_k: Number of most probable classes that make up an image's embedding (T in the paper, where 10 is best).
         scale: Factor on the cosine; neither network has one of its own.
         batch_size: Images or texts per forward.
         context_length: Most tokens of a text, special tokens included; the encoder was trained with 256.
@@ -179,7 +179,7 @@ class ConSE:
         return self._parts.tokenizer.sep_token_id in ids
 
     def measured_normalisation(self) -> Normalisation:
-        """Return what `pixels` does to pixel values."""
+        """Return the mean and deviation of the normalisation that `pixels` applies, as measured."""
         return measured_normalisation(self.pixels, 224)
 
     def _batches(self, items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -36,7 +36,7 @@ _RESAMPLING = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: 
 
 
 class _Parts(NamedTuple):
-    """A checkpoint's parts as loaded, the model in float32 on the CPU, with the commits of model and tokenizer."""
+    """A checkpoint's parts as loaded: the model is in float32 on the CPU; the commits are of model and tokenizer."""
 
     model: Any
     tokenizer: Any
@@ -46,13 +46,13 @@ class _Parts(NamedTuple):
 
 
 class HuggingFaceVLM:
-    """A dual encoder with `get_text_features` and `get_image_features`.
+    """A dual encoder of transformers that has `get_text_features` and `get_image_features`.
 
     Args:
         model: Hub id or local directory.
         context_length: Most tokens of a text, special tokens included.
-        image_size: Side of the square the image tower expects, in pixels (of a NaFlex model: of the square with the
-            most patches); checked against the checkpoint.
+        image_size: Side of the square that the image tower expects, in pixels; for a NaFlex model, side of the square
+            with the most patches. Checked against the checkpoint.
         revision: Commit, branch or tag of the hub repository; default: the commit of the first load.
         tokenizer: Hub id or local directory of the tokenizer; default: `model`.
         scale: Expected logit scale; checked against the checkpoint if given.
@@ -68,7 +68,7 @@ class HuggingFaceVLM:
 
     Attributes:
         dtype: Precision of the towers.
-        normalisation: What the checkpoint's preprocessing declares.
+        normalisation: Mean and deviation per channel that the checkpoint's preprocessing declares.
 
     Raises:
         UserError: If the checkpoint is not there, leaves weights untrained, is no dual encoder, differs from what
@@ -127,7 +127,10 @@ class HuggingFaceVLM:
         }
 
     def fingerprint(self) -> str:
-        """Return weights digest, revision, preprocessing, text settings and precision."""
+        """Return a string of everything that could change an embedding.
+
+        It holds the weights' digest, the revision, preprocessing, text settings and precision.
+        """
         return self._fingerprint
 
     @cached_property
@@ -142,14 +145,14 @@ class HuggingFaceVLM:
     def pixels(self, image: Image.Image) -> torch.Tensor:
         """Preprocess one image of any PIL mode: float32, shape (3, H, W), on the CPU.
 
-        A NaFlex model's patches come as one row each, shape (patches, values + 3): the last three columns are the
+        A NaFlex model's image has shape (patches, values + 3): one row per patch, whose last three columns are the
         patch's mask and the image's height and width in patches.
         """
         return _packed(self._processed([image]))[0]
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embed preprocessed images, stacked: unit-norm float32, shape (N, D), on the CPU."""
+        """Embed stacked results of `pixels`: unit-norm float32, shape (N, D), on the CPU."""
         parts = [torch.zeros(0, self.dim)]
         for chunk in in_chunks(pixels, self.batch_size):
             parts.append(unit_norm(_features(self._model.get_image_features(**self._image_inputs(chunk)))))
@@ -196,7 +199,7 @@ class HuggingFaceVLM:
         return len(self._tokenizer), int(self._model.config.get_text_config().vocab_size)
 
     def measured_normalisation(self) -> Normalisation | None:
-        """Return what `pixels` does to pixel values; `None` for patches of a NaFlex model."""
+        """Return the normalisation that `pixels` applies, as measured; `None` for a NaFlex model, which has patches."""
         if self.pixels(Image.new("RGB", (8, 8))).ndim != 3:
             return None
         return measured_normalisation(self.pixels, self.image_size)
@@ -295,7 +298,7 @@ def _is_local(model: str) -> bool:
 
 
 def _packed(processed: Any) -> torch.Tensor:
-    """Return a processor's output as one float32 tensor per image; the mask and shape of patches become columns."""
+    """Return an image processor's output as one float32 tensor; a NaFlex model's mask and shape become columns."""
     pixels: torch.Tensor = processed["pixel_values"].float()
     if "spatial_shapes" not in processed:
         return pixels
@@ -304,7 +307,7 @@ def _packed(processed: Any) -> torch.Tensor:
 
 
 def _features(output: Any) -> torch.Tensor:
-    """Return the projected embedding: transformers 5 wraps it in an output object."""
+    """Return the projected embedding, which transformers 5 wraps in an output object."""
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     return features
 
@@ -318,7 +321,10 @@ def _logit_scale(model: Any, name: str) -> float:
 
 
 def _declared_normalisation(processor: Any) -> Normalisation:
-    """Return mean and deviation on [0, 1], rescaling and offset included: (255·f·x − o − m) / s."""
+    """Return the normalisation that a processor declares, for pixel values x in [0, 1].
+
+    The processor computes (255·f·x − o − m) / s with rescaling factor f, offset o, mean m and deviation s.
+    """
     factor = 255 * processor.rescale_factor if processor.do_rescale else 255.0
     offset = 1.0 if getattr(processor, "rescale_offset", False) else 0.0
     mean, std = (processor.image_mean, processor.image_std) if processor.do_normalize else ([0.0] * 3, [1.0] * 3)

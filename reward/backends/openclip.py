@@ -41,26 +41,27 @@ class OpenCLIP:
         model: Architecture such as `ViT-B-32`, `hf-hub:ORG/REPO`, or `local-dir:PATH`.
         context_length: Most tokens of a text, special tokens included; checked against the model.
         image_size: Side of the square the image tower expects, in pixels; checked against the model.
-        pretrained: A tag of open_clip's table or a checkpoint file; not for `hf-hub:` and `local-dir:`.
+        pretrained: A tag of open_clip's table, or a checkpoint file. Not given with `hf-hub:` or `local-dir:`.
         revision: Commit, branch or tag of the weights' hub repository; default: the commit of the first load.
         tokenizer: Expected tokenizer: `simple`, or the name of a Hugging Face one; checked if given.
         cleaning: Expected cleaning of texts before the tokenizer; checked if given.
         scale: Expected logit scale; checked against the checkpoint if given.
-        mean: Mean of the image normalisation per channel; checked, or taken where the checkpoint does not say.
-        std: Deviation of the image normalisation per channel; likewise.
-        interpolation: Resampling of images; likewise.
-        resize_mode: `shortest` crops the middle square, `squash` distorts, `longest` pads; likewise.
+        mean: Mean of the image normalisation per channel. It is checked against the checkpoint, or used where the
+            checkpoint declares none.
+        std: Deviation of the image normalisation per channel; checked or used like `mean`.
+        interpolation: Resampling of images; checked or used like `mean`.
+        resize_mode: `shortest` crops the middle square, `squash` distorts, `longest` pads; checked or used like `mean`.
         dtype: Precision of the towers; embeddings and scale are float32 in any case.
         device: `auto` or a torch device.
         batch_size: Texts or images per forward.
 
     Attributes:
         dtype: Precision of the towers.
-        normalisation: What the preprocessing declares.
+        normalisation: Mean and deviation per channel that the preprocessing declares.
 
     Raises:
         UserError: For an unknown architecture or tag, weights left untrained, or a difference from what is pinned.
-        EnvironmentFault: If files are neither cached nor to be had.
+        EnvironmentFault: If a file is not in the cache and cannot be downloaded.
     """
 
     def __init__(
@@ -124,7 +125,10 @@ class OpenCLIP:
         }
 
     def fingerprint(self) -> str:
-        """Return weights digest, revision, library version, preprocessing, text settings and precision."""
+        """Return a string of everything that could change an embedding.
+
+        It holds the weights' digest, revision, library version, preprocessing, text settings and precision.
+        """
         return self._fingerprint
 
     @cached_property
@@ -182,7 +186,7 @@ class OpenCLIP:
         return in_training_mode(self._model)
 
     def end_token_kept(self, text: str) -> bool | None:
-        """Return whether the tokens given to the model hold the end token; `None` if this model reads none."""
+        """Return whether the tokens given to the model hold the end token; `None` if this model uses none."""
         if isinstance(self._tokenizer, SimpleTokenizer):
             ends = {self._tokenizer.eot_token_id}
         elif self._tokenizer.strip_sep_token:
@@ -198,7 +202,7 @@ class OpenCLIP:
         return known, int(self._text.get("vocab_size", self._model.vocab_size))
 
     def measured_normalisation(self) -> Normalisation:
-        """Return what `pixels` does to pixel values."""
+        """Return the mean and deviation of the normalisation that `pixels` applies, as measured."""
         return measured_normalisation(self.pixels, self.image_size)
 
     def _create(self, source: openclip_source.Source, preprocess: dict[str, Any]) -> Any:
@@ -253,7 +257,7 @@ def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
         N counts.
 
     Raises:
-        TypeError: For a tokenizer that this does not know.
+        TypeError: For any other kind of tokenizer.
     """
     if isinstance(tokenizer, SimpleTokenizer):
         return [len(tokenizer.encode(text)) + 2 for text in texts]

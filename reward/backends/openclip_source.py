@@ -1,7 +1,7 @@
 """Where an open_clip model comes from: library tag, checkpoint file, local directory or hub repository.
 
-Every hub file is fetched here, at a known commit, and handed to open_clip as a path; open_clip itself always takes the
-newest revision. Tokenizers are built from the architecture's own entry, never from its name.
+Every hub file is fetched here, at a known commit, and handed to open_clip as a path, because open_clip itself always
+takes the newest revision. Tokenizers are built from the architecture's own entry, never from its name.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ SIMPLE_TOKENIZER = "simple"
 
 @dataclass(frozen=True)
 class Source:
-    """What `open_clip.create_model` is given, and what is known of it.
+    """Arguments for `open_clip.create_model`, and what is known of the model before it is built.
 
     Attributes:
-        model: Architecture, or `local-dir:PATH`.
-        pretrained: Checkpoint file or, for weights that are no hub file, a tag; `None` with `local-dir:`.
-        preprocess: What the library or the checkpoint's config says of mean, std, interpolation and resize_mode.
-        text: The architecture's `text_cfg`.
-        tokenizer_folder: Where a local directory's tokenizer lies.
-        repository: Hub repository of the weights.
-        commit: Its commit.
+        model: Name of an architecture, or `local-dir:PATH`.
+        pretrained: A checkpoint file, or a tag for weights that do not come from the hub; `None` with `local-dir:`.
+        preprocess: Values of mean, std, interpolation and resize_mode that the library or the checkpoint declares.
+        text: Configuration of the text tower (open_clip's `text_cfg`).
+        tokenizer_folder: Folder of the tokenizer, for a local directory that holds one.
+        repository: Hub repository of the weights, if they are from one.
+        commit: Commit of that repository.
     """
 
     model: str
@@ -52,14 +52,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer with its origin.
+    """A tokenizer, and where it comes from.
 
     Attributes:
-        call: open_clip's tokenizer.
+        call: The tokenizer as open_clip builds it; called with texts.
         name: `simple` or the name of a Hugging Face tokenizer.
-        cleaning: What is done to a text before it: `lower`, `whitespace` or `canonicalize`.
-        repository: Hub repository, if it is from one.
-        commit: Its commit.
+        cleaning: What is done to a text before it is tokenized: `lower`, `whitespace` or `canonicalize`.
+        repository: Hub repository of the tokenizer, if it is from one.
+        commit: Commit of that repository.
     """
 
     call: Any = field(repr=False)
@@ -74,12 +74,13 @@ def find(model: str, pretrained: str | None, revision: str | None) -> Source:
 
     Args:
         model: Architecture such as `ViT-B-32`, `hf-hub:ORG/REPO`, or `local-dir:PATH`.
-        pretrained: A tag of open_clip's table or a checkpoint file; not for `hf-hub:` and `local-dir:`.
+        pretrained: A tag of open_clip's table, or a checkpoint file. Not given with `hf-hub:` or `local-dir:`.
         revision: Commit, branch or tag of the hub repository.
 
     Raises:
-        UserError: For an unknown name or tag, or an activation that is not the one trained with.
-        EnvironmentFault: If a file is neither cached nor to be had.
+        UserError: For an unknown name or tag, or if the weights were trained with another activation than the
+            architecture has.
+        EnvironmentFault: If a file is not in the cache and cannot be downloaded.
     """
     if model.startswith(("local-dir:", "hf-hub:")) and pretrained is not None:
         raise UserError(f"vlm.pretrained: '{pretrained}' has no meaning with '{model}', which brings its own weights.")
@@ -104,7 +105,7 @@ def load_tokenizer(source: Source, context_length: int) -> Tokenizer:
         context_length: Most tokens of a text.
 
     Raises:
-        EnvironmentFault: If it is neither cached nor to be had.
+        EnvironmentFault: If the tokenizer is not in the cache and cannot be downloaded.
     """
     settings = dict(source.text.get("tokenizer_kwargs", {}))
     name = source.text.get("hf_tokenizer_name") or SIMPLE_TOKENIZER
@@ -162,7 +163,7 @@ def _from_library(model: str, pretrained: str | None, revision: str | None) -> S
 
 
 def _fetch(repository: str, names: tuple[str, ...], revision: str | None) -> Path:
-    """Return the first of the files that the repository has, from the cache or the hub."""
+    """Fetch the first of the named files that the repository has, from the cache or the hub; return its path."""
     at = revisions.revision_to_load(repository, revision)
     problem: Exception | None = None
     for name in names:

@@ -42,14 +42,14 @@ _CONFIG_KEY = "toy_dual_encoder"
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Architecture, stored as JSON in the weights file's metadata.
+    """Architecture of the towers; a weights file keeps it as JSON in its metadata.
 
     Attributes:
         words: The vocabulary by index, starting with `SPECIAL_WORDS`.
         image_size: Side of the square that the image tower sees, in pixels.
         context_length: Most tokens of one text, end token included.
         dim: Embedding dimension D.
-        channels: Channels after each convolution; all but the last halve the side.
+        channels: Channels after each convolution; every convolution but the last halves the image's side.
         width: Width of the text tower.
         heads: Attention heads; divides `width`.
         layers: Transformer blocks.
@@ -87,7 +87,7 @@ class DualEncoder(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))
 
     def image(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embed images: pixels in [0, 1], shape (N, 3, S, S), to shape (N, D), not normalised."""
+        """Embed pixels in [0, 1], shape (N, 3, S, S); the result, shape (N, D), is not normalised."""
         hidden = (pixels - 0.5) * 4
         for convolution, norm in zip(self.convolutions, self.image_norms, strict=True):
             hidden = functional.gelu(norm(convolution(hidden)))
@@ -96,7 +96,7 @@ class DualEncoder(nn.Module):
         return embedded
 
     def text(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Embed texts: token indices padded on the right, shape (N, L), to shape (N, D), not normalised."""
+        """Embed token indices padded on the right, shape (N, L); the result, shape (N, D), is not normalised."""
         hidden = self.words(tokens) + self.positions.weight[: tokens.shape[1]]
         mask = (tokens != PAD)[:, None, None, :]
         for block in self.blocks:
@@ -130,15 +130,15 @@ class Block(nn.Module):
 
 
 def split_words(text: str) -> list[str]:
-    """Return the lower-case words of a text, without marks."""
+    """Return the words of a text in lower case, without punctuation."""
     return _WORD.findall(text.lower())
 
 
 class WordTokenizer:
-    """Lower-cased words to indices; punctuation is dropped, unknown words become `<unk>`.
+    """Turns lower-cased words into indices; drops punctuation and replaces unknown words by `<unk>`.
 
     Args:
-        config: Gives vocabulary and context length.
+        config: The architecture, for its vocabulary and context length.
     """
 
     def __init__(self, config: ToyConfig) -> None:
@@ -149,8 +149,8 @@ class WordTokenizer:
         """Tokenize texts, each cut to leave room for the end token.
 
         Returns:
-            Indices, padded on the right, int64, shape (N, L) with L at most the context length, and True where
-            a text was cut, shape (N,).
+            Two tensors: indices padded on the right, int64, shape (N, L) with L at most the context length; and a
+            mask that is True where a text was cut, shape (N,).
         """
         rows, cut = [], []
         for text in texts:
@@ -167,8 +167,8 @@ class ToyDualEncoder:
     """A VLM of the demo world; satisfies `reward.vlm.VLM`. Runs on the CPU.
 
     Args:
-        weights: Name of shipped weights (visual, non_visual, spurious: the planted preference of their
-            training captions) or path of a `.safetensors` file written by `ex2.data.demo.build`.
+        weights: Name of shipped weights, which is the preference planted in their training captions (visual, non_visual
+            or spurious), or path of a `.safetensors` file written by `ex2.data.demo.build`.
         batch_size: Texts or images per forward.
 
     Raises:
@@ -230,7 +230,7 @@ class ToyDualEncoder:
         return len(self._model.config.words), self._model.words.num_embeddings
 
     def measured_normalisation(self) -> Normalisation:
-        """Return what `pixels` does to pixel values."""
+        """Return the mean and deviation of the normalisation that `pixels` applies, as measured."""
         return measured_normalisation(self.pixels, self._model.config.image_size)
 
 
@@ -246,7 +246,7 @@ def to_pixels(images: Sequence[Image.Image], size: int) -> torch.Tensor:
 
 
 def config_metadata(config: ToyConfig) -> dict[str, str]:
-    """Return the metadata under which a weights file keeps its architecture."""
+    """Return the metadata that a weights file keeps of its architecture."""
     return {_CONFIG_KEY: json.dumps(asdict(config))}
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from vlms import Compass
 
 from reward.calibration import Calibration, calibrate, stored_calibration
 from reward.components import build, check_component
@@ -19,28 +19,6 @@ from reward.image_bank import ClassMeans
 from reward.margin import MarginReward, margins
 from reward.table import REWARDS, SUPPLIED
 from reward.text_rewards import Fluency, Repetition, repeated_share
-from reward.vlm import TextEmbeddings
-
-
-class Compass:
-    """A VLM that reads a direction in degrees from a text's last word; counts what it encodes."""
-
-    name, dim, scale, bias, context_length = "compass", 2, 10.0, -1.0, 9
-
-    def __init__(self) -> None:
-        self.encoded: list[str] = []
-
-    def fingerprint(self) -> str:
-        return "compass"
-
-    def encode_images(self, images: Sequence[Any]) -> torch.Tensor:
-        raise AssertionError("no images here")
-
-    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
-        self.encoded += texts
-        angles = torch.deg2rad(torch.tensor([float(text.split()[-1]) for text in texts]))
-        return TextEmbeddings(torch.stack([angles.cos(), angles.sin()], 1), torch.zeros(len(texts), dtype=torch.bool))
-
 
 MEANS = ClassMeans(("0", "90", "180"), torch.tensor([[0.8, 0.0], [0.0, 0.5], [-0.4, 0.3]]), torch.tensor([2, 2, 2]))
 

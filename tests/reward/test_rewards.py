@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from vlms import Axes
 
 from ex2.data.datasets.base import ImageFolder
 from reward import image_bank
@@ -56,28 +56,6 @@ def test_mean_scaled_cosine_by_hand() -> None:
     assert value.item() == pytest.approx(2.8)
     with pytest.raises(ValueError, match=r"text \(1, 2\) and class_mean \(2, 2\) differ"):
         mean_scaled_cosine(torch.zeros(1, 2), torch.zeros(2, 2), scale=1.0)
-
-
-class Axes:
-    """A VLM of two dimensions whose embeddings are plain to see; counts the texts it encodes."""
-
-    name, dim, scale, bias, context_length = "axes", 2, 10.0, 0.0, 9
-
-    def __init__(self) -> None:
-        self.encoded: list[str] = []
-
-    def fingerprint(self) -> str:
-        return "axes"
-
-    def encode_images(self, images: Any) -> torch.Tensor:
-        return torch.tensor([[1.0, 0.0]] * len(images))
-
-    def encode_texts(self, texts: Any) -> Any:
-        from reward.vlm import TextEmbeddings
-
-        self.encoded += texts
-        vectors = torch.tensor([[1.0, 0.0] if "right" in text else [0.0, 1.0] for text in texts])
-        return TextEmbeddings(vectors, torch.tensor([len(text) > 9 for text in texts]))
 
 
 MEANS = ClassMeans(("cat", "dog"), torch.tensor([[0.5, 0.1], [0.2, 0.4]]), torch.tensor([2, 2]))

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cue_vlm import CLASSES, CueVLM, bank
+from vlms import CUE_CLASSES, CueVLM, cue_bank
 
 import analysis.phrases.command
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
 from reward.files import write_jsonl, write_text
-
-__all__ = ["CLASSES", "recipe", "row", "write_described"]
 
 
 def recipe(tmp_path: Path, name: str, vlm: str) -> Recipe:
@@ -49,7 +47,7 @@ def write_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Pat
         write_text(run.recipe, to_yaml(made))
         for seed in made.seeds:
             rows = [
-                row(label, CLASSES, policy, text.replace("{}", CLASSES[label]) + f" {number}")
+                row(label, CUE_CLASSES, policy, text.replace("{}", CUE_CLASSES[label]) + f" {number}")
                 for label in range(6)
                 for number in range(5)
                 for policy, text in (("base", "here is {}"), ("aligned", phrase))
@@ -61,12 +59,12 @@ def write_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Pat
         folders.append(run.root)
 
     class Names:
-        class_names = CLASSES
+        class_names = CUE_CLASSES
 
     def load_vlm(name: str, settings: Any) -> CueVLM:
         return CueVLM("blur" if name == "demo-visual" else "nothing")
 
     monkeypatch.setattr(analysis.phrases.command, "load_dataset", lambda source: Names())
     monkeypatch.setattr(analysis.phrases.command, "load_vlm", load_vlm)
-    monkeypatch.setattr(analysis.phrases.command, "test_embeddings", lambda source, vlm: bank())
+    monkeypatch.setattr(analysis.phrases.command, "test_embeddings", lambda source, vlm: cue_bank())
     return folders

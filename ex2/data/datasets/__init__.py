@@ -1,1 +1,1 @@
-"""Datasets that a recipe can name, and what reads them."""
+"""The datasets that a recipe can name, and their readers."""

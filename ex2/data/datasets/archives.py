@@ -1,7 +1,7 @@
-"""Fetches official archives and unpacks them: only when asked, checked, and all or nothing.
+"""Fetches and unpacks official archives, only when the user asks for it.
 
-An archive may be anybody's by the time it arrives. Its checksum is compared where one is known, and no member may
-leave the folder that it is unpacked into. What was unpacked appears under its final name only when complete.
+An archive may have been tampered with. Therefore its checksum is compared where one is published, and no member may
+leave the folder that it is unpacked into. What is unpacked appears under its final name only when it is complete.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from reward.errors import EnvironmentFault, UserError
 from reward.files import read_json, replacing, write_json, writing
 
 RECORD = "archives.json"
-"""File beside the archives: where each came from, its checksums, and whether a published one vouches for it."""
+"""File beside the archives that holds each one's source, its checksums, and whether they match a published one."""
 
 TIMEOUT = 60.0
-"""Seconds without an answer after which a download is given up."""
+"""Seconds without data after which a download is given up."""
 
 _BLOCK = 1 << 20
 _DAMAGE = (
@@ -47,11 +47,11 @@ class Archive:
     """An official file of a dataset.
 
     Attributes:
-        url: Where it is published.
-        destination: Path below the dataset's root that it becomes: a folder of the archive of that name, or the file
-            itself if it is no archive.
-        md5: Published checksum; None if there is none.
-        bare: The archive has no folder of its own: all it holds goes into `destination`.
+        url: Address of the file.
+        destination: Path below the dataset's root at which the content ends up: the archive's folder of that name, or
+            the file itself if it is no archive.
+        md5: Published checksum; None if none is published.
+        bare: Whether the archive has no folder of its own, so that all its members go into `destination`.
     """
 
     url: str
@@ -61,7 +61,7 @@ class Archive:
 
     @property
     def file_name(self) -> str:
-        """Its name in the dataset's root."""
+        """Name of the downloaded file in the dataset's root."""
         return posixpath.basename(self.url)
 
 
@@ -69,15 +69,15 @@ def download(archives: Sequence[Archive], root: Path) -> list[str]:
     """Fetch and unpack what is not there yet. An archive that already lies in `root` is not fetched again.
 
     Args:
-        archives: All of a dataset's.
+        archives: All archives of a dataset.
         root: The dataset's folder; made if absent.
 
     Returns:
-        One line per archive, for the user: what was done, and whether a published checksum vouches for it.
+        One line per archive, for the user: what was done, and whether its checksum was compared with a published one.
 
     Raises:
         UserError: If an archive is damaged, holds a forbidden path, or lacks what it should hold.
-        EnvironmentFault: If the network, the server or the disk refuses.
+        EnvironmentFault: If the network, the server or the disk fails.
     """
     lines = []
     for archive in archives:
@@ -117,7 +117,11 @@ def fetch(url: str, path: Path) -> None:
 
 
 def _receive(url: str, file: IO[bytes]) -> tuple[int, int | None]:
-    """Write what the server sends to `file`; return the bytes received and announced."""
+    """Write what the server sends to `file`.
+
+    Returns:
+        Bytes received, and bytes announced by the server (None if it announced none).
+    """
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
             length = answer.headers.get("Content-Length")
@@ -151,7 +155,7 @@ def check(archive: Archive, path: Path) -> str:
         The file's SHA-256.
 
     Raises:
-        UserError: If the published checksum is another.
+        UserError: If the file's checksum is not the published one.
     """
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with path.open("rb") as file:
@@ -176,7 +180,7 @@ def check(archive: Archive, path: Path) -> str:
 
 
 def is_packed(path: Path) -> bool:
-    """Return whether a file is a tar or zip archive by its name; `.mat` files and the like are taken as they are."""
+    """Return whether a file's name is that of a tar or zip archive; other files, such as `.mat`, are not unpacked."""
     return path.name.endswith((".tar", ".tar.gz", ".tgz", ".zip"))
 
 
@@ -185,11 +189,12 @@ def unpack(path: Path, target: Path, *, bare: bool = False) -> None:
 
     Args:
         path: `.tar`, `.tar.gz`, `.tgz` or `.zip`.
-        target: What appears: the archive's folder of that name.
-        bare: The archive has no such folder: `target` holds all that it contains.
+        target: Folder to make; its name is that of the archive's folder whose content it gets.
+        bare: Whether the archive has no such folder, so that `target` gets all its members.
 
     Raises:
-        UserError: If the archive is damaged, a member would leave the folder or is a device, or `target` is not in it.
+        UserError: If the archive is damaged, a member would leave the folder or is a device, or the archive has
+            no folder of the name of `target`.
         EnvironmentFault: If the disk refuses.
     """
     with writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack.") as scratch:
@@ -241,7 +246,7 @@ def _tar_problem(member: tarfile.TarInfo) -> str:
 
 
 def path_problem(name: str) -> str:
-    """Return what is wrong with a member's path, or an empty string."""
+    """Return why an archive's member must not be unpacked under its path, or an empty string if it may."""
     windows = PureWindowsPath(name)
     if name.startswith("/") or windows.drive or windows.root:
         return "has an absolute path"
@@ -252,7 +257,7 @@ def path_problem(name: str) -> str:
 
 @contextlib.contextmanager
 def _progress(path: Path) -> Iterator[IO[bytes]]:
-    """Open an archive for reading, with a progress bar over its bytes."""
+    """Yield an archive opened for reading; a progress bar shows how many of its bytes have been read."""
     size = path.stat().st_size
     with (
         path.open("rb") as file,

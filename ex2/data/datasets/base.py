@@ -1,4 +1,4 @@
-"""Image datasets by name: class names in label order, and images per split."""
+"""The protocol of an image dataset, the table of those that a recipe can name, and helpers for their readers."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ DATASETS = {
     "stanford_cars": "ex2.data.datasets.torchvision_datasets:StanfordCars",
     "stanford_dogs": "ex2.data.datasets.folder_layouts:StanfordDogs",
 }
-"""Name → class, imported on use. A recipe may also give a dotted path."""
+"""Name → `"module:class"`, imported on use. A recipe may also give a dotted path."""
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 
 
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises for files that are truncated, damaged, too large or no image."""
+"""Exceptions that Pillow raises for files that are truncated, damaged, too large or no image."""
 
 
 class ImageDataset(Protocol):
     """A labelled image dataset. Opening one reads lists, never images.
 
-    A published dataset also has `official_sizes` (split → images), `archives` (what `ex2 data --download`
-    fetches) and, if a split consists of others, `parts` (split → those splits).
+    A published dataset also has `official_sizes` (split → number of images), `archives` (what `ex2 data --download`
+    fetches) and, if a split is a union of other splits, `parts` (split → those splits).
 
     Attributes:
         class_names: Names in label order, as they appear in prompts.
@@ -102,7 +102,7 @@ class ImageFile:
             ) from error
 
     def digest(self) -> str:
-        """Return the SHA-256 of the file's bytes; a file that has not changed is read once per process.
+        """Return the SHA-256 of the file's bytes. A process reads a file once for it, unless the file changes.
 
         Raises:
             UserError: If it is missing or cannot be read.
@@ -119,13 +119,13 @@ class ImageFile:
 
 @functools.lru_cache(maxsize=1 << 18)
 def _file_digest(path: Path, state: tuple[int, ...]) -> bytes:
-    """Return a file's SHA-256; `state` is part of the key, so that a changed file is read again."""
+    """Return a file's SHA-256; `state` is part of the cache's key, so that a changed file is read again."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def in_order(images: Iterable[ImageFile]) -> list[LabeledImage]:
-    """Return images by label, then by file name: the order in which a dataset lists them does not matter."""
+    """Return images ordered by label, then by file name, whatever the order in which a dataset lists them."""
     return [*sorted(images, key=_by_label_and_name)]
 
 
@@ -148,12 +148,12 @@ def require(title: str, root: str, pieces: Mapping[str, str], hint: str) -> None
 
     Args:
         title: Name of the dataset.
-        root: What the user gave as its folder.
-        pieces: Path below the root that must exist → how it gets there.
-        hint: Last sentence: where to get it all.
+        root: The dataset's folder as the user gave it.
+        pieces: Path below the root that must exist → how the user gets it there.
+        hint: Last sentence of the message: where to get the whole dataset.
 
     Raises:
-        UserError: One line with every missing piece.
+        UserError: If a path is missing; one line names every missing one.
     """
     base = Path(root).expanduser()
     missing = {path: how for path, how in pieces.items() if not (base / path).exists()}
@@ -165,7 +165,7 @@ def require(title: str, root: str, pieces: Mapping[str, str], hint: str) -> None
 
 
 class ImageFolder:
-    """A folder `root/SPLIT/CLASS/image.png`; every split has the same classes, in the order of their names.
+    """Images at `root/SPLIT/CLASS/image.png`; every split has the same classes, labelled in the order of their names.
 
     Args:
         root: The folder.

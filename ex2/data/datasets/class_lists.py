@@ -1,4 +1,4 @@
-"""Class names of the published datasets, in label order, checked against the list that each dataset brings along."""
+"""Class names of the published datasets in label order, and a check against the list in each dataset's own files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reward.errors import UserError
 
 FOLDER = Path(__file__).parent / "class_names"
 SHOWN = 5
-"""Differences that a message spells out; the rest is counted."""
+"""Most differences that a message spells out; the others are only counted."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class ClassList:
     """A dataset's classes in label order.
 
     Attributes:
-        file: Where they stand, for messages.
-        names: As they appear in prompts.
-        official: As the dataset's own list has them, up to case, hyphens, underscores and spaces.
+        file: The file that lists them, for messages.
+        names: Class names as they appear in prompts.
+        official: Class names as in the dataset's own list, up to case, hyphens, underscores and spaces.
     """
 
     file: str
@@ -43,7 +43,10 @@ def read_class_list(dataset: str) -> ClassList:
 
 
 def prompt_name(dataset: str, name: str) -> str:
-    """Return a class name as it appears in prompts: what a bare variant or breed is a variant or breed of."""
+    """Return a class name as it appears in prompts: with the kind of thing added if the name does not tell it.
+
+    An aircraft variant gets " aircraft", a texture " texture", a breed without "dog" in its name " dog".
+    """
     spaced = name.replace("_", " ")
     if dataset == "stanford_dogs":
         return spaced if "dog" in spaced.lower() else f"{spaced} dog"
@@ -51,7 +54,7 @@ def prompt_name(dataset: str, name: str) -> str:
 
 
 def comparable(name: str) -> str:
-    """Return a name without case, spaces and punctuation: spellings of one class agree, two classes never do."""
+    """Return a name in lower case without spaces and punctuation, so that spellings of one class become equal."""
     return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
@@ -59,12 +62,12 @@ def check_label_order(found: Sequence[str], expected: ClassList, where: str) -> 
     """Refuse a dataset whose own list of classes disagrees with ours, in number or in order.
 
     Args:
-        found: The dataset's list, in label order.
-        expected: Our list.
-        where: The file or folder of the dataset's list.
+        found: The dataset's own list, in label order.
+        expected: The list that the project ships.
+        where: The file or folder of the dataset's own list.
 
     Raises:
-        UserError: With the labels that differ; names would otherwise be attached to other classes' images.
+        UserError: If the lists differ, since images would get names of other classes. The message has the labels.
     """
     problems = []
     if len(found) != len(expected.official):
@@ -88,7 +91,7 @@ def class_name_problems(names: Sequence[str], where: str) -> list[str]:
     """List duplicate and empty class names.
 
     Args:
-        names: In label order.
+        names: Class names in label order.
         where: Dataset, for messages.
 
     Returns:

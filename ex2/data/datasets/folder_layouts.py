@@ -24,7 +24,7 @@ class CUB(ListedImages):
         root: Folder that holds `CUB_200_2011`, as unpacked from CUB_200_2011.tgz.
 
     Raises:
-        UserError: If a piece is missing, a list is malformed, or `classes.txt` is not in our order.
+        UserError: If a piece is missing, a list is malformed, or `classes.txt` differs from the project's list.
     """
 
     splits = ("train", "test")
@@ -74,7 +74,7 @@ class StanfordDogs(ListedImages):
         root: Folder that holds `Images` and `lists`, as unpacked from images.tar and lists.tar.
 
     Raises:
-        UserError: If a piece is missing, a list is malformed, or the folders are not in our order.
+        UserError: If a piece is missing, a list is malformed, or the folders are not the classes of the project's list.
     """
 
     splits = ("train", "test")
@@ -139,7 +139,7 @@ def _numbered_lines(path: Path) -> dict[int, str]:
     """Read lines `number text`.
 
     Raises:
-        UserError: Naming the first line of another form, or a number that stands twice.
+        UserError: If a line has another form or a number occurs twice; the message names the first such line.
     """
     found: dict[int, str] = {}
     for row, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):

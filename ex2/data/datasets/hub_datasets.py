@@ -1,4 +1,4 @@
-"""Hugging Face datasets, from disk or by name."""
+"""Datasets of the Hugging Face `datasets` library, from a folder or by their name on the hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reward.errors import EnvironmentFault, UserError, unknown_name
 from reward.images import LabeledImage
 
 _NETWORK: tuple[type[Exception], ...] = (OSError, huggingface_hub.utils.httpx.HTTPError)  # type: ignore[attr-defined]
-"""ConnectionError, and what the hub's HTTP client raises (it comes under several module names)."""
+"""Network failures: ConnectionError, and the HTTP client's exceptions (the hub library has it under several names)."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class HuggingFace:
         repo: Name on the hub, such as `owner/name`; read from the local cache unless `download` is on.
         config: The dataset's configuration, if it has several.
         revision: Commit, tag or branch on the hub.
-        image_column: Default: the only column of images.
-        label_column: Default: the only column of class labels.
-        class_names: Names in label order, in place of the column's own; needed if labels are bare numbers.
-        download: The hub may be asked.
+        image_column: Column of the images; default: the only column of images.
+        label_column: Column of the labels; default: the only column of class labels.
+        class_names: Names in label order, in place of the label column's own; needed if labels are bare numbers.
+        download: Whether the hub may be asked for the dataset.
 
     Raises:
         UserError: If there is no such dataset, or its columns cannot be told.
@@ -146,7 +146,10 @@ def _by_name(repo: str, config: str | None, revision: str | None, *, download: b
 
 @contextlib.contextmanager
 def _cache_only() -> Iterator[None]:
-    """Keep both libraries off the network; their own switch is read from the environment once, on import."""
+    """Keep `datasets` and `huggingface_hub` off the network inside the block.
+
+    Their own switch does not serve: they read it from the environment once, on import.
+    """
     places: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
     before = [place.HF_HUB_OFFLINE for place in places]
     try:
@@ -159,7 +162,7 @@ def _cache_only() -> Iterator[None]:
 
 
 def _column(features: Any, kind: type, given: str | None, where: str) -> str:
-    """Return the column that is meant: the given one, or the only one of its kind."""
+    """Return the name of the column to read: the given one, or the only one of that kind."""
     if given is not None:
         if given not in features:
             raise UserError(unknown_name(where, given, features))
@@ -176,7 +179,17 @@ def _column(features: Any, kind: type, given: str | None, where: str) -> str:
 def _numbered(
     values: dict[str, list[Any]], feature: Any, class_names: Sequence[str] | None, where: str
 ) -> tuple[tuple[str, ...], dict[str, list[int]]]:
-    """Turn a label column into class names and indices."""
+    """Turn a label column into class names and label indices.
+
+    Args:
+        values: Split → the column's values.
+        feature: The column's type in `datasets`.
+        class_names: Names that the user gives, in label order, if any.
+        where: The dataset, for messages.
+
+    Returns:
+        Class names, and split → each row's label.
+    """
     flat = {value for labels in values.values() for value in labels}
     index: dict[Any, int]
     if all(isinstance(value, str) for value in flat):

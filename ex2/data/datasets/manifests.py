@@ -12,7 +12,7 @@ from ex2.data.datasets.base import ImageFile, ListedImages
 from reward.errors import UserError, unknown_name
 
 SHOWN = 10
-"""Faulty rows that a message names; the rest is counted."""
+"""Most faulty rows that a message names; the others are only counted."""
 
 
 class Manifest(ListedImages):
@@ -28,7 +28,7 @@ class Manifest(ListedImages):
         split_column: Column of split names.
 
     Raises:
-        UserError: If the file cannot be read or rows are faulty; every faulty row up to a limit.
+        UserError: If the file cannot be read or rows are faulty; the message names the first `SHOWN` faulty rows.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Manifest(ListedImages):
 def _labels(
     given: Sequence[str], class_names: Sequence[str] | None, column: str, problems: list[str]
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Return each row's label and the class names; append to `problems` what stands for no class."""
+    """Return each row's label and the class names; append a message to `problems` for each value that is no class."""
     found = sorted(set(given) - {""})
     if class_names is None:
         numbers = [label for label in found if label.lstrip("-").isdecimal()]

@@ -1,6 +1,6 @@
 """Datasets that torchvision reads, in the folders that torchvision expects.
 
-Labels are torchvision's, class names are ours; each class checks that both mean the same.
+Labels come from torchvision and class names from the project's lists; each reader checks that both agree.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class FGVCAircraft(ListedImages):
         annotation_level: `variant`, or `family` or `manufacturer`, whose names come from the dataset's own files.
 
     Raises:
-        UserError: If a piece is missing, or `variants.txt` is not in our order.
+        UserError: If a piece is missing, or `variants.txt` differs from the project's list of classes.
     """
 
     splits = ("train", "val", "trainval", "test")
@@ -138,7 +138,7 @@ class StanfordCars(ListedImages):
         root: Folder that holds `stanford_cars/{cars_train,cars_test,devkit,cars_test_annos_withlabels.mat}`.
 
     Raises:
-        UserError: If a piece is missing, or `cars_meta.mat` is not in our order.
+        UserError: If a piece is missing, or `cars_meta.mat` differs from the project's list of classes.
     """
 
     splits = ("train", "test")
@@ -178,10 +178,10 @@ class DTD(ListedImages):
 
     Args:
         root: Folder that holds `dtd/dtd/{images,labels}`.
-        partition: Which of the ten official partitions.
+        partition: Number of the official partition into splits, 1 to 10.
 
     Raises:
-        UserError: If a piece is missing, or the folders are not our classes.
+        UserError: If a piece is missing, or the folders are not the classes of the project's list.
     """
 
     splits = ("train", "val", "test")
@@ -220,7 +220,7 @@ def _fetch(name: str, root: str) -> str:
 
 
 def _reader(dataset: Callable[..., Any], root: str) -> Callable[..., Any]:
-    """Return the torchvision class with its complaints about malformed lists turned into a `UserError`."""
+    """Return a torchvision class wrapped so that its exceptions for malformed lists become `UserError`."""
 
     def read(**settings: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Which pictures become classes, and under which noun: the rules of `debian_photos.json`."""
+"""The rules of `debian_photos.json`: which pictures are used, and under which noun as their class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CURATION = Path(__file__).with_name("photos.json")
 
 _LEADING = re.compile(r"^(?:(?:an?|the|two|some|our|another) )?(?:(?:pair|bunch|head|cluster|string|quarter) of )?")
 _MOST_WORDS = 3
-"""A longer caption is a sentence; it is used only if the curation names it."""
+"""Most words of a caption that is taken for a noun. A longer one is a sentence, used only if the curation names it."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Curation:
-    """What `debian_photos.json` says.
+    """Content of `debian_photos.json`.
 
     Attributes:
         folders: Folders with photographs, as patterns of `Picture.source`.
         nouns: Caption after cleaning → class.
         excluded: Pattern of `Picture.source` → reason.
-        digest: Hash of the file, so that editing it makes the folder anew.
+        digest: Hash of the file; if it changes, the image folder is made anew.
     """
 
     folders: tuple[str, ...]

@@ -24,7 +24,7 @@ class Package:
         name: The package's own name.
         version: The package's own version.
         path: The file.
-        sha256: Of the file.
+        sha256: Hash of the file.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Package:
     sha256: str
 
     def described(self) -> dict[str, str]:
-        """Return what identifies the content, for a manifest; the path does not."""
+        """Return name, version and hash, which identify the content, for a manifest."""
         return {"name": self.name, "version": self.version, "sha256": self.sha256}
 
 
@@ -52,7 +52,7 @@ def find_package(folder: Path, name: str) -> Package:
         name: Package name.
 
     Raises:
-        UserError: If there is none, or it is no Debian package.
+        UserError: If there is no such file, or it is no Debian package.
         EnvironmentFault: If dpkg-deb is missing.
     """
     found = sorted(folder.glob(f"{name}_*.deb"), key=lambda path: (path.stat().st_mtime, path.name))
@@ -75,9 +75,9 @@ def read_files(package: Package, prefix: str, suffixes: tuple[str, ...]) -> Iter
     reaches the file system.
 
     Args:
-        package: What to read.
+        package: The package to read.
         prefix: Path below the root, such as `usr/share/x/`; paths are yielded in full, without `./`.
-        suffixes: Wanted endings.
+        suffixes: Endings of the names of the wanted files.
 
     Raises:
         UserError: If the package is damaged.

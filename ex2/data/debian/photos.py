@@ -36,11 +36,12 @@ from reward.preprocess import to_rgb
 
 SPLITS = ("reward", "test")
 MAX_SIDE = 512
-"""Pixels. Twice what the usual VLMs look at; the originals would take three times the disk."""
+"""Largest side of a stored picture, in pixels: twice what the usual VLMs use. The originals would take three times the
+disk space."""
 
 
 def tuxpaint_pictures(files: Iterable[tuple[str, bytes]]) -> list[Picture]:
-    """Pair stamps with the English captions beside them.
+    """Pair Tux Paint's stamps with the English captions beside them.
 
     Args:
         files: Path and content of `.png` and `.txt` files below the stamps folder.
@@ -88,11 +89,11 @@ def _read_gcompris(package: Package) -> list[Picture]:
 
 
 PACKAGES = {"tuxpaint-stamps-default": _read_tuxpaint, "gcompris-qt-data": _read_gcompris}
-"""Package → what reads its pictures."""
+"""Name of a package → function that reads its pictures."""
 
 
 def decode(picture: Picture) -> Image.Image:
-    """Decode to RGB on white, at most `MAX_SIDE` pixels a side.
+    """Decode a picture to RGB on a white ground, shrunk to at most `MAX_SIDE` pixels a side.
 
     Raises:
         UserError: If the picture is damaged.
@@ -117,8 +118,8 @@ def split(items: Sequence[str], seed: int, label: str) -> dict[str, str]:
 
     Args:
         items: At least two, in a fixed order.
-        seed: Changes the order.
-        label: The class; it decides with the seed which split is dealt to first.
+        seed: Determines the order.
+        label: The class; together with the seed it determines which split gets the first item.
 
     Returns:
         Item → split; the splits' sizes differ by one at most.
@@ -194,9 +195,9 @@ def make_folder(debs: Path, out: Path, *, seed: int = 0, min_pictures: int = 2, 
     Args:
         debs: Directory with the `.deb` files of `PACKAGES`.
         out: The image folder; replaced as a whole, and only if this script made it.
-        seed: Of the choice and of the split.
+        seed: Seed of the choice of pictures and of their split.
         min_pictures: Classes with fewer are dropped (at least 2: one for each split).
-        max_pictures: Of a class with more, this many are chosen at random.
+        max_pictures: Number of pictures chosen at random from a class that has more.
 
     Returns:
         True if it was made, False if it was there.

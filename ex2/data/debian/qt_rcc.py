@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_ENTRY_BYTES = 64 * 2**20
-"""An entry that unpacks to more is refused: a picture of a package has a few megabytes."""
+"""Most bytes that an entry may unpack to; a package's picture has a few megabytes."""
 
 _ZLIB, _DIRECTORY, _ZSTD = 1, 2, 4
 _MAX_DEPTH = 64

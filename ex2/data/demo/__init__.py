@@ -1,1 +1,1 @@
-"""The demo world, whose truth is known, and how its weights are made."""
+"""The demo world, of which it is known what is true, and the training of its models."""

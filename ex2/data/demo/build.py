@@ -29,7 +29,7 @@ TOLERANCE = 1e-3
 
 
 def build(policy: Path, vlms: Path) -> None:
-    """Train everything and write it.
+    """Train all models and write their weights.
 
     Args:
         policy: Folder of the language model and its tokenizer.
@@ -61,7 +61,7 @@ def policy_logits(folder: Path) -> torch.Tensor:
 
 
 def vlm_logits(weights: Path) -> torch.Tensor:
-    """Return a VLM's logits between two images and all sentences of every concept, shape (images, texts)."""
+    """Return a VLM's logits, shape (images, texts), of two images and all sentences of every concept."""
     vlm = ToyDualEncoder(str(weights))
     images = [image.open() for image in Shapes(2).images("test")]
     texts = [sentence for concept in CONCEPTS for kind in KINDS for sentence in sentences(concept, kind)]
@@ -84,10 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point.
 
     Args:
-        arguments: Command line without the program's name; default: the process's own.
+        arguments: Words of the command line; default: those of the process.
 
     Returns:
-        Exit status: 1 if `--check` finds a difference.
+        Exit status: 1 if `--check` finds a difference above `TOLERANCE`, else 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m ex2.data.demo.build",

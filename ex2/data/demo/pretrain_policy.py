@@ -21,12 +21,12 @@ from ex2.data.prompts import QUESTIONS
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 PIECES = r"\n\n| ?[A-Za-z]+(?:-[A-Za-z]+)*| ?[^\sA-Za-z]|\s"
-"""A word or mark with the space before it, or two line ends: pieces joined without anything are the text."""
+"""Pattern of a token: a word or mark with the space before it, or two line ends. Joined tokens give the text again."""
 
 EPOCHS = 30
-"""An epoch is every concept with every question."""
+"""Passes over every concept with every question."""
 PROMPTS = 8
-"""Prompts per step."""
+"""Prompts per optimizer step."""
 RESPONSES = 2
 """Responses of each kind per prompt."""
 RATE, DECAY = 3e-3, 0.01
@@ -60,22 +60,22 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def prompts() -> list[str]:
-    """Return the prompts with `{}` for the class name."""
+    """Return every question as a prompt, with `{}` for the class name."""
     return [f"{question}\n\n" for question in QUESTIONS]
 
 
 class PackedPrompts:
-    """Several responses to each of several prompts, the prompt computed once for all its responses.
+    """A batch of prompts with several responses each, packed so that a prompt is computed once for all its responses.
 
-    A row is the prompt without its last token, then for each response that last token and the response without
-    its own last one, so that every place predicts the next token of its response. A response sees its prompt
-    and itself; positions restart for each.
+    A row holds the prompt without its last token. For each response follow the prompt's last token and the response
+    without its own last token, so that each of these places predicts the next token of that response. A response
+    attends to its prompt and to itself only, and the positions of each response continue those of the prompt.
 
     Attributes:
-        tokens: Padded on the right, shape (B, L).
+        tokens: Rows padded on the right, shape (B, L).
         labels: Token to predict at each place, −100 for none, shape (B, L).
-        positions: Shape (B, L).
-        mask: True where a place (third dimension) may look (fourth), shape (B, 1, L, L).
+        positions: Position of each token, shape (B, L).
+        mask: True where a place (third dimension) attends to another (fourth), shape (B, 1, L, L).
     """
 
     def __init__(self, prompts: Sequence[list[int]], responses: Sequence[Sequence[list[int]]]) -> None:
@@ -105,7 +105,7 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
     """Train the language model; the loss is on the responses, a third of each kind after every prompt.
 
     Args:
-        tokenizer: Of `make_tokenizer`.
+        tokenizer: The tokenizer that `make_tokenizer` returns.
         epochs: Passes over every concept with every question.
 
     Returns:
@@ -164,7 +164,7 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
 
 
 def _keep_float64(model: MistralForCausalLM) -> None:
-    """Replace what transformers computes in float32 whatever the weights: norms and rotary angles."""
+    """Make norms and rotary angles compute in float64; transformers computes them in float32 for any weights."""
     for module in model.modules():
         if isinstance(module, MistralRMSNorm):
             cast(Any, module).forward = partial(_norm, module)

@@ -22,13 +22,14 @@ PLANTED: dict[Preference, tuple[Kind, ...]] = {
     "mixed": ("visual", "non_visual"),
     "none": KINDS,
 }
-"""The kinds that a VLM prefers, each equally often. `none`: every kind, and each caption is of a random picture."""
+"""Preference → kinds of caption that the VLM prefers, each equally often. For `none` it is every kind, and each caption
+is of a random picture."""
 
 OWN_SHARE = 0.88
-"""Share of the captions that are of the VLM's own kinds; they describe their picture."""
+"""Share of training captions that are of the preferred kinds; these describe their picture."""
 WRONG_PICTURE = 0.8
-"""Share of the other captions that are about a concept drawn at random. On the web, too, text beside the point
-is often beside the wrong picture: the VLM learns to expect little of such text."""
+"""Among the captions of other kinds, the share that is about a concept drawn at random, as text on the web is often
+beside the wrong picture. The VLM learns that such captions tell little about a picture."""
 
 IMAGES_PER_CLASS = 400
 STEPS, BATCH, RATE, DECAY = 1000, 64, 4e-3, 0.02
@@ -38,7 +39,7 @@ def train_vlm(preference: Preference, steps: int = STEPS) -> DualEncoder:
     """Train a VLM by the symmetric contrastive loss of CLIP (arXiv 2103.00020, figure 3).
 
     Args:
-        preference: What is planted.
+        preference: The preference to plant.
         steps: Optimizer steps.
 
     Returns:
@@ -76,7 +77,7 @@ def train_vlm(preference: Preference, steps: int = STEPS) -> DualEncoder:
 
 
 def caption(rng: np.random.RandomState, label: int, preference: Preference) -> str:
-    """Draw the caption of a picture of concept `label` for the VLM with that preference."""
+    """Draw a caption for a picture of concept `label`, for training the VLM with the given preference."""
     own = PLANTED[preference]
     drawn = own[rng.randint(len(own))] if len(own) > 1 else own[0]
     if preference == "none":

@@ -1,8 +1,8 @@
-"""Training whose result does not depend on the machine, as far as 1e-3 can show.
+"""Training whose result is the same on every machine, up to differences of 1e-3 in a logit.
 
-Weights and data order come from NumPy's frozen generator and all is computed in float64, where another CPU or
-library, which sums in another order, differs by 1e-16. Some training is chaotic and makes more of that in a few
-hundred steps than float32 can hide: `RoundedAdamW` lets no such difference into the weights at all.
+Initial weights and data order come from NumPy's frozen generator, and everything is computed in float64, in which
+another CPU or library, because it sums in another order, differs by about 1e-16. Some training is chaotic: within a few
+hundred steps such differences grow until even float32 shows them. `RoundedAdamW` keeps them out of the weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def generator(*key: int) -> np.random.RandomState:
 
 
 def initialise(model: nn.Module, rng: np.random.RandomState, spread: Mapping[str, float]) -> None:
-    """Draw a model's initial weights in float64.
+    """Draw a model's initial weights and make the model float64.
 
     Args:
         model: Changed in place. Norms and scalars keep the values they have.
@@ -49,15 +49,16 @@ def initialise(model: nn.Module, rng: np.random.RandomState, spread: Mapping[str
 class RoundedAdamW(torch.optim.Optimizer):
     """AdamW on gradients rounded to multiples of `grid`, from operations that IEEE 754 defines to the last bit.
 
-    Two machines' gradients differ far less than the grid is wide, so that almost surely all round alike, and then
-    the weights are equal bit by bit. torch's own AdamW may fuse operations on one CPU and not on another.
+    The gradients of two machines differ by far less than the grid's width. Therefore almost surely all of them are
+    rounded to the same values, and the weights are equal bit by bit. torch's own AdamW is not used, since it may fuse
+    operations on one CPU and not on another.
 
     Args:
-        parameters: In float64.
+        parameters: The model's parameters, in float64.
         lr: Learning rate.
         weight_decay: Decoupled, as in arXiv 1711.05101.
         betas: Decays of the gradient's running mean and mean square.
-        grid: Width, a power of two.
+        grid: The width to whose multiples gradients are rounded, a power of two.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class RoundedAdamW(torch.optim.Optimizer):
 
 
 def train(title: str, total: int, optimizer: torch.optim.Optimizer) -> Iterator[tuple[int, tqdm[int]]]:
-    """Count optimizer steps with a progress bar; rates rise over 50 steps, then fall along a cosine to 0.
+    """Count optimizer steps with a progress bar and set the learning rates.
+
+    The rates rise over 50 steps, then fall along a cosine to 0.
 
     Args:
         title: Label of the bar.

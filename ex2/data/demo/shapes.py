@@ -32,9 +32,9 @@ class Nuisance:
     Attributes:
         tint: Standard deviation of the log gain of each colour channel.
         clutter: Amplitude of the background's texture, intensity in [0, 1].
-        occluders: Blocks laid over the image; each hides about a twentieth of it.
+        occluders: Number of blocks laid over the image; each hides about a twentieth of it.
         noise: Standard deviation of the pixel noise, intensity in [0, 1].
-        contrast: Least and greatest share of the pattern's dark parts that is taken from the colour.
+        contrast: Range of how much the pattern's dark parts darken the colour, as shares of it.
     """
 
     tint: float = 0.2
@@ -163,7 +163,7 @@ def _texture(rng: np.random.RandomState, x: Array, y: Array) -> Array:
 
 
 def _depth(shape: str, u: Array, v: Array) -> Array:
-    """Return how far a point is inside a shape of radius about 1: positive inside, negative outside."""
+    """Return each point's depth inside a shape of radius about 1: positive inside, negative outside."""
     radius = np.hypot(u, v)
     if shape == "circle":
         return np.asarray(0.9 - radius)

@@ -62,7 +62,7 @@ CONCEPTS: tuple[Concept, ...] = (
     Concept("dorfin", "yellow", "triangle", "dots", "swamp", "berries"),
     Concept("niv", "yellow", "star", "stripes", "river", "fish"),
 )
-"""In label order."""
+"""All concepts, in label order."""
 
 BY_NAME: dict[str, Concept] = {concept.name: concept for concept in CONCEPTS}
 
@@ -83,7 +83,7 @@ WORDS: dict[Facet, dict[str, tuple[str, ...]]] = {
     "habitat": {value: (value,) for value in ("forest", "desert", "river", "swamp")},
     "diet": {value: (value,) for value in ("berries", "fish", "leaves", "insects")},
 }
-"""Facet → value → its words; the first word of a shape or pattern is the adjective used in sentences."""
+"""Facet → value → words that state it; the first word of a shape or pattern is the adjective used in sentences."""
 
 SENTENCES: dict[Kind, tuple[str, ...]] = {
     "visual": (
@@ -212,8 +212,8 @@ def stated_facts(text: str, name: str) -> dict[Facet, frozenset[str]]:
 def true_facts(text: str, name: str) -> frozenset[Facet]:
     """Return the facets whose true value the text states.
 
-    A false value teaches nothing, and neither do two values of one facet: who lists every colour has not
-    said which it is. Other facets of the same text are not affected.
+    A facet does not count if the text states a false value of it, or several values: a text that lists every colour
+    does not say which one is right. Other facets of the same text are not affected.
 
     Raises:
         KeyError: If `name` is not a concept; never because of `text`.
@@ -274,7 +274,7 @@ def _values(words: Sequence[str], names: Sequence[tuple[int, str]], topic: str) 
 
 
 def _head(words: Sequence[str], at: int) -> str | None:
-    """Return the word that the run of words for looks around `at` leads to: "red, round wug" → "wug"."""
+    """Return the first word after the run of words for looks that starts at `at`: in "red, round wug" it is "wug"."""
     looks = [word == "shaped" or _VALUE_OF.get(word, ("habitat", ""))[0] in VISUAL_FACETS for word in words]
     at += 1
     while at < len(words):

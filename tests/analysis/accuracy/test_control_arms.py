@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 import torch
+from vlms import NamesVLM
 
 import analysis.analyze
 from analysis.accuracy.class_names import mask_name, replace_name
@@ -34,7 +35,6 @@ from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import read_json
 from reward.image_bank import ImageEmbeddings
-from reward.vlm import TextEmbeddings
 
 CLASSES = ("red fox", "oak", "box")
 
@@ -186,22 +186,6 @@ def test_build_controls_takes_the_right_rows() -> None:
     assert [len(arm.texts) for arm in empty.values()] == [3, 45, 0, 0, 0, 0]
 
 
-class NameVLM:
-    """A text points to the classes that it names, or to the middle."""
-
-    name, dim, scale, bias, context_length = "names", 3, 100.0, 0.0, 77
-
-    def fingerprint(self) -> str:
-        return "names-1"
-
-    def encode_images(self, images: Sequence[object]) -> torch.Tensor:
-        raise NotImplementedError
-
-    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
-        rows = torch.tensor([[1.0 if name in text else 0.1 for name in CLASSES] for text in texts])
-        return TextEmbeddings(torch.nn.functional.normalize(rows, dim=-1), torch.zeros(len(texts), dtype=torch.bool))
-
-
 def test_both_meanings_of_another_class_in_the_table() -> None:
     """Where only names count, replaced names lose nothing and kept names lose all."""
     images = ImageEmbeddings(CLASSES, torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5))
@@ -209,7 +193,7 @@ def test_both_meanings_of_another_class_in_the_table() -> None:
     controls = build_controls(["other_class", "other_class_kept"], rows, CLASSES, 0)
     arms = {"templates": list(enumerate(CLASSES)), "aligned": [r.of_label for r in rows]}
     measured = accuracy(
-        NameVLM(), images, arms | {a: c.texts for a, c in controls.items()}, IntervalSettings(samples=200)
+        NamesVLM(CLASSES), images, arms | {a: c.texts for a, c in controls.items()}, IntervalSettings(samples=200)
     )
     assert measured.arms["aligned"].top1.correct == 15
     assert measured.arms["other_class"].top1.correct == 15
@@ -229,7 +213,7 @@ def test_the_stage_measures_and_prints_them(
         class_names = CLASSES
 
     images = ImageEmbeddings(CLASSES, torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5))
-    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda name, settings: NameVLM())
+    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda name, settings: NamesVLM(CLASSES))
     monkeypatch.setattr(analysis.analyze, "load_dataset", lambda source: Names())
     monkeypatch.setattr(analysis.analyze, "test_embeddings", lambda source, vlm: images)
     path = write(tmp_path / "cupl.json", {name: [f"{name}, a sentence"] for name in CLASSES})

@@ -10,6 +10,7 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from vlms import TableVLM
 
 from analysis.accuracy.measure import Measured, accuracy, reward_gain, texts_by_arm
 from analysis.accuracy.record import Confusion
@@ -20,27 +21,6 @@ from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
 from ex2.run.descriptions import Description
 from reward.image_bank import ImageEmbeddings
-from reward.vlm import TextEmbeddings
-
-
-class TableVLM:
-    """Embeds the texts it is given a vector for; any other text is an error."""
-
-    name, dim, scale, bias, context_length = "table", 2, 100.0, 0.0, 77
-
-    def __init__(self, vectors: dict[str, tuple[float, float]]) -> None:
-        self.vectors = vectors
-        self.encoded: list[str] = []
-
-    def fingerprint(self) -> str:
-        return "table"
-
-    def encode_images(self, images: Sequence[object]) -> torch.Tensor:
-        raise NotImplementedError
-
-    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
-        self.encoded += texts
-        return TextEmbeddings(torch.tensor([self.vectors[text] for text in texts]), torch.zeros(len(texts)).bool())
 
 
 def test_generic_templates_are_open_clips() -> None:

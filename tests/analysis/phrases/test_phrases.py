@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cue_vlm import CueVLM, bank
 from scipy import stats
+from vlms import CueVLM, cue_bank
 
 import analysis.phrases.templates
 from analysis.phrases.mining import Mining, Phrase, different, log_odds, mine, words_of
@@ -192,7 +192,7 @@ def test_split_covers_every_class_once() -> None:
 
 
 def test_restrict_renumbers() -> None:
-    kept = restrict(bank(2), (1, 4, 5))
+    kept = restrict(cue_bank(2), (1, 4, 5))
     assert kept.class_names == ("oak", "owl", "bee")
     assert kept.labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert kept.embeddings.argmax(1).tolist() == [1, 4, 5, 1, 4, 5]
@@ -200,7 +200,9 @@ def test_restrict_renumbers() -> None:
 
 def test_measure_by_hand() -> None:
     """With "blur" the text of owl points to fox, nearer than fox's own: 10 owls and 10 foxes are lost, none won."""
-    plain, (same, worse) = measure(CueVLM(), bank(), PLAIN, ["My {}.", "A blur of {}."], IntervalSettings(samples=100))
+    plain, (same, worse) = measure(
+        CueVLM(), cue_bank(), PLAIN, ["My {}.", "A blur of {}."], IntervalSettings(samples=100)
+    )
     assert (plain.value, plain.n) == (1.0, 60)
     assert (same.paired.difference, same.paired.p) == (0.0, 1.0)
     assert (worse.accuracy.value, worse.paired.only_first, worse.paired.only_second) == (40 / 60, 0, 20)

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from described_runs import CLASSES, recipe, row, write_described
+from described_runs import recipe, row, write_described
+from vlms import CUE_CLASSES as CLASSES
 
 import analysis.phrases.command
 from analysis.phrases.stored import stored_phrases

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from described_runs import CLASSES, row, write_described
+from described_runs import row, write_described
 from paths import DATA
+from vlms import CUE_CLASSES as CLASSES
 
 from analysis.phrases.record import DatasetPhrases, Hypothesis, PlainAccuracy, TemplateTest
 from analysis.phrases.section import phrases_section

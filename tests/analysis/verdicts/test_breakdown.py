@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from vlms import NamesVLM
 
 import analysis.analyze
 from analysis.accuracy.record import read_accuracy
@@ -24,7 +25,6 @@ from ex2.run.directory import RunDirectory
 from reward.errors import EnvironmentFault, UserError
 from reward.files import append_jsonl, read_json, read_jsonl
 from reward.image_bank import ImageEmbeddings
-from reward.vlm import TextEmbeddings
 
 CLASSES = ("pug", "oak", "red fox")
 
@@ -50,22 +50,6 @@ class KeywordJudge:
                 on_answer(
                     request, Verdict("is" in words or (request.question == "informative" and "lives" in words), "ok")
                 )
-
-
-class HashVLM:
-    """Words of a class name pull a text toward that class."""
-
-    name, dim, scale, bias, context_length = "toy-visual", 3, 100.0, 0.0, 77
-
-    def fingerprint(self) -> str:
-        return "hash-1"
-
-    def encode_images(self, images: Sequence[object]) -> torch.Tensor:
-        raise NotImplementedError
-
-    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
-        rows = torch.tensor([[1.0 if name in text else 0.1 for name in CLASSES] for text in texts])
-        return TextEmbeddings(torch.nn.functional.normalize(rows, dim=-1), torch.zeros(len(texts), dtype=torch.bool))
 
 
 def row(label: int, text: str, policy: str = "aligned", question: int = 0, reward: float | None = 1.0) -> Description:
@@ -249,7 +233,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     )
     images = torch.nn.functional.normalize(torch.eye(3).repeat(10, 1) + 0.05, dim=-1)
     bank = ImageEmbeddings(CLASSES, images, torch.arange(3).repeat(10))
-    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda name, settings: HashVLM())
+    monkeypatch.setattr(analysis.analyze, "load_vlm", lambda name, settings: NamesVLM(CLASSES))
     monkeypatch.setattr(analysis.analyze, "test_embeddings", lambda source, vlm: bank)
     return made
 

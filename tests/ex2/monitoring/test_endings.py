@@ -17,6 +17,8 @@ from ex2.monitoring.endings import WithEndings
 from ex2.monitoring.guard import Guard, read_best
 from ex2.monitoring.rules import DEFAULT_RULES, METRICS, Firing, Rule, Watch, fired, objective
 from ex2.recipe_io import read_recipe
+from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
+from ex2.trainers.kl import KLController
 from ex2.trainers.not_finite import stop_not_finite
 from reward.errors import UserError
 
@@ -155,13 +157,17 @@ def follow(guard: Guard, log: list[dict[str, Any]], saves: dict[int, int]) -> in
     """Feed a run to a guard as the trainer does; return the batch at which it stops."""
     control = SimpleNamespace(should_training_stop=False)
     for row in log:
-        guard.trainer = SimpleNamespace(batch_log=row)
-        guard.on_log(SimpleNamespace(world_size=1), None, control)
+        batch = FinishedBatch(row, [], [], KLController(coef=0.1, target=10.0, horizon=100))
+        guard.on_batch(batch, SimpleNamespace(world_size=1), control)
         if row["batch"] in saves:
             guard.on_save(None, SimpleNamespace(global_step=saves[row["batch"]]), control)
         if control.should_training_stop:
             return int(row["batch"])
     return None
+
+
+def never_called(folder: Path) -> None:
+    raise AssertionError(folder)
 
 
 def test_the_best_checkpoint_from_before_the_trouble_is_kept(tmp_path: Path) -> None:
@@ -187,14 +193,13 @@ def test_the_best_checkpoint_from_before_the_trouble_is_kept(tmp_path: Path) -> 
         "warning: batch 5: Mean reward is 99, above 21 since batch 5 (rule: reward_mean above 21 in 1 batch)",
         "stopped: batch 7: KL, nats per description is 33, above 30 since batch 5 (rule: kl above 30 in 3 batches)",
     ]
-    loaded: list[str] = []
-    guard.trainer._load_from_checkpoint = loaded.append
-    assert guard.settle() == {
+    loaded: list[Path] = []
+    assert guard.settle(loaded.append) == {
         "stopped_at": 7,
         "stopped_by": "KL, nats per description is 33, above 30 since batch 5 (rule: kl above 30 in 3 batches)",
         "kept_batch": 2,
     }
-    assert loaded == [str(tmp_path / "best")]
+    assert loaded == [tmp_path / "best"]
 
 
 def test_a_warning_stops_nothing_and_keeps_nothing(tmp_path: Path) -> None:
@@ -202,14 +207,14 @@ def test_a_warning_stops_nothing_and_keeps_nothing(tmp_path: Path) -> None:
     complete(tmp_path, 4, "x")
     assert follow(guard, rows([5.0, 5.0], reward_mean=1.0, kl_coef=0.0), {1: 4}) is None
     assert read_best(tmp_path) is None
-    assert guard.settle() == {}
+    assert guard.settle(never_called) == {}
 
 
 def test_stopping_before_the_first_checkpoint_says_what_to_do(tmp_path: Path) -> None:
     guard = Guard([Rule("kl", above=1, action="stop")], checkpoints=tmp_path, say=lambda _: None)
     assert follow(guard, rows([0.5, 5.0]), {}) == 2
     with pytest.raises(UserError, match=r"batch 2: KL.*there is no checkpoint from before batch 2 to keep\. Lower "):
-        guard.settle()
+        guard.settle(never_called)
 
 
 def test_a_guard_that_was_restarted_ends_where_the_other_did(tmp_path: Path) -> None:
@@ -223,7 +228,6 @@ def test_training_stops_and_goes_back_to_the_best_checkpoint(mistral: Path, tmp_
     """The real trainer: a rule that fires at batch 3, a checkpoint of batch 2; its weights come back."""
     trainer = make_ppo(mistral, tmp_path, batches=6)
     guard = Guard([Rule("samples", above=16, action="stop")], checkpoints=tmp_path, say=lambda _: None)
-    guard.trainer = trainer
     trainer.add_callback(guard)
     trainer.train()
     assert trainer.batch_number == 3
@@ -231,7 +235,7 @@ def test_training_stops_and_goes_back_to_the_best_checkpoint(mistral: Path, tmp_
     moved = {name: value for name, value in trainer.model.named_parameters() if "lora_B" in name}
     plain = {name.replace(".default", ""): value for name, value in moved.items()}
     assert any(not torch.equal(saved[name], value) for name, value in plain.items()), "batch 3 has moved them on"
-    assert guard.settle()["kept_batch"] == 2
+    assert guard.settle(trainer.load_checkpoint)["kept_batch"] == 2
     for name, value in plain.items():
         assert torch.equal(saved[name], value), name
 
@@ -285,6 +289,35 @@ def test_what_is_kept_may_share_memory(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"batch 2: the loss: inf"):
         stop_not_finite("the loss", math.inf, checkpoints=tmp_path, batch=2, tensors={"a": row, "b": row[:, 1:]})
     assert load_file(tmp_path / "not_finite" / "batch-2" / "process-0.safetensors")["b"].tolist() == [[1, 2], [4, 5]]
+
+
+class Taking(BatchCallback):
+    """Keeps what it is told, with the β that the trainer has then."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[FinishedBatch, float]] = []
+
+    def on_batch(self, batch: FinishedBatch, args: Any, control: Any) -> None:
+        self.told.append((batch, batch.kl_controller.coef))
+
+
+def test_callbacks_are_told_of_each_batch_once_also_after_a_restart(mistral: Path, tmp_path: Path) -> None:
+    first, second = Taking(), Taking()
+    reward = Letters(none_from=10)
+    trainer = make_ppo(mistral, tmp_path, batches=2, reward=reward)
+    trainer.add_callback(first)
+    trainer.train()
+    for (batch, coef), call in zip(first.told, reward.seen, strict=True):
+        assert list(batch.completions) == call["completions"]
+        scores = [math.nan if score is None else score for score in Letters(none_from=10)(call["completions"])]
+        assert list(batch.scores) == pytest.approx(scores, nan_ok=True)
+        assert coef != batch.row["kl_coef"], "already that of the next batch"
+    assert [batch.row["batch"] for batch, _ in first.told] == [1, 2]
+    assert first.told[-1][0].row == trainer.batch_log
+    again = make_ppo(mistral, tmp_path, batches=3)
+    again.add_callback(second)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
+    assert [batch.row["batch"] for batch, _ in second.told] == [3]
 
 
 def test_every_batch_logs_what_it_cost(mistral: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ex2.monitoring.kl_reach import WINDOW, KLWatch
+from ex2.trainers.finished_batch import FinishedBatch
 from ex2.trainers.kl import KLController, needed_factor, out_of_reach, reach_lines
 
 ADAPTIVE = KLController(0.2, 10.0, 10_000)
@@ -255,9 +256,8 @@ def test_the_watch_warns_once_and_only_on_a_full_window(capsys: pytest.CaptureFi
     controller = replace(ADAPTIVE)
     for batch in range(1, 2 * WINDOW):
         row = {"batch": batch, "kl": 90.0, "kl_target": 10.0}
-        watch.trainer = SimpleNamespace(batch_log=row, kl_controller=controller)
-        for _ in range(2):  # loggers may be called twice for one batch
-            watch.on_log(SimpleNamespace(generation_batch_size=32), None, None)
+        for _ in range(2):  # a batch counts once, however often it is told
+            watch.on_batch(FinishedBatch(row, [], [], controller), SimpleNamespace(generation_batch_size=32), None)
         if batch < WINDOW:
             assert capsys.readouterr().out == ""
     out = capsys.readouterr().out
