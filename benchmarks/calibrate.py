@@ -316,7 +316,7 @@ def main() -> int:
     folder = cache_dir() / "calibration"
     worlds = make_worlds(folder)
     jobs = [(world, seed) for seed in SEEDS for world in worlds]
-    earlier = sum(RunDirectory.of(world.recipe()).seed(seed).is_analysed for world, seed in jobs)
+    earlier = sum(RunDirectory.of(world.recipe()).seed(seed).is_analyzed for world, seed in jobs)
     with ThreadPoolExecutor(options.processes) as pool, tqdm(total=len(jobs), desc="runs", unit="run") as bar:
         for _ in pool.map(lambda job: run(*job), jobs):
             bar.update()

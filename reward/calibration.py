@@ -40,7 +40,7 @@ class Calibration(NamedTuple):
     other_mean: float
     other_std: float
 
-    def standardise(self, scores: torch.Tensor) -> torch.Tensor:
+    def standardize(self, scores: torch.Tensor) -> torch.Tensor:
         """Return (score − `own_mean`) / `other_std` of scores in the VLM's units, of any shape."""
         return (scores - self.own_mean) / self.other_std
 

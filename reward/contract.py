@@ -83,15 +83,15 @@ class HasVocabulary(Protocol):
 
 
 @runtime_checkable
-class HasNormalisation(Protocol):
+class HasNormalization(Protocol):
     """A VLM that declares its pixel normalisation, (x − mean) / std with x in [0, 1], and can measure it."""
 
     @property
-    def normalisation(self) -> tuple[Sequence[float], Sequence[float]]:
+    def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
         """Declared mean and deviation per channel."""
         ...
 
-    def measured_normalisation(self) -> tuple[Sequence[float], Sequence[float]] | None:
+    def measured_normalization(self) -> tuple[Sequence[float], Sequence[float]] | None:
         """Mean and deviation measured on a black and a white image; `None` if the pixels do not show them."""
         ...
 
@@ -129,7 +129,7 @@ def check_vlm(vlm: VLM, own_logits: OwnLogits | None = None) -> list[ContractRes
         _eval_mode(vlm),
         _image_modes(vlm, close),
         _pixels(vlm, images, image_vectors),
-        _normalisation(vlm),
+        _normalization(vlm),
         *_logits(vlm, images, texts, alone_images, alone_texts, own_logits),
         _fingerprint(vlm),
     ]
@@ -271,13 +271,13 @@ def _pixels(vlm: VLM, images: Sequence[Image.Image], image_rows: torch.Tensor) -
     return _at_most("pixels", gap, CLOSE_LIMIT[_dtype(vlm)], "encode_pixels(pixels) against encode_images")
 
 
-def _normalisation(vlm: VLM) -> ContractResult:
-    measured = vlm.measured_normalisation() if isinstance(vlm, HasNormalisation) else None
-    if measured is None or not isinstance(vlm, HasNormalisation):
+def _normalization(vlm: VLM) -> ContractResult:
+    measured = vlm.measured_normalization() if isinstance(vlm, HasNormalization) else None
+    if measured is None or not isinstance(vlm, HasNormalization):
         return _not_applicable("normalisation", "the VLM shows no pixel values")
     gap = max(
         _difference(torch.tensor(list(found)), torch.tensor(list(declared)))
-        for found, declared in zip(measured, vlm.normalisation, strict=True)
+        for found, declared in zip(measured, vlm.normalization, strict=True)
     )
     return _at_most("normalisation", gap, 1e-3, "mean and std seen on black and white against the declared ones")
 
@@ -298,8 +298,8 @@ def _logits(
     cosines = image_rows.double() @ text_rows.double().T
     dtype = _dtype(vlm)
     # own = scale · cos + bias: the slope of the regression is the scale, whatever the bias.
-    centred = cosines - cosines.mean()
-    slope = float((centred * own).sum() / (centred * centred).sum())
+    centered = cosines - cosines.mean()
+    slope = float((centered * own).sum() / (centered * centered).sum())
     scale = _at_most("scale", abs(slope / vlm.scale - 1), SCALE_LIMIT[dtype], f"scale {vlm.scale:.6g}, own {slope:.6g}")
     ours = vlm.scale * cosines + vlm.bias
     gap = _difference(ours, own)

@@ -37,29 +37,29 @@ def image_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
         Name → (image, plain): a VLM has to embed both alike.
     """
     base = noise_images(3)[2]
-    grey = base.convert("L")
-    levels = np.asarray(grey)
+    gray = base.convert("L")
+    levels = np.asarray(gray)
     alpha = Image.fromarray(np.where(levels > 100, 255, 0).astype(np.uint8))
     on_white = Image.composite(base, Image.new("RGB", base.size, "white"), alpha)
-    grey_on_white = Image.composite(grey, Image.new("L", base.size, 255), alpha)
+    gray_on_white = Image.composite(gray, Image.new("L", base.size, 255), alpha)
     palette = on_white.quantize(16)
     clear = palette.copy()
     clear.info["transparency"] = 0
     clear_on_white = np.asarray(palette.convert("RGB")).copy()
     clear_on_white[np.asarray(palette) == 0] = 255
     cmyk = base.convert("CMYK")
-    with_alpha, grey_alpha = base.copy(), grey.copy()
+    with_alpha, gray_alpha = base.copy(), gray.copy()
     with_alpha.putalpha(alpha)
-    grey_alpha.putalpha(alpha)
+    gray_alpha.putalpha(alpha)
     return {
         "1": (base.convert("1"), base.convert("1").convert("L").convert("RGB")),
-        "L": (grey, Image.merge("RGB", (grey, grey, grey))),
-        "LA": (grey_alpha, Image.merge("RGB", (grey_on_white,) * 3)),
+        "L": (gray, Image.merge("RGB", (gray, gray, gray))),
+        "LA": (gray_alpha, Image.merge("RGB", (gray_on_white,) * 3)),
         "P": (palette, palette.convert("RGB")),
         "P transparent": (clear, Image.fromarray(clear_on_white)),
         "RGBA": (with_alpha, on_white),
         "CMYK": (cmyk, cmyk.convert("RGB")),
-        "I;16": (Image.fromarray(levels.astype(np.uint16) * 257), Image.merge("RGB", (grey, grey, grey))),
+        "I;16": (Image.fromarray(levels.astype(np.uint16) * 257), Image.merge("RGB", (gray, gray, gray))),
         "EXIF": (_turned(base), base.transpose(Image.Transpose.ROTATE_270)),
     }
 

@@ -48,7 +48,7 @@ class CosineReward:
     Args:
         vlm: Encodes the descriptions.
         class_means: Mean image embedding of each class under that VLM.
-        units: `vlm` leaves scores in units of the VLM's logits, as in the paper; for `standardised` see
+        units: `vlm` leaves scores in units of the VLM's logits, as in the paper; for `standardized` see
             `reward.calibration`.
         calibration: Returns the calibration; called only for standardised units.
     """
@@ -92,4 +92,4 @@ class CosineReward:
             return [None] * len(completions)
         means = self.class_means.means[found.class_rows]
         scores = mean_scaled_cosine(found.texts, means, scale=self.vlm.scale, bias=self.vlm.bias)
-        return found.fill(scores if self.calibration is None else self.calibration.standardise(scores))
+        return found.fill(scores if self.calibration is None else self.calibration.standardize(scores))

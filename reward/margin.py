@@ -46,7 +46,7 @@ class MarginReward:
         vlm: Encodes the descriptions.
         class_means: Mean image embedding of each class under that VLM.
         against: `mean` of the other classes' scores, or `hardest`: the largest of them.
-        units: `vlm` leaves margins in units of the VLM's logits; `standardised` divides them by `other_std` of
+        units: `vlm` leaves margins in units of the VLM's logits; `standardized` divides them by `other_std` of
             `reward.calibration.Calibration`.
         calibration: Returns the calibration; called only for standardised units.
 

@@ -92,7 +92,7 @@ def calibration_for(units: Units, calibration: Callable[[], Calibration] | None,
     """Return the calibration for standardised units, or `None` for the VLM's own units.
 
     Args:
-        units: `vlm` or `standardised`.
+        units: `vlm` or `standardized`.
         calibration: Returns the calibration; None if there is none to be had.
         where: Key for messages.
 

@@ -17,13 +17,13 @@ import numpy as np
 from rich.console import Console
 
 from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome, Unknown, correct, error_table
-from analysis.agreement.labels import QUESTIONS, JudgedCounts, Labelled, RunLabels, distinct, pooled_votes, read_run
+from analysis.agreement.labels import QUESTIONS, JudgedCounts, Labeled, RunLabels, distinct, pooled_votes, read_run
 from analysis.agreement.raters import Confusion, cohen_kappa, krippendorff_alpha
 from analysis.agreement.record import (
     Agreement,
     Disagreement,
     Effort,
-    LabelledSample,
+    LabeledSample,
     PaperAgreement,
     PeopleComparison,
     PolicyShares,
@@ -117,7 +117,7 @@ def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: flo
                 judge=run.judge,
                 rubrics=run.rubrics,
                 truth=RULE,
-                sample=LabelledSample(
+                sample=LabeledSample(
                     len(run.sample.items),
                     run.sample.population,
                     run.sample.inclusion_probability,
@@ -142,13 +142,13 @@ def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> 
         runs: At least one.
         confidence: Coverage of all intervals.
     """
-    rows = distinct(runs) if len(runs) > 1 else runs[0].labelled
+    rows = distinct(runs) if len(runs) > 1 else runs[0].labeled
     truths = [row for row in rows if row.truth is not None]
     table = error_table([(row.truth, row.judged) for row in rows if row.truth and row.judged])
     read = table[:, : len(LEAVES)]
     return PeopleComparison(
         runs=tuple(run.run.resolve().name for run in runs),
-        labelled=len(truths),
+        labeled=len(truths),
         unparsed=sum(row.judged is None for row in truths),
         kinds=LEAVES,
         verdicts=OUTCOMES,
@@ -162,7 +162,7 @@ def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> 
 
 
 def _question(
-    rows: Sequence[Labelled], votes: Sequence[Sequence[bool]], question: Question, confidence: float
+    rows: Sequence[Labeled], votes: Sequence[Sequence[bool]], question: Question, confidence: float
 ) -> QuestionAgreement:
     """Compare the answers where both people and judge gave one: to the second, where both said that it informs."""
     pairs = [
@@ -185,7 +185,7 @@ def _question(
 def _policy_shares(judged: JudgedCounts, table: np.ndarray, confidence: float) -> PolicyShares:
     """Count one policy's descriptions, and correct their shares with the error rates of `table`."""
     groups = group_shares(dict(judged.kinds), "parsed", confidence)
-    corrected = correct(judged.unlabelled, table, known=judged.known, empty=judged.empty, confidence=confidence)
+    corrected = correct(judged.unlabeled, table, known=judged.known, empty=judged.empty, confidence=confidence)
     return PolicyShares(
         descriptions=sum(judged.kinds.values()),
         empty=judged.empty,
@@ -207,7 +207,7 @@ def _share(judged: Estimate | None, corrected: Estimate | Unknown) -> Share:
 
 def _effort(run: RunLabels, rater: str) -> Effort:
     """Count a rater's distinct descriptions by the answer to the first question; `skipped` counts both questions."""
-    texts = {(row.class_name, row.text) for row in run.labelled}
+    texts = {(row.class_name, row.text) for row in run.labeled}
     given = Counter(
         (asked.question, label.answer)
         for asked, label in run.answers[rater].items()
@@ -224,7 +224,7 @@ def _disagreements(run: RunLabels) -> tuple[Disagreement, ...]:
     """List the distinct descriptions that people and judge see differently, as far as the judge can be read."""
     differing = {
         (row.class_name, row.text): (row.truth, row.judged)
-        for row in run.labelled
+        for row in run.labeled
         if row.truth and row.judged and not _is_compatible(row.truth, row.judged)
     }
     return tuple(

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome
 from analysis.judge.base import Question
-from analysis.labelling.log import Asked, Label, label_path, raters_of, read_labels, standing
-from analysis.labelling.sample import Sample, read_sample, seeds_of
+from analysis.labeling.log import Asked, Label, label_path, raters_of, read_labels, standing
+from analysis.labeling.sample import Sample, read_sample, seeds_of
 from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, read_verdicts
 from ex2.run.descriptions import DescribedClass, stored_descriptions
@@ -48,7 +48,7 @@ class TwoAnswers(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """One description of the sample: people's answer and the judge's to each question.
 
     Attributes:
@@ -91,13 +91,13 @@ class JudgedCounts:
 
     Attributes:
         kinds: All of them, empty ones among the spurious.
-        unlabelled: Those with a first verdict, but without people's answer; without empty ones.
+        unlabeled: Those with a first verdict, but without people's answer; without empty ones.
         known: Those with both, by what people made of them.
         empty: Spurious without having been judged.
     """
 
     kinds: Mapping[Kind, int]
-    unlabelled: Mapping[Outcome, int]
+    unlabeled: Mapping[Outcome, int]
     known: Mapping[Leaf, int]
     empty: int
 
@@ -117,7 +117,7 @@ class RunLabels:
         sample: What was drawn.
         raters: Who labelled, in the order of their first answers.
         answers: Standing answers by rater.
-        labelled: The descriptions of the sample, with a text that was drawn twice in it twice.
+        labeled: The descriptions of the sample, with a text that was drawn twice in it twice.
         judge: Whose verdicts these are.
         rubrics: Versions of the wording that people answered.
         policies: What the judge made of each policy's descriptions, all seeds together.
@@ -128,25 +128,25 @@ class RunLabels:
     sample: Sample
     raters: tuple[str, ...]
     answers: Mapping[str, Mapping[Asked, Label]]
-    labelled: tuple[Labelled, ...]
+    labeled: tuple[Labeled, ...]
     judge: JudgeId
     rubrics: tuple[str, ...]
     policies: Mapping[str, JudgedCounts]
 
     def votes(self, question: Question) -> dict[DescribedClass, dict[str, bool]]:
         """Return each distinct description's answers to a question, by rater in their order."""
-        described = dict.fromkeys(row.described for row in self.labelled)
+        described = dict.fromkeys(row.described for row in self.labeled)
         return {one: votes(self.answers, Asked(question, *one)) for one in described}
 
 
-def distinct(runs: Sequence[RunLabels]) -> list[Labelled]:
+def distinct(runs: Sequence[RunLabels]) -> list[Labeled]:
     """Return the labelled descriptions of several runs, each text once.
 
     Runs share descriptions: those of the base model depend on the seed alone, and people answer for all runs at once.
     A text of several samples is taken from the first run where both people's and the judge's answer are known.
     """
-    found: dict[DescribedClass, Labelled] = {}
-    for row in (row for run in runs for row in run.labelled):
+    found: dict[DescribedClass, Labeled] = {}
+    for row in (row for run in runs for row in run.labeled):
         kept = found.setdefault(row.described, row)
         if _completeness(row) > _completeness(kept):
             found[row.described] = row
@@ -192,7 +192,7 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
         named = ", ".join(sorted({f"{judge.name} ({judge.settings})" for judge in judges}))
         raise UserError(f"{run}: its seeds were judged by different judges: {named}; run `ex2 analyze RECIPE` again.")
     answers = _answers(run, only)
-    labelled = []
+    labeled = []
     for item in sample.items:
         kind = _kind(run, item.seed, verdicts[item.seed], item.class_name, item.text)
         said = TwoAnswers(
@@ -203,7 +203,7 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
             settle([*votes(answers, Asked(question, item.class_name, item.text)).values()]) for question in QUESTIONS
         )
         people = TwoAnswers(first, second if first else None)  # else the majority would not have been asked
-        labelled.append(Labelled(item.class_name, item.text, people, said, kind))
+        labeled.append(Labeled(item.class_name, item.text, people, said, kind))
     rubrics = {label.rubric for labels in answers.values() for label in labels.values()}
     return RunLabels(
         run,
@@ -211,10 +211,10 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
         sample,
         tuple(answers),
         answers,
-        tuple(labelled),
+        tuple(labeled),
         judges[0],
         tuple(sorted(rubrics)),
-        _policies(run, verdicts, sample, labelled),
+        _policies(run, verdicts, sample, labeled),
     )
 
 
@@ -243,11 +243,11 @@ def _answers(run: Path, only: str | None) -> dict[str, dict[Asked, Label]]:
 
 
 def _policies(
-    run: Path, verdicts: Mapping[int, Verdicts], sample: Sample, labelled: Sequence[Labelled]
+    run: Path, verdicts: Mapping[int, Verdicts], sample: Sample, labeled: Sequence[Labeled]
 ) -> dict[str, JudgedCounts]:
-    places = {(item.seed, item.line): row for item, row in zip(sample.items, labelled, strict=True)}
+    places = {(item.seed, item.line): row for item, row in zip(sample.items, labeled, strict=True)}
     kinds: Counter[tuple[str, Kind]] = Counter()
-    unlabelled: Counter[tuple[str, Kind]] = Counter()
+    unlabeled: Counter[tuple[str, Kind]] = Counter()
     known: Counter[tuple[str, Leaf]] = Counter()
     empty: Counter[str] = Counter()
     policies: dict[str, None] = {}
@@ -262,11 +262,11 @@ def _policies(
             elif people and people.truth and people.judged:
                 known[policy, people.truth] += 1
             else:
-                unlabelled[policy, kind] += 1
+                unlabeled[policy, kind] += 1
     return {
         policy: JudgedCounts(
             {kind: kinds[policy, kind] for kind in KINDS},
-            {outcome: unlabelled[policy, outcome] for outcome in OUTCOMES},
+            {outcome: unlabeled[policy, outcome] for outcome in OUTCOMES},
             {leaf: known[policy, leaf] for leaf in LEAVES},
             empty[policy],
         )
@@ -274,7 +274,7 @@ def _policies(
     }
 
 
-def _completeness(row: Labelled) -> tuple[bool, bool]:
+def _completeness(row: Labeled) -> tuple[bool, bool]:
     return row.truth is not None and row.judged is not None, row.truth is not None
 
 

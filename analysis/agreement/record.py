@@ -23,7 +23,7 @@ Rate = Annotated[Estimate, Keyed()]
 
 
 @dataclass(frozen=True)
-class LabelledSample(Record):
+class LabeledSample(Record):
     """Which descriptions people were asked about.
 
     Attributes:
@@ -116,7 +116,7 @@ class PeopleComparison(Record):
 
     Attributes:
         runs: Names of the runs.
-        labelled: Descriptions with all answers that they need: of one run as often as they were drawn, of several each
+        labeled: Descriptions with all answers that they need: of one run as often as they were drawn, of several each
             text once.
         unparsed: Those among the labelled that lack the judge's first verdict, and do not count below.
         kinds: What people may call a description: the rows of `table`.
@@ -130,7 +130,7 @@ class PeopleComparison(Record):
     """
 
     runs: tuple[str, ...]
-    labelled: int
+    labeled: Annotated[int, Field(alias="labelled")]
     unparsed: int
     kinds: tuple[Leaf, ...]
     verdicts: Annotated[tuple[Outcome, ...], Field(default_factory=lambda read: read["kinds"])]
@@ -215,7 +215,7 @@ class Agreement(Record):
     judge: Annotated[JudgeId, Keyed()]
     rubrics: tuple[str, ...]
     truth: str
-    sample: LabelledSample
+    sample: LabeledSample
     seeds: Annotated[tuple[int, ...] | None, Omitted()] = None
     raters: Mapping[str, Annotated[Effort, Keyed()]]
     own: PeopleComparison

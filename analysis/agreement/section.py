@@ -25,7 +25,7 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
     others = [rubric for rubric in content.rubrics if rubric != content.judge.rubric]
     return {
         "runs": used.runs,
-        "labelled": used.labelled,
+        "labelled": used.labeled,
         "raters": len(content.raters),
         "truth": content.truth,
         "confidence": f"{100 * content.confidence:g}",

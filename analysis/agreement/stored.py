@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.agreement.record import Agreement, read_agreement
-from analysis.labelling.sample import frame_digest, read_frame
+from analysis.labeling.sample import frame_digest, read_frame
 from analysis.results.load import SeedResult
 from analysis.verdicts.verdicts import KINDS
 
@@ -59,16 +59,16 @@ def read_judge_agreement(run: Path, results: Sequence[SeedResult], *, complete: 
 
 
 def _stale(content: Agreement, run: Path, results: Sequence[SeedResult], *, complete: bool) -> str:
-    judge, labelled = results[0].breakdown.judge, content.judge
+    judge, labeled = results[0].breakdown.judge, content.judge
     again = "run `ex2 agreement` again"
-    if (labelled.settings, labelled.rubric) != (judge.settings, judge.rubric):
+    if (labeled.settings, labeled.rubric) != (judge.settings, judge.rubric):
         answered = [rubric for rubric in content.rubrics if rubric != judge.rubric]
         if answered:  # what people say does not depend on the judge, only on what they were asked
             again = (
                 f"people answered rubric {', '.join(answered)}, the judge {judge.rubric}: if its questions differ, "
                 f"label again with `ex2 label --rubric`, then {again}"
             )
-        return f"it was made for {labelled.name} with rubric {labelled.rubric}; {again}"
+        return f"it was made for {labeled.name} with rubric {labeled.rubric}; {again}"
     if content.sample.frame is None or content.seeds is None:
         return f"it does not tell which descriptions it was made for; {again}"
     if content.sample.frame != frame_digest(read_frame(run)):

@@ -138,14 +138,14 @@ def _notes(results: Sequence[Agreement]) -> Iterator[str]:
     pooled = results[0].pooled
     yield SECOND_QUESTION
     if pooled:
-        yield f"pooled: each text counts once, however many runs share it: {pooled.labelled} different ones labelled"
+        yield f"pooled: each text counts once, however many runs share it: {pooled.labeled} different ones labelled"
     for result in results:
         sample, raters = result.sample, result.raters
         who = ", ".join(
             f"{rater} {effort.yes + effort.no} (skips: {effort.skipped})" for rater, effort in raters.items()
         )
         yield (
-            f"{result.run}: labelled {result.own.labelled} of a random {sample.n} of "
+            f"{result.run}: labelled {result.own.labeled} of a random {sample.n} of "
             f"{sample.population} descriptions, unparsed by the judge {result.own.unparsed}; different texts "
             f"by rater: {who}"
         )

@@ -12,7 +12,7 @@ from analysis.attributes.answers import LOG, Answered, SeedAnswers, ask, texts_d
 from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import attribute_judge
 from analysis.attributes.stored import RESULT
-from analysis.attributes.summary import summarise
+from analysis.attributes.summary import summarize
 from analysis.attributes.tables import KEY, tables_of
 from analysis.attributes.terminal import show
 from analysis.results.kl import kl_of_run
@@ -44,7 +44,7 @@ def main(options: argparse.Namespace) -> int:
         raise UserError(f"--sample: {options.sample}; give 1 or more.")
     runs, left_out = gather_runs([Path(path) for path in options.runs])
     coverage = max(confidence(run.results) for run in runs)  # runs that differ are shown at the stricter one
-    result = summarise([*answered(runs)], coverage, sample=options.sample, seed=options.seed)
+    result = summarize([*answered(runs)], coverage, sample=options.sample, seed=options.seed)
     console = Console()
     show(result, console)
     write_study(

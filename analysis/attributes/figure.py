@@ -23,11 +23,11 @@ WIDE, PAGE, NARROW = 4.6, 7.1, 1.9
 PAGE_WIDTH, PHONE_WIDTH = 960.0, 350.0
 """Pixels, as of the report's other drawings."""
 
-COLOURS = ("#1b6cb8", "#d97742", "#0f7a62", "#a97edb", "#7a7567", "#b8891c", "#3f7798", "#d86f9b")
+COLORS = ("#1b6cb8", "#d97742", "#0f7a62", "#a97edb", "#7a7567", "#b8891c", "#3f7798", "#d86f9b")
 """Of the first VLM, the second, …; each differs from its neighbours in lightness too, and by a contrast of 3 from the
 light and the dark page."""
 
-STYLE = "".join(f".vlm-{index}{{fill:{colour}}}" for index, colour in enumerate(COLOURS))
+STYLE = "".join(f".vlm-{index}{{fill:{color}}}" for index, color in enumerate(COLORS))
 """All that the report's style sheet does not name."""
 
 
@@ -165,4 +165,4 @@ def _bar(share: Pooled, y: float, index: int, name: str, unit: float) -> list[Ma
 
 
 def _css(index: int) -> str:
-    return f"vlm-{index % len(COLOURS)}"
+    return f"vlm-{index % len(COLORS)}"

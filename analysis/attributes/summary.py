@@ -22,7 +22,7 @@ from analysis.statistics.intervals import Estimate, all_equal, newcombe, wilson
 PERMUTATIONS = 5000
 
 
-def summarise(runs: Sequence[Answered], confidence: float, *, sample: int, seed: int) -> Attributes:
+def summarize(runs: Sequence[Answered], confidence: float, *, sample: int, seed: int) -> Attributes:
     """Compute shares for every run, and compare every pair of runs on one dataset.
 
     Args:

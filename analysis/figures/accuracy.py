@@ -52,7 +52,7 @@ class Row(NamedTuple):
     to_aligned: Difference | None = None
 
     @property
-    def colour(self) -> str:
+    def color(self) -> str:
         return self.arm if self.note is None else "control"
 
 
@@ -206,7 +206,7 @@ def _images(rows: Sequence[Row]) -> str:
 def _bar(row: Row, accuracy: Pooled, left: float, y: float, unit: float, bar: float) -> list[Markup]:
     width = 100 * accuracy.value * unit
     tip = f"{row.name}: {percent(accuracy)}, {count(accuracy, 'images')}"
-    parts = [svg.rect(left, y, width, bar, f"fill-{row.colour}", radius=2, tip=tip)]
+    parts = [svg.rect(left, y, width, bar, f"fill-{row.color}", radius=2, tip=tip)]
     if accuracy.low is not None and accuracy.high is not None:
         low, high = max(accuracy.low, 0.0), min(accuracy.high, 1.0)
         parts.append(svg.interval(left + 100 * low * unit, left + 100 * high * unit, y + bar / 2, "whisker"))

@@ -40,8 +40,8 @@ def standalone(drawing: Markup) -> str:
 
 def drawing_style() -> str:
     """Return the report's rules for drawings with every variable replaced: not all programs know variables."""
-    colours, drawings = (Path(__file__).with_name(f"{name}.css").read_text("utf-8") for name in ("colours", "drawings"))
-    values = dict(re.findall(r"--([\w-]+):\s*([^;]+);", colours))
+    colors, drawings = (Path(__file__).with_name(f"{name}.css").read_text("utf-8") for name in ("colors", "drawings"))
+    values = dict(re.findall(r"--([\w-]+):\s*([^;]+);", colors))
     rules = re.sub(r"/\*.*?\*/", "", drawings)
     rules = re.sub(r"var\(--([\w-]+)\)", lambda found: values[found[1]], rules)
     rules = re.sub(r"calc\(([\d.]+) \* ([\d.]+)\)", lambda found: f"{float(found[1]) * float(found[2]):g}", rules)

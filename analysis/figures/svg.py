@@ -72,10 +72,10 @@ def line(start: Point, end: Point, css: str) -> Markup:
     return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(*map(number, (*start, *end)), css)
 
 
-def circle(centre: Point, radius: float, css: str, *, tip: str = "") -> Markup:
+def circle(center: Point, radius: float, css: str, *, tip: str = "") -> Markup:
     """Return a disc, with a tooltip if `tip` is given."""
     return Markup('<circle cx="{}" cy="{}" r="{}" class="{}">{}</circle>').format(
-        number(centre[0]), number(centre[1]), number(radius), css, _tip(tip)
+        number(center[0]), number(center[1]), number(radius), css, _tip(tip)
     )
 
 

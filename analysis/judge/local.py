@@ -34,7 +34,7 @@ Wording = Literal["paper", "short"]
 Chat = list[dict[str, str]]
 
 
-class LabelledSentence(NamedTuple):
+class LabeledSentence(NamedTuple):
     """A sentence about a class, with the right answers.
 
     Attributes:
@@ -71,8 +71,8 @@ class ShortWording(Record):
 
     version: str
     questions: Mapping[Question, str]
-    shots: tuple[LabelledSentence, ...]
-    calibration: tuple[LabelledSentence, ...]
+    shots: tuple[LabeledSentence, ...]
+    calibration: tuple[LabeledSentence, ...]
 
 
 SHORT = ShortWording.from_json(read_json(Path(__file__).with_name("local_examples.json")))

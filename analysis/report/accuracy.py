@@ -20,7 +20,7 @@ def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
         fallback = texts.fallback_classes if texts else ()
         rows.append(
             {
-                "css": row.colour,
+                "css": row.color,
                 "name": row.name,
                 "note": row.note,
                 "accuracy": percent(row.accuracy) if row.accuracy else "no descriptions",

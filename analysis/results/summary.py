@@ -43,10 +43,10 @@ class Summary(NamedTuple):
 def print_summary(recipe: Recipe, seeds: Sequence[int]) -> None:
     """Print the summary of several seeds; nothing for one alone."""
     if len(seeds) > 1:
-        print("\n".join(summary_lines(summarise(recipe, seeds), recipe.analysis.confidence)))
+        print("\n".join(summary_lines(summarize(recipe, seeds), recipe.analysis.confidence)))
 
 
-def summarise(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
+def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
     """Read what the seeds have reached so far.
 
     Args:

@@ -123,9 +123,9 @@ def wilson_bounds(share: float, n: float, confidence: float) -> tuple[float, flo
     """
     # In closed form: scipy's binomtest finds a p-value first, which takes a hundred times as long.
     z = float(ndtri(0.5 + confidence / 2))
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (0.0 if share == 0 else centre - reach), (1.0 if share == 1 else centre + reach)
+    return (0.0 if share == 0 else center - reach), (1.0 if share == 1 else center + reach)
 
 
 def mean_share(successes: Sequence[int], counts: Sequence[int], confidence: float = 0.95) -> Estimate:

@@ -18,7 +18,7 @@ from ex2.recipe_io import to_yaml
 from reward.errors import EX2Error
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
-QUANTISED_BYTES = {"8bit": 1.0, "4bit": 0.5}
+QUANTIZED_BYTES = {"8bit": 1.0, "4bit": 0.5}
 GIB = 1024**3
 
 
@@ -65,7 +65,7 @@ def memory_lines(recipe: Recipe) -> list[str]:
         m.weight.numel() for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n
     )
     wide = BYTES[recipe.policy.dtype]
-    narrow = QUANTISED_BYTES.get(recipe.policy.quantization, wide)
+    narrow = QUANTIZED_BYTES.get(recipe.policy.quantization, wide)
     base = linear * narrow + (total - linear) * wide
     trained = total if recipe.lora is None else _adapter_size(model, recipe)
     training = trained * 4 * 4  # fp32: weight, gradient and Adam's two moments

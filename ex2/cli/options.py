@@ -19,7 +19,7 @@ TOOLS = {
     "cross": "analysis.cross:main",
     "index": "analysis.report.index:main",
     "export": "ex2.run.export:main",
-    "label": "analysis.labelling.server:main",
+    "label": "analysis.labeling.server:main",
     "agreement": "analysis.agreement.command:main",
 }
 """Verbs that are no stage of one recipe; each takes the parsed options and returns the exit status."""

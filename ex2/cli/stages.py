@@ -72,7 +72,7 @@ def train(options: argparse.Namespace) -> int:
     start(recipe)
     for seed in options.seeds or recipe.seeds:
         call(STAGES["train"], recipe, seed)
-    summarise(options, recipe)
+    summarize(options, recipe)
     return 0
 
 
@@ -83,7 +83,7 @@ def check_launch(recipe: Any, accelerate_config: str | None = None) -> None:
     check_launch(recipe, given)
 
 
-def summarise(options: argparse.Namespace, recipe: Any) -> None:
+def summarize(options: argparse.Namespace, recipe: Any) -> None:
     if is_main_process():
         call(SUMMARY, recipe, options.seeds or recipe.seeds)
 
@@ -158,7 +158,7 @@ def run(options: argparse.Namespace) -> int:
         call(STAGES["describe"], recipe, seed)
         waiting += analyze_seed(recipe, seed)
     raise_all(waiting)
-    summarise(options, recipe)
+    summarize(options, recipe)
     if not options.no_report:
         print(f"report: {call(REPORT, recipe)}")
     return 0

@@ -44,7 +44,7 @@ class Findings:
         unreadable: Split → one message per unreadable file.
         overlaps: Pair of splits → pairs of names of equal images, one in each split.
         repeated: Images whose content occurs earlier in the same split.
-        relabelled: Pairs of names of equal images that have different labels.
+        relabeled: Pairs of names of equal images that have different labels.
         thumbnails: Label → thumbnails for the contact sheet.
     """
 
@@ -52,7 +52,7 @@ class Findings:
     unreadable: dict[str, list[str]] = field(default_factory=dict)
     overlaps: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=dict)
     repeated: int = 0
-    relabelled: list[tuple[str, str]] = field(default_factory=list)
+    relabeled: list[tuple[str, str]] = field(default_factory=list)
     thumbnails: dict[int, list[Image.Image]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -182,7 +182,7 @@ class _Place:
 
 def _note_label(findings: Findings, first: tuple[str, int], image: LabeledImage) -> None:
     if first[1] != image.label:
-        findings.relabelled.append((first[0], image.name))
+        findings.relabeled.append((first[0], image.name))
 
 
 def _parts(dataset: ImageDataset, split: str) -> tuple[str, ...]:
@@ -262,9 +262,9 @@ def problems(dataset: ImageDataset, findings: Findings) -> list[str]:
     for (first, second), pairs in findings.overlaps.items():
         found.append(f"{len(pairs)} images are in both '{first}' and '{second}':")
         found += _lines([f"{one} = {other}" for one, other in pairs])
-    if findings.relabelled:
-        found.append(f"{len(findings.relabelled)} equal images have different labels:")
-        found += _lines([f"{one} = {other}" for one, other in findings.relabelled])
+    if findings.relabeled:
+        found.append(f"{len(findings.relabeled)} equal images have different labels:")
+        found += _lines([f"{one} = {other}" for one, other in findings.relabeled])
     return found
 
 

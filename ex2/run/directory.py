@@ -106,7 +106,7 @@ class SeedDirectory:
         return (self.adapter / ADAPTER_DONE).is_file()
 
     @property
-    def is_analysed(self) -> bool:
+    def is_analyzed(self) -> bool:
         """Whether the analysis is complete.
 
         It is not if there is no breakdown, or if `accuracy.json` comes from another analysis than `breakdown.json`, as

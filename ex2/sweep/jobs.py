@@ -191,7 +191,7 @@ def is_done(job: Job) -> bool:
     """Return whether an earlier sweep finished the job with the same digest, and its last result still exists."""
     record = read_record(job)
     same = record.get("state") == "done" and record.get("digest") == job.digest
-    return same and job.results.is_analysed
+    return same and job.results.is_analyzed
 
 
 def last_line(log: Path) -> str:

@@ -127,10 +127,10 @@ def whiten(
     count, total = reduce(torch.stack([weight.sum(), (values * weight).sum()]))
     if count == 0:
         raise ValueError("nothing to whiten: the mask is empty")
-    centred = (values - total / count) * weight
-    (squares,) = reduce((centred**2).sum().reshape(1))
+    centered = (values - total / count) * weight
+    (squares,) = reduce((centered**2).sum().reshape(1))
     variance = squares / (count - 1).clamp(min=1)
-    whitened: torch.Tensor = centred * torch.rsqrt(variance + epsilon)
+    whitened: torch.Tensor = centered * torch.rsqrt(variance + epsilon)
     return whitened
 
 

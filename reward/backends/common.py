@@ -16,7 +16,7 @@ PIN_TOLERANCE = 1e-3
 """Largest relative difference of a checkpoint's scale, mean or deviation from its pinned value, which is rounded."""
 
 
-class Normalisation(NamedTuple):
+class Normalization(NamedTuple):
     """Mean and deviation of each colour channel; the model is given (x − mean) / std, with pixel values x in [0, 1]."""
 
     mean: tuple[float, ...]
@@ -55,7 +55,7 @@ def in_chunks(pixels: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
         yield pixels[start : start + size]
 
 
-def measured_normalisation(pixels: Callable[[Image.Image], torch.Tensor], side: int) -> Normalisation:
+def measured_normalization(pixels: Callable[[Image.Image], torch.Tensor], side: int) -> Normalization:
     """Measure the normalisation of a preprocessing from what it makes of a black and a white image.
 
     Args:
@@ -63,10 +63,10 @@ def measured_normalisation(pixels: Callable[[Image.Image], torch.Tensor], side: 
         side: Side of the square images, in pixels.
     """
     black, white = (
-        pixels(Image.new("RGB", (side, side), colour)).double().flatten(1).mean(1) for colour in ("black", "white")
+        pixels(Image.new("RGB", (side, side), color)).double().flatten(1).mean(1) for color in ("black", "white")
     )
     std = 1 / (white - black)
-    return Normalisation(tuple((-black * std).tolist()), tuple(std.tolist()))
+    return Normalization(tuple((-black * std).tolist()), tuple(std.tolist()))
 
 
 def pin_problems(pinned: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

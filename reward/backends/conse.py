@@ -20,12 +20,12 @@ from torchvision.transforms import v2
 from transformers import AutoModel, AutoTokenizer
 
 from reward.backends.common import (
-    Normalisation,
+    Normalization,
     encode_in_batches,
     fingerprint,
     in_chunks,
     in_training_mode,
-    measured_normalisation,
+    measured_normalization,
     pick_device,
     unit_norm,
 )
@@ -99,7 +99,7 @@ class ConSE:
     name = "conse"
     bias = 0.0
     dtype = torch.float32
-    normalisation = Normalisation((0.498,) * 3, (0.502,) * 3)  # as published: pixels (x - 127) / 128
+    normalization = Normalization((0.498,) * 3, (0.502,) * 3)  # as published: pixels (x - 127) / 128
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class ConSE:
                 v2.CenterCrop(224),
                 v2.ToImage(),
                 v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(list(self.normalisation.mean), list(self.normalisation.std)),
+                v2.Normalize(list(self.normalization.mean), list(self.normalization.std)),
             ]
         )
         self._class_embeddings: torch.Tensor | None = None
@@ -178,9 +178,9 @@ class ConSE:
         ids = self._parts.tokenizer([text], truncation=True, max_length=self.context_length)["input_ids"][0]
         return self._parts.tokenizer.sep_token_id in ids
 
-    def measured_normalisation(self) -> Normalisation:
+    def measured_normalization(self) -> Normalization:
         """Return the mean and deviation of the normalisation that `pixels` applies, as measured."""
-        return measured_normalisation(self.pixels, 224)
+        return measured_normalization(self.pixels, 224)
 
     def _batches(self, items: Sequence[Any]) -> Iterator[list[Any]]:
         for start in range(0, len(items), self.batch_size):

@@ -16,12 +16,12 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 from reward import revisions
 from reward.backends.common import (
     DTYPES,
-    Normalisation,
+    Normalization,
     encode_in_batches,
     fingerprint,
     in_chunks,
     in_training_mode,
-    measured_normalisation,
+    measured_normalization,
     one_line,
     pick_device,
     pin_problems,
@@ -68,7 +68,7 @@ class HuggingFaceVLM:
 
     Attributes:
         dtype: Precision of the towers.
-        normalisation: Mean and deviation per channel that the checkpoint's preprocessing declares.
+        normalization: Mean and deviation per channel that the checkpoint's preprocessing declares.
 
     Raises:
         UserError: If the checkpoint is not there, leaves weights untrained, is no dual encoder, differs from what
@@ -107,7 +107,7 @@ class HuggingFaceVLM:
         self.scale = _logit_scale(parts.model, model)
         self.bias = float(getattr(parts.model, "logit_bias", torch.zeros(())).detach())
         self._model = parts.model.eval().requires_grad_(False).to(self._device, self.dtype)
-        self.normalisation = _declared_normalisation(self._processor)
+        self.normalization = _declared_normalization(self._processor)
         self._check_pins({"scale": scale, "mean": mean, "std": std, "interpolation": interpolation})
         for repository, commit, trained in (
             (model, parts.commit, {"scale": self.scale, "bias": self.bias}),
@@ -198,11 +198,11 @@ class HuggingFaceVLM:
         """Return how many tokens the tokenizer knows and how many the text tower has embeddings for."""
         return len(self._tokenizer), int(self._model.config.get_text_config().vocab_size)
 
-    def measured_normalisation(self) -> Normalisation | None:
+    def measured_normalization(self) -> Normalization | None:
         """Return the normalisation that `pixels` applies, as measured; `None` for a NaFlex model, which has patches."""
         if self.pixels(Image.new("RGB", (8, 8))).ndim != 3:
             return None
-        return measured_normalisation(self.pixels, self.image_size)
+        return measured_normalization(self.pixels, self.image_size)
 
     def _cleaned(self, texts: Sequence[str]) -> list[str]:
         return [text.lower() for text in texts] if self.lowercase else list(texts)
@@ -242,7 +242,7 @@ class HuggingFaceVLM:
             problems.append(f"context_length is {self.context_length}, but the text tower has {positions} positions")
         found = {
             "scale": self.scale,
-            **self.normalisation._asdict(),
+            **self.normalization._asdict(),
             "interpolation": _RESAMPLING.get(self._processor.resample),
         }
         problems += pin_problems(pinned, found)
@@ -320,7 +320,7 @@ def _logit_scale(model: Any, name: str) -> float:
     raise UserError(f"vlm.model: '{name}' has neither a logit_scale nor a temperature; its reward has no scale.")
 
 
-def _declared_normalisation(processor: Any) -> Normalisation:
+def _declared_normalization(processor: Any) -> Normalization:
     """Return the normalisation that a processor declares, for pixel values x in [0, 1].
 
     The processor computes (255·f·x − o − m) / s with rescaling factor f, offset o, mean m and deviation s.
@@ -328,7 +328,7 @@ def _declared_normalisation(processor: Any) -> Normalisation:
     factor = 255 * processor.rescale_factor if processor.do_rescale else 255.0
     offset = 1.0 if getattr(processor, "rescale_offset", False) else 0.0
     mean, std = (processor.image_mean, processor.image_std) if processor.do_normalize else ([0.0] * 3, [1.0] * 3)
-    return Normalisation(tuple((offset + m) / factor for m in mean), tuple(s / factor for s in std))
+    return Normalization(tuple((offset + m) / factor for m in mean), tuple(s / factor for s in std))
 
 
 def _not_loadable(model: str, revision: str | None, error: OSError) -> Exception:

@@ -16,12 +16,12 @@ from reward import revisions
 from reward.backends import openclip_source
 from reward.backends.common import (
     DTYPES,
-    Normalisation,
+    Normalization,
     encode_in_batches,
     fingerprint,
     in_chunks,
     in_training_mode,
-    measured_normalisation,
+    measured_normalization,
     one_line,
     pick_device,
     pin_problems,
@@ -57,7 +57,7 @@ class OpenCLIP:
 
     Attributes:
         dtype: Precision of the towers.
-        normalisation: Mean and deviation per channel that the preprocessing declares.
+        normalization: Mean and deviation per channel that the preprocessing declares.
 
     Raises:
         UserError: For an unknown architecture or tag, weights left untrained, or a difference from what is pinned.
@@ -103,7 +103,7 @@ class OpenCLIP:
         self._model: Any = loaded.eval().requires_grad_(False).to(self._device, self.dtype)
         self._transform_config = PreprocessCfg(**loaded.visual.preprocess_cfg)
         self._transform = image_transform_v2(self._transform_config, is_train=False)
-        self.normalisation = Normalisation(tuple(self._transform_config.mean), tuple(self._transform_config.std))
+        self.normalization = Normalization(tuple(self._transform_config.mean), tuple(self._transform_config.std))
         self._check_pins(
             {"scale": scale, "tokenizer": tokenizer, "cleaning": cleaning, **given},
             {"tokenizer": named.name, "cleaning": named.cleaning},
@@ -201,9 +201,9 @@ class OpenCLIP:
         known = self._tokenizer.vocab_size if simple else len(self._tokenizer.tokenizer)
         return known, int(self._text.get("vocab_size", self._model.vocab_size))
 
-    def measured_normalisation(self) -> Normalisation:
+    def measured_normalization(self) -> Normalization:
         """Return the mean and deviation of the normalisation that `pixels` applies, as measured."""
-        return measured_normalisation(self.pixels, self.image_size)
+        return measured_normalization(self.pixels, self.image_size)
 
     def _create(self, source: openclip_source.Source, preprocess: dict[str, Any]) -> Any:
         try:
@@ -236,7 +236,7 @@ class OpenCLIP:
         config = self._transform_config
         found = {
             **found,
-            **self.normalisation._asdict(),
+            **self.normalization._asdict(),
             "scale": self.scale,
             "interpolation": config.interpolation,
             "resize_mode": config.resize_mode,

@@ -20,11 +20,11 @@ from torch import nn
 from torch.nn import functional
 
 from reward.backends.common import (
-    Normalisation,
+    Normalization,
     encode_in_batches,
     in_chunks,
     in_training_mode,
-    measured_normalisation,
+    measured_normalization,
     unit_norm,
 )
 from reward.errors import UserError, unknown_name
@@ -186,7 +186,7 @@ class ToyDualEncoder:
         self.scale = float(self._model.log_scale.exp())
         self.bias = 0.0
         self.dtype = torch.float32
-        self.normalisation = Normalisation((0.0,) * 3, (1.0,) * 3)  # the tower's forward does the rest
+        self.normalization = Normalization((0.0,) * 3, (1.0,) * 3)  # the tower's forward does the rest
         self.context_length = config.context_length
         self.batch_size = batch_size
         self._tokenizer = WordTokenizer(config)
@@ -229,9 +229,9 @@ class ToyDualEncoder:
         """Return how many tokens the tokenizer knows and how many the text tower has embeddings for."""
         return len(self._model.config.words), self._model.words.num_embeddings
 
-    def measured_normalisation(self) -> Normalisation:
+    def measured_normalization(self) -> Normalization:
         """Return the mean and deviation of the normalisation that `pixels` applies, as measured."""
-        return measured_normalisation(self.pixels, self._model.config.image_size)
+        return measured_normalization(self.pixels, self._model.config.image_size)
 
 
 def to_pixels(images: Sequence[Image.Image], size: int) -> torch.Tensor:

@@ -162,7 +162,7 @@ def test_to_rgb_shows_transparency_as_white() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "expected"),
+    ("mode", "color", "expected"),
     [
         ("1", 1, (255, 255, 255)),
         ("L", 100, (100, 100, 100)),
@@ -174,8 +174,8 @@ def test_to_rgb_shows_transparency_as_white() -> None:
         ("RGBa", (255, 0, 0, 255), (255, 0, 0)),
     ],
 )
-def test_to_rgb_reads_every_mode(mode: str, colour: object, expected: tuple[int, int, int]) -> None:
-    converted = to_rgb(Image.new(mode, (3, 2), colour))  # type: ignore[arg-type]
+def test_to_rgb_reads_every_mode(mode: str, color: object, expected: tuple[int, int, int]) -> None:
+    converted = to_rgb(Image.new(mode, (3, 2), color))  # type: ignore[arg-type]
     assert (converted.mode, converted.size, converted.getpixel((2, 1))) == ("RGB", (3, 2), expected)
 
 

@@ -262,7 +262,7 @@ def train_mode(vlm: Any) -> None:
     vlm._model.train()
 
 
-def missing_normalisation(vlm: Any) -> None:
+def missing_normalization(vlm: Any) -> None:
     """Pixels in [0, 1] go into the model as they are."""
     vlm._processor.do_normalize = False
 
@@ -303,7 +303,7 @@ PLANTED = [
         ],
         None,
     ),
-    (missing_normalisation, "clip", ["normalisation", "scale", "own logits"], ["normalisation"]),
+    (missing_normalization, "clip", ["normalisation", "scale", "own logits"], ["normalisation"]),
     (wrong_scale, "siglip", ["scale", "own logits"], None),
     (ignored_bias, "siglip", ["own logits"], None),
     (missing_unit_norm, "clip", ["unit norm", "scale", "own logits"], None),

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AlignConfig, AlignModel, CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from reward.backends import openclip_source
-from reward.backends.common import measured_normalisation
+from reward.backends.common import measured_normalization
 from reward.errors import UserError
 from reward.presets import PRESETS, load_vlm, vlm_problems
 
@@ -213,19 +213,19 @@ def test_a_language_model_is_no_vlm(mistral: Path) -> None:
         load_vlm("huggingface", {"model": str(mistral), **CLIP})
 
 
-def test_normalisation_is_measured_by_hand() -> None:
+def test_normalization_is_measured_by_hand() -> None:
     # Black gives -mean/std = -1, white (1 - mean)/std = 3: std = 1/4, mean = 1/4.
-    found = measured_normalisation(lambda image: torch.full((3, 2, 2), -1.0 + 4 * (image.getpixel((0, 0))[0] > 0)), 8)
+    found = measured_normalization(lambda image: torch.full((3, 2, 2), -1.0 + 4 * (image.getpixel((0, 0))[0] > 0)), 8)
     assert found.mean == pytest.approx((0.25,) * 3)
     assert found.std == pytest.approx((0.25,) * 3)
 
 
-def test_alignment_of_declared_and_measured_normalisation_for_align(tmp_path: Path) -> None:
+def test_alignment_of_declared_and_measured_normalization_for_align(tmp_path: Path) -> None:
     """ALIGN rescales to [-1, 1] instead of normalising: mean and deviation 0.5."""
     folder = tiny.save_align(tmp_path / "align")
     vlm: Any = load_vlm("huggingface", {"model": str(folder), **CLIP, "context_length": 64, "image_size": 64})
-    assert vlm.normalisation.mean == pytest.approx((0.5,) * 3)
-    assert vlm.normalisation.std == pytest.approx((0.5,) * 3)
+    assert vlm.normalization.mean == pytest.approx((0.5,) * 3)
+    assert vlm.normalization.std == pytest.approx((0.5,) * 3)
     assert vlm.pixels(Image.new("RGB", (9, 9), "white")).max().item() == pytest.approx(1.0)
 
 
@@ -243,7 +243,7 @@ def test_weights_from_a_file_take_the_preprocessing_that_is_given(tmp_path: Path
     save_file({key: value.contiguous() for key, value in open_clip.CLIP(**config).state_dict().items()}, path)
     settings = {"model": "tiny-ex2", "pretrained": str(path), "context_length": 16, "image_size": 32, "device": "cpu"}
     vlm: Any = load_vlm("open_clip", {**settings, "mean": [0.4] * 3, "std": [0.2] * 3, "resize_mode": "squash"})
-    measured = vlm.measured_normalisation()
+    measured = vlm.measured_normalization()
     assert measured.mean == pytest.approx([0.4] * 3, abs=1e-6)
     assert measured.std == pytest.approx([0.2] * 3, abs=1e-6)
 

@@ -85,7 +85,7 @@ def test_calibration_against_brute_force() -> None:
     assert made.other_std == pytest.approx(np.sqrt(np.mean(np.var(other, axis=1))))
 
 
-def test_standardised_scores_do_not_depend_on_the_vlms_scale_and_keep_the_order(tmp_path: Path) -> None:
+def test_standardized_scores_do_not_depend_on_the_vlms_scale_and_keep_the_order(tmp_path: Path) -> None:
     """The same encoder with logits 10 times as wide and shifted: other scores, equal standardised ones."""
     wide = Compass()
     wide.scale, wide.bias = 100.0, 3.0
@@ -101,7 +101,7 @@ def test_standardised_scores_do_not_depend_on_the_vlms_scale_and_keep_the_order(
     assert np.argsort(standard[0]).tolist() == np.argsort(plain[0]).tolist()
 
 
-def test_a_generic_template_scores_zero_on_average_when_standardised(tmp_path: Path) -> None:
+def test_a_generic_template_scores_zero_on_average_when_standardized(tmp_path: Path) -> None:
     reward = build("cosine", {"units": "standardised"}, REWARDS, "reward", **supplied(Compass(), tmp_path))
     scores = reward(["0", "a 0", "90", "a 90", "180", "a 180"], ["0", "0", "90", "90", "180", "180"])
     assert np.mean(scores) == pytest.approx(0.0, abs=1e-6)
@@ -119,7 +119,7 @@ def test_calibration_is_kept_in_the_bank_and_follows_images_and_templates(tmp_pa
     assert len(list(tmp_path.glob("calibration-*.safetensors"))) == 3
 
 
-def test_a_standardised_margin_is_divided_by_the_spread_alone(tmp_path: Path) -> None:
+def test_a_standardized_margin_is_divided_by_the_spread_alone(tmp_path: Path) -> None:
     given = supplied(Compass(), tmp_path)
     spread = given["calibration"]().other_std
     plain = build("margin", {}, REWARDS, "reward", **given)(["0"], ["0"])
@@ -127,7 +127,7 @@ def test_a_standardised_margin_is_divided_by_the_spread_alone(tmp_path: Path) ->
     assert standard[0] == pytest.approx(plain[0] / spread)
 
 
-def test_standardised_units_without_a_calibration_or_with_one_class_are_refused(tmp_path: Path) -> None:
+def test_standardized_units_without_a_calibration_or_with_one_class_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"reward\.units: standardised scores need a calibration"):
         CosineReward(Compass(), MEANS, units="standardised")
     alone = ClassMeans(("0",), torch.ones(1, 2), torch.ones(1))
@@ -135,9 +135,9 @@ def test_standardised_units_without_a_calibration_or_with_one_class_are_refused(
         stored_calibration(Compass(), alone, ["{}"], cache=tmp_path)
 
 
-def test_standardise_by_hand() -> None:
+def test_standardize_by_hand() -> None:
     calibration = Calibration(own_mean=20.0, own_std=1.0, other_mean=12.0, other_std=4.0)
-    torch.testing.assert_close(calibration.standardise(torch.tensor([20.0, 26.0, 12.0])), torch.tensor([0.0, 1.5, -2]))
+    torch.testing.assert_close(calibration.standardize(torch.tensor([20.0, 26.0, 12.0])), torch.tensor([0.0, 1.5, -2]))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

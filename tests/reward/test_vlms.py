@@ -104,7 +104,7 @@ def test_open_clip_tags_are_fetched_at_a_commit(hub: Path, tmp_path: Path, monke
     assert known is not None
     assert known.commit == FIRST
     # The tag's normalisation, not the folder's: the preset pins CLIP's.
-    assert vlm.measured_normalisation().mean == pytest.approx((0.48145466, 0.4578275, 0.40821073), abs=1e-6)
+    assert vlm.measured_normalization().mean == pytest.approx((0.48145466, 0.4578275, 0.40821073), abs=1e-6)
 
 
 def test_a_name_that_is_nowhere_is_the_environments_fault(hub: Path) -> None:

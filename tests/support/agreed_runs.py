@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labelled_runs import give, session_of
+from labeled_runs import give, session_of
 from run_samples import write_run
 
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
 from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
-from analysis.labelling.sample import open_sample
+from analysis.labeling.sample import open_sample
 from analysis.report.findings import findings
 from analysis.results.load import SeedResult, load_results
 from analysis.results.seeds import pool_seeds

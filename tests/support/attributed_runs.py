@@ -27,7 +27,7 @@ def write_attributed(
     vlm: str = "demo-visual",
     concepts: slice = slice(None),
     kl: Mapping[int, float] | None = None,
-    not_analysed: Sequence[int] = (),
+    not_analyzed: Sequence[int] = (),
 ) -> Path:
     """Write one run.
 
@@ -38,13 +38,13 @@ def write_attributed(
         vlm: Shown name.
         concepts: Classes that are described.
         kl: In every batch of a seed; default: 10, the target.
-        not_analysed: Further seeds of the recipe.
+        not_analyzed: Further seeds of the recipe.
     """
     recipe = Recipe.model_validate(
         {
             "name": name,
             "output_dir": str(root),
-            "seeds": [*sentences, *not_analysed],
+            "seeds": [*sentences, *not_analyzed],
             "policy": {"model": "m"},
             "vlm": {"name": vlm},
             "dataset": {"name": "shapes", "reward_split": "reward", "test_split": "test"},

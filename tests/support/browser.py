@@ -79,7 +79,7 @@ def screenshot(page: Any, name: str, otherwise: Path) -> Path:
     return path
 
 
-COLOURS = """
+COLORS = """
     const rgba = text => { const v = text.match(/[\\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
     const over = (front, back) => [0, 1, 2].map(i => front[3] * front[i] + (1 - front[3]) * back[i]).concat(1);
     const luminance = colour => colour.slice(0, 3).map(v => v / 255)
@@ -108,7 +108,7 @@ def contrast(page: Any, selector: str, of: str = "color", pseudo: str = "") -> f
     """
     found = page.evaluate(
         "([selector, of, pseudo]) => {"
-        + COLOURS
+        + COLORS
         + """
       const shown = [...document.querySelectorAll(selector)].filter(e => e.getClientRects().length);
       return shown.map(element => {

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labelled_runs import give, session_of
+from labeled_runs import give, session_of
 from pages import against, arm
 from PIL import Image
 from record_samples import not_exact, with_arms

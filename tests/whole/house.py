@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "analysis": (
         ("statistics", "judge"),
         ("verdicts",),
-        ("accuracy", "labelling"),
+        ("accuracy", "labeling"),
         ("results",),
         ("figures", "analyze"),
         ("tables",),

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm, MistralRotaryEmbedding
 
-from ex2.data.demo.reproducible import RoundedAdamW, generator, initialise, train
+from ex2.data.demo.reproducible import RoundedAdamW, generator, initialize, train
 from ex2.data.demo.world import CONCEPTS, KINDS, Kind, sentences
 from ex2.data.prompts import QUESTIONS
 
@@ -129,7 +129,7 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
     )
     model = MistralForCausalLM(config)
     rng = generator(len(KINDS))
-    initialise(model, rng, {"model.embed_tokens.weight": 0.05})
+    initialize(model, rng, {"model.embed_tokens.weight": 0.05})
     _keep_float64(model)
     optimizer = RoundedAdamW(model.parameters(), lr=RATE, weight_decay=DECAY, betas=(0.9, 0.98))
     pairs = [(concept, prompt) for prompt in prompts() for concept in CONCEPTS]

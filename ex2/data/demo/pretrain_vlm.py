@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 from tqdm import tqdm
 
-from ex2.data.demo.reproducible import generator, initialise, train
+from ex2.data.demo.reproducible import generator, initialize, train
 from ex2.data.demo.shapes import Shapes
 from ex2.data.demo.world import CONCEPTS, KINDS, Kind, sentences
 from reward.backends.toy import SPECIAL_WORDS, DualEncoder, ToyConfig, WordTokenizer, split_words, to_pixels
@@ -50,7 +50,7 @@ def train_vlm(preference: Preference, steps: int = STEPS) -> DualEncoder:
     model = DualEncoder(ToyConfig((*SPECIAL_WORDS, *words))).double()
     rng = generator(list(PLANTED).index(preference))
     # Small positions: otherwise where a word stands would at first drown which word it is.
-    initialise(model, rng, {"words.weight": 1.0, "positions.weight": 0.1})
+    initialize(model, rng, {"words.weight": 1.0, "positions.weight": 0.1})
     tokenizer = WordTokenizer(model.config)
     images = Shapes(IMAGES_PER_CLASS).images("train")
     bar = tqdm(images, desc=f"{preference}: draw", unit="image")

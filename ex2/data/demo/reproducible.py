@@ -23,7 +23,7 @@ def generator(*key: int) -> np.random.RandomState:
     return np.random.RandomState([SEED, *key])
 
 
-def initialise(model: nn.Module, rng: np.random.RandomState, spread: Mapping[str, float]) -> None:
+def initialize(model: nn.Module, rng: np.random.RandomState, spread: Mapping[str, float]) -> None:
     """Draw a model's initial weights and make the model float64.
 
     Args:

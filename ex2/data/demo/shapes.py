@@ -131,14 +131,14 @@ def draw(concept: Concept, rng: np.random.RandomState, size: int, nuisance: Nuis
     x, y = axis[None, :], axis[:, None]
 
     angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 0.85)
-    centre_x, centre_y = rng.uniform(-0.3, 0.3, 2)
-    u = ((x - centre_x) * np.cos(angle) + (y - centre_y) * np.sin(angle)) / scale
-    v = (-(x - centre_x) * np.sin(angle) + (y - centre_y) * np.cos(angle)) / scale
+    center_x, center_y = rng.uniform(-0.3, 0.3, 2)
+    u = ((x - center_x) * np.cos(angle) + (y - center_y) * np.sin(angle)) / scale
+    v = (-(x - center_x) * np.sin(angle) + (y - center_y) * np.cos(angle)) / scale
 
     background = rng.uniform(0.15, 0.85, 3) + nuisance.clutter * _texture(rng, x, y)[..., None]
-    colour = np.array(_RGB[concept.colour]) * np.exp(rng.normal(0, nuisance.tint, 3)) * rng.uniform(0.7, 1.15)
+    color = np.array(_RGB[concept.colour]) * np.exp(rng.normal(0, nuisance.tint, 3)) * rng.uniform(0.7, 1.15)
     dark = _pattern(concept.pattern, u, v, rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.2))
-    body = colour * (1 - rng.uniform(*nuisance.contrast) * dark[..., None])
+    body = color * (1 - rng.uniform(*nuisance.contrast) * dark[..., None])
     # Edges are one pixel wide, so that neither value jumps where the last bits of a sine differ.
     inside = np.clip(_depth(concept.shape, u, v) * scale * size / 2 + 0.5, 0, 1)[..., None]
     image = background * (1 - inside) + body * inside

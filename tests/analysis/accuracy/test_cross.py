@@ -59,7 +59,7 @@ def loaded(made: Recipe) -> VLM:
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two analysed runs; the cache is kept for the module, as images are embedded once."""
     root = tmp_path_factory.mktemp("cross")
     tiny.save_image_folder(root / "photos", test=9)
@@ -100,11 +100,11 @@ def text_of(words: str, label: int, name: str) -> str:
 
 
 @pytest.fixture
-def runs(analysed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EX2_CACHE", str(analysed / "cache"))
-    for path in (analysed / "runs").rglob(CROSS):
+def runs(analyzed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EX2_CACHE", str(analyzed / "cache"))
+    for path in (analyzed / "runs").rglob(CROSS):
         path.unlink()
-    return analysed / "runs"
+    return analyzed / "runs"
 
 
 def rows_of(runs: Path, descriptions: str) -> dict[str, dict[str, Any]]:
@@ -187,7 +187,7 @@ def test_tables_read_it(runs: Path, tmp_path: Path) -> None:
     assert changed["p"] == pytest.approx(row["against_own"]["p"])
 
 
-def test_another_vlm_than_the_analysed_one_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_vlm_than_the_analyzed_one_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = runs / "first" / "seed-0" / "accuracy.json"
     before = path.read_text()
     write_json(path, json.loads(before) | {"vlm_fingerprint": "another"})

@@ -15,8 +15,8 @@ from analysis.agreement.command import agreement, main
 from analysis.agreement.labels import RunLabels, distinct, pooled_votes, read_run, settle
 from analysis.agreement.raters import krippendorff_alpha
 from analysis.judge.base import Unparsed, Verdict
-from analysis.labelling.log import Asked, Label, append_label, label_path
-from analysis.labelling.sample import frame_digest, open_sample, read_frame, sample_path
+from analysis.labeling.log import Asked, Label, append_label, label_path
+from analysis.labeling.sample import frame_digest, open_sample, read_frame, sample_path
 from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Verdicts
 from ex2.run.directory import RunDirectory
@@ -191,7 +191,7 @@ def test_a_text_of_several_runs_counts_once(tmp_path: Path) -> None:
     assert (first["n"], first["specificity"]["n"], first["sensitivity"]["n"]) == (7, 4, 3)
     # Zoe's one error is on the first spurious text of run a; 7 units, whether or not it is the shared one.
     assert first["alpha"] == krippendorff_alpha([[True, True]] * 3 + [[False, False]] * 3 + [[False, True]])._asdict()
-    assert [run.labelled for run in runs] == [tuple(distinct([run])) for run in runs], "alone, each text is drawn once"
+    assert [run.labeled for run in runs] == [tuple(distinct([run])) for run in runs], "alone, each text is drawn once"
 
 
 def test_the_verdict_of_the_run_that_has_one_counts(tmp_path: Path) -> None:
@@ -210,13 +210,13 @@ def test_labels_of_other_runs_correct_a_run_with_few(tmp_path: Path) -> None:
     label_all(first, "anna")
     label_all(second, "anna", n=20)
     labels = read_run(second)
-    truths = [row.truth for row in labels.labelled]
+    truths = [row.truth for row in labels.labeled]
     assert len(truths) == 20
     aligned, base = labels.policies["aligned"], labels.policies["base"]
-    of_base = sum(row.text.startswith("base") for row in labels.labelled)
-    unparsed = sum(row.judged is None for row in labels.labelled)
+    of_base = sum(row.text.startswith("base") for row in labels.labeled)
+    unparsed = sum(row.judged is None for row in labels.labeled)
     assert (sum(aligned.known.values()), sum(base.known.values())) == (20 - unparsed - of_base, of_base)
-    assert sum(aligned.known.values()) + sum(aligned.unlabelled.values()) == 38, "without the empty and unparsed ones"
+    assert sum(aligned.known.values()) + sum(aligned.unlabeled.values()) == 38, "without the empty and unparsed ones"
     assert {**aligned.kinds} == {"spurious": 15, "non_visual": 8, "visual": 16, "unparsed": 1} | {
         "informative_unparsed": 0
     }
@@ -267,11 +267,11 @@ def zoe_alone(run: Path) -> int:
 
 
 def test_what_is_missing_is_said_all_at_once(tmp_path: Path) -> None:
-    unlabelled, unjudged = make_run(tmp_path / "unlabelled"), make_run(tmp_path / "unjudged")
+    unlabeled, unjudged = make_run(tmp_path / "unlabelled"), make_run(tmp_path / "unjudged")
     label_all(unjudged, "anna")
     RunDirectory(unjudged).seed(0).breakdown.unlink()
     with pytest.raises(UserError) as caught:
-        main(options(unlabelled, unjudged, confidence=95))
+        main(options(unlabeled, unjudged, confidence=95))
     said = str(caught.value).splitlines()
     assert len(said) == 3
     assert "--confidence: 95 is no coverage; give a number between 0 and 1" in said[0]
@@ -374,7 +374,7 @@ def test_as_judged_is_the_breakdowns(tmp_path: Path) -> None:
     assert shares["spurious"]["corrected"]["value"] == pytest.approx(0.5, abs=1e-6)
 
 
-def test_a_kind_nobody_labelled_is_no_number(
+def test_a_kind_nobody_labeled_is_no_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"x {kind} {i}" for kind, n in (("spurious", 60), ("visual", 30), ("non_visual", 3)) for i in range(n)]

@@ -73,9 +73,9 @@ def lang_reiczigel(hits: int, n: int, found: int, positives: int, rejected: int,
     youden = se + sp - 1
     share = (p + sp - 1) / youden
     a, b = se * (1 - se) / (positives + 2), sp * (1 - sp) / (negatives + 2)
-    centre = share + 2 * z2 * (share * a - (1 - share) * b)
+    center = share + 2 * z2 * (share * a - (1 - share) * b)
     half = math.sqrt(z2 * (p * (1 - p) / (n + z2) + share**2 * a + (1 - share) ** 2 * b)) / youden
-    return centre - half, centre + half
+    return center - half, center + half
 
 
 @pytest.mark.parametrize(("hits", "n"), [(410, 1000), (600, 1000), (90, 200)])
@@ -158,7 +158,7 @@ def test_empty_descriptions_enter_as_certain() -> None:
     assert reasons(nothing) == ["no labelled description has a verdict"] * 3
 
 
-def test_a_kind_that_was_never_labelled() -> None:
+def test_a_kind_that_was_never_labeled() -> None:
     """38 spurious, 12 visual ones labelled, no non-visual one; the judge calls 500 of 2,000 non-visual.
 
     A perfect judge as far as the labels go: half of all are spurious. Which of the others are visual they cannot tell.
@@ -232,11 +232,11 @@ def coverage(
     found: dict[str, list[tuple[Estimate, float]]] = {name: [] for name in COVERED}
     for _ in range(studies):
         cells = rng.multinomial(2000, (np.array(shares)[:, None] * ERRORS).ravel())
-        labelled = rng.multivariate_hypergeometric(cells, own).reshape(3, 3)
+        labeled = rng.multivariate_hypergeometric(cells, own).reshape(3, 3)
         judged = cells.reshape(3, 3).sum(axis=0)
         elsewhere = rng.multinomial(others, ERRORS.ravel() / 3).reshape(3, 3)
-        left, known = by_leaf(judged - labelled.sum(axis=0)), by_leaf(labelled.sum(axis=1))
-        made = correct({**left}, read(labelled + elsewhere), known=known, draws=draws)
+        left, known = by_leaf(judged - labeled.sum(axis=0)), by_leaf(labeled.sum(axis=1))
+        made = correct({**left}, read(labeled + elsewhere), known=known, draws=draws)
         raw = (judged[0] / 2000, judged[2] / 2000, judged[2] / (judged[1] + judged[2]))
         for name, share, as_judged in zip(COVERED, made, raw, strict=True):
             if isinstance(share, Estimate):

@@ -76,7 +76,7 @@ def test_one_class_and_single_mentions_give_pearsons_chi_square() -> None:
     assert test.attribute_p[0] == pytest.approx(fisher, abs=0.01)
 
 
-def test_p_against_every_relabelling() -> None:
+def test_p_against_every_relabeling() -> None:
     """Two classes, descriptions with several mentions: all 6 · 10 relabellings counted by brute force."""
     first = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0]])
     second = np.array([[0, 0, 1], [0, 1, 1], [0, 0, 1], [1, 0, 1], [0, 1, 0]])

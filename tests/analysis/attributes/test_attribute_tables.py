@@ -36,7 +36,7 @@ def cell(table: Table, *names: str) -> Cell:
 def tables(tmp_path: Path) -> list[Table]:
     """Looks, over two seeds whose KLs are 10 and 14; life, over one, of all but two classes."""
     seeds = {0: VISUAL[:6], 1: VISUAL[2:8]}
-    write_attributed(tmp_path / "runs", "looks", seeds, kl={0: 10.0, 1: 14.0}, not_analysed=(7,))
+    write_attributed(tmp_path / "runs", "looks", seeds, kl={0: 10.0, 1: 14.0}, not_analyzed=(7,))
     write_attributed(tmp_path / "runs", "life", {0: LIFE[:6]}, vlm="demo-non-visual", concepts=slice(2, None))
     assert main(["attributes", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--sample", "20"]) == 0
     runs, _ = gather_runs([tmp_path / "runs"])
@@ -49,9 +49,9 @@ def test_shares_and_kl(tables: list[Table], tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "out" / "attributes.json").read_text())
     groups = {group["vlm"]: group for group in stored["groups"]}
     found = cell(shares, "shapes", "all", "colour", "demo-visual")
-    colour = groups["demo-visual"]["all"]["attributes"]["colour"]
-    assert found.value == pytest.approx(100 * sum(colour["by_seed"]) / 2)
-    assert (found.n, found.seeds) == (colour["of_mentions"]["n"], 2)
+    color = groups["demo-visual"]["all"]["attributes"]["colour"]
+    assert found.value == pytest.approx(100 * sum(color["by_seed"]) / 2)
+    assert (found.n, found.seeds) == (color["of_mentions"]["n"], 2)
     assert (found.kl, found.kl_target, found.kl_off_target) == (pytest.approx(12.0), 10.0, True)
     assert "14.0 in seed 1" in found.kl_note
     life = cell(shares, "shapes", "all", "habitat", "demo-non-visual")

@@ -11,11 +11,11 @@ from attributed_runs import write_attributed
 from paths import ROOT
 
 from analysis.attributes.answers import Answered, Row, SeedAnswers
-from analysis.attributes.figure import COLOURS, attributes_figure
+from analysis.attributes.figure import COLORS, attributes_figure
 from analysis.attributes.judges import NamedAttributes
 from analysis.attributes.section import attribute_section
 from analysis.attributes.stored import stored_attributes
-from analysis.attributes.summary import summarise
+from analysis.attributes.summary import summarize
 from analysis.attributes.wording import comparison_words
 from analysis.judge.base import Unparsed
 from analysis.results.pooling import Pooled
@@ -57,13 +57,13 @@ def test_summary_by_hand() -> None:
         ("pug", Unparsed("?")),
         ("pug", NamedAttributes(("others",), ("smell", "price"), "")),
     ]
-    result = summarise([answered("A", rows)], 0.95, sample=3, seed=0)
+    result = summarize([answered("A", rows)], 0.95, sample=3, seed=0)
     (group,) = result.groups
     part = group.all
     assert (part.descriptions, part.unparsed, part.without_attribute, part.mentions) == (5, 1, 1, 4)
-    colour = part.attributes["colour"]
-    of_mentions, of_descriptions = known(colour.of_mentions), known(colour.of_descriptions)
-    assert (colour.mentions, of_mentions.value, of_mentions.n) == (2, 0.5, 4)
+    color = part.attributes["colour"]
+    of_mentions, of_descriptions = known(color.of_mentions), known(color.of_descriptions)
+    assert (color.mentions, of_mentions.value, of_mentions.n) == (2, 0.5, 4)
     assert (of_descriptions.value, of_descriptions.n) == (0.5, 4)
     assert known(part.attributes["diet"].of_mentions).value == 0
     assert group.sample.descriptions == 3
@@ -77,7 +77,7 @@ def test_two_seeds_are_pooled_by_students_t() -> None:
     As one sample they would be 14 of 20 with Wilson's [0.48, 0.86]: the spread of the seeds would be missing.
     """
     seeds = [saying("oak", first, "colour") + saying("oak", 10 - first, "size") for first in (8, 6)]
-    (group,) = summarise([answered("A", *seeds)], 0.95, sample=50, seed=0).groups
+    (group,) = summarize([answered("A", *seeds)], 0.95, sample=50, seed=0).groups
     share = known(group.all.attributes["colour"].of_mentions)
     assert (share.value, share.n, share.seeds) == (pytest.approx(0.7), 20, 2)
     assert (share.low, share.high) == (pytest.approx(0.7 - 1.27062, abs=1e-5), pytest.approx(1.97062, abs=1e-5))
@@ -85,7 +85,7 @@ def test_two_seeds_are_pooled_by_students_t() -> None:
     assert group.all.attributes["colour"].by_seed == (0.8, 0.6)
     assert known(group.all.attributes["colour"].of_descriptions).low == pytest.approx(share.low)
     assert group.seeds == (0, 1)
-    drawn = str(attributes_figure(summarise([answered("A", *seeds)], 0.95, sample=9, seed=0)))
+    drawn = str(attributes_figure(summarize([answered("A", *seeds)], 0.95, sample=9, seed=0)))
     assert "70.0 [0.0–100.0]" in drawn, "cut to what a share can be"
     assert "20 descriptions, 2 seeds" in drawn
 
@@ -94,7 +94,7 @@ def test_every_seed_counts_alike_whatever_its_number_of_descriptions() -> None:
     """1/2, 3/10 and 10/100: the mean of 0.5, 0.3 and 0.1, not 14/112; standard error 0.2/√3, t 4.30265."""
     sizes = ((1, 2), (3, 10), (10, 100))
     seeds = [saying("oak", hits, "use") + saying("oak", n - hits, "diet") for hits, n in sizes]
-    (group,) = summarise([answered("A", *seeds)], 0.95, sample=5, seed=0).groups
+    (group,) = summarize([answered("A", *seeds)], 0.95, sample=5, seed=0).groups
     share = known(group.all.attributes["use"].of_mentions)
     assert share.value == pytest.approx(0.3)
     assert share.high == pytest.approx(0.3 + 4.30265 * 0.2 / 3**0.5, abs=1e-5)
@@ -103,7 +103,7 @@ def test_every_seed_counts_alike_whatever_its_number_of_descriptions() -> None:
 
 
 def test_a_seed_without_mentions_has_no_share() -> None:
-    (group,) = summarise([answered("A", saying("oak", 4, "use"), [])], 0.95, sample=5, seed=0).groups
+    (group,) = summarize([answered("A", saying("oak", 4, "use"), [])], 0.95, sample=5, seed=0).groups
     share = known(group.all.attributes["use"].of_mentions)
     assert (share.value, share.seeds) == (1.0, 1)
     assert group.all.attributes["use"].by_seed == (1.0, None)
@@ -116,7 +116,7 @@ def test_comparison_and_figure() -> None:
     visual: list[Row] = [(f"c{index % 5}", named("colour", "shape")) for index in range(40)]
     other: list[Row] = [(f"c{index % 5}", named("habitat")) for index in range(38)] + saying("c0", 2, "colour")
     runs = [answered("<A>", visual), answered("B", other), answered("A", [], dataset="e")]
-    result = summarise(runs, 0.95, sample=50, seed=0)
+    result = summarize(runs, 0.95, sample=50, seed=0)
     (row,) = result.comparisons
     assert row.significant
     assert row.p_holm == row.p == pytest.approx(1 / 5001)
@@ -137,7 +137,7 @@ def test_comparison_and_figure() -> None:
 def test_differences_are_of_the_classes_that_both_describe() -> None:
     """In oak and pug both say colour half the time. The first alone describes elm, always by its size."""
     both = [row for name in ("oak", "pug") for row in saying(name, 10, "colour") + saying(name, 10, "use")]
-    result = summarise([answered("A", both + saying("elm", 40, "size")), answered("B", both)], 0.95, sample=5, seed=0)
+    result = summarize([answered("A", both + saying("elm", 40, "size")), answered("B", both)], 0.95, sample=5, seed=0)
     (row,) = result.comparisons
     assert {part.attribute: part.difference for part in row.attributes} == {"colour": 0.0, "use": 0.0}
     assert (row.shared_classes, row.classes, row.p) == (2, (3, 2), 1.0)
@@ -152,11 +152,11 @@ def test_differences_are_of_the_classes_that_both_describe() -> None:
 def test_differences_over_seeds_by_hand() -> None:
     """0.8 and 0.6 against 0.3 and 0.1: 0.5 ± t of two degrees of freedom (4.30265) times √(0.01 + 0.01)."""
     sides = [[saying("oak", k, "colour") + saying("oak", 10 - k, "size") for k in hits] for hits in ((8, 6), (3, 1))]
-    (row,) = summarise([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0).comparisons
-    colour = row.attributes[0]
-    assert (colour.attribute, colour.difference, colour.over_seeds) == ("colour", pytest.approx(0.5), True)
+    (row,) = summarize([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0).comparisons
+    color = row.attributes[0]
+    assert (color.attribute, color.difference, color.over_seeds) == ("colour", pytest.approx(0.5), True)
     reach = 4.30265 * 0.02**0.5
-    assert (colour.low, colour.high) == (
+    assert (color.low, color.high) == (
         pytest.approx(0.5 - reach, abs=1e-5),
         pytest.approx(0.5 + reach, abs=1e-5),
     )
@@ -170,7 +170,7 @@ def test_enough_seeds_are_exchanged_whole() -> None:
         [saying("oak", k, "colour") + saying("oak", 10 - k, "size") for k in hits]
         for hits in ((8, 7, 9, 8), (3, 1, 2, 4))
     ]
-    (row,) = summarise([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0).comparisons
+    (row,) = summarize([answered("A", *sides[0]), answered("B", *sides[1])], 0.95, sample=5, seed=0).comparisons
     assert (row.unit, row.permutations, row.p) == ("seeds", 70, pytest.approx(2 / 70))
     assert row.significant
     assert row.least_p == pytest.approx(2 / 70)
@@ -179,7 +179,7 @@ def test_enough_seeds_are_exchanged_whole() -> None:
 
 def test_runs_of_one_vlm_are_told_apart() -> None:
     runs = [answered("A", saying("oak", 3, "use"), run=name) for name in ("one", "two")]
-    result = summarise(runs, 0.95, sample=5, seed=0)
+    result = summarize(runs, 0.95, sample=5, seed=0)
     assert [group.label for group in result.groups] == ["A (one)", "A (two)"]
     part = result.part_of(result.groups[1])
     assert [group.run for group in part.groups] == ["two"]
@@ -190,7 +190,7 @@ def test_runs_of_one_vlm_are_told_apart() -> None:
 
 
 @pytest.fixture
-def analysed(tmp_path: Path) -> list[Path]:
+def analyzed(tmp_path: Path) -> list[Path]:
     """Two runs: one speaks of looks, one of life; a seventh sentence of each is spurious."""
     return [
         write_attributed(tmp_path / "runs", "visual", {0: [*VISUAL[:6], SPURIOUS[0]]}, kl={0: 13.0}),
@@ -198,10 +198,10 @@ def analysed(tmp_path: Path) -> list[Path]:
     ]
 
 
-def test_the_verb(analysed: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb(analyzed: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Mentions are counted here from the slots of the sentence patterns."""
     out = tmp_path / "out"
-    assert main(["attributes", *map(str, analysed), "--out", str(out)]) == 0
+    assert main(["attributes", *map(str, analyzed), "--out", str(out)]) == 0
     result = json.loads((out / "attributes.json").read_text())
     visual, other = (group["all"] for group in result["groups"])
     assert (visual["descriptions"], other["descriptions"]) == (96, 96), "the spurious ones are not asked for"
@@ -214,17 +214,17 @@ def test_the_verb(analysed: list[Path], tmp_path: Path, capsys: pytest.CaptureFi
     }
     assert {name for name, row in other["attributes"].items() if row["mentions"]} == {"habitat", "diet"}
     assert result["comparisons"][0]["significant"]
-    assert len(read_jsonl(analysed[0] / "seed-0" / "attributes.jsonl")) == 96
+    assert len(read_jsonl(analyzed[0] / "seed-0" / "attributes.jsonl")) == 96
     printed = " ".join(capsys.readouterr().out.split())
     assert "demo-visual and demo-non-visual: differ, p < 0.001, given these seeds (1 and 1), 16 classes" in printed
     assert "in 96 descriptions, 1 seed, 0 without attribute; KL 13.00 [13.00, 13.00] nats, target 10: more" in printed
     before = (out / "attributes.json").read_text()
-    assert main(["attributes", *map(str, analysed), "--out", str(out)]) == 0
+    assert main(["attributes", *map(str, analyzed), "--out", str(out)]) == 0
     assert (out / "attributes.json").read_text() == before
-    assert len(read_jsonl(analysed[0] / "seed-0" / "attributes.jsonl")) == 96, "nothing is asked twice"
+    assert len(read_jsonl(analyzed[0] / "seed-0" / "attributes.jsonl")) == 96, "nothing is asked twice"
 
 
-def test_every_format_is_written(analysed: list[Path], tmp_path: Path) -> None:
+def test_every_format_is_written(analyzed: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["attributes", str(tmp_path / "runs"), "--out", str(out)]) == 0
     stems = ("figure-04-attributes", "figure-04-attributes-of-descriptions", "figure-04-attributes-tests")
@@ -236,36 +236,36 @@ def test_every_format_is_written(analysed: list[Path], tmp_path: Path) -> None:
     assert "given these seeds (1 and 1)" in (out / f"{stems[2]}.csv").read_text()
 
 
-def test_one_run_keeps_its_result(analysed: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["attributes", str(analysed[0]), "--sample", "10"]) == 0
-    result = json.loads((analysed[0] / "attributes.json").read_text())
+def test_one_run_keeps_its_result(analyzed: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attributes", str(analyzed[0]), "--sample", "10"]) == 0
+    result = json.loads((analyzed[0] / "attributes.json").read_text())
     assert result["groups"][0]["sample"]["descriptions"] == 10
-    assert (analysed[0] / "figure-04-attributes.png").exists()
-    assert main(["attributes", str(analysed[0]), "--sample", "0"]) == 2
+    assert (analyzed[0] / "figure-04-attributes.png").exists()
+    assert main(["attributes", str(analyzed[0]), "--sample", "0"]) == 2
     assert "--sample: 0; give 1 or more." in capsys.readouterr().err
 
 
 def test_out_may_spell_a_run_s_folder_as_it_likes(
-    analysed: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    analyzed: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is stored there stays the run's own part, which is read again."""
     monkeypatch.chdir(tmp_path)
     link = tmp_path / "link"
-    link.symlink_to(analysed[0])
-    named = [str(folder.relative_to(tmp_path)) for folder in analysed]
-    for out in (str(analysed[0]), f"runs/../{named[0]}", str(link)):
+    link.symlink_to(analyzed[0])
+    named = [str(folder.relative_to(tmp_path)) for folder in analyzed]
+    for out in (str(analyzed[0]), f"runs/../{named[0]}", str(link)):
         assert main(["attributes", *named, "--out", out]) == 0
-        content, problem = stored_attributes(RunDirectory(analysed[0]))
+        content, problem = stored_attributes(RunDirectory(analyzed[0]))
         assert problem == ""
         assert content is not None
         assert [group.run for group in content.groups] == ["visual"]
 
 
-def test_runs_that_are_not_analysed(analysed: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_that_are_not_analyzed(analyzed: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Below a folder they are left out and named, by their own name they are an error; missing seeds are named."""
     torn = write_attributed(tmp_path / "runs", "torn", {0: VISUAL[:1]})
     (torn / "seed-0" / "accuracy.json").unlink()
-    part = write_attributed(tmp_path / "runs", "part", {0: VISUAL[:3], 1: VISUAL[3:6]}, not_analysed=(2, 3))
+    part = write_attributed(tmp_path / "runs", "part", {0: VISUAL[:3], 1: VISUAL[3:6]}, not_analyzed=(2, 3))
     assert main(["attributes", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert f"left out: {torn}: no seed has been analysed" in printed.replace("torn :", "torn:")
@@ -273,17 +273,17 @@ def test_runs_that_are_not_analysed(analysed: list[Path], tmp_path: Path, capsys
     group = json.loads((part / "attributes.json").read_text())["groups"][0]
     assert (group["seeds"], group["missing_seeds"]) == ([0, 1], [2, 3])
     assert "torn: no seed has been analysed" in (tmp_path / "out" / "figure-04-attributes.tex").read_text()
-    assert main(["attributes", *map(str, analysed), str(torn)]) == 2
+    assert main(["attributes", *map(str, analyzed), str(torn)]) == 2
     assert "no seed has been analysed; run `ex2 analyze" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- the report's section
 
 
-def test_the_section(analysed: list[Path], tmp_path: Path) -> None:
-    run = RunDirectory(analysed[0])
+def test_the_section(analyzed: list[Path], tmp_path: Path) -> None:
+    run = RunDirectory(analyzed[0])
     assert attribute_section(run) is None
-    assert main(["attributes", *map(str, analysed), "--out", str(tmp_path / "out")]) == 0
+    assert main(["attributes", *map(str, analyzed), "--out", str(tmp_path / "out")]) == 0
     section = attribute_section(run)
     assert section is not None
     stored, problem = stored_attributes(run)
@@ -302,34 +302,34 @@ def test_the_section(analysed: list[Path], tmp_path: Path) -> None:
     assert "demo-non-visual" not in str(section.figure), "a run's page shows the run"
 
 
-def test_a_section_of_other_descriptions_says_so(analysed: list[Path]) -> None:
-    run = RunDirectory(analysed[0])
-    assert main(["attributes", str(analysed[0])]) == 0
+def test_a_section_of_other_descriptions_says_so(analyzed: list[Path]) -> None:
+    run = RunDirectory(analyzed[0])
+    assert main(["attributes", str(analyzed[0])]) == 0
     rows = read_jsonl(run.seed(0).descriptions)
     write_jsonl(run.seed(0).descriptions, [rows[0] | {"text": "another"}, *rows[1:]])
     section = attribute_section(run)
     assert section is not None
     assert section.rows == ()
     assert section.notes[0].endswith("the descriptions or their judge changed since; run `ex2 attributes` again.")
-    (analysed[0] / "attributes.json").write_text('{"groups": []}')
+    (analyzed[0] / "attributes.json").write_text('{"groups": []}')
     section = attribute_section(run)
     assert section is not None
     assert "not of this version; run `ex2 attributes` again" in section.notes[0]
 
 
-def test_colours_show_on_light_and_dark_pages() -> None:
+def test_colors_show_on_light_and_dark_pages() -> None:
     """Contrast as WCAG 2.1 defines it, against the cards of both: 3 at least."""
 
-    def luminance(colour: str) -> float:
-        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    def luminance(color: str) -> float:
+        parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    sheets = ("figures/colours.css", "report/templates/report.css")
+    sheets = ("figures/colors.css", "report/templates/report.css")
     sheet = "".join((ROOT / "analysis" / name).read_text() for name in sheets)
     cards = re.findall(r"--card: (#\w{6})", sheet)
     assert len(cards) >= 2
-    for colour in COLOURS:
+    for color in COLORS:
         for card in cards:
-            low, high = sorted((luminance(colour), luminance(card)))
-            assert (high + 0.05) / (low + 0.05) >= 3, (colour, card)
+            low, high = sorted((luminance(color), luminance(card)))
+            assert (high + 0.05) / (low + 0.05) >= 3, (color, card)

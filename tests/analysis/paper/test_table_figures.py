@@ -37,7 +37,7 @@ def test_figures_stand_alone(tmp_path: Path) -> None:
     assert "<b>&clip" in words
 
 
-def test_standalone_style_names_every_colour() -> None:
+def test_standalone_style_names_every_color() -> None:
     style = drawing_style()
     assert "--" not in style
     assert "[class" not in style
@@ -51,8 +51,8 @@ def test_png_is_the_drawing() -> None:
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert picture.shape[1] == 2 * (560 + 28)
     counted = {
-        name: int((picture == np.array(colour)).all(axis=2).sum())
-        for name, colour in (("visual", (0x14, 0x68, 0xB3)), ("spurious", (0xB8, 0x47, 0x13)))
+        name: int((picture == np.array(color)).all(axis=2).sum())
+        for name, color in (("visual", (0x14, 0x68, 0xB3)), ("spurious", (0xB8, 0x47, 0x13)))
     }
     # Bars of 160 × 16 units at twice the size, 60 % and 40 % of them; the legend's squares are of the same colours.
     bar, square = 4 * 160 * 16, 4 * 12 * 12

@@ -229,7 +229,7 @@ def test_runs_tell_how_far_their_judge_can_be_trusted(runs: Path) -> None:
     assert "agreement.json: " in text
 
 
-def test_runs_that_are_not_analysed_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_that_are_not_analyzed_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "clip-pets/seed-0/breakdown.json").unlink()
     page, _ = index(runs)
     assert "Left out of every number:" in page.text

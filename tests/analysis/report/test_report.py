@@ -55,7 +55,7 @@ def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert "@import" not in html
 
 
-def test_drawings_are_labelled_and_ids_unique(tmp_path: Path) -> None:
+def test_drawings_are_labeled_and_ids_unique(tmp_path: Path) -> None:
     parsed, _ = page(tmp_path, seed_result(0))
     ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
     assert len(ids) == len(set(ids))

@@ -16,7 +16,7 @@ from analysis.agreement.section import agreement_tables, number_text, share_text
 from analysis.agreement.stored import read_judge_agreement
 from analysis.judge.base import Usage
 from analysis.judge.panel import JudgeUsage, PanelVotes
-from analysis.labelling.sample import open_sample
+from analysis.labeling.sample import open_sample
 from analysis.report.descriptions import explanation
 from analysis.report.findings import judge_standing
 from analysis.report.judge import both_denominators, usage

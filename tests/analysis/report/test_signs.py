@@ -10,7 +10,7 @@ from pages import page, recipe, seed_result, with_signs
 from analysis.report.page import render
 from analysis.report.signs import fired_rules, sign_panel
 from analysis.results.seeds import pool_seeds
-from analysis.results.summary import print_summary, summarise, summary_lines
+from analysis.results.summary import print_summary, summarize, summary_lines
 from ex2.monitoring.progress import signs_in_short
 from ex2.run.directory import RunDirectory
 from reward.files import append_jsonl, write_json
@@ -76,7 +76,7 @@ def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ]
         append_jsonl(run.seed(seed).train_log, log)
     write_json(run.seed(1).accuracy, seed_result(1, aligned=161).accuracy.to_json())
-    reward, kl, accuracy = summarise(made, [0, 1, 2])
+    reward, kl, accuracy = summarize(made, [0, 1, 2])
     assert reward.values == {0: 20.5, 1: 21.5, 2: 22.5}
     # standard deviation 1, t(0.975, 2) = 4.302653
     half = 4.302653 / 3**0.5

@@ -16,7 +16,7 @@ from reward.errors import UserError
 from reward.files import write_json
 
 
-def test_seeds_that_were_not_analysed_alike_are_not_pooled(tmp_path: Path) -> None:
+def test_seeds_that_were_not_analyzed_alike_are_not_pooled(tmp_path: Path) -> None:
     made, run = recipe(tmp_path, [0, 1, 2]), RunDirectory(tmp_path / "tiny")
     judge = JudgeIdentity("grammar & co", True, "fenced-1", "e")
     other = measured(judged(seed_result(2), judge=judge, denominator="all"), images=150, confidence=0.99)

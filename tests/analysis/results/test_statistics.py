@@ -33,9 +33,9 @@ def test_wilson_published() -> None:
 def test_wilson_by_hand_at_another_confidence() -> None:
     # z = 1.644854 at 90 %: centre (p + z²/2n) / (1 + z²/n), half z·√(p(1−p)/n + z²/4n²) / (1 + z²/n).
     z, p, n = 1.6448536269514722, 0.3, 50
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    assert wilson(15, 50, 0.9) == pytest.approx((0.3, centre - half, centre + half, 50))
+    assert wilson(15, 50, 0.9) == pytest.approx((0.3, center - half, center + half, 50))
 
 
 @pytest.mark.parametrize("n", [1, 7, 400])

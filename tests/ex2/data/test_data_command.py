@@ -173,13 +173,13 @@ def test_contact_sheet_places_and_shortens() -> None:
     sheet = contact_sheet(["crow", "x" * 300, "rook"], {0: [red, wide], 1: [], 2: [wide]})
     height = TITLE + THUMBNAIL + 2 * GAP
     assert sheet.size == (2 * MARGIN + 6 * (THUMBNAIL + GAP), 2 * MARGIN + 3 * height)
-    centre = TITLE + THUMBNAIL // 2
-    assert sheet.getpixel((MARGIN + 1, MARGIN + centre)) == (255, 0, 0)
+    center = TITLE + THUMBNAIL // 2
+    assert sheet.getpixel((MARGIN + 1, MARGIN + center)) == (255, 0, 0)
     second = MARGIN + THUMBNAIL + GAP
-    assert sheet.getpixel((second + 1, MARGIN + centre)) == (0, 0, 255)  # centred: ten pixels high
-    assert sheet.getpixel((second + 1, MARGIN + centre - 6)) == (255, 255, 255)
-    assert sheet.getpixel((MARGIN + 1, MARGIN + height + centre)) == (232, 232, 232)  # an empty class
-    assert sheet.getpixel((MARGIN + 1, MARGIN + 2 * height + centre)) == (0, 0, 255)
+    assert sheet.getpixel((second + 1, MARGIN + center)) == (0, 0, 255)  # centred: ten pixels high
+    assert sheet.getpixel((second + 1, MARGIN + center - 6)) == (255, 255, 255)
+    assert sheet.getpixel((MARGIN + 1, MARGIN + height + center)) == (232, 232, 232)  # an empty class
+    assert sheet.getpixel((MARGIN + 1, MARGIN + 2 * height + center)) == (0, 0, 255)
     margin = sheet.crop((sheet.width - MARGIN, 0, sheet.width, sheet.height))
     assert margin.getcolors() == [(MARGIN * sheet.height, (255, 255, 255))]  # the long name ends before it
     title = sheet.crop((MARGIN, MARGIN, MARGIN + 200, MARGIN + TITLE))

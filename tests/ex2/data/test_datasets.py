@@ -278,13 +278,13 @@ def test_dtd_labels_do_not_depend_on_the_split(tmp_path: Path) -> None:
 def test_selection_depends_on_the_class_alone(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [ImageFile(Path(f"{n}.png"), 0) for n in range(6)]
     others = [ImageFile(Path(f"o{n}.png"), 7) for n in range(9)]
-    relabelled = [ImageFile(image.path, 3) for image in files]
+    relabeled = [ImageFile(image.path, 3) for image in files]
 
     def chosen(images: list[ImageFile], seed: int) -> list[str]:
         return [image.name for image in select(images, 2, "random", seed) if image.label != 7]
 
     for seed in range(5):
-        assert chosen(files, seed) == chosen(others + files, seed) == chosen(relabelled + others, seed)
+        assert chosen(files, seed) == chosen(others + files, seed) == chosen(relabeled + others, seed)
     assert len({tuple(chosen(files, seed)) for seed in range(20)}) > 5
     # random.Random(0) draws 0.844, 0.758, 0.421, 0.259, 0.511, 0.405 in every version of Python: the least are 3 and 5
     assert chosen(files, 0) == ["3.png", "5.png"]

@@ -139,7 +139,7 @@ def test_pictures_do_not_change_from_one_machine_to_another() -> None:
     assert hashlib.sha256(joined.encode()).hexdigest()[:16] == "b6a139f3d9189847"
 
 
-def test_pictures_show_the_colour() -> None:
+def test_pictures_show_the_color() -> None:
     """The mean picture's middle is reddest for red concepts and bluest for blue ones."""
     middles = {}
     for concept, label in zip(CONCEPTS, range(16), strict=True):

@@ -129,11 +129,11 @@ def test_card_in_the_run_is_refreshed_once_accuracy_is_there(made: Made) -> None
     assert not (made.directory.root.parent / "seed-1").exists()
 
 
-def test_merging_into_an_unquantised_base_is_said(made: Made) -> None:
-    quantised = read_recipe(made.path, ["policy.quantization=8bit", "policy.dtype=float16"])
+def test_merging_into_an_unquantized_base_is_said(made: Made) -> None:
+    quantized = read_recipe(made.path, ["policy.quantization=8bit", "policy.dtype=float16"])
     said = "Trained on a base of 8 bits and merged into the one in float16"
-    assert said in model_card(quantised, 0, SUMMARY, merged=True)
-    assert said not in model_card(quantised, 0, SUMMARY)
+    assert said in model_card(quantized, 0, SUMMARY, merged=True)
+    assert said not in model_card(quantized, 0, SUMMARY)
     assert said not in model_card(made.recipe, 0, SUMMARY, merged=True)
 
 

@@ -55,11 +55,11 @@ def write_gguf(path: Path, *, seed: int = 0, control: Sequence[str] = CONTROL) -
     }
     stored = {}
     for name, shape in shapes.items():
-        quantised = gguf.quants.quantize(
+        quantized = gguf.quants.quantize(
             random.normal(0, 0.3, shape).astype(np.float32), gguf.GGMLQuantizationType.Q8_0
         )
-        stored[name] = gguf.quants.dequantize(quantised, gguf.GGMLQuantizationType.Q8_0)
-        writer.add_tensor(name, quantised, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        stored[name] = gguf.quants.dequantize(quantized, gguf.GGMLQuantizationType.Q8_0)
+        writer.add_tensor(name, quantized, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
     for name in ("output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"):
         writer.add_tensor(name, np.ones(HIDDEN, dtype=np.float32))
     writer.write_header_to_file()

@@ -71,8 +71,8 @@ def lengths(folder: Path, score_centering: str) -> list[float]:
 
 
 @pytest.mark.slow
-def test_raw_scores_with_an_offset_shorten_responses_and_centred_ones_do_not(tmp_path: Path) -> None:
-    raw, centred = lengths(tmp_path / "raw", "none"), lengths(tmp_path / "centred", "first_batch")
-    assert raw[0] == pytest.approx(centred[0])  # before the first update they are the same
+def test_raw_scores_with_an_offset_shorten_responses_and_centered_ones_do_not(tmp_path: Path) -> None:
+    raw, centered = lengths(tmp_path / "raw", "none"), lengths(tmp_path / "centred", "first_batch")
+    assert raw[0] == pytest.approx(centered[0])  # before the first update they are the same
     assert raw[-1] < 0.6 * raw[0]
-    assert centred[-1] > 0.85 * centred[0]
+    assert centered[-1] > 0.85 * centered[0]

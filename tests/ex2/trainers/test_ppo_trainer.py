@@ -101,15 +101,15 @@ def test_rewards_get_the_reference_models_log_probabilities(mistral: Path, tmp_p
         assert seen[1]["reference_logprobs"][row] == pytest.approx(expected, abs=2e-5)
 
 
-def test_scores_are_centred_on_the_first_batch_unless_raw_is_asked(mistral: Path, tmp_path: Path) -> None:
-    centred = make_ppo(mistral, tmp_path / "a", batches=2, reward=Letters(offset=25.0))
-    centred.train()
-    first, second = centred.rollouts
-    assert centred.score_mean == pytest.approx(float(first["scores"].mean()))
+def test_scores_are_centered_on_the_first_batch_unless_raw_is_asked(mistral: Path, tmp_path: Path) -> None:
+    centered = make_ppo(mistral, tmp_path / "a", batches=2, reward=Letters(offset=25.0))
+    centered.train()
+    first, second = centered.rollouts
+    assert centered.score_mean == pytest.approx(float(first["scores"].mean()))
     raw = make_ppo(mistral, tmp_path / "b", batches=1, reward=Letters(offset=25.0), score_centering="none")
     raw.train()
     # with γ 1 the return at the last token is its own reward: the score, centred or raw, as KL is 0 in batch 1
-    for rollout, offset in ((first, centred.score_mean), (raw.rollouts[0], 0.0)):
+    for rollout, offset in ((first, centered.score_mean), (raw.rollouts[0], 0.0)):
         last = rollout["completion_mask"].sum(1) - 1
         at_end = rollout["returns"][torch.arange(8), last]
         torch.testing.assert_close(at_end, rollout["scores"] - offset, atol=1e-4, rtol=0)

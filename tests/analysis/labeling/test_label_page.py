@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import browser
 import pytest
 from browser import contrast
-from labelled_runs import give, make_run, options, session_of
+from labeled_runs import give, make_run, options, session_of
 from processes import PATIENCE, started, until
 
-from analysis.labelling.log import label_path, read_labels
-from analysis.labelling.server import LabelServer, main
+from analysis.labeling.log import label_path, read_labels
+from analysis.labeling.server import LabelServer, main
 from reward.errors import EnvironmentFault, UserError
 
 HOSTILE = (
@@ -92,7 +92,7 @@ def test_an_answer_that_cannot_be_saved_is_reported(served: LabelServer, monkeyp
         raise EnvironmentFault("anna.jsonl: cannot be written: the disk is full")
 
     ask = served.session.state()["ask"]
-    monkeypatch.setattr("analysis.labelling.session.append_label", full)
+    monkeypatch.setattr("analysis.labeling.session.append_label", full)
     body = {"key": ask["key"], "question": "informative", "answer": "no"}
     status, _, said = request(served, "POST", f"/{served.token}/answer", body)
     assert (status, json.loads(said)) == (500, {"problem": "anna.jsonl: cannot be written: the disk is full"})
@@ -211,10 +211,10 @@ def test_the_page_can_be_read_and_reached(served: LabelServer, chromium: Any, sc
         order.append(page.evaluate("document.activeElement.innerText || document.activeElement.id"))
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert [word.split()[0] for word in order] == ["Yes", "No", "Skip", "keys", "The"], "undo is off at first"
-    unlabelled = page.evaluate(
+    unlabeled = page.evaluate(
         "[...document.querySelectorAll('input, progress')].filter(e => !e.labels.length).map(e => e.id)"
     )
-    assert unlabelled == []
+    assert unlabeled == []
     assert page.get_attribute("#said", "aria-live") == "polite"
     assert "pug: " in page.inner_text("#said")
     page.close()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_runs import give, make_run, options, session_of
+from labeled_runs import give, make_run, options, session_of
 from paths import DATA
 
 from analysis.judge.rubric import load_rubric
-from analysis.labelling.log import Asked, label_path, raters_of, read_labels, standing
-from analysis.labelling.sample import Sample, draw, frame_digest, open_sample, read_frame, read_sample, sample_path
-from analysis.labelling.server import open_session
-from analysis.labelling.session import Session, Stale
+from analysis.labeling.log import Asked, label_path, raters_of, read_labels, standing
+from analysis.labeling.sample import Sample, draw, frame_digest, open_sample, read_frame, read_sample, sample_path
+from analysis.labeling.server import open_session
+from analysis.labeling.session import Session, Stale
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import append_jsonl, read_json, write_json
@@ -216,7 +216,7 @@ def test_runs_are_mixed_and_equal_texts_asked_once(tmp_path: Path) -> None:
     assert "31.4" not in json.dumps(session.state())
 
 
-def test_what_was_labelled_in_one_run_counts_in_another(tmp_path: Path) -> None:
+def test_what_was_labeled_in_one_run_counts_in_another(tmp_path: Path) -> None:
     first, second = make_run(tmp_path / "a", {0: ["same"]}), make_run(tmp_path / "b", {0: ["same", "new"]})
     give(session_of(first), "yes", "no")
     both = session_of(first, second)

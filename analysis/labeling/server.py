@@ -26,9 +26,9 @@ from pydantic import ConfigDict
 from rich.console import Console
 
 from analysis.judge.rubric import load_rubric
-from analysis.labelling.log import Given
-from analysis.labelling.sample import open_sample
-from analysis.labelling.session import Session, Stale
+from analysis.labeling.log import Given
+from analysis.labeling.sample import open_sample
+from analysis.labeling.session import Session, Stale
 from ex2.run.directory import find_runs
 from reward.errors import EX2Error, UserError
 from reward.records import Record

@@ -6,8 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from analysis.labelling.server import open_session
-from analysis.labelling.session import Session
+from analysis.labeling.server import open_session
+from analysis.labeling.session import Session
 from ex2.run.directory import RunDirectory
 from reward.files import append_jsonl
 

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 from analysis.judge.base import JudgeRequest, Question
 from analysis.judge.rubric import Rubric, one_line
-from analysis.labelling.log import Asked, Given, Label, append_label, label_path, now, read_labels, standing
-from analysis.labelling.sample import Drawn, Sample
+from analysis.labeling.log import Asked, Given, Label, append_label, label_path, now, read_labels, standing
+from analysis.labeling.sample import Drawn, Sample
 from ex2.run.descriptions import DescribedClass
 from reward.files import JSON
 
