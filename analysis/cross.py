@@ -26,13 +26,12 @@ from analysis.results.runs import (
     experiment_of,
     gather_runs,
     stored_cross,
-    texts_digest,
 )
 from analysis.statistics.intervals import IntervalSettings, paired_accuracy
 from analysis.tables.rules import Rules
 from analysis.tables.terminal import print_left_out, print_table
 from ex2.banks import test_embeddings
-from ex2.run.descriptions import LabeledText
+from ex2.run.descriptions import LabeledText, digest_of
 from reward.errors import UserError
 from reward.files import write_json
 from reward.image_bank import ImageEmbeddings
@@ -66,7 +65,7 @@ class Classifier:
         """Hash of which test images the templates get right: other images show here once analysed again."""
         templates = self.accuracy.arm("templates")
         assert templates is not None, "templates are there without any description"
-        return texts_digest([(templates.top1.n, templates.top1.correct_bits)])
+        return digest_of([(templates.top1.n, templates.top1.correct_bits)])
 
 
 def main(options: argparse.Namespace) -> int:
@@ -185,7 +184,7 @@ def _store(path: Path, texts: Sequence[LabeledText], row: CrossRow, current: Col
         for kept in stored_cross(path, texts)
         if kept.fingerprint != row.fingerprint and (kept.vlm != row.vlm or kept.fingerprint in current)
     ]
-    write_json(path, Cross(texts_digest(texts), (*others, row)).to_json())
+    write_json(path, Cross(digest_of(texts), (*others, row)).to_json())
 
 
 def _against_own(

@@ -14,9 +14,9 @@ from ex2.data.selection import check_overlap, load_dataset, reward_images
 from ex2.data.source import DatasetSource
 from reward import image_bank
 from reward.cache import cache_dir
-from reward.calibration import Calibration, stored_calibration
 from reward.embedding import Loading, Share
 from reward.image_bank import ClassMeans, ImageEmbeddings
+from reward.standardization import Standardization, stored_standardization
 from reward.vlm import VLM
 
 
@@ -50,9 +50,9 @@ def test_embeddings(source: DatasetSource, vlm: VLM) -> ImageEmbeddings:
     )
 
 
-def calibration(vlm: VLM, class_means: ClassMeans) -> Calibration:
-    """Return the VLM's calibration on a dataset's classes with the generic templates, from the cache if it is there."""
-    return stored_calibration(vlm, class_means, generic_templates(), cache=bank_cache())
+def standardization(vlm: VLM, class_means: ClassMeans) -> Standardization:
+    """Return a VLM's standardization on a dataset with the generic templates, from the cache if it is there."""
+    return stored_standardization(vlm, class_means, generic_templates(), cache=bank_cache())
 
 
 def bank_cache() -> Path:

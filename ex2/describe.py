@@ -19,13 +19,13 @@ from ex2.monitoring.endings import shown_text
 from ex2.policy.generation import (
     Generated,
     Generator,
-    PolicyName,
     TransformersGenerator,
     WholeModelGenerator,
     derived_seed,
     prompt_ids,
 )
 from ex2.policy.loading import load_model, load_tokenizer
+from ex2.policy.source import PolicyName
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, Key, append_descriptions, stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory

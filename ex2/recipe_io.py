@@ -47,6 +47,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             _put(tree, today, part)
             if today != name:
                 renamed[today] = name
+    _respell(tree.get("reward"))
     if renamed:
         (first, old), more = next(iter(renamed.items())), len(renamed) - 1
         _tell_once(f"{old} is now {first}" + f", and {more} more of its section likewise" * (more > 0))
@@ -64,7 +65,7 @@ def read_stored_recipe(path: Path) -> Recipe:
 
 
 def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:
-    """Move what stands under keys of earlier versions to today's keys.
+    """Move what stands under keys of earlier versions to today's keys, and spell values as today.
 
     Args:
         tree: A recipe as read from YAML; it is changed.
@@ -93,7 +94,20 @@ def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:
         renamed[new] = old
     if twice:
         raise UserError("\n".join(twice))
+    _respell(tree.get("reward"))
     return renamed
+
+
+def _respell(part: Any) -> None:
+    """Spell `units: standardised` of a reward, or of the rewards in it, as it is spelled today; both are valid."""
+    if isinstance(part, dict):
+        if part.get("units") == "standardised":
+            part["units"] = "standardized"
+        for inner in part.values():
+            _respell(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _respell(inner)
 
 
 def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from reward.calibration import Calibration
 from reward.completions import Completion
 from reward.image_bank import ClassMeans
-from reward.scoring import LogMetric, Units, calibration_for, encode_scorable
+from reward.scoring import LogMetric, Units, encode_scorable, standardization_for
+from reward.standardization import Standardization
 from reward.vlm import VLM
 
 
@@ -49,8 +49,8 @@ class CosineReward:
         vlm: Encodes the descriptions.
         class_means: Mean image embedding of each class under that VLM.
         units: `vlm` leaves scores in units of the VLM's logits, as in the paper; for `standardized` see
-            `reward.calibration`.
-        calibration: Returns the calibration; called only for standardised units.
+            `reward.standardization`.
+        standardization: Returns the standardization; called only for standardized units.
     """
 
     __name__ = "cosine"
@@ -60,11 +60,11 @@ class CosineReward:
         vlm: VLM,
         class_means: ClassMeans,
         units: Units = "vlm",
-        calibration: Callable[[], Calibration] | None = None,
+        standardization: Callable[[], Standardization] | None = None,
     ) -> None:
         self.vlm = vlm
         self.class_means = class_means
-        self.calibration = calibration_for(units, calibration, "reward")
+        self.standardization = standardization_for(units, standardization, "reward")
 
     def __call__(
         self,
@@ -92,4 +92,4 @@ class CosineReward:
             return [None] * len(completions)
         means = self.class_means.means[found.class_rows]
         scores = mean_scaled_cosine(found.texts, means, scale=self.vlm.scale, bias=self.vlm.bias)
-        return found.fill(scores if self.calibration is None else self.calibration.standardize(scores))
+        return found.fill(scores if self.standardization is None else self.standardization.standardize(scores))

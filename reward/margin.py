@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import torch
 
-from reward.calibration import Calibration
 from reward.completions import Completion
 from reward.errors import UserError
 from reward.image_bank import ClassMeans
-from reward.scoring import LogMetric, Units, calibration_for, encode_scorable
+from reward.scoring import LogMetric, Units, encode_scorable, standardization_for
+from reward.standardization import Standardization
 from reward.vlm import VLM
 
 Against = Literal["mean", "hardest"]
@@ -47,8 +47,8 @@ class MarginReward:
         class_means: Mean image embedding of each class under that VLM.
         against: `mean` of the other classes' scores, or `hardest`: the largest of them.
         units: `vlm` leaves margins in units of the VLM's logits; `standardized` divides them by `other_std` of
-            `reward.calibration.Calibration`.
-        calibration: Returns the calibration; called only for standardised units.
+            `reward.standardization.Standardization`.
+        standardization: Returns the standardization; called only for standardized units.
 
     Raises:
         UserError: For fewer than two classes.
@@ -62,14 +62,14 @@ class MarginReward:
         class_means: ClassMeans,
         against: Against = "mean",
         units: Units = "vlm",
-        calibration: Callable[[], Calibration] | None = None,
+        standardization: Callable[[], Standardization] | None = None,
     ) -> None:
         if len(class_means.class_names) < 2:
             raise UserError("reward margin: there is no other class to compare with; use the reward cosine.")
         self.vlm = vlm
         self.class_means = class_means
         self.against = against
-        self.calibration = calibration_for(units, calibration, "reward")
+        self.standardization = standardization_for(units, standardization, "reward")
 
     def __call__(
         self,
@@ -85,4 +85,4 @@ class MarginReward:
         scores = margins(
             found.texts, self.class_means.means, found.class_rows, scale=self.vlm.scale, against=self.against
         )
-        return found.fill(scores if self.calibration is None else scores / self.calibration.other_std)
+        return found.fill(scores if self.standardization is None else scores / self.standardization.other_std)

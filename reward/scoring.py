@@ -7,14 +7,14 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from reward.calibration import Calibration
 from reward.completions import Completion, texts_of
 from reward.errors import UserError
 from reward.image_bank import ClassMeans
+from reward.standardization import Standardization
 from reward.vlm import VLM
 
 LogMetric = Callable[[str, float], None]
-Units = Literal["vlm", "standardised"]
+Units = Literal["vlm", "standardized"]
 
 
 class Scorable(NamedTuple):
@@ -88,19 +88,23 @@ def encode_scorable(
     return found
 
 
-def calibration_for(units: Units, calibration: Callable[[], Calibration] | None, where: str) -> Calibration | None:
-    """Return the calibration for standardised units, or `None` for the VLM's own units.
+def standardization_for(
+    units: Units, standardization: Callable[[], Standardization] | None, where: str
+) -> Standardization | None:
+    """Return the standardization for standardized units, or `None` for the VLM's own units.
 
     Args:
         units: `vlm` or `standardized`.
-        calibration: Returns the calibration; None if there is none to be had.
+        standardization: Returns the standardization; None if there is none to be had.
         where: Key for messages.
 
     Raises:
-        UserError: If standardised units are asked for where no calibration can be made.
+        UserError: If standardized units are asked for where no standardization can be made.
     """
     if units == "vlm":
         return None
-    if calibration is None:
-        raise UserError(f"{where}.units: standardised scores need a calibration, which only a recipe's dataset gives.")
-    return calibration()
+    if standardization is None:
+        raise UserError(
+            f"{where}.units: standardized scores need a standardization, which only a recipe's dataset gives."
+        )
+    return standardization()

@@ -19,6 +19,6 @@ are settings of the recipe. A reward with `needs_reference = True` is also given
 description, each token's log-probability under the reference model, in nats.
 """
 
-SUPPLIED = ("vlm", "class_means", "calibration")
+SUPPLIED = ("vlm", "class_means", "standardization")
 """Parameters of a reward's constructor that the program fills in: the VLM, the image bank (`ClassMeans`), and a
-function without arguments that returns the VLM's calibration on this dataset."""
+function without arguments that returns the VLM's standardization on this dataset."""

@@ -16,8 +16,16 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
-from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome, Unknown, correct, error_table
-from analysis.agreement.labels import QUESTIONS, JudgedCounts, Labeled, RunLabels, distinct, pooled_votes, read_run
+from analysis.agreement.corrected_shares import OUTCOMES, Outcome, Unknown, correct_shares, error_table
+from analysis.agreement.labels import (
+    JUDGE_QUESTIONS,
+    JudgedCounts,
+    Labeled,
+    RunLabels,
+    distinct,
+    pooled_votes,
+    read_run,
+)
 from analysis.agreement.raters import Confusion, cohen_kappa, krippendorff_alpha
 from analysis.agreement.record import (
     Agreement,
@@ -33,7 +41,7 @@ from analysis.agreement.record import (
 from analysis.agreement.tables import print_agreement, to_csv
 from analysis.judge.base import Question
 from analysis.statistics.intervals import Estimate, wilson
-from analysis.verdicts.breakdown import group_shares
+from analysis.verdicts.breakdown import LEAVES, Leaf, group_shares
 from ex2.run.directory import find_runs
 from reward.errors import UserError
 from reward.files import write_json, write_text
@@ -156,7 +164,8 @@ def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> 
         kind_agreement=wilson(int(read.trace()), int(read.sum()), confidence) if read.any() else None,
         kind_kappa=cohen_kappa(read, confidence),
         questions={
-            question: _question(rows, pooled_votes(runs, question), question, confidence) for question in QUESTIONS
+            question: _question(rows, pooled_votes(runs, question), question, confidence)
+            for question in JUDGE_QUESTIONS
         },
     )
 
@@ -185,7 +194,7 @@ def _question(
 def _policy_shares(judged: JudgedCounts, table: np.ndarray, confidence: float) -> PolicyShares:
     """Count one policy's descriptions, and correct their shares with the error rates of `table`."""
     groups = group_shares(dict(judged.kinds), "parsed", confidence)
-    corrected = correct(judged.unlabeled, table, known=judged.known, empty=judged.empty, confidence=confidence)
+    corrected = correct_shares(judged.unlabeled, table, known=judged.known, empty=judged.empty, confidence=confidence)
     return PolicyShares(
         descriptions=sum(judged.kinds.values()),
         empty=judged.empty,

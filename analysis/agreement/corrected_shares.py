@@ -21,10 +21,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from analysis.statistics.intervals import Estimate
-
-Leaf = Literal["spurious", "non_visual", "visual"]
-LEAVES: tuple[Leaf, ...] = ("spurious", "non_visual", "visual")
-"""What a description is: the rows of an error table."""
+from analysis.verdicts.breakdown import LEAVES, Leaf
 
 Outcome = Literal["spurious", "non_visual", "visual", "informative_unparsed"]
 OUTCOMES: tuple[Outcome, ...] = (*LEAVES, "informative_unparsed")
@@ -112,7 +109,7 @@ def most_likely_mix(
     return mix
 
 
-def correct(
+def correct_shares(
     judged: Mapping[Outcome, int],
     table: np.ndarray,
     *,

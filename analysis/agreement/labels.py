@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.agreement.corrected_shares import LEAVES, OUTCOMES, Leaf, Outcome
+from analysis.agreement.corrected_shares import OUTCOMES, Outcome
 from analysis.judge.base import Question
 from analysis.labeling.log import Asked, Label, label_path, raters_of, read_labels, standing
 from analysis.labeling.sample import Sample, read_sample, seeds_of
+from analysis.verdicts.breakdown import LEAVES, Leaf
 from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, read_verdicts
 from ex2.run.descriptions import DescribedClass, stored_descriptions
@@ -20,7 +21,7 @@ from reward.errors import UserError
 
 UNPARSED: tuple[Kind, ...] = ("informative_unparsed", "unparsed")
 
-QUESTIONS: tuple[Question, ...] = ("informative", "visual")
+JUDGE_QUESTIONS: tuple[Question, ...] = ("informative", "visual")
 
 
 class JudgeId(NamedTuple):
@@ -200,7 +201,8 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
             kind == "visual" if kind in ("visual", "non_visual") else None,
         )
         first, second = (
-            settle([*votes(answers, Asked(question, item.class_name, item.text)).values()]) for question in QUESTIONS
+            settle([*votes(answers, Asked(question, item.class_name, item.text)).values()])
+            for question in JUDGE_QUESTIONS
         )
         people = TwoAnswers(first, second if first else None)  # else the majority would not have been asked
         labeled.append(Labeled(item.class_name, item.text, people, said, kind))

@@ -9,11 +9,12 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from analysis.agreement.corrected_shares import Leaf, Outcome
+from analysis.agreement.corrected_shares import Outcome
 from analysis.agreement.labels import JudgeId
 from analysis.agreement.raters import Confusion
 from analysis.judge.base import Question
 from analysis.statistics.intervals import Estimate
+from analysis.verdicts.breakdown import Leaf
 from analysis.verdicts.verdicts import Kind
 from reward.files import JSON, read_record
 from reward.records import Flat, Keyed, Omitted, Record

@@ -7,11 +7,9 @@ from typing import Any
 from analysis.agreement.stored import JudgeAgreement
 from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
 from analysis.judge.base import Question
-from analysis.results.pooling import Policy
 from analysis.results.wording import NBSP, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
-
-POLICIES: tuple[Policy, ...] = ("aligned", "base")
+from ex2.policy.source import POLICIES
 
 QUESTION_NAMES: dict[Question, str] = {"informative": "Is it informative?", "visual": "Is it visual?"}
 
@@ -25,7 +23,7 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
     others = [rubric for rubric in content.rubrics if rubric != content.judge.rubric]
     return {
         "runs": used.runs,
-        "labelled": used.labeled,
+        "labeled": used.labeled,
         "raters": len(content.raters),
         "truth": content.truth,
         "confidence": f"{100 * content.confidence:g}",
@@ -52,7 +50,7 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
                 "judged": share_text(share.judged),
                 "corrected": share_text(share.corrected) if share.corrected else f"– ({share.reason})",
             }
-            for policy in POLICIES
+            for policy in reversed(POLICIES)
             if policy in content.policies
             for name, share in content.policies[policy].shares.items()
         ],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeAnswer, Att
 from analysis.judge.base import Unparsed
 from analysis.results.kl import KLReached
 from analysis.verdicts.record import read_breakdown
-from ex2.run.descriptions import DescribedClass, stored_descriptions
+from ex2.run.descriptions import DescribedClass, digest_of, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import append_jsonl, read_jsonl
@@ -117,7 +115,7 @@ class Answered:
         missing: Seeds of the recipe that have not been analysed.
         judge: Who answered.
         exact: Whether the answers are true by construction.
-        texts: From `texts_digest`, of these seeds.
+        texts: From `judged_digest`, of these seeds.
         kl: What the run reached; None if it is not known.
     """
 
@@ -132,10 +130,8 @@ class Answered:
     kl: KLReached | None = None
 
 
-def texts_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
+def judged_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
     """Return a hash of the aligned descriptions of some seeds and of who judged them informative.
-
-    What was measured of others is not taken for theirs.
 
     Raises:
         UserError: If a seed has not been analysed.
@@ -148,7 +144,7 @@ def texts_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
         ]
         for seed in seeds
     ]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+    return digest_of(content)
 
 
 def ask(judge: AttributeJudge, described: Sequence[DescribedClass], path: Path, *, digest: str) -> Answers:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.attributes.answers import LOG, Answered, SeedAnswers, ask, texts_digest
+from analysis.attributes.answers import LOG, Answered, SeedAnswers, ask, judged_digest
 from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import attribute_judge
 from analysis.attributes.stored import RESULT
@@ -43,8 +43,8 @@ def main(options: argparse.Namespace) -> int:
     if options.sample < 1:
         raise UserError(f"--sample: {options.sample}; give 1 or more.")
     runs, left_out = gather_runs([Path(path) for path in options.runs])
-    coverage = max(confidence(run.results) for run in runs)  # runs that differ are shown at the stricter one
-    result = summarize([*answered(runs)], coverage, sample=options.sample, seed=options.seed)
+    confidence_shown = max(confidence(run.results) for run in runs)  # runs that differ are shown at the stricter one
+    result = summarize([*answered(runs)], confidence_shown, sample=options.sample, seed=options.seed)
     console = Console()
     show(result, console)
     write_study(
@@ -80,7 +80,7 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
             missing=tuple(run.missing),
             judge=judge.name,
             exact=judge.exact,
-            texts=texts_digest(run.directory, numbers),
+            texts=judged_digest(run.directory, numbers),
             kl=kl_of_run(run.directory, numbers, confidence(run.results)),
         )
 

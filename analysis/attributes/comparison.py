@@ -55,7 +55,7 @@ def least_p(first: int, second: int) -> float:
 
 
 def compare(
-    first: Side, second: Side, *, level: float = 0.05, tests: int = 1, permutations: int = 5000, seed: int = 0
+    first: Side, second: Side, *, alpha: float = 0.05, tests: int = 1, permutations: int = 5000, seed: int = 0
 ) -> Comparison | None:
     """Test whether two VLMs' descriptions of the same classes mention attributes alike.
 
@@ -67,7 +67,7 @@ def compare(
     Args:
         first: Seeds of the first VLM, at least one.
         second: Of the second, the same attributes.
-        level: Of the test.
+        alpha: Level oOf the test.
         tests: Comparisons that it is corrected for.
         permutations: Relabellings to draw.
         seed: Of the relabellings.
@@ -79,7 +79,7 @@ def compare(
     ours, theirs = restricted(first, shared), restricted(second, shared)
     if not sum(int(mentions.sum()) for mentions, _ in (*ours, *theirs)):
         return None
-    if least_p(len(first), len(second)) * tests < level:
+    if least_p(len(first), len(second)) * tests < alpha:
         return _by_seeds(ours, theirs, shared, permutations, seed)
     return _by_descriptions(ours, theirs, shared, permutations, seed)
 

@@ -69,7 +69,7 @@ class Group(Record):
         missing_seeds: Seeds of the recipe that are not.
         judge: Who named the attributes.
         exact: True if the answers are true by construction, False if they are a model's.
-        texts: From `answers.texts_digest`, of these seeds.
+        texts: From `answers.judged_digest`, of these seeds.
         kl: What the run reached; None if it is not known.
         all: Of all informative descriptions.
         sample: Of a random sample of each seed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.attributes.answers import texts_digest
+from analysis.attributes.answers import judged_digest
 from analysis.attributes.record import FORMAT, Attributes
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
@@ -35,7 +35,7 @@ def stored_attributes(directory: RunDirectory) -> tuple[Attributes | None, str]:
         return None, f"{path}: not of this version; {AGAIN}."
     (group,) = content.groups
     try:
-        now = texts_digest(directory, group.seeds)
+        now = judged_digest(directory, group.seeds)
     except UserError:
         now = ""
     if now != group.texts:

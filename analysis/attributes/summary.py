@@ -59,15 +59,15 @@ def summarize(runs: Sequence[Answered], confidence: float, *, sample: int, seed:
     )
 
 
-def corrected(comparisons: Sequence[RunsCompared], level: float) -> tuple[RunsCompared, ...]:
+def corrected(comparisons: Sequence[RunsCompared], alpha: float) -> tuple[RunsCompared, ...]:
     """Correct p-values by Holm's method: of comparisons over all of them, of attributes over those of all comparisons.
 
     Args:
         comparisons: Shown together; earlier corrections are forgotten.
-        level: Of the tests.
+        alpha: Level oOf the tests.
     """
-    whole = holm.correct([row.p for row in comparisons], level)
-    single = iter(holm.correct([gap.p for row in comparisons for gap in row.attributes], level))
+    whole = holm.holm_tests([row.p for row in comparisons], alpha)
+    single = iter(holm.holm_tests([gap.p for row in comparisons for gap in row.attributes], alpha))
     made = []
     for row, own in zip(comparisons, whole, strict=True):
         tests = [(gap, next(single)) for gap in row.attributes]
@@ -182,7 +182,7 @@ def _comparison(
     names = {name for run in (first, second) for part in run.seeds for name, _ in part.rows}
     index = {name: number for number, name in enumerate(sorted(names))}
     ours, theirs = _side(first.seeds, index), _side(second.seeds, index)
-    test = compare(ours, theirs, level=1 - confidence, tests=tests, permutations=PERMUTATIONS, seed=seed)
+    test = compare(ours, theirs, alpha=1 - confidence, tests=tests, permutations=PERMUTATIONS, seed=seed)
     if test is None:
         return None
     shared = shared_classes(ours, theirs)

@@ -10,10 +10,10 @@ from markupsafe import Markup
 from analysis.figures import svg
 from analysis.figures.svg import pick
 from analysis.results.experiment import Experiment
-from analysis.results.pooling import Policy
 from analysis.results.wording import KIND_NAMES, percent, percent_interval, percent_value, points
 from analysis.verdicts.breakdown import Group
 from analysis.verdicts.verdicts import KINDS
+from ex2.policy.source import PolicyName
 
 NODE = 14  # width of a node
 GAP = 22  # least space between two nodes or labels
@@ -52,7 +52,7 @@ class Flow(NamedTuple):
     summary: str
 
 
-def breakdown_figure(experiment: Experiment, policy: Policy) -> tuple[Markup, Markup] | None:
+def breakdown_figure(experiment: Experiment, policy: PolicyName) -> tuple[Markup, Markup] | None:
     """Draw the breakdown of one policy's descriptions.
 
     Args:
@@ -68,7 +68,7 @@ def breakdown_figure(experiment: Experiment, policy: Policy) -> tuple[Markup, Ma
     return _wide(flow, policy), _narrow(flow, policy)
 
 
-def _flow(experiment: Experiment, policy: Policy) -> Flow | None:
+def _flow(experiment: Experiment, policy: PolicyName) -> Flow | None:
     described = experiment.policies.get(policy)
     if described is None or not described.descriptions:
         return None
@@ -84,7 +84,7 @@ def _flow(experiment: Experiment, policy: Policy) -> Flow | None:
     return Flow(total, informative, leaves, others, f"Of {total} descriptions: {', '.join(words)}.")
 
 
-def _group(experiment: Experiment, policy: Policy, group: Group) -> Node:
+def _group(experiment: Experiment, policy: PolicyName, group: Group) -> Node:
     share, within = experiment.share_of_all(policy, group), experiment.share_of_parent(policy, group)
     name = KIND_NAMES[group].capitalize()
     if share is None:
@@ -108,7 +108,7 @@ def _unparsed(kind: str, count: int) -> Node:
     return Node(kind, count, [[(f"{KIND_NAMES[kind].capitalize()} ", "strong"), (f"n = {count:,}", "soft")]])
 
 
-def _wide(flow: Flow, policy: Policy) -> Markup:
+def _wide(flow: Flow, policy: PolicyName) -> Markup:
     light = policy == "base"
     scale = (120 if light else 240) / flow.total  # height of one description
     x = (4.0, 300.0, 600.0)
@@ -149,7 +149,7 @@ def _wide(flow: Flow, policy: Policy) -> Markup:
     return svg.document(960, bottom, parts, title=title, description=flow.summary, key=f"flow-{policy}")
 
 
-def _narrow(flow: Flow, policy: Policy) -> Markup:
+def _narrow(flow: Flow, policy: PolicyName) -> Markup:
     """Stack the levels: a bar for all, one split by information, one split by visibility; labels below."""
     light = " light" if policy == "base" else ""
     width, bar, space = 350.0, 22.0, 20.0
@@ -179,7 +179,7 @@ def _narrow(flow: Flow, policy: Policy) -> Markup:
     return svg.document(width, y - 12, parts, title=title, description=flow.summary, key=f"flow-{policy}-narrow")
 
 
-def _pick(parts: Sequence[Markup], policy: Policy, kind: str, size: int) -> Markup:
+def _pick(parts: Sequence[Markup], policy: PolicyName, kind: str, size: int) -> Markup:
     if not size:
         return Markup("").join(parts)
     what = f"{KIND_NAMES[kind]} descriptions" if kind else "descriptions"

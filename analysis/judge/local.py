@@ -66,13 +66,13 @@ class ShortWording(Record):
         version: Of the wording.
         questions: Words of each question, with {class_name}.
         shots: Shown before every question.
-        calibration: Fit the threshold; of other classes, and never shown.
+        fitting: Fit the threshold; of other classes, and never shown.
     """
 
     version: str
     questions: Mapping[Question, str]
     shots: tuple[LabeledSentence, ...]
-    calibration: tuple[LabeledSentence, ...]
+    fitting: tuple[LabeledSentence, ...]
 
 
 SHORT = ShortWording.from_json(read_json(Path(__file__).with_name("local_examples.json")))
@@ -152,7 +152,7 @@ class LocalJudge:
         self._threshold = threshold
         self._margins: dict[Question, float] = {}
         self.rubric_version = PAPER.version if wording == "paper" else SHORT.version
-        fitted = f", threshold from {len(SHORT.calibration)} examples" if threshold == "examples" else ""
+        fitted = f", threshold from {len(SHORT.fitting)} examples" if threshold == "examples" else ""
         self.name = f"local {gguf_file or model}, {wording} wording{fitted}"
 
     @staticmethod
@@ -192,7 +192,7 @@ class LocalJudge:
         if self._threshold != "examples":
             return float(torch.logit(torch.tensor(self._threshold, dtype=torch.float64)))
         if question not in self._margins:
-            rows = SHORT.calibration
+            rows = SHORT.fitting
             scored = dict(self._scores([row.asked(question) for row in rows]))
             labels = [row.label(question) for row in rows]
             self._margins[question] = best_threshold([scored[index].margin for index in range(len(rows))], labels)

@@ -129,7 +129,10 @@ def read_frame(run: Path) -> list[Drawn]:
 
 
 def frame_digest(frame: Sequence[Drawn]) -> str:
-    """Return a hash of descriptions, 16 hexadecimal digits: another text, place or seed gives another one."""
+    """Return a hash of descriptions, 16 hexadecimal digits: another text, place or seed gives another one.
+
+    It is not `ex2.run.descriptions.digest_of`: the order of every sample drawn so far follows from it.
+    """
     lines = "".join(json.dumps(list(astuple(item))) + "\n" for item in frame)
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 

@@ -12,9 +12,9 @@ from analysis.figures.breakdown import breakdown_figure
 from analysis.figures.files import captioned
 from analysis.paper.comparisons import slug
 from analysis.results.experiment import Experiment, by_row, datasets_of
-from analysis.results.pooling import Policy
 from analysis.results.wording import KIND_NAMES, percent_value, points
 from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown
+from ex2.policy.source import POLICIES
 
 LEGEND = {
     "visual": "visual",
@@ -25,9 +25,6 @@ LEGEND = {
     "unparsed": "unparsed",
 }
 """Kinds in a bar, from left to right."""
-
-
-POLICIES: tuple[Policy, ...] = ("aligned", "base")
 
 
 def run_figures(experiments: Sequence[Experiment]) -> dict[str, Markup]:
@@ -42,7 +39,7 @@ def run_figures(experiments: Sequence[Experiment]) -> dict[str, Markup]:
             continue
         stem = f"run-{slug(experiment.folder.name)}"
         reached = kl_note([experiment])
-        for policy in POLICIES:
+        for policy in reversed(POLICIES):
             pair = breakdown_figure(experiment, policy)
             if pair:
                 said = [f"Shares are of {denominators([experiment])}.", *reached]

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from analysis.paper.comparisons import slug
 from analysis.results.experiment import Example, Experiment
-from analysis.results.pooling import Policy
 from analysis.results.wording import ARM_NAMES, KIND_NAMES
 from analysis.tables.rules import FALLBACK, TESTS, Rules, by_template, common_notes, denominators, lost_answers
 from analysis.tables.table import NOTHING, Cell, Table, count_cell, percent_cell, points_cell, row_of, text_cell
 from analysis.verdicts.breakdown import GROUPS, Group
 from analysis.verdicts.verdicts import KINDS
+from ex2.policy.source import PolicyName
 
 PAIRS: tuple[tuple[Group, Group], ...] = (("informative", "spurious"), ("visual", "non_visual"))
 """Kinds whose accuracies are compared."""
@@ -79,7 +79,7 @@ def _against(experiment: Experiment, arm: str, other: str) -> Cell:
 
 def _breakdown(experiment: Experiment, rules: Rules) -> Table:
     rows = []
-    policies: tuple[Policy, ...] = ("aligned", "base")
+    policies: tuple[PolicyName, ...] = ("aligned", "base")
     described = {policy: experiment.policies.get(policy) for policy in policies}
     for group in GROUPS:
         cells: list[Cell] = []

@@ -16,7 +16,7 @@ from reward.files import read_json
 ACCURACY, COUNTS = "table1_accuracy", "table13_counts"
 NEEDED = ("datasets", "vlms", ACCURACY, COUNTS)
 
-ARMS = {
+ARMS_OF_TABLES = {
     "table3_accuracy_by_information": ("templates", "spurious", "informative"),
     "table5_accuracy_by_visual": ("templates", "visual", "non_visual"),
 }
@@ -67,11 +67,11 @@ def read_published(path: Path, denominator: Denominator = "all") -> Published:
     counts = {(vlm, dataset): check.counts(data[COUNTS], vlm, dataset) for vlm in vlms for dataset in datasets}
     experiments = _experiments(data, counts, denominator, check)
     by_target = _by_target(data, counts, denominator, check)
-    for key in (*ARMS, CROSS, TARGETS):
+    for key in (*ARMS_OF_TABLES, CROSS, TARGETS):
         check.known(data.get(key, {}), key, datasets, vlms)
     if check.problems:
         raise UserError("\n  ".join([f"{path}: published tables:", *dict.fromkeys(check.problems)]))
-    unused = [key for key in data if key not in (*NEEDED, *ARMS, CROSS, TARGETS, *BESIDE)]
+    unused = [key for key in data if key not in (*NEEDED, *ARMS_OF_TABLES, CROSS, TARGETS, *BESIDE)]
     return Published(experiments, by_target, [f"{path}: not used: {', '.join(unused)}"] if unused else [])
 
 
@@ -178,7 +178,7 @@ def _experiments(
             "templates": check.percent(printed.get("templates"), f"{place}.templates"),
             "aligned": check.percent(printed.get("ex2"), f"{place}.ex2"),
         }
-        for table, allowed in ARMS.items():
+        for table, allowed in ARMS_OF_TABLES.items():
             arms = check.inside(data.get(table, {}), table, dataset, vlm)
             check.arm_names(arms, f"{table}.{dataset}.{vlm}", allowed)
             for arm in allowed[1:]:

@@ -20,7 +20,7 @@ from analysis.phrases.templates import PLAIN, TemplateFile, from_phrase, read_te
 from analysis.phrases.terminal import show
 from analysis.phrases.testing import Halves, measure, restrict, split_classes
 from analysis.phrases.trials import trials
-from analysis.statistics.holm import correct
+from analysis.statistics.holm import holm_tests
 from analysis.statistics.intervals import IntervalSettings
 from analysis.tables.files import write_study
 from ex2.banks import test_embeddings
@@ -147,9 +147,9 @@ def results_of(
     )
 
 
-def _corrected(parts: Sequence[DatasetPhrases], level: float) -> tuple[DatasetPhrases, ...]:
+def _corrected(parts: Sequence[DatasetPhrases], alpha: float) -> tuple[DatasetPhrases, ...]:
     """Correct the p-values of all parts together by Holm's method, at the level of the tests."""
-    tests = iter(correct([test.paired.p for part in parts for test in part.results], level))
+    tests = iter(holm_tests([test.paired.p for part in parts for test in part.results], alpha))
     made = []
     for part in parts:
         both = [(test, next(tests)) for test in part.results]

@@ -10,13 +10,12 @@ from pathlib import Path
 from analysis.phrases.record import PhraseRun
 from analysis.phrases.stored import descriptions_digest
 from analysis.results.kl import kl_of_run
+from ex2.policy.source import POLICIES
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import Description, stored_descriptions
 from ex2.run.directory import RunDirectory, find_runs
 from reward.errors import UserError
-
-POLICIES = ("aligned", "base")
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _read(folder: Path, *, needed: bool) -> DescribedRun:
     said = {seed: {one.policy for one in own} for seed, own in by_seed.items()}
     seeds = tuple(seed for seed in recipe.seeds if said[seed].issuperset(POLICIES))
     if needed and not seeds:
-        missing = [policy for policy in POLICIES if not any(policy in found for found in said.values())]
+        missing = [policy for policy in reversed(POLICIES) if not any(policy in found for found in said.values())]
         lacking = "no seed has descriptions by both policies"
         if missing:
             lacking = f"no descriptions by the {' and the '.join(missing)} policy"

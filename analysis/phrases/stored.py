@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 from analysis.phrases.record import FORMAT, PhraseRun, Phrases
-from ex2.run.descriptions import stored_descriptions
+from ex2.run.descriptions import digest_of, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.files import read_record
 
@@ -21,11 +19,11 @@ AGAIN = "run `ex2 phrases` again"
 
 
 def descriptions_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
-    """Return a hash of the descriptions of some seeds: what was mined from others is not taken for theirs."""
+    """Return a hash of the descriptions of some seeds, by both policies."""
     content = [
         [seed, [[one.policy, *one.of_class] for one in stored_descriptions(directory.seed(seed))]] for seed in seeds
     ]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+    return digest_of(content)
 
 
 def stored_phrases(directory: RunDirectory) -> tuple[Phrases | None, str]:

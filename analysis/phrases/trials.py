@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from analysis.phrases.record import DatasetPhrases
 from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled
-from analysis.statistics.holm import correct
+from analysis.statistics.holm import holm_tests
 from analysis.statistics.intervals import Estimate
 
 PLAIN_ORIGIN, FILE_ORIGIN = "the plain template", "given in a file"
@@ -89,15 +89,15 @@ def _pooled(accuracy: Estimate) -> Pooled:
     return Pooled(accuracy.value, accuracy.low, accuracy.high, accuracy.n, 1, shared=True)
 
 
-def corrected(rows: Sequence[Trial], level: float) -> list[Trial]:
+def corrected(rows: Sequence[Trial], alpha: float) -> list[Trial]:
     """Correct all p-values together by Holm's method: what was tested apart is shown together.
 
     Args:
         rows: From `trials`, of one or more files.
-        level: Of the tests.
+        alpha: Level oOf the tests.
     """
     compared = [row.change for row in rows if row.change is not None and row.change.p is not None]
-    tests = iter(correct([change.p for change in compared if change.p is not None], level))
+    tests = iter(holm_tests([change.p for change in compared if change.p is not None], alpha))
     made = []
     for row in rows:
         if row.change is None or row.change.p is None:

@@ -48,12 +48,12 @@ class Finding(NamedTuple):
     text: str
 
 
-def findings(experiment: Experiment, calibration: JudgeAgreement | None = None) -> list[Finding]:
+def findings(experiment: Experiment, agreement: JudgeAgreement | None = None) -> list[Finding]:
     """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about.
 
     Args:
         experiment: Of a run.
-        calibration: What people said of the judge.
+        agreement: What people said of the judge.
     """
     found = [
         _shares(experiment),
@@ -63,21 +63,21 @@ def findings(experiment: Experiment, calibration: JudgeAgreement | None = None) 
         *_coverage(experiment),
         _controls(experiment),
         _kl(experiment),
-        _judge(experiment, calibration),
+        _judge(experiment, agreement),
     ]
     return [finding for finding in found if finding] + _cautions(experiment)
 
 
-def judge_standing(experiment: Experiment, calibration: JudgeAgreement | None = None) -> str:
+def judge_standing(experiment: Experiment, agreement: JudgeAgreement | None = None) -> str:
     """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
 
     Calibrated takes people's answers of both kinds to the first question; how many, the words tell.
     """
     if experiment.judge and experiment.judge.exact:
         return "exact"
-    if calibration is None or calibration.lacking:
+    if agreement is None or agreement.lacking:
         return "uncalibrated"
-    return f"calibrated on {calibration.content.used.questions['informative'].n:,} labelled descriptions"
+    return f"calibrated on {agreement.content.used.questions['informative'].n:,} labelled descriptions"
 
 
 def _shares(experiment: Experiment) -> Finding | None:
@@ -222,13 +222,13 @@ def _controls(experiment: Experiment) -> Finding | None:
     )
 
 
-def _judge(experiment: Experiment, calibration: JudgeAgreement | None) -> Finding | None:
+def _judge(experiment: Experiment, agreement: JudgeAgreement | None) -> Finding | None:
     judge = experiment.judge
-    standing = judge_standing(experiment, calibration)
+    standing = judge_standing(experiment, agreement)
     if judge is None or standing == "exact":
         return None
-    if standing == "uncalibrated" or calibration is None:
-        why = calibration.lacking if calibration else "its verdicts have not been compared with people's"
+    if standing == "uncalibrated" or agreement is None:
+        why = agreement.lacking if agreement else "its verdicts have not been compared with people's"
         return Finding(
             "The judge is uncalibrated",
             f"{judge.name} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
@@ -237,12 +237,12 @@ def _judge(experiment: Experiment, calibration: JudgeAgreement | None) -> Findin
         f"{words}: {share_text(rate.agreement)}, Cohen's κ {number_text(rate.kappa)}"
         for words, rate in zip(
             ("informative or not", "visual or not, where both call it informative"),
-            calibration.content.used.questions.values(),
+            agreement.content.used.questions.values(),
             strict=True,
         )
     ]
     text = f"{judge.name} agrees with people on {'; '.join(rates)}."
-    aligned = calibration.content.policies.get("aligned")
+    aligned = agreement.content.policies.get("aligned")
     shares = aligned.shares if aligned else {}
     corrected = [
         f"{SHARE_NAMES[name]} {share_text(share.corrected)} instead of {share_text(share.judged)}"

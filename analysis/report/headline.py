@@ -7,9 +7,7 @@ from typing import NamedTuple
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
 from analysis.results.wording import KIND_NAMES, count, percent, percent_interval, percent_value
-from analysis.verdicts.breakdown import Group
-
-LEAVES: tuple[Group, ...] = ("visual", "non_visual", "spurious")
+from analysis.verdicts.breakdown import LEAVES, Group, Leaf
 
 
 class Headline(NamedTuple):
@@ -33,7 +31,7 @@ def headline(experiment: Experiment) -> Headline:
     provided that the interval of its rise lies above 0. Without a base model there is nothing to compare with.
     """
     vlm = experiment.vlm
-    shares = {leaf: share for leaf in LEAVES if (share := experiment.share_of_all("aligned", leaf))}
+    shares = {leaf: share for leaf in reversed(LEAVES) if (share := experiment.share_of_all("aligned", leaf))}
     if not shares:
         return Headline(f"{vlm}: no aligned descriptions yet", "Only the base model was described.", None)
     changes = leaf_changes(experiment)
@@ -45,20 +43,20 @@ def headline(experiment: Experiment) -> Headline:
             "what the VLM changed.",
             None,
         )
-    most = max(changes, key=lambda leaf: changes[leaf].value)
-    change, after, before = changes[most], shares[most], experiment.share_of_all("base", most)
+    risen = max(changes, key=lambda leaf: changes[leaf].value)
+    change, after, before = changes[risen], shares[risen], experiment.share_of_all("base", risen)
     assert before is not None
     evidence = (
-        f"{percent_value(after, 0)}{percent_interval(after, 0)} of aligned descriptions are {KIND_NAMES[most]} "
+        f"{percent_value(after, 0)}{percent_interval(after, 0)} of aligned descriptions are {KIND_NAMES[risen]} "
         f"({count(after)}); before, of the base model's, {percent(before, 0)} ({count(before)})."
     )
     if change.significant and change.value > 0:
-        return Headline(f"{vlm} rewards {KIND_NAMES[most]} descriptions", evidence, most)
+        return Headline(f"{vlm} rewards {KIND_NAMES[risen]} descriptions", evidence, risen)
     if change.significant is None or any(other.significant for other in changes.values()):
         return Headline(f"{vlm}: no kind of description rose for certain", evidence, None)
     return Headline(f"{vlm} rewards no kind of description more than another", evidence, None)
 
 
-def leaf_changes(experiment: Experiment) -> dict[Group, Difference]:
-    """Return the changes of the kinds that have no parts, in the order of `LEAVES`."""
-    return {leaf: experiment.share_changes[leaf] for leaf in LEAVES if leaf in experiment.share_changes}
+def leaf_changes(experiment: Experiment) -> dict[Leaf, Difference]:
+    """Return the changes of the kinds that have no parts, in the order of visual, non-visual, spurious."""
+    return {leaf: experiment.share_changes[leaf] for leaf in reversed(LEAVES) if leaf in experiment.share_changes}

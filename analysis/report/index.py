@@ -191,10 +191,10 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
 def _standing(run: Run, experiment: Experiment) -> str:
     """Say how far the judge can be trusted; a file of people's answers that cannot be read must not cost the page."""
     try:
-        calibration = read_judge_agreement(run.directory.root, run.results, complete=not run.missing)
+        agreement = read_judge_agreement(run.directory.root, run.results, complete=not run.missing)
     except UserError as error:
         return f"unknown: {error}"
-    return judge_standing(experiment, calibration)
+    return judge_standing(experiment, agreement)
 
 
 def _link(report: Path, where: Path) -> str:

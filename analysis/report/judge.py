@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.agreement.section import POLICIES, QUESTION_NAMES
+from analysis.agreement.section import QUESTION_NAMES
 from analysis.judge.base import Usage
 from analysis.judge.panel import JudgeUsage
 from analysis.results.experiment import Experiment
@@ -15,6 +15,7 @@ from analysis.results.pooling import Pooled
 from analysis.results.wording import KIND_NAMES, count, percent
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from analysis.verdicts.record import JudgingCost
+from ex2.policy.source import POLICIES
 
 
 def both_denominators(experiment: Experiment) -> list[dict[str, Any]]:
@@ -25,7 +26,7 @@ def both_denominators(experiment: Experiment) -> list[dict[str, Any]]:
         `DENOMINATORS`; empty if every answer could be read.
     """
     tables = []
-    for policy in POLICIES:
+    for policy in reversed(POLICIES):
         described = experiment.policies.get(policy)
         if described is None or not any(described.unparsed.values()):
             continue

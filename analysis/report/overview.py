@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.report.headline import LEAVES, headline
+from analysis.report.headline import headline
 from analysis.results.experiment import Described, Experiment
 from analysis.results.kl import KL_TOLERANCE, KLReached
-from analysis.results.pooling import Difference, Policy
+from analysis.results.pooling import Difference
 from analysis.results.wording import (
     ARM_NAMES,
     KIND_NAMES,
@@ -21,15 +21,16 @@ from analysis.results.wording import (
     points,
     signed,
 )
-from analysis.verdicts.breakdown import GROUPS
-
-POLICIES: tuple[Policy, ...] = ("aligned", "base")
+from analysis.verdicts.breakdown import GROUPS, LEAVES
+from ex2.policy.source import POLICIES
 
 
 def tiles(experiment: Experiment) -> list[dict[str, str]]:
     """Return four numbers to take away: label, value, what it is compared with, n and interval."""
     made = []
-    most = max(LEAVES, key=lambda leaf: share.value if (share := experiment.share_of_all("aligned", leaf)) else -1.0)
+    most = max(
+        reversed(LEAVES), key=lambda leaf: share.value if (share := experiment.share_of_all("aligned", leaf)) else -1.0
+    )
     kind = headline(experiment).kind or most
     after, before = experiment.share_of_all("aligned", kind), experiment.share_of_all("base", kind)
     if after:
@@ -83,7 +84,7 @@ def seed_table(columns: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
             cell = f"{percent(share)}, {count(share)}" if share else "–"
             cells.append(f"{cell}; {points(change)}" if change else cell)
         table.append((f"{KIND_NAMES[group]}, aligned; change", cells))
-    for policy in POLICIES:
+    for policy in reversed(POLICIES):
         described = [column.policies.get(policy) for column in columns]
         if any(described):
             table.append((f"unparsed answers, {policy}", [_unparsed(part) for part in described]))

@@ -66,7 +66,7 @@ def write_report(recipe: Recipe) -> Path:
         experiment,
         missing_seeds=missing,
         provenance=provenance,
-        calibration=read_judge_agreement(run.root, results, complete=not missing),
+        agreement=read_judge_agreement(run.root, results, complete=not missing),
         images=class_images(recipe.dataset.source()),
         sections=further_sections(run),
         examples=example_table(run, experiment, results[0]),
@@ -84,7 +84,7 @@ def render(
     *,
     missing_seeds: Sequence[int],
     provenance: JSON,
-    calibration: JudgeAgreement | None = None,
+    agreement: JudgeAgreement | None = None,
     images: Mapping[str, Sequence[str]] | None = None,
     sections: Sequence[ReportSection] = (),
     examples: TableView | None = None,
@@ -97,7 +97,7 @@ def render(
         experiment: The same seeds pooled.
         missing_seeds: Seeds of the recipe without results, named on the page.
         provenance: Content of `provenance.json`; any keys.
-        calibration: What people said of the judge.
+        agreement: What people said of the judge.
         images: Thumbnails by class name, from `class_images`.
         sections: Attributes and hypotheses, from `further_sections`.
         examples: A description for every question, from `example_table`.
@@ -108,7 +108,7 @@ def render(
     Raises:
         UserError: If a description has no verdict, because descriptions changed since the analysis.
     """
-    trust = judge_standing(experiment, calibration)
+    trust = judge_standing(experiment, agreement)
     columns = [pool_seeds(recipe.name, [result]) for result in results] if len(results) > 1 else []
     script, script_source = page_script(SCRIPTS)
     return (
@@ -119,7 +119,7 @@ def render(
             headline=headline(experiment),
             facts=_facts(recipe, experiment, trust),
             tiles=tiles(experiment),
-            findings=findings(experiment, calibration),
+            findings=findings(experiment, agreement),
             flows={policy: breakdown_figure(experiment, policy) for policy in ("aligned", "base")},
             accuracy_figure=accuracy_figure(accuracy_rows(experiment)),
             accuracy_table=accuracy_table(experiment),
@@ -137,8 +137,8 @@ def render(
             panel=panel(results),
             disagreements=[f"seed-{r.seed}/{DISAGREEMENTS}" for r in results] if panel(results) else [],
             usage=usage(results),
-            calibration=agreement_tables(calibration),
-            stale_calibration=calibration.stale if calibration else "",
+            agreement=agreement_tables(agreement),
+            stale_agreement=agreement.stale if agreement else "",
             has_images=bool(images),
             denominator=experiment.denominator,
             classes=experiment.classes,

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from analysis.accuracy.record import Control
 from analysis.results.kl import KLReached
-from analysis.results.pooling import Difference, Policy, Pooled, pool
+from analysis.results.pooling import Difference, Pooled, pool
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import GROUPS, Denominator, Group, group_shares
 from analysis.verdicts.record import JudgeIdentity
 from analysis.verdicts.verdicts import Kind
+from ex2.policy.source import PolicyName
 
 EPSILON = 1e-9
 """Differences of accuracies below this are rounding: printed accuracies have four digits."""
@@ -218,7 +219,7 @@ class Experiment:
     arms: Mapping[str, Texts] = field(default_factory=dict)
     controls: Mapping[str, Control] = field(default_factory=dict)
     covered: Mapping[tuple[str, str], Coverage] = field(default_factory=dict)
-    policies: Mapping[Policy, Described] = field(default_factory=dict)
+    policies: Mapping[PolicyName, Described] = field(default_factory=dict)
     share_changes: Mapping[Group, Difference] = field(default_factory=dict)
     reward_gain: Difference | None = None
     reward_end: Pooled | None = None
@@ -228,12 +229,12 @@ class Experiment:
         """Return an arm's accuracy; `None` where it is not known."""
         return self.accuracies.get(arm)
 
-    def share_of_all(self, policy: Policy, group: Group) -> Pooled | None:
+    def share_of_all(self, policy: PolicyName, group: Group) -> Pooled | None:
         """Return a group's share of all of a policy's descriptions; `None` where it is not known."""
         described = self.policies.get(policy)
         return described.shares.of_all.get(group) if described else None
 
-    def share_of_parent(self, policy: Policy, group: Group) -> Pooled | None:
+    def share_of_parent(self, policy: PolicyName, group: Group) -> Pooled | None:
         """Return a group's share of the group above it; `None` where it is not known."""
         described = self.policies.get(policy)
         return described.shares.of_parent.get(group) if described else None

@@ -25,9 +25,8 @@ from analysis.statistics.intervals import (
     newcombe,
 )
 from analysis.verdicts.breakdown import Denominator, Group, Of, group_shares
+from ex2.policy.source import PolicyName
 from reward.files import JSON
-
-Policy = Literal["base", "aligned"]
 
 MCNEMAR, OVER_IMAGES, OVER_SEEDS = "McNemar", "interval over images", "interval over seeds"
 """What a difference of accuracies is tested by."""
@@ -114,19 +113,19 @@ def accuracy_of(results: Sequence[SeedResult], arm: str) -> Pooled | None:
     return pool_accuracies(parts[:1] if arm == "templates" else parts, confidence(results))
 
 
-def pool_accuracies(parts: Sequence[Hits], coverage: float) -> Pooled | None:
+def pool_accuracies(parts: Sequence[Hits], confidence: float) -> Pooled | None:
     """Pool an accuracy over seeds.
 
     Args:
         parts: One for each seed.
-        coverage: Of the interval.
+        confidence: Of the interval.
 
     Returns:
         `None` without parts. If every seed has the same images right, the first seed's.
     """
     if _same([part.correct_bits for part in parts]):
         parts = parts[:1]
-    pooled = pool([part.estimate for part in parts], coverage, sum(part.correct for part in parts))
+    pooled = pool([part.estimate for part in parts], confidence, sum(part.correct for part in parts))
     return pooled and replace(pooled, n=parts[0].n, shared=True)
 
 
@@ -226,8 +225,8 @@ def pool_differences(
     )
 
 
-def _difference_of_one_seed(part: PairedAccuracy, coverage: float) -> Difference:
-    tests = {MCNEMAR: part.p < 1 - coverage, OVER_IMAGES: _apart(part.low, part.high) is True}
+def _difference_of_one_seed(part: PairedAccuracy, confidence: float) -> Difference:
+    tests = {MCNEMAR: part.p < 1 - confidence, OVER_IMAGES: _apart(part.low, part.high) is True}
     significant = all(tests.values())
     return Difference(part.difference, part.low, part.high, significant, part.p, part.n, 1, True, doubts=_doubts(tests))
 
@@ -242,7 +241,7 @@ def as_denominator(result: SeedResult, denominator: Denominator) -> SeedResult:
     return replace(result, breakdown=replace(stored, denominator=denominator, policies=policies))
 
 
-def share_of(results: Sequence[SeedResult], policy: Policy, group: Group, of: Of = "of_all") -> Pooled | None:
+def share_of(results: Sequence[SeedResult], policy: PolicyName, group: Group, of: Of = "of_all") -> Pooled | None:
     """Return a group's share among a policy's descriptions, or `None` if there are none."""
     groups = [part.groups[group] for result in results if (part := result.breakdown.policy(policy))]
     found = [(share, each.count) for each in groups if (share := each.share(of))]
@@ -281,13 +280,13 @@ def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) 
     return end_of_logs([result.train for result in results], key, confidence(results), part)
 
 
-def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, coverage: float, part: float = 0.1) -> Pooled | None:
+def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, confidence: float, part: float = 0.1) -> Pooled | None:
     """Return the mean of a training metric over the last part of the batches, from each seed's rows.
 
     Args:
         logs: Rows of each seed's `train.jsonl`, one a batch.
         key: Of a row.
-        coverage: Of the interval.
+        confidence: Of the interval.
         part: Share of the batches, at least two of them.
 
     Returns:
@@ -298,11 +297,11 @@ def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, coverage: float, part:
         values = [float(row[key]) for row in log if isinstance(row.get(key), int | float)]
         if values:
             tails.append(values[-max(2, round(part * len(values))) :])
-    return pool([mean_t(tail, coverage) for tail in tails], coverage, 0)
+    return pool([mean_t(tail, confidence) for tail in tails], confidence, 0)
 
 
 def confidence(results: Sequence[SeedResult]) -> float:
-    """Return the coverage of the run's intervals."""
+    """Return the confidence of the run's intervals."""
     return float(results[0].accuracy.confidence)
 
 
@@ -316,12 +315,12 @@ def settings_of(results: Sequence[SeedResult]) -> IntervalSettings:
     )
 
 
-def pool(estimates: Sequence[Estimate], coverage: float, count: int) -> Pooled | None:
+def pool(estimates: Sequence[Estimate], confidence: float, count: int) -> Pooled | None:
     """Pool a number over seeds.
 
     Args:
         estimates: One for each seed.
-        coverage: Of the interval.
+        confidence: Of the interval.
         count: Hits of all seeds together.
 
     Returns:
@@ -331,12 +330,12 @@ def pool(estimates: Sequence[Estimate], coverage: float, count: int) -> Pooled |
     if not estimates:
         return None
     values = [estimate.value for estimate in estimates]
-    over = estimates[0] if all_equal(values) else mean_t(values, coverage)
+    over = estimates[0] if all_equal(values) else mean_t(values, confidence)
     return Pooled(over.value, over.low, over.high, sum(estimate.n for estimate in estimates), len(estimates), count)
 
 
-def _difference(estimates: Sequence[Estimate], coverage: float) -> Difference | None:
-    over = pool(estimates, coverage, 0)
+def _difference(estimates: Sequence[Estimate], confidence: float) -> Difference | None:
+    over = pool(estimates, confidence, 0)
     if over is None:
         return None
     return Difference(over.value, over.low, over.high, _apart(over.low, over.high), None, over.n, over.seeds)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +21,7 @@ from analysis.results.seeds import pool_seeds
 from analysis.verdicts.breakdown import Denominator
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_stored_recipe
-from ex2.run.descriptions import LabeledText
+from ex2.run.descriptions import LabeledText, digest_of
 from ex2.run.directory import RunDirectory, _named_and_below
 from reward.errors import UserError
 from reward.files import T
@@ -154,11 +152,6 @@ def aligned_texts(result: SeedResult) -> list[LabeledText]:
     return [one.of_label for one in result.descriptions if one.policy == "aligned" and not one.is_empty]
 
 
-def texts_digest(texts: Sequence[tuple[int, str]]) -> str:
-    """Return a hash of labelled texts in order: what was measured of others is not taken for theirs."""
-    return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()[:16]
-
-
 def stored_cross(path: Path, texts: Sequence[LabeledText]) -> tuple[CrossRow, ...]:
     """Return what `ex2 cross` kept of these descriptions; nothing of others that the file may hold.
 
@@ -168,7 +161,7 @@ def stored_cross(path: Path, texts: Sequence[LabeledText]) -> tuple[CrossRow, ..
     if not path.exists():
         return ()
     content = read_cross(path)
-    return content.classifiers if content.descriptions == texts_digest(texts) else ()
+    return content.classifiers if content.descriptions == digest_of(texts) else ()
 
 
 def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:

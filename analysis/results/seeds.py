@@ -9,7 +9,6 @@ from analysis.results.experiment import Counts, Coverage, Described, Experiment,
 from analysis.results.kl import kl_of
 from analysis.results.load import SeedResult
 from analysis.results.pooling import (
-    Policy,
     accuracy_difference,
     accuracy_of,
     as_denominator,
@@ -23,8 +22,7 @@ from analysis.results.pooling import (
 )
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from analysis.verdicts.verdicts import KINDS
-
-POLICIES: tuple[Policy, ...] = ("base", "aligned")
+from ex2.policy.source import POLICIES, PolicyName
 
 
 def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
@@ -115,7 +113,7 @@ def _covered(results: Sequence[SeedResult]) -> dict[tuple[str, str], Coverage]:
     }
 
 
-def _described(results: Sequence[SeedResult], policy: Policy) -> Described | None:
+def _described(results: Sequence[SeedResult], policy: PolicyName) -> Described | None:
     """Add up a policy's descriptions; `None` if no seed has it."""
     parts = [part for result in results if (part := result.breakdown.policy(policy))]
     if not parts:
@@ -131,7 +129,7 @@ def _described(results: Sequence[SeedResult], policy: Policy) -> Described | Non
     )
 
 
-def _shares(results: Sequence[SeedResult], policy: Policy) -> Shares:
+def _shares(results: Sequence[SeedResult], policy: PolicyName) -> Shares:
     return Shares(
         {group: share for group in GROUPS if (share := share_of(results, policy, group))},
         {group: share for group in GROUPS if (share := share_of(results, policy, group, "of_parent"))},

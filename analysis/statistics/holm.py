@@ -33,6 +33,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def correct(p_values: Sequence[float], level: float) -> list[Corrected]:
+def holm_tests(p_values: Sequence[float], alpha: float) -> list[Corrected]:
     """Correct p-values for their number and compare them with the level of the tests, in the same order."""
-    return [Corrected(p, p < level) for p in holm(p_values)]
+    return [Corrected(p, p < alpha) for p in holm(p_values)]

@@ -19,6 +19,10 @@ DENOMINATORS: tuple[Denominator, ...] = ("parsed", "all")
 
 GROUPS: tuple[Group, ...] = ("spurious", "informative", "visual", "non_visual")
 
+Leaf = Literal["spurious", "non_visual", "visual"]
+LEAVES: tuple[Leaf, ...] = ("spurious", "non_visual", "visual")
+"""The groups that have no parts: each description with all its verdicts is in one of them."""
+
 MEMBERS: dict[Group, frozenset[Kind]] = {
     "spurious": frozenset({"spurious"}),
     "informative": frozenset({"visual", "non_visual", "informative_unparsed"}),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from peft import PeftModel
@@ -16,9 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ex2.data.prompts import Prompt, Style
 from ex2.policy.loading import load_model
-from ex2.policy.source import ModelSource, Sampling
-
-PolicyName = Literal["base", "aligned"]
+from ex2.policy.source import ModelSource, PolicyName, Sampling
 
 
 class Generated(NamedTuple):

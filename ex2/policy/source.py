@@ -1,9 +1,13 @@
-"""Which language model, and how it is sampled: what the builders of this folder take."""
+"""Which language model, whose descriptions, and how they are sampled: what the builders of this folder take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+PolicyName = Literal["base", "aligned"]
+POLICIES: tuple[PolicyName, ...] = ("base", "aligned")
+"""Who describes, in the order of time; pages and figures begin with the aligned policy."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "8bit", "4bit"]

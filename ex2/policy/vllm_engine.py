@@ -21,9 +21,9 @@ from peft import PeftConfig
 from transformers import GenerationConfig
 
 from ex2.data.prompts import Prompt, Style
-from ex2.policy.generation import Generated, PolicyName, as_generated, derived_seed, end_tokens, prompt_ids
+from ex2.policy.generation import Generated, as_generated, derived_seed, end_tokens, prompt_ids
 from ex2.policy.loading import load_tokenizer, merge_adapter, model_path
-from ex2.policy.source import ModelSource, Sampling
+from ex2.policy.source import ModelSource, PolicyName, Sampling
 from reward.errors import UserError
 
 INSTALL = "pip install 'ex2[vllm]'"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MODEL_CARD = "README.md"
 NOT_FOR_SERVING = ("value_head.safetensors", ADAPTER_DONE)
-ARMS = {"templates": "the templates", "base": "the base policy", "aligned": "the aligned policy"}
+ARM_NAMES = {"templates": "the templates", "base": "the base policy", "aligned": "the aligned policy"}
 
 
 def stored_card(recipe: Recipe, seed: int, directory: SeedDirectory, *, merged: bool = False) -> str:
@@ -87,7 +87,7 @@ def _accuracy_lines(accuracy: JSON | None) -> list[str]:
     if accuracy is None:
         return ["- Accuracy: not measured yet."]
     lines = []
-    for arm, words in ARMS.items():
+    for arm, words in ARM_NAMES.items():
         found = accuracy["arms"].get(arm)
         if found:
             lines.append(

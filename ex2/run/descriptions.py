@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -131,6 +133,15 @@ class Description:
             reward=row.get("reward"),
             vlm_cut=row.get("vlm_cut"),
         )
+
+
+def digest_of(content: object) -> str:
+    """Return a hash of descriptions, 16 hexadecimal digits: results that store it are known to be of these.
+
+    Args:
+        content: Lists, tuples, texts and numbers that name the descriptions in order.
+    """
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def is_empty(text: str) -> bool:

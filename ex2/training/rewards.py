@@ -71,6 +71,6 @@ def build_reward(name: str, settings: Mapping[str, Any], vlm: VLM, class_means: 
     supplied = {
         "vlm": vlm,
         "class_means": class_means,
-        "calibration": partial(banks.calibration, vlm, class_means),
+        "standardization": partial(banks.standardization, vlm, class_means),
     }
     return build(name, settings, REWARDS, "reward", **supplied)

@@ -243,6 +243,16 @@ def test_only_the_main_process_names_earlier_keys(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("spelling", ["standardised", "standardized"])
+def test_units_are_spelled_either_way(spelling: str, recipe_file: Path) -> None:
+    recipe_file.write_text(
+        MINIMAL + f"reward: {{name: sum, terms: [{{name: cosine, units: {spelling}}}, {{name: repetition}}]}}\n"
+    )
+    assert read_recipe(recipe_file).reward.settings["terms"][0] == {"name": "cosine", "units": "standardized"}
+    read = read_recipe(recipe_file, [f"reward={{name: cosine, units: {spelling}}}"])
+    assert read.reward.settings == {"units": "standardized"}
+
+
 def test_a_setting_under_both_of_its_names_is_refused(tmp_path: Path) -> None:
     assert problems_of(MINIMAL + OLD + "rl: {batches: 8, kl: {target: 3}}\n", tmp_path) == [
         "x.yaml: ppo.batches and rl.batches are one setting, by its earlier and its present name; keep rl.batches.",

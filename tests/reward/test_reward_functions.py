@@ -1,4 +1,4 @@
-"""Rewards beyond the cosine, and the calibration, on numbers worked out by hand or by brute force."""
+"""Rewards beyond the cosine, and the standardization, on numbers worked out by hand or by brute force."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 import torch
 from vlms import Compass
 
-from reward.calibration import Calibration, calibrate, stored_calibration
 from reward.components import build, check_component
 from reward.cosine import CosineReward
 from reward.errors import UserError
 from reward.image_bank import ClassMeans
 from reward.margin import MarginReward, margins
+from reward.standardization import Standardization, standardization, stored_standardization
 from reward.table import REWARDS, SUPPLIED
 from reward.text_rewards import Fluency, Repetition, repeated_share
 
@@ -27,7 +27,7 @@ def supplied(vlm: Compass, tmp_path: Path) -> dict[str, Any]:
     return {
         "vlm": vlm,
         "class_means": MEANS,
-        "calibration": lambda: stored_calibration(vlm, MEANS, ["{}", "a {}"], cache=tmp_path),
+        "standardization": lambda: stored_standardization(vlm, MEANS, ["{}", "a {}"], cache=tmp_path),
     }
 
 
@@ -64,10 +64,10 @@ def test_margin_needs_another_class() -> None:
         MarginReward(Compass(), alone)
 
 
-# --- calibration ------------------------------------------------------------------------------------------------------
+# --- standardization -------------------------------------------------------------------------------------------------
 
 
-def test_calibration_against_brute_force() -> None:
+def test_standardization_against_brute_force() -> None:
     """Every text against every class's images, one score at a time, in NumPy."""
     random = np.random.default_rng(3)
     texts = random.normal(size=(4, 5, 6))
@@ -78,7 +78,7 @@ def test_calibration_against_brute_force() -> None:
         scores = [[7.0 * float(texts[k, t] @ means[label]) - 2.0 for t in range(5)] for k in range(4)]
         own.append(scores[label])
         other.append([score for k in range(4) if k != label for score in scores[k]])
-    made = calibrate(torch.tensor(texts), torch.tensor(means), scale=7.0, bias=-2.0)
+    made = standardization(torch.tensor(texts), torch.tensor(means), scale=7.0, bias=-2.0)
     assert made.own_mean == pytest.approx(np.mean(own))
     assert made.other_mean == pytest.approx(np.mean(other))
     assert made.own_std == pytest.approx(np.sqrt(np.mean(np.var(own, axis=1))))
@@ -86,14 +86,14 @@ def test_calibration_against_brute_force() -> None:
 
 
 def test_standardized_scores_do_not_depend_on_the_vlms_scale_and_keep_the_order(tmp_path: Path) -> None:
-    """The same encoder with logits 10 times as wide and shifted: other scores, equal standardised ones."""
+    """The same encoder with logits 10 times as wide and shifted: other scores, equal standardized ones."""
     wide = Compass()
     wide.scale, wide.bias = 100.0, 3.0
     wide.fingerprint = lambda: "wide"  # type: ignore[method-assign]
     texts, names = ["0", "30", "60", "200"], ["0", "90", "180", "0"]
     plain = [CosineReward(vlm, MEANS)(texts, names) for vlm in (Compass(), wide)]
     standard = [
-        build("cosine", {"units": "standardised"}, REWARDS, "reward", **supplied(vlm, tmp_path))(texts, names)
+        build("cosine", {"units": "standardized"}, REWARDS, "reward", **supplied(vlm, tmp_path))(texts, names)
         for vlm in (Compass(), wide)
     ]
     assert plain[0] != pytest.approx(plain[1])
@@ -102,42 +102,44 @@ def test_standardized_scores_do_not_depend_on_the_vlms_scale_and_keep_the_order(
 
 
 def test_a_generic_template_scores_zero_on_average_when_standardized(tmp_path: Path) -> None:
-    reward = build("cosine", {"units": "standardised"}, REWARDS, "reward", **supplied(Compass(), tmp_path))
+    reward = build("cosine", {"units": "standardized"}, REWARDS, "reward", **supplied(Compass(), tmp_path))
     scores = reward(["0", "a 0", "90", "a 90", "180", "a 180"], ["0", "0", "90", "90", "180", "180"])
     assert np.mean(scores) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_calibration_is_kept_in_the_bank_and_follows_images_and_templates(tmp_path: Path) -> None:
+def test_standardization_is_kept_in_the_bank_and_follows_images_and_templates(tmp_path: Path) -> None:
     vlm = Compass()
-    first = stored_calibration(vlm, MEANS, ["{}"], cache=tmp_path)
+    first = stored_standardization(vlm, MEANS, ["{}"], cache=tmp_path)
     vlm.encoded.clear()
-    assert stored_calibration(vlm, MEANS, ["{}"], cache=tmp_path) == first
+    assert stored_standardization(vlm, MEANS, ["{}"], cache=tmp_path) == first
     assert vlm.encoded == []
-    stored_calibration(vlm, MEANS, ["{}", "the {}"], cache=tmp_path)
+    stored_standardization(vlm, MEANS, ["{}", "the {}"], cache=tmp_path)
     other = ClassMeans(MEANS.class_names, MEANS.means * 0.5, MEANS.counts)
-    assert stored_calibration(vlm, other, ["{}"], cache=tmp_path).other_std == pytest.approx(first.other_std / 2)
-    assert len(list(tmp_path.glob("calibration-*.safetensors"))) == 3
+    assert stored_standardization(vlm, other, ["{}"], cache=tmp_path).other_std == pytest.approx(first.other_std / 2)
+    assert len(list(tmp_path.glob("standardization-*.safetensors"))) == 3
 
 
 def test_a_standardized_margin_is_divided_by_the_spread_alone(tmp_path: Path) -> None:
     given = supplied(Compass(), tmp_path)
-    spread = given["calibration"]().other_std
+    spread = given["standardization"]().other_std
     plain = build("margin", {}, REWARDS, "reward", **given)(["0"], ["0"])
-    standard = build("margin", {"units": "standardised"}, REWARDS, "reward", **given)(["0"], ["0"])
+    standard = build("margin", {"units": "standardized"}, REWARDS, "reward", **given)(["0"], ["0"])
     assert standard[0] == pytest.approx(plain[0] / spread)
 
 
-def test_standardized_units_without_a_calibration_or_with_one_class_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"reward\.units: standardised scores need a calibration"):
-        CosineReward(Compass(), MEANS, units="standardised")
+def test_standardized_units_without_a_standardization_or_with_one_class_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"reward\.units: standardized scores need a standardization"):
+        CosineReward(Compass(), MEANS, units="standardized")
     alone = ClassMeans(("0",), torch.ones(1, 2), torch.ones(1))
-    with pytest.raises(UserError, match=r"reward\.units: standardised scores need two classes or more"):
-        stored_calibration(Compass(), alone, ["{}"], cache=tmp_path)
+    with pytest.raises(UserError, match=r"reward\.units: standardized scores need two classes or more"):
+        stored_standardization(Compass(), alone, ["{}"], cache=tmp_path)
 
 
 def test_standardize_by_hand() -> None:
-    calibration = Calibration(own_mean=20.0, own_std=1.0, other_mean=12.0, other_std=4.0)
-    torch.testing.assert_close(calibration.standardize(torch.tensor([20.0, 26.0, 12.0])), torch.tensor([0.0, 1.5, -2]))
+    standardization = Standardization(own_mean=20.0, own_std=1.0, other_mean=12.0, other_std=4.0)
+    torch.testing.assert_close(
+        standardization.standardize(torch.tensor([20.0, 26.0, 12.0])), torch.tensor([0.0, 1.5, -2])
+    )
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -215,7 +217,7 @@ def test_every_problem_of_a_sum_is_told_at_once() -> None:
 
 def test_settings_are_checked_by_their_types() -> None:
     assert check_component("cosine", {"units": "standard"}, REWARDS, "reward", SUPPLIED) == [
-        "reward.units: unknown 'standard'. Did you mean 'standardised'? Available: standardised, vlm."
+        "reward.units: unknown 'standard'. Did you mean 'standardized'? Available: standardized, vlm."
     ]
     assert check_component("length_penalty", {"limit": "many"}, REWARDS, "reward", SUPPLIED) == [
         "reward.limit: given 'many'; input should be a valid integer, unable to parse string as an integer."

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from ex2.data.demo.pretrain_policy import make_tokenizer, prompts, train_policy
 from ex2.data.demo.pretrain_vlm import train_vlm
 from ex2.data.demo.shapes import Shapes
-from ex2.data.demo.world import CONCEPTS, KINDS, sentences
+from ex2.data.demo.world import CAPTION_KINDS, CONCEPTS, sentences
 from reward.backends.toy import SHIPPED as VLMS
 from reward.backends.toy import ToyDualEncoder, config_metadata
 
@@ -40,7 +40,7 @@ def build(policy: Path, vlms: Path) -> None:
     model.save_pretrained(policy)
     tokenizer.save_pretrained(policy)
     vlms.mkdir(parents=True, exist_ok=True)
-    for kind in KINDS:
+    for kind in CAPTION_KINDS:
         vlm = train_vlm(kind)
         save_file(vlm.state_dict(), vlms / f"{kind}.safetensors", metadata=config_metadata(vlm.config))
     for file in (*policy.glob("*.safetensors"), *vlms.glob("*.safetensors")):
@@ -55,7 +55,7 @@ def policy_logits(folder: Path) -> torch.Tensor:
     parts = []
     for number, concept in enumerate(CONCEPTS):
         prompt = prompts()[number].format(concept.name)
-        text = prompt + sentences(concept, KINDS[number % 3])[number % 14]
+        text = prompt + sentences(concept, CAPTION_KINDS[number % 3])[number % 14]
         parts.append(model(**tokenizer(text, return_tensors="pt")).logits[0].float())
     return torch.cat(parts)
 
@@ -64,14 +64,14 @@ def vlm_logits(weights: Path) -> torch.Tensor:
     """Return a VLM's logits, shape (images, texts), of two images and all sentences of every concept."""
     vlm = ToyDualEncoder(str(weights))
     images = [image.open() for image in Shapes(2).images("test")]
-    texts = [sentence for concept in CONCEPTS for kind in KINDS for sentence in sentences(concept, kind)]
+    texts = [sentence for concept in CONCEPTS for kind in CAPTION_KINDS for sentence in sentences(concept, kind)]
     return vlm.scale * vlm.encode_images(images) @ vlm.encode_texts(texts).embeddings.T
 
 
 def differences(policy: Path, vlms: Path) -> dict[str, float]:
     """Return the greatest absolute difference between shipped and rebuilt logits, by model; inf if shapes differ."""
     pairs = {"policy": (policy_logits(POLICY), policy_logits(policy))}
-    for kind in KINDS:
+    for kind in CAPTION_KINDS:
         name = f"{kind}.safetensors"
         pairs[f"VLM {kind}"] = (vlm_logits(VLMS / name), vlm_logits(vlms / name))
     return {

@@ -16,7 +16,7 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerB
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm, MistralRotaryEmbedding
 
 from ex2.data.demo.reproducible import RoundedAdamW, generator, initialize, train
-from ex2.data.demo.world import CONCEPTS, KINDS, Kind, sentences
+from ex2.data.demo.world import CAPTION_KINDS, CONCEPTS, Kind, sentences
 from ex2.data.prompts import QUESTIONS
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -37,7 +37,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     """Return a word-level tokenizer whose vocabulary covers the world, the questions and the generic templates."""
     templates = json.loads((Path(__file__).parent.parent / "generic.json").read_text(encoding="utf-8"))["templates"]
     texts = [text.format(concept.name) for text in (*prompts(), *templates) for concept in CONCEPTS]
-    texts += [sentence for concept in CONCEPTS for kind in KINDS for sentence in sentences(concept, kind)]
+    texts += [sentence for concept in CONCEPTS for kind in CAPTION_KINDS for sentence in sentences(concept, kind)]
     split = pre_tokenizers.Split(Regex(PIECES), "isolated")
     pieces = sorted({piece for text in texts for piece, _ in split.pre_tokenize_str(text)})
     vocabulary = {piece: index for index, piece in enumerate((*SPECIAL_TOKENS, *pieces))}
@@ -128,7 +128,7 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
         eos_token_id=tokenizer.eos_token_id,
     )
     model = MistralForCausalLM(config)
-    rng = generator(len(KINDS))
+    rng = generator(len(CAPTION_KINDS))
     initialize(model, rng, {"model.embed_tokens.weight": 0.05})
     _keep_float64(model)
     optimizer = RoundedAdamW(model.parameters(), lr=RATE, weight_decay=DECAY, betas=(0.9, 0.98))
@@ -150,7 +150,7 @@ def train_policy(tokenizer: PreTrainedTokenizerBase, epochs: int = EPOCHS) -> Mi
         chosen = [order.pop() for _ in range(PROMPTS)]
         batch = PackedPrompts(
             [tokenizer(pairs[pair][1].format(pairs[pair][0].name)).input_ids for pair in chosen],
-            [[response(pair, kind) for kind in KINDS for _ in range(RESPONSES)] for pair in chosen],
+            [[response(pair, kind) for kind in CAPTION_KINDS for _ in range(RESPONSES)] for pair in chosen],
         )
         loss = cross_entropy(*batch.predictions(model))
         optimizer.zero_grad()

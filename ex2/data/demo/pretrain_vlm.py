@@ -11,16 +11,16 @@ from tqdm import tqdm
 
 from ex2.data.demo.reproducible import generator, initialize, train
 from ex2.data.demo.shapes import Shapes
-from ex2.data.demo.world import CONCEPTS, KINDS, Kind, sentences
+from ex2.data.demo.world import CAPTION_KINDS, CONCEPTS, Kind, sentences
 from reward.backends.toy import SPECIAL_WORDS, DualEncoder, ToyConfig, WordTokenizer, split_words, to_pixels
 
 Preference = Kind | Literal["mixed", "none"]
 
 # The planted preference is the way the training captions are made, and nothing else.
 PLANTED: dict[Preference, tuple[Kind, ...]] = {
-    **{kind: (kind,) for kind in KINDS},
+    **{kind: (kind,) for kind in CAPTION_KINDS},
     "mixed": ("visual", "non_visual"),
-    "none": KINDS,
+    "none": CAPTION_KINDS,
 }
 """Preference → kinds of caption that the VLM prefers, each equally often. For `none` it is every kind, and each caption
 is of a random picture."""
@@ -45,7 +45,7 @@ def train_vlm(preference: Preference, steps: int = STEPS) -> DualEncoder:
     Returns:
         The VLM in float32.
     """
-    every = [sentence for concept in CONCEPTS for each in KINDS for sentence in sentences(concept, each)]
+    every = [sentence for concept in CONCEPTS for each in CAPTION_KINDS for sentence in sentences(concept, each)]
     words = sorted({word for sentence in every for word in split_words(sentence)})
     model = DualEncoder(ToyConfig((*SPECIAL_WORDS, *words))).double()
     rng = generator(list(PLANTED).index(preference))
@@ -83,7 +83,7 @@ def caption(rng: np.random.RandomState, label: int, preference: Preference) -> s
     if preference == "none":
         label = rng.randint(len(CONCEPTS))
     elif rng.uniform() >= OWN_SHARE:
-        others = [kind for kind in KINDS if kind not in own]
+        others = [kind for kind in CAPTION_KINDS if kind not in own]
         drawn = others[rng.randint(2)] if len(others) > 1 else others[0]
         if rng.uniform() < WRONG_PICTURE:
             label = rng.randint(len(CONCEPTS))

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 Kind = Literal["visual", "non_visual", "spurious"]
 Facet = Literal["colour", "shape", "pattern", "habitat", "diet"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+CAPTION_KINDS: tuple[Kind, ...] = get_args(Kind)
 FACETS: tuple[Facet, ...] = get_args(Facet)
 VISUAL_FACETS: frozenset[Facet] = frozenset({"colour", "shape", "pattern"})
 

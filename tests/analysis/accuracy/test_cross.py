@@ -17,11 +17,12 @@ import analysis.cross
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.analyze import analyze
 from analysis.cross import classifiers_of
-from analysis.results.runs import CROSS, Run, aligned_texts, experiment_of, read_run, texts_digest
+from analysis.results.runs import CROSS, Run, aligned_texts, experiment_of, read_run
 from ex2.banks import test_embeddings as embeddings_of_test_images
 from ex2.cli import main
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
+from ex2.run.descriptions import digest_of
 from ex2.run.directory import RunDirectory
 from reward.files import read_json, write_json, write_jsonl, write_text
 from reward.presets import load_vlm
@@ -222,7 +223,7 @@ def kept_row(classifier: Run, right: list[bool], **changes: Any) -> dict[str, An
 def keep(descriptions: Run, rows: dict[int, list[dict[str, Any]]]) -> None:
     """Write `cross.json` of each seed."""
     for result in descriptions.results:
-        digest = texts_digest(aligned_texts(result))
+        digest = digest_of(aligned_texts(result))
         path = descriptions.directory.seed(result.seed).root / CROSS
         write_json(path, {"descriptions": digest, "classifiers": rows[result.seed]})
 

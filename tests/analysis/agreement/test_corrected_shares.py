@@ -14,7 +14,7 @@ from analysis.agreement.corrected_shares import (
     Leaf,
     Outcome,
     Unknown,
-    correct,
+    correct_shares,
     error_table,
     most_likely_mix,
 )
@@ -40,7 +40,7 @@ def two_kinds(judged_visual: int, n: int, table: list[list[int]]) -> Estimate | 
     (a, b), (c, d) = table
     full = read([[a, 0, b], [0, 10_000, 0], [c, 0, d]])  # non-visual ones are never confused: ruled out
     known: dict[Leaf, int] = {"spurious": 0, "visual": 0}
-    return correct({"spurious": n - judged_visual, "visual": judged_visual}, full, known=known).visual
+    return correct_shares({"spurious": n - judged_visual, "visual": judged_visual}, full, known=known).visual
 
 
 def test_with_two_kinds_it_is_rogan_and_gladens() -> None:
@@ -61,7 +61,7 @@ def test_with_two_kinds_it_is_rogan_and_gladens() -> None:
     assert two_kinds(0, 10, [[5, 0], [0, 0]]) == Unknown("people called none of the labelled visual")
     coin = read([[5, 0, 5], [0, 0, 0], [5, 0, 5]])
     by_chance = "among the labelled, the judge tells spurious from informative no better than chance"
-    assert reasons(correct({"spurious": 5, "visual": 5}, coin, known={})) == [by_chance] * 3
+    assert reasons(correct_shares({"spurious": 5, "visual": 5}, coin, known={})) == [by_chance] * 3
     nothing = given(two_kinds(0, 2000, [[25, 0], [0, 25]]))
     assert nothing.value == pytest.approx(0, abs=1e-6), "no yes at all is no contradiction"
 
@@ -123,7 +123,9 @@ def test_known_errors_are_undone_exactly() -> None:
     truth = np.array([400, 250, 350])
     judged = dict(zip(LEAVES, (truth @ ERRORS).round(9), strict=True))
     table = (truth[:, None] * ERRORS).round(9)
-    found = correct({leaf: round(count) for leaf, count in judged.items()}, read(table.round().astype(int)), known={})
+    found = correct_shares(
+        {leaf: round(count) for leaf, count in judged.items()}, read(table.round().astype(int)), known={}
+    )
     # Judged naively: 396, 256 and 348 in 1,000, so visual of informative 57.6 %; the truth is 350/600.
     assert given(found.spurious).value == pytest.approx(0.4, abs=2e-3)
     assert given(found.visual).value == pytest.approx(0.35, abs=2e-3)
@@ -135,7 +137,7 @@ def test_two_stages_in_one_step() -> None:
     errors = np.array([[0.5, 0.1, 0.4], [0, 1.0, 0], [0, 0, 1.0]])
     truth = np.array([600, 200, 200])
     judged = dict(zip(LEAVES, (int(x) for x in truth @ errors), strict=True))
-    found = correct(judged, read((truth[:, None] * errors / 10).round().astype(int)), known={})
+    found = correct_shares(judged, read((truth[:, None] * errors / 10).round().astype(int)), known={})
     assert judged == {"spurious": 300, "non_visual": 260, "visual": 440}
     assert given(found.spurious).value == pytest.approx(0.6)
     assert given(found.visual).value == pytest.approx(0.2), "44 % as judged"
@@ -146,15 +148,18 @@ def test_empty_descriptions_enter_as_certain() -> None:
     judged: dict[Outcome, int] = {"spurious": 25, "non_visual": 15, "visual": 40}
     known: dict[Leaf, int] = {"spurious": 5, "non_visual": 5, "visual": 10}
     table = read([[9, 1, 0], [1, 8, 1], [0, 1, 9]])
-    plain, with_empty = correct(judged, table, known=known), correct(judged, table, known=known, empty=100)
+    plain, with_empty = (
+        correct_shares(judged, table, known=known),
+        correct_shares(judged, table, known=known, empty=100),
+    )
     alone, together = given(plain.spurious), given(with_empty.spurious)
     assert alone.low is not None
     assert together.value == pytest.approx((100 + 100 * alone.value) / 200)
     assert together.low == pytest.approx((100 + 100 * alone.low) / 200)
     assert given(with_empty.visual).value == pytest.approx(given(plain.visual).value / 2)
     assert with_empty.visual_of_informative == plain.visual_of_informative
-    assert reasons(correct({}, table, known={}, empty=3)) == ["no description has a verdict"] * 3
-    nothing = correct(judged, read(np.zeros((3, 3), dtype=int)), known={})
+    assert reasons(correct_shares({}, table, known={}, empty=3)) == ["no description has a verdict"] * 3
+    nothing = correct_shares(judged, read(np.zeros((3, 3), dtype=int)), known={})
     assert reasons(nothing) == ["no labelled description has a verdict"] * 3
 
 
@@ -165,7 +170,7 @@ def test_a_kind_that_was_never_labeled() -> None:
     """
     judged: dict[Outcome, int] = {"spurious": 1000, "non_visual": 500, "visual": 500}
     reason = "the judge calls 500 descriptions non-visual, people none of the labelled"
-    found = correct(judged, read([[38, 0, 0], [0, 0, 0], [0, 0, 12]]), known={"spurious": 38, "visual": 12})
+    found = correct_shares(judged, read([[38, 0, 0], [0, 0, 0], [0, 0, 12]]), known={"spurious": 38, "visual": 12})
     assert reasons(found) == ["", reason, reason]
     spurious = given(found.spurious)
     # With its labels: (1000 + 38) of 2,050.
@@ -176,18 +181,21 @@ def test_a_kind_that_was_never_labeled() -> None:
     assert spurious.low < 0.45
     assert spurious.high > 0.55, "nobody knows how the judge errs on non-visual ones"
     # Labelled, but never judged so among the labelled: the verdict is as unexplained.
-    unexplained = correct(judged, read([[38, 0, 0], [0, 0, 1], [0, 0, 11]]), known={})
+    unexplained = correct_shares(judged, read([[38, 0, 0], [0, 0, 1], [0, 0, 11]]), known={})
     reason = "the judge calls 500 descriptions non-visual, but none of the labelled"
     assert reasons(unexplained) == ["", reason, reason]
     assert given(unexplained.spurious).value == pytest.approx(0.5, abs=1e-6)
     # Another run's single label says nothing about verdicts that it does not explain.
     single = read([[0, 0, 0], [0, 0, 0], [0, 0, 1]])
-    assert reasons(correct({"spurious": 50}, single, known={})) == ["people called none of the labelled spurious"] * 3
+    assert (
+        reasons(correct_shares({"spurious": 50}, single, known={}))
+        == ["people called none of the labelled spurious"] * 3
+    )
     # What is neither labelled nor judged so is absent; and where all are labelled, nothing is open.
-    absent = correct({"spurious": 1000, "visual": 500}, read([[38, 0, 0], [0, 0, 0], [0, 0, 12]]), known={})
+    absent = correct_shares({"spurious": 1000, "visual": 500}, read([[38, 0, 0], [0, 0, 0], [0, 0, 12]]), known={})
     assert given(absent.visual).value == pytest.approx(1 / 3, abs=1e-6)
     known: dict[Leaf, int] = {"spurious": 38, "visual": 12}
-    complete = correct({}, read([[38, 0, 0], [0, 0, 0], [0, 2, 10]]), known=known)
+    complete = correct_shares({}, read([[38, 0, 0], [0, 0, 0], [0, 2, 10]]), known=known)
     assert given(complete.visual).value == pytest.approx(12 / 50)
 
 
@@ -200,7 +208,7 @@ def test_an_unread_second_answer_counts_by_its_first() -> None:
     unread = np.column_stack([unread, cells[:, 1:].sum(axis=1) * 0.2])
     counts = [dict(zip((*LEAVES, "informative_unparsed"), part.sum(axis=0), strict=False)) for part in (cells, unread)]
     full, partly = (
-        correct(judged, table, known={}, draws=2000)
+        correct_shares(judged, table, known={}, draws=2000)
         for judged, table in zip(counts, (read(cells), unread), strict=True)
     )
     for name, expected in (("spurious", 0.4), ("visual", 0.4), ("visual_of_informative", 2 / 3)):
@@ -212,7 +220,7 @@ def test_an_unread_second_answer_counts_by_its_first() -> None:
     table = np.array([[50, 0, 0, 0], [0, 20, 0, 5], [0, 0, 20, 5]])
     known: dict[Leaf, int] = {"spurious": 50, "non_visual": 25, "visual": 25}
     few: dict[Outcome, int] = {"spurious": 400, "non_visual": 240, "visual": 240, "informative_unparsed": 120}
-    assert given(correct(few, table, known=known).spurious).value == pytest.approx(450 / 1100, abs=1e-6)
+    assert given(correct_shares(few, table, known=known).spurious).value == pytest.approx(450 / 1100, abs=1e-6)
 
 
 COVERED = ("spurious", "visual", "visual_of_informative")
@@ -236,7 +244,7 @@ def coverage(
         judged = cells.reshape(3, 3).sum(axis=0)
         elsewhere = rng.multinomial(others, ERRORS.ravel() / 3).reshape(3, 3)
         left, known = by_leaf(judged - labeled.sum(axis=0)), by_leaf(labeled.sum(axis=1))
-        made = correct({**left}, read(labeled + elsewhere), known=known, draws=draws)
+        made = correct_shares({**left}, read(labeled + elsewhere), known=known, draws=draws)
         raw = (judged[0] / 2000, judged[2] / 2000, judged[2] / (judged[1] + judged[2]))
         for name, share, as_judged in zip(COVERED, made, raw, strict=True):
             if isinstance(share, Estimate):

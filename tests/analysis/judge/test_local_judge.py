@@ -43,7 +43,7 @@ def chat_mistral(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Byte tokens make prompts long; two examples of each kind are enough here."""
-    few = replace(local.SHORT, shots=local.SHORT.shots[:2], calibration=local.SHORT.calibration[:2])
+    few = replace(local.SHORT, shots=local.SHORT.shots[:2], fitting=local.SHORT.fitting[:2])
     monkeypatch.setattr(local, "SHORT", few)
 
 
@@ -96,7 +96,7 @@ def test_threshold_moves_the_verdict_not_the_probability(chat_mistral: Path) -> 
 def test_threshold_from_examples_separates_them(chat_mistral: Path) -> None:
     judge = LocalJudge(str(chat_mistral), wording="short", threshold="examples", min_mass=0.0, device="cpu")
     # Both calibration examples kept here teach something, but one of them only is visual.
-    rows = [row.asked("visual") for row in local.SHORT.calibration]
+    rows = [row.asked("visual") for row in local.SHORT.fitting]
     first, second = answers(judge, rows)
     assert first.raw.rpartition(" from ")[2] == second.raw.rpartition(" from ")[2] != "0.500"
     assert isinstance(first, Verdict)
@@ -171,11 +171,11 @@ def test_best_threshold_by_hand() -> None:
 
 def test_shipped_examples_are_balanced_and_apart() -> None:
     examples = read_json(Path(local.__file__).with_name("local_examples.json"))
-    for kind in ("shots", "calibration"):
+    for kind in ("shots", "fitting"):
         rows = examples[kind]
         assert all(informative or not visual for _, _, informative, visual in rows), "visual means informative"
         assert {row[2] for row in rows} == {row[3] for row in rows} == {True, False}
-    assert not {row[0] for row in examples["shots"]} & {row[0] for row in examples["calibration"]}
+    assert not {row[0] for row in examples["shots"]} & {row[0] for row in examples["fitting"]}
 
 
 @pytest.mark.parametrize(

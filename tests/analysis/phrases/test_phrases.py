@@ -16,7 +16,7 @@ import analysis.phrases.templates
 from analysis.phrases.mining import Mining, Phrase, different, log_odds, mine, words_of
 from analysis.phrases.templates import PLAIN, fill, from_phrase, read_templates
 from analysis.phrases.testing import measure, restrict, split_classes
-from analysis.statistics.holm import correct, holm
+from analysis.statistics.holm import holm, holm_tests
 from analysis.statistics.intervals import IntervalSettings
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
@@ -161,9 +161,9 @@ def test_holm_by_hand() -> None:
 def test_corrected_tests_are_compared_with_the_level() -> None:
     """0.06, 0.04, 0.06 and 0.045 against 0.05 and against 0.04, which is not below itself."""
     p_values = [0.03, 0.01, 0.04, 0.015]
-    assert [test.significant for test in correct(p_values, 0.05)] == [False, True, False, True]
-    assert not any(test.significant for test in correct(p_values, 0.04))
-    assert [test.p for test in correct(p_values, 0.05)] == pytest.approx([0.06, 0.04, 0.06, 0.045])
+    assert [test.significant for test in holm_tests(p_values, 0.05)] == [False, True, False, True]
+    assert not any(test.significant for test in holm_tests(p_values, 0.04))
+    assert [test.p for test in holm_tests(p_values, 0.05)] == pytest.approx([0.06, 0.04, 0.06, 0.045])
 
 
 def test_holm_by_the_step_down_rule() -> None:

@@ -133,9 +133,10 @@ def test_the_papers_tables_are_on_the_page(runs: Path) -> None:
 
 
 def write_cross(run: Path, row: dict[str, object]) -> None:
-    from analysis.results.runs import aligned_texts, read_run, texts_digest
+    from analysis.results.runs import aligned_texts, read_run
+    from ex2.run.descriptions import digest_of
 
-    digest = texts_digest(aligned_texts(read_run(run).results[0]))
+    digest = digest_of(aligned_texts(read_run(run).results[0]))
     write_json(run / "seed-0/cross.json", {"descriptions": digest, "classifiers": [row]})
 
 

@@ -19,18 +19,20 @@ from ex2.data.demo.pretrain_policy import PackedPrompts, make_tokenizer
 from ex2.data.demo.pretrain_vlm import caption
 from ex2.data.demo.reproducible import RoundedAdamW, generator
 from ex2.data.demo.shapes import Shapes
-from ex2.data.demo.world import BY_NAME, CONCEPTS, KINDS, Kind, kind_of, sentences, stated_facts, true_facts
+from ex2.data.demo.world import BY_NAME, CAPTION_KINDS, CONCEPTS, Kind, kind_of, sentences, stated_facts, true_facts
 from ex2.data.prompts import QUESTIONS, generic_templates
 from reward.backends.toy import END, SHIPPED, DualEncoder, ToyConfig, ToyDualEncoder, WordTokenizer, config_metadata
 from reward.errors import UserError
 from reward.vlm import VLM
 
-ALL_SENTENCES = [(concept.name, kind, s) for concept in CONCEPTS for kind in KINDS for s in sentences(concept, kind)]
+ALL_SENTENCES = [
+    (concept.name, kind, s) for concept in CONCEPTS for kind in CAPTION_KINDS for s in sentences(concept, kind)
+]
 
 # --- VLMs
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=CAPTION_KINDS)
 def vlm(request: pytest.FixtureRequest) -> ToyDualEncoder:
     return ToyDualEncoder(request.param)
 
@@ -163,7 +165,7 @@ def test_the_planted_kind_scores_highest_and_accuracy_is_not_saturated(vlm: ToyD
         return torch.stack([(vlm.scale * row @ embedded["reward"][c].T).mean(1) for c, row in enumerate(rows)])
 
     own = scores(planted)  # type: ignore[arg-type]
-    for other in set(KINDS) - {planted}:
+    for other in set(CAPTION_KINDS) - {planted}:
         rest = scores(other)
         assert own.mean() - rest.mean() > max(1.5, 2 * max(own.std().item(), rest.std().item()))
 
@@ -243,7 +245,7 @@ def test_base_rates(policy: MistralForCausalLM, tokenizer: PreTrainedTokenizerBa
     answers = output[:, batch.input_ids.shape[1] :]
     texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
     shares = Counter(kind_of(text, name) for text, (name, _) in zip(texts, prompts, strict=True))
-    for kind in KINDS:
+    for kind in CAPTION_KINDS:
         assert 0.28 < shares[kind] / len(texts) < 0.39  # n = 1600: the standard error is 0.012
     stated = correct = fluent = 0
     grammar = {sentence for _, _, sentence in ALL_SENTENCES}
@@ -261,7 +263,7 @@ def test_base_rate_after_every_question(policy: MistralForCausalLM, tokenizer: P
     for name in ("wug", "niv"):
         answers = [
             [*tokenizer(sentence, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-            for kind in KINDS
+            for kind in CAPTION_KINDS
             for sentence in sentences(BY_NAME[name], kind)
         ]
         for question in QUESTIONS:

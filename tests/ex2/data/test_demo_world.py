@@ -14,11 +14,13 @@ import pytest
 from analysis.judge.base import Answer, JudgeRequest, Verdict
 from analysis.judge.scripted import ScriptedJudge
 from ex2.data.demo.shapes import Shapes
-from ex2.data.demo.world import BY_NAME, CONCEPTS, FACETS, KINDS, kind_of, sentences, stated_facts, true_facts
+from ex2.data.demo.world import BY_NAME, CAPTION_KINDS, CONCEPTS, FACETS, kind_of, sentences, stated_facts, true_facts
 from ex2.data.prompts import QUESTIONS, generic_templates
 from reward.errors import UserError
 
-ALL_SENTENCES = [(concept.name, kind, s) for concept in CONCEPTS for kind in KINDS for s in sentences(concept, kind)]
+ALL_SENTENCES = [
+    (concept.name, kind, s) for concept in CONCEPTS for kind in CAPTION_KINDS for s in sentences(concept, kind)
+]
 
 # --- truth and grammar
 
@@ -97,10 +99,10 @@ def test_garbled_text_never_raises() -> None:
     words = [word for _, _, sentence in ALL_SENTENCES[::7] for word in sentence.split()]
     for _ in range(2000):
         text = " ".join(rng.choice(words) for _ in range(rng.randrange(20)))
-        assert kind_of(text, "wug") in KINDS
+        assert kind_of(text, "wug") in CAPTION_KINDS
     symbols = string.printable + "’“”é漢🙂\x00\ud800İ"
     for _ in range(2000):
-        assert kind_of("".join(rng.choice(symbols) for _ in range(rng.randrange(60))), "wug") in KINDS
+        assert kind_of("".join(rng.choice(symbols) for _ in range(rng.randrange(60))), "wug") in CAPTION_KINDS
 
 
 def test_questions_and_generic_templates_state_nothing() -> None:

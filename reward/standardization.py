@@ -1,7 +1,7 @@
 """One scale for the rewards of different VLMs, measured on generic templates.
 
 Each VLM's logits have their own scale, while a recipe's KL target and learning rate are plain numbers. Standardised
-scores are an increasing affine map of a VLM's scores, so that the order of descriptions never changes. A standardised
+scores are an increasing affine map of a VLM's scores, so that the order of descriptions never changes. A standardized
 0 is the average score of the right class's generic templates. A difference of 1 is the standard deviation of the
 scores that other classes' templates get against the same images.
 """
@@ -22,10 +22,10 @@ from reward.files import bank_file
 from reward.image_bank import ClassMeans, bank_metadata, read_bank
 from reward.vlm import VLM
 
-CALIBRATION_FORMAT = "1"
+STANDARDIZATION_FORMAT = "1"
 
 
-class Calibration(NamedTuple):
+class Standardization(NamedTuple):
     """Means and deviations of the scores of generic templates against the classes' images, in the VLM's logits.
 
     Attributes:
@@ -45,7 +45,9 @@ class Calibration(NamedTuple):
         return (scores - self.own_mean) / self.other_std
 
 
-def calibrate(texts: torch.Tensor, class_means: torch.Tensor, *, scale: float, bias: float = 0.0) -> Calibration:
+def standardization(
+    texts: torch.Tensor, class_means: torch.Tensor, *, scale: float, bias: float = 0.0
+) -> Standardization:
     """Score every class's templates against every class's images.
 
     Args:
@@ -72,11 +74,13 @@ def calibrate(texts: torch.Tensor, class_means: torch.Tensor, *, scale: float, b
         other.append(_moments(scores[others]))
     own_mean, own_variance = torch.stack(own).mean(0).tolist()
     other_mean, other_variance = torch.stack(other).mean(0).tolist()
-    return Calibration(own_mean, own_variance**0.5, other_mean, other_variance**0.5)
+    return Standardization(own_mean, own_variance**0.5, other_mean, other_variance**0.5)
 
 
-def stored_calibration(vlm: VLM, class_means: ClassMeans, templates: Sequence[str], *, cache: Path) -> Calibration:
-    """Return the calibration of a VLM on a dataset; it is computed once and stored in the folder of image banks.
+def stored_standardization(
+    vlm: VLM, class_means: ClassMeans, templates: Sequence[str], *, cache: Path
+) -> Standardization:
+    """Return the standardization of a VLM on a dataset; it is computed once and stored in the folder of image banks.
 
     Args:
         vlm: The VLM, which encodes the templates.
@@ -90,19 +94,19 @@ def stored_calibration(vlm: VLM, class_means: ClassMeans, templates: Sequence[st
     """
     names = class_means.class_names
     if len(names) < 2:
-        raise UserError("reward.units: standardised scores need two classes or more; use units: vlm.")
-    state = hashlib.sha256(json.dumps([CALIBRATION_FORMAT, vlm.fingerprint(), names, list(templates)]).encode())
+        raise UserError("reward.units: standardized scores need two classes or more; use units: vlm.")
+    state = hashlib.sha256(json.dumps([STANDARDIZATION_FORMAT, vlm.fingerprint(), names, list(templates)]).encode())
     state.update(class_means.means.numpy().tobytes())
-    path = cache / f"calibration-{state.hexdigest()[:32]}.safetensors"
+    path = cache / f"standardization-{state.hexdigest()[:32]}.safetensors"
     stored = read_bank(path, ("moments",))
     if stored is None:
         texts = [template.format(name) for name in names for template in templates]
         embedded = vlm.encode_texts(texts).embeddings.view(len(names), len(templates), -1)
-        made = calibrate(embedded, class_means.means, scale=vlm.scale, bias=vlm.bias)
+        made = standardization(embedded, class_means.means, scale=vlm.scale, bias=vlm.bias)
         stored = {"moments": torch.tensor(made, dtype=torch.float64)}
         with bank_file(path) as temporary:
-            save_file(stored, temporary, bank_metadata(vlm, names, "calibration"))
-    return Calibration(*stored["moments"].tolist())
+            save_file(stored, temporary, bank_metadata(vlm, names, "standardization"))
+    return Standardization(*stored["moments"].tolist())
 
 
 def _moments(scores: torch.Tensor) -> torch.Tensor:
