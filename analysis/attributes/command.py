@@ -17,7 +17,7 @@ from analysis.attributes.tables import KEY, tables_of
 from analysis.attributes.terminal import show
 from analysis.results.kl import kl_of_run
 from analysis.results.load import SeedResult
-from analysis.results.pooling import confidence
+from analysis.results.pooling import confidence_of
 from analysis.results.runs import Run, gather_runs
 from analysis.tables.files import write_study
 from analysis.verdicts.breakdown import MEMBERS
@@ -43,8 +43,8 @@ def main(options: argparse.Namespace) -> int:
     if options.sample < 1:
         raise UserError(f"--sample: {options.sample}; give 1 or more.")
     runs, left_out = gather_runs([Path(path) for path in options.runs])
-    confidence_shown = max(confidence(run.results) for run in runs)  # runs that differ are shown at the stricter one
-    result = summarize([*answered(runs)], confidence_shown, sample=options.sample, seed=options.seed)
+    confidence = max(confidence_of(run.results) for run in runs)  # runs that differ are shown at the stricter one
+    result = summarize([*answered(runs)], confidence, sample=options.sample, seed=options.seed)
     console = Console()
     show(result, console)
     write_study(
@@ -81,7 +81,7 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
             judge=judge.name,
             exact=judge.exact,
             texts=judged_digest(run.directory, numbers),
-            kl=kl_of_run(run.directory, numbers, confidence(run.results)),
+            kl=kl_of_run(run.directory, numbers, confidence_of(run.results)),
         )
 
 

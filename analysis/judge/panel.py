@@ -225,12 +225,6 @@ def read_votes(raw: str) -> list[Vote] | None:
     return votes if len(votes) > 1 else None
 
 
-def votes_of(raw: str) -> list[dict[str, str]] | None:
-    """Return `read_votes` as stored."""
-    votes = read_votes(raw)
-    return None if votes is None else [vote.to_json() for vote in votes]
-
-
 def disagreements(answers: Iterable[tuple[JudgeRequest, Answer]]) -> Iterator[dict[str, Any]]:
     """List the questions on which a panel's judges were not of one mind.
 

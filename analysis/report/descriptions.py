@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.accuracy.class_names import SLOT, replace_name
 from analysis.judge.base import Question
-from analysis.judge.panel import votes_of
+from analysis.judge.panel import read_votes
 from analysis.results.load import SeedResult
 from analysis.results.wording import KIND_NAMES
 from analysis.verdicts.breakdown import MEMBERS
@@ -86,9 +86,9 @@ def explanation(raw: str) -> str:
 
     Of a panel, the votes.
     """
-    votes = votes_of(raw)
+    votes = read_votes(raw)
     if votes is not None:
-        said = "; ".join(f"{vote['judge']}: {vote['verdict']}" for vote in votes)
+        said = "; ".join(f"{vote.judge}: {vote.verdict}" for vote in votes)
         return said if len(said) <= MOST_NOTE else said[: MOST_NOTE - 1] + "…"
     try:
         value = json.loads(raw)

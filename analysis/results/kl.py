@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
 
 from analysis.results.load import SeedResult, last_of_each_batch
-from analysis.results.pooling import Pooled, confidence, end_of_logs
+from analysis.results.pooling import Pooled, confidence_of, end_of_logs
 from analysis.results.wording import NBSP, plain
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_jsonl
@@ -125,7 +125,7 @@ def kl_reached(logs: Mapping[int, Sequence[JSON]], confidence: float) -> KLReach
 
 def kl_of(results: Sequence[SeedResult]) -> KLReached | None:
     """Return the KL that a run's seeds reached; `None` if it is not known."""
-    return kl_reached({result.seed: result.train for result in results}, confidence(results))
+    return kl_reached({result.seed: result.train for result in results}, confidence_of(results))
 
 
 def kl_of_run(directory: RunDirectory, seeds: Sequence[int], confidence: float) -> KLReached | None:

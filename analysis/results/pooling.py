@@ -110,7 +110,7 @@ def accuracy_of(results: Sequence[SeedResult], arm: str) -> Pooled | None:
     """Return an arm's accuracy, or `None` if no seed has texts for it."""
     parts = [part.top1 for result in results if (part := result.accuracy.arm(arm))]
     # Templates are one by design: where bits differ by the arithmetic of a GPU, that is no spread over seeds.
-    return pool_accuracies(parts[:1] if arm == "templates" else parts, confidence(results))
+    return pool_accuracies(parts[:1] if arm == "templates" else parts, confidence_of(results))
 
 
 def pool_accuracies(parts: Sequence[Hits], confidence: float) -> Pooled | None:
@@ -142,7 +142,7 @@ def further_accuracy(
     estimates = [number for number, _ in found]
     if arm == "templates" or _same([bits for _, bits in found]):
         estimates = estimates[:1]
-    pooled = pool(estimates, confidence(results), 0)
+    pooled = pool(estimates, confidence_of(results), 0)
     return pooled and replace(pooled, n=estimates[0].n, shared=True)
 
 
@@ -245,7 +245,7 @@ def share_of(results: Sequence[SeedResult], policy: PolicyName, group: Group, of
     """Return a group's share among a policy's descriptions, or `None` if there are none."""
     groups = [part.groups[group] for result in results if (part := result.breakdown.policy(policy))]
     found = [(share, each.count) for each in groups if (share := each.share(of))]
-    return pool([share for share, _ in found], confidence(results), sum(count for _, count in found))
+    return pool([share for share, _ in found], confidence_of(results), sum(count for _, count in found))
 
 
 def share_change(results: Sequence[SeedResult], group: Group) -> Difference | None:
@@ -256,14 +256,14 @@ def share_change(results: Sequence[SeedResult], group: Group) -> Difference | No
         estimates = [Estimate(share.value, share.low, share.high, share.n) for share in pair if share]
         if len(estimates) == 2:
             changes.append(newcombe(*estimates))
-    return _difference(changes, confidence(results))
+    return _difference(changes, confidence_of(results))
 
 
 def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
     """Return the mean reward of aligned minus base descriptions of the same class and question."""
     gains = [result.accuracy.reward_gain.paired for result in results if result.accuracy.reward_gain]
     estimates = [Estimate(gain.difference, gain.low, gain.high, gain.n) for gain in gains]
-    return _difference(estimates, confidence(results))
+    return _difference(estimates, confidence_of(results))
 
 
 def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) -> Pooled | None:
@@ -277,7 +277,7 @@ def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) 
     Returns:
         With one seed the t-interval is over batches, with several over seeds; `n` counts batches.
     """
-    return end_of_logs([result.train for result in results], key, confidence(results), part)
+    return end_of_logs([result.train for result in results], key, confidence_of(results), part)
 
 
 def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, confidence: float, part: float = 0.1) -> Pooled | None:
@@ -300,7 +300,7 @@ def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, confidence: float, par
     return pool([mean_t(tail, confidence) for tail in tails], confidence, 0)
 
 
-def confidence(results: Sequence[SeedResult]) -> float:
+def confidence_of(results: Sequence[SeedResult]) -> float:
     """Return the confidence of the run's intervals."""
     return float(results[0].accuracy.confidence)
 
@@ -309,7 +309,7 @@ def settings_of(results: Sequence[SeedResult]) -> IntervalSettings:
     """Return how the run's intervals were made."""
     first, usual = results[0].accuracy, IntervalSettings()
     return IntervalSettings(
-        confidence(results),
+        confidence_of(results),
         usual.samples if first.samples is None else first.samples,
         usual.seed if first.seed is None else first.seed,
     )

@@ -14,16 +14,13 @@ from analysis.accuracy.measure import ARMS
 from analysis.accuracy.record import read_accuracy
 from analysis.results.experiment import Experiment
 from analysis.results.load import last_of_each_batch
-from analysis.results.pooling import Difference, Pooled
+from analysis.results.pooling import Difference, Pooled, end_of_logs
 from analysis.results.wording import UNKNOWN, brief_verdict, percent
 from analysis.statistics.intervals import Estimate, all_equal, mean_t
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
 from reward.files import read_jsonl
-
-PART = 0.1
-"""Share of the batches, at the end of training, whose mean is a seed's number."""
 
 
 class Summary(NamedTuple):
@@ -54,8 +51,8 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
         seeds: To summarise.
 
     Returns:
-        Mean reward and KL over the last tenth of the batches, and accuracy (top-1) where it has been measured; what
-        no seed has is left out.
+        Mean reward and KL at the end of training (see `pooling.end_of_logs`), and accuracy (top-1) where it has been
+        measured; what no seed has is left out.
     """
     run = RunDirectory.of(recipe)
     found: dict[str, dict[int, float]] = {}
@@ -63,10 +60,9 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
         where = run.seed(seed)
         rows = last_of_each_batch(read_jsonl(where.train_log))
         for name, key in (("reward", "reward_mean"), ("KL, nats", "kl")):
-            values = [float(row[key]) for row in rows if row.get(key) is not None]
-            if values:
-                tail = values[-max(1, round(PART * len(values))) :]
-                found.setdefault(name, {})[seed] = sum(tail) / len(tail)
+            reached = end_of_logs([rows], key, recipe.analysis.confidence)
+            if reached:
+                found.setdefault(name, {})[seed] = reached.value
         if where.accuracy.exists():
             aligned = read_accuracy(where.accuracy).arm("aligned")
             if aligned:

@@ -13,7 +13,7 @@ from judge_stub import NO, YES, completion, requests_for, starting
 from analysis.analyze import usage
 from analysis.judge import panel
 from analysis.judge.base import Answer, JudgeRequest, OnAnswer, Unparsed, Usage, Verdict
-from analysis.judge.panel import PanelJudge, majority, panel_summary, votes_of, write_disagreements
+from analysis.judge.panel import PanelJudge, majority, panel_summary, read_votes, write_disagreements
 from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.server.cost import cost, estimate_tokens
 from analysis.judge.table import JUDGES, build_judge
@@ -80,10 +80,10 @@ yes, no, unparsed = Verdict(True, "y"), Verdict(False, "n"), Unparsed("?")
 def test_majority_is_more_than_half_of_all(votes: list[Answer], expected: bool | None) -> None:
     combined = majority([f"j{place}" for place in range(len(votes))], votes)
     assert (combined.answer if isinstance(combined, Verdict) else None) is expected
-    kept = votes_of(combined.raw)
+    kept = read_votes(combined.raw)
     assert kept is not None
-    assert [vote["raw"] for vote in kept] == [vote.raw for vote in votes]
-    assert [vote["judge"] for vote in kept] == [f"j{place}" for place in range(len(votes))]
+    assert [vote.raw for vote in kept] == [vote.raw for vote in votes]
+    assert [vote.judge for vote in kept] == [f"j{place}" for place in range(len(votes))]
 
 
 def test_panel_through_the_log(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_panel_through_the_log(tmp_path: Path) -> None:
 def test_other_judges_have_no_votes() -> None:
     vote = {"judge": "a", "verdict": "yes", "raw": "x"}
     others = [[vote], [vote, {**vote, "score": 1}], [vote, {**vote, "verdict": "maybe"}], {"explanation": "x"}, [1, 2]]
-    assert [votes_of(raw) for raw in ["[", *map(json.dumps, others)]] == [None] * 6
+    assert [read_votes(raw) for raw in ["[", *map(json.dumps, others)]] == [None] * 6
     assert panel_summary([(requests_for(1)[0], yes)]) is None
 
 

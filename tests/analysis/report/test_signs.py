@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from pages import page, recipe, seed_result, with_signs
 
 from analysis.report.page import render
 from analysis.report.signs import fired_rules, sign_panel
+from analysis.results.kl import kl_of
+from analysis.results.pooling import end_of_training
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_summary, summarize, summary_lines
 from ex2.monitoring.progress import signs_in_short
@@ -65,6 +68,20 @@ def test_signs_in_the_progress_line() -> None:
     row = {"sign_name_repetitions": 1.25, "sign_repetition": 0.031, "sign_copied": None, "sign_perplexity": 123.4}
     assert signs_in_short(row) == ", name 1.2×, repeated 3%, perplexity 123"
     assert signs_in_short({}) == ""
+
+
+def test_the_end_of_a_short_training_is_one_number_wherever_it_stands(tmp_path: Path) -> None:
+    """A tenth of 8 batches is less than one: the last two count, in the terminal as in the report."""
+    made, run = recipe(tmp_path, [0]), RunDirectory(tmp_path / "tiny")
+    log = [{"batch": batch, "reward_mean": float(batch**2), "kl": float(batch)} for batch in range(1, 9)]
+    append_jsonl(run.seed(0).train_log, log)
+    reward, kl = summarize(made, [0])
+    assert (reward.values, kl.values) == ({0: (49 + 64) / 2}, {0: 7.5})
+    result = replace(seed_result(0), train=log)
+    told, reached = end_of_training([result], "reward_mean"), kl_of([result])
+    assert told is not None
+    assert reached is not None
+    assert (told.value, reached.mean.value) == (56.5, 7.5)
 
 
 def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
