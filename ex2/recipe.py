@@ -144,6 +144,18 @@ class PPO(RecipeSection):
         10.0, description="minibatch (or response, if those are averaged) skipped above this mean ratio"
     )
     score_centering: Literal["first_batch", "none"] = Field("first_batch", description="none: raw, as in the paper")
+    value_trunk: Literal["shared", "detached"] = Field(
+        "detached", description="shared: the value loss changes the policy's weights too, as in the paper"
+    )
+    value_init: Literal["default", "zero"] = Field(
+        "zero", description="of the value head; default: drawn, as in the paper"
+    )
+    value_clip_unit: Literal["reward", "spread"] = Field(
+        "spread", description="of value_clip_range; spread: standard deviation of the returns; reward: as in the paper"
+    )
+    value_learning_rate: Annotated[float, Field(gt=0)] | Literal["tenth", "policy"] = Field(
+        "tenth", description="tenth: of rl.learning_rate; policy: the same, as in the paper"
+    )
 
 
 class Group(RecipeSection):

@@ -18,12 +18,20 @@ from reward.errors import UserError, unknown_name
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
 """Keys of earlier versions, which stay valid → today's."""
+FORMER = {
+    "value_trunk": "shared",
+    "value_init": "default",
+    "value_clip_unit": "reward",
+    "value_learning_rate": "policy",
+}
+"""What runs of versions without these keys of `ppo` did."""
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe's form: keys, types, ranges. What it names is checked in `ex2.checks.validate`.
 
-    Keys of earlier versions are taken for today's, and one line on stderr says so, once for each process group.
+    Keys of earlier versions are taken for today's, and one line on stderr says so, once for each process group. The
+    `recipe.yaml` of a run is read as `read_stored_recipe` does.
 
     Args:
         path: YAML file.
@@ -35,8 +43,11 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: Every problem, one per line, each with file, key, what was given and what is allowed.
     """
-    tree = _load_yaml(Path(path))
-    renamed = rename_keys(tree, str(path))
+    if _is_of_a_run(Path(path)):
+        tree, renamed = stored_tree(Path(path)), {}
+    else:
+        tree = _load_yaml(Path(path))
+        renamed = rename_keys(tree, str(path))
     for override in overrides:
         key, value = _parsed(override)
         given = {key: value}
@@ -60,8 +71,29 @@ def read_stored_recipe(path: Path) -> Recipe:
     Raises:
         UserError: As `read_recipe`.
     """
+    tree = stored_tree(path)
+    return _checked(tree, str(path), {})
+
+
+def _is_of_a_run(path: Path) -> bool:
+    return path.name == "recipe.yaml" and path.with_name("provenance.json").is_file()
+
+
+def stored_tree(path: Path) -> dict[str, Any]:
+    """Read the recipe that a run keeps as sections and keys of today.
+
+    What a version did that did not have a key yet is filled in, where it is not the key's default today.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
     tree = _load_yaml(path)
-    return _checked(tree, str(path), rename_keys(tree, str(path)))
+    rename_keys(tree, str(path))
+    if tree.setdefault("ppo", {}) is None:
+        tree["ppo"] = {}
+    if isinstance(tree["ppo"], dict):
+        tree["ppo"] = FORMER | tree["ppo"]
+    return tree
 
 
 def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:

@@ -85,7 +85,13 @@ rl:
   epochs: 4
   learning_rate: 1.41e-5
   kl: {{controller: adaptive, init_coef: 0.2, target: {target}, horizon: 10000}}
-ppo: {{loss_mean: responses, score_centering: none}}
+ppo:
+  loss_mean: responses
+  score_centering: none
+  value_trunk: shared
+  value_init: default
+  value_clip_unit: reward
+  value_learning_rate: policy
 generation: {{max_new_tokens: 32, temperature: 1.0, top_p: 1.0, top_k: 0}}
 seeds: [0]
 resources: {{gpus: 1, cpus: 4}}

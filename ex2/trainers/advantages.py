@@ -15,6 +15,9 @@ import torch
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 """Sum over processes: takes this process's tensor, returns the total."""
 
+NORMAL_QUARTILES = 1.349
+"""Distance of the quartiles of a normal distribution, in standard deviations."""
+
 
 class Advantages(NamedTuple):
     """Output of `gae`; both tensors have shape (B, T) and are 0 off the mask.
@@ -132,6 +135,24 @@ def whiten(
     variance = squares / (count - 1).clamp(min=1)
     whitened: torch.Tensor = centered * torch.rsqrt(variance + epsilon)
     return whitened
+
+
+def spread(values: torch.Tensor, mask: torch.Tensor) -> float:
+    """Return how far masked entries lie apart, as a standard deviation that rare ones far away do not change.
+
+    Args:
+        values: Shape (B, T), of all processes.
+        mask: True on entries that count, shape (B, T).
+
+    Returns:
+        Distance of the quartiles, divided by 1.349, which it is times the standard deviation for a normal distribution;
+        the standard deviation if both quartiles are equal; 0 without entries.
+    """
+    kept = values[mask].double()
+    if len(kept) == 0:
+        return 0.0
+    low, high = torch.quantile(kept, kept.new_tensor([0.25, 0.75])).tolist()
+    return float((high - low) / NORMAL_QUARTILES) or float(kept.std(correction=0))
 
 
 def last_token(response_mask: torch.Tensor) -> torch.Tensor:

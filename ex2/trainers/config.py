@@ -12,6 +12,9 @@ from trl import GRPOConfig, RLOOConfig
 from ex2.trainers.kl import Controller, HorizonUnit, KLController, Unit
 from ex2.trainers.losses import LossMean
 from ex2.trainers.prompt_order import PromptSampler
+from ex2.trainers.value_head import ValueInit, ValueTrunk
+
+ValueClipUnit = Literal["reward", "spread"]
 
 
 @dataclass
@@ -75,13 +78,18 @@ class PPOConfig(ControlledArguments, RLOOConfig):  # type: ignore[misc]  # trl i
     Attributes:
         gamma: Discount per token.
         lam: λ of generalized advantage estimation.
-        value_clip_range: Largest change of a value in an update, in units of the reward.
+        value_clip_range: Largest change of a value in an update, in units of `value_clip_unit`.
         value_coef: Weight of the value loss.
         whiten_advantages: Whether to shift and scale each batch's advantages to mean 0 and variance 1.
         ratio_threshold: Mean ratio above which a minibatch (or, with `loss_mean` responses, a response) gives no
             gradient.
         loss_mean: `tokens` weights every token of a minibatch alike, `responses` every response.
         score_centering: `first_batch` subtracts the first batch's mean score from every score, `none` nothing.
+        value_trunk: `shared` lets the value loss change the policy's weights too, `detached` only the value head's.
+        value_init: `default` draws the value head's first weights as PyTorch does, `zero` sets them to 0.
+        value_clip_unit: What `value_clip_range` is in units of: `reward`, or the `spread` (standard deviation) of the
+            batch's returns.
+        value_learning_rate: Learning rate of the value head; None takes the policy's.
     """
 
     gamma: float = field(default=1.0)
@@ -92,6 +100,10 @@ class PPOConfig(ControlledArguments, RLOOConfig):  # type: ignore[misc]  # trl i
     ratio_threshold: float = field(default=10.0)
     loss_mean: LossMean = field(default="tokens")
     score_centering: Literal["first_batch", "none"] = field(default="first_batch")
+    value_trunk: ValueTrunk = field(default="shared")
+    value_init: ValueInit = field(default="default")
+    value_clip_unit: ValueClipUnit = field(default="reward")
+    value_learning_rate: float | None = field(default=None)
 
     def __post_init__(self) -> None:
         local_rollout = self.per_device_train_batch_size * (self.steps_per_generation or 1)

@@ -96,6 +96,14 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         return GroupSampler(prompts, config.num_generations)
 
     @property
+    def reward_unit(self) -> float:
+        """What the batch's scores and KL penalties are divided by, in units of the score: β, but at least 1.
+
+        A KL of some nats that β makes large would otherwise drown all else in the losses.
+        """
+        return max(1.0, self.kl_controller.coef)
+
+    @property
     def batch_number(self) -> int:
         """Number of completed batches; so it is also the number, from 0, of the batch in progress."""
         return int(self.state.global_step // self.args.updates_per_batch)
@@ -167,6 +175,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
             "kl": mean_kl,
             "kl_per_token": kl_sum / tokens,
             "kl_coef": self.kl_controller.coef,
+            "reward_unit": self.reward_unit,
             "kl_target": self.kl_controller.sequence_target(length),
             "response_length": length,
             "share_without_eos": 1 - with_eos / count,

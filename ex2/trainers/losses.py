@@ -8,6 +8,9 @@ import torch
 
 LossMean = Literal["tokens", "responses"]
 
+LARGEST_EXPONENT = 40.0
+"""Largest log-ratio that is told from larger ones; a mean ratio that holds one is above every threshold."""
+
 
 class PPOLoss(NamedTuple):
     """Loss of one minibatch, or of this process's part of it, and numbers for the log.
@@ -22,6 +25,7 @@ class PPOLoss(NamedTuple):
         clip_fraction: Share of tokens where the clipped policy term is the larger one.
         value_clip_fraction: Share of tokens where the clipped value's squared error is the larger one.
         skipped: Whether the guard left out the whole minibatch or any response of it.
+        tokens: Number of tokens that count.
     """
 
     loss: torch.Tensor
@@ -32,6 +36,7 @@ class PPOLoss(NamedTuple):
     clip_fraction: float
     value_clip_fraction: float
     skipped: bool
+    tokens: int = 0
 
 
 def ppo_loss(
@@ -81,8 +86,9 @@ def ppo_loss(
     own_count = weight.sum().clamp(min=1)
     weights = weight / own_count if weights is None else weights.to(logprobs.dtype)
 
-    # off the mask the ratio is exp(0): padding must not overflow into NaN · 0
-    ratio = torch.exp((logprobs - old_logprobs) * weight)
+    # Off the mask the ratio is exp(0). The exponent is bounded before `exp`, since an infinite ratio has a gradient of
+    # NaN even where it is multiplied by 0 afterwards.
+    ratio = torch.exp(((logprobs - old_logprobs) * weight).clamp(max=LARGEST_EXPONENT))
     unclipped = -advantages * ratio
     clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
     policy_losses = torch.max(unclipped, clipped) * weights
@@ -106,6 +112,7 @@ def ppo_loss(
         clip_fraction=float(((clipped > unclipped) * weight).sum() / own_count),
         value_clip_fraction=float(((near_error > error) * weight).sum() / own_count),
         skipped=not bool(kept.all()),
+        tokens=int(mask.sum()),
     )
 
 

@@ -16,14 +16,14 @@ from peft import PeftModel
 from transformers import set_seed
 from trl import RLOOTrainer
 
-from ex2.trainers.advantages import explained_variance, gae, token_rewards, whiten
+from ex2.trainers.advantages import explained_variance, gae, spread, token_rewards, whiten
 from ex2.trainers.checkpoints import load_parameters, save_parameters
 from ex2.trainers.config import PPOConfig
 from ex2.trainers.controlled import ControlledTrainer
 from ex2.trainers.losses import PPOLoss, ppo_loss, token_weights
 from ex2.trainers.rollout import MinibatchSizes, gather_rollout, local_rows, minibatch_rows
 from ex2.trainers.seeded_sampling import batch_seed
-from ex2.trainers.value_head import add_value_head
+from ex2.trainers.value_head import add_value_head, rescale
 
 VALUE_HEAD = "value_head.safetensors"
 
@@ -46,7 +46,11 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.value_head = add_value_head(self._language_model)
+        self.value_head = add_value_head(self._language_model, self.args.value_trunk, self.args.value_init)
+        self.value_unit = self.reward_unit  # of the head's values, in units of the score
+        self._value_clip_range = self.args.value_clip_range  # of this batch, in the values' unit
+        self._judged = 0  # so many of `_updates` are of minibatches that the ratio guard has judged
+        self._skipped = 0  # minibatches of the batch in progress that the ratio guard left out, whole or in part
         self._rollout: dict[str, torch.Tensor] = {}
         self._order = torch.zeros(0, dtype=torch.long)
         self._updates: list[PPOLoss] = []
@@ -62,9 +66,15 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         epoch, place = divmod(position, config.steps_per_generation)
         if position == 0 or not self._rollout:
             start = time.perf_counter()
+            if self.value_unit != self.reward_unit:
+                rescale(self.value_head, self.optimizer, self.value_unit / self.reward_unit, gathering=self._dist)
+                self.value_unit = self.reward_unit
             set_seed(self._key(epoch=0))  # sampling is a function of (seed, batch, process): a restart repeats it
             local = self._generate_and_score_completions(generation_batch)
             self._rollout = gather_rollout(local, self.accelerator, self._tokenizer.pad_token_id)
+            if config.value_clip_unit == "spread":
+                unit = spread(self._rollout["returns"], self._rollout["loss_mask"])
+                self._value_clip_range = config.value_clip_range * unit
             self._seconds["rollout"] += time.perf_counter() - start
         if place == 0:  # a new permutation each epoch; TRL's buffer is shuffled once
             generator = torch.Generator().manual_seed(self._key(epoch=epoch + 1))
@@ -115,11 +125,11 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         loss_mask = response_mask & ~scores.isnan().unsqueeze(1)
 
         rewards = token_rewards(
-            (scores - self.score_mean).nan_to_num(0.0),
+            (scores - self.score_mean).nan_to_num(0.0) / self.reward_unit,
             policy.logprobs,
             reference.logprobs,
             response_mask,
-            kl_coef=self.kl_controller.coef,
+            kl_coef=self.kl_controller.coef / self.reward_unit,
         )
         advantages, returns = gae(rewards, policy.values, response_mask, gamma=config.gamma, lam=config.lam)
         variance = explained_variance(policy.values, returns, loss_mask, reduce=self._sum)
@@ -138,6 +148,19 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
             "loss_mask": loss_mask,
         }
 
+    def create_optimizer(self, model: Any = None) -> Any:
+        optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
+        rate, head = self.args.value_learning_rate, {id(parameter) for parameter in self.value_head.parameters()}
+        groups = optimizer.param_groups
+        if rate is None or any("value_head" in group for group in groups):
+            return optimizer
+        for group in list(groups):
+            own = [parameter for parameter in group["params"] if id(parameter) in head]
+            if own:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in head]
+                optimizer.add_param_group({**group, "params": own, "lr": rate, "value_head": True})
+        return optimizer
+
     # --- update -----------------------------------------------------------------------------------------------------
 
     def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -145,7 +168,7 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         self._passes = []
         _, entropies, _ = self._response_pass(model, inputs, compute_entropy=True)
         new = self._passes[-1]
-        mask = inputs["loss_mask"]
+        mask, guard_responses = inputs["loss_mask"], config.loss_mean == "responses"
         result = ppo_loss(
             new.logprobs,
             new.values,
@@ -155,11 +178,12 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
             inputs["returns"],
             mask,
             clip_range=self.epsilon_low,
-            value_clip_range=config.value_clip_range,
+            value_clip_range=self._value_clip_range,
             value_coef=config.value_coef,
-            ratio_threshold=config.ratio_threshold,
+            # a minibatch is judged when all its forward passes on all processes are done: see `training_step`
+            ratio_threshold=config.ratio_threshold if guard_responses else math.inf,
             weights=inputs["weights"],
-            guard_responses=config.loss_mean == "responses",
+            guard_responses=guard_responses,
         )
         for what, value in (("the policy's loss", result.policy_loss), ("the value loss", result.value_loss)):
             if not math.isfinite(value):
@@ -168,6 +192,30 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         self._updates.append(result)
         self._entropies.append(float((entropies.detach() * mask).sum() / mask.sum().clamp(min=1)))
         return result.loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if self.accelerator.sync_gradients:
+            self._judge_minibatch()
+        return loss
+
+    def _judge_minibatch(self) -> None:
+        """Take the gradient of a minibatch away if its mean ratio, over all passes and processes, is too large."""
+        done = self._updates[self._judged :]
+        sums = [
+            sum(part.ratio_mean * part.tokens for part in done),
+            float(sum(part.tokens for part in done)),
+            float(any(part.skipped for part in done)),
+        ]
+        ratios, tokens, skipped = self._sum(torch.tensor(sums, device=self.accelerator.device)).tolist()
+        too_large = self.args.loss_mean == "tokens" and ratios > self.args.ratio_threshold * max(tokens, 1.0)
+        if too_large:
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
+            self._updates[self._judged :] = [part._replace(policy_loss=0.0, value_loss=0.0) for part in done]
+        self._skipped += bool(skipped) or too_large
+        self._judged = len(self._updates)
 
     # --- logging and checkpoints ------------------------------------------------------------------------------------
 
@@ -179,19 +227,20 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         means = torch.tensor([sum(values) / len(values) for values in lists.values()], device=device)
         means = self.accelerator.reduce(means, reduction="mean")
         largest = self.accelerator.gather(torch.tensor([max(u.ratio_max for u in updates)], device=device))
-        skipped = self._sum(torch.tensor([sum(u.skipped for u in updates)], device=device))
+        skipped, self._skipped, self._judged = self._skipped, 0, 0
         return {
             **dict(zip(lists, means.tolist(), strict=True)),
             "ratio_max": float(largest.max()),
-            "skipped_minibatches": int(skipped),
+            "skipped_minibatches": skipped,
         }
 
     def _own_state(self) -> dict[str, Any]:
-        return {"score_mean": self.score_mean}
+        return {"score_mean": self.score_mean, "value_unit": self.value_unit}
 
     def _restore_own(self, folder: Path, state: dict[str, Any]) -> None:
         load_parameters(self.value_head, folder / VALUE_HEAD, gathering=self._dist)
         self.score_mean = state["score_mean"]
+        self.value_unit = state.get("value_unit", 1.0)  # earlier versions did not divide
 
     def save_value_head(self, folder: Path) -> None:
         """Write the value head as safetensors into a folder; all processes must call this, and the main one writes."""

@@ -30,6 +30,12 @@ class _GroupTrainer(ControlledTrainer):
     """Base of RLOO and GRPO. `score_mean` stays None: the group's mean is subtracted from the scores instead."""
 
     _updates: list[tuple[float, float]]  # mean and largest ratio of each forward
+    _loss_unit = 1.0
+
+    @property
+    def _loss_scales_with_rewards(self) -> bool:
+        """Whether TRL's loss grows with scores and β, so that dividing it divides them."""
+        return True
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         if not self.model.training:
@@ -38,6 +44,7 @@ class _GroupTrainer(ControlledTrainer):
         # TRL's shuffle after the rollout is a function of (seed, batch, process): a restart repeats it
         set_seed(batch_seed(self.args.seed, self.batch_number, 0, self.accelerator.process_index))
         self.beta = max(self.kl_controller.coef, SMALLEST_BETA)  # of this batch's rewards, or of its losses
+        self._loss_unit = self.reward_unit if self._loss_scales_with_rewards else 1.0
         output = super()._generate_and_score_completions(inputs)
         *policy, reference = self._passes
         if policy:
@@ -53,6 +60,7 @@ class _GroupTrainer(ControlledTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         self._passes = []
         loss: torch.Tensor = super()._compute_loss(model, inputs)
+        loss = loss / self._loss_unit
         mask = inputs["completion_mask"].bool()
         ratios = torch.exp(self._passes[-1].logprobs.detach() - inputs["old_logprobs"])[mask]
         self._updates.append((float(ratios.mean()), float(ratios.max())))
@@ -82,6 +90,10 @@ class ControlledRLOO(_GroupTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
     _name = "RLOO"
     trl_logger = "trl.trainer.rloo_trainer"
     args: ControlledRLOOConfig
+
+    @property
+    def _loss_scales_with_rewards(self) -> bool:
+        return not self.args.normalize_advantages
 
 
 class ControlledGRPO(_GroupTrainer, GRPOTrainer):  # type: ignore[misc]  # trl is untyped

@@ -8,25 +8,39 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+ValueTrunk = Literal["shared", "detached"]
+ValueInit = Literal["default", "zero"]
+
 
 class ValueHead(torch.nn.Module):
-    """A linear layer from hidden states to values, with bias and torch's default initialisation, in float32.
+    """A linear layer from hidden states to values, with bias, in float32.
 
     TRL 0.7.11 has a dropout before this layer, which is never active in a PPO pass; it is left out here.
+
+    Args:
+        hidden_size: Width of a hidden state.
+        trunk: `shared` lets the value loss reach the model below, `detached` does not.
+        init: `default` draws the first weights as torch does, `zero` sets them to 0.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, trunk: ValueTrunk = "shared", init: ValueInit = "default") -> None:
         super().__init__()
         self.summary = torch.nn.Linear(hidden_size, 1, dtype=torch.float32)
+        self._detached = trunk == "detached"
+        if init == "zero":
+            for parameter in self.summary.parameters():
+                torch.nn.init.zeros_(parameter)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Return values, shape (B, T), of hidden states, shape (B, T, hidden); float32 even under autocast."""
+        if self._detached:
+            hidden_states = hidden_states.detach()
         with torch.autocast(hidden_states.device.type, enabled=False):
             # sharded training may lend the head its weights in 16 bit for the time of a forward
             values: torch.Tensor = self.summary(hidden_states.to(self.summary.weight.dtype)).squeeze(-1)
@@ -45,16 +59,38 @@ class PolicyOutput(FusedCausalLMOutput):  # type: ignore[misc]  # trl is untyped
     values: torch.Tensor | None = None
 
 
-def add_value_head(model: PreTrainedModel) -> ValueHead:
+def rescale(head: ValueHead, optimizer: Any, factor: float, *, gathering: Any) -> None:
+    """Multiply a head's values by a factor, and what the optimizer remembers of its gradients likewise.
+
+    Args:
+        head: The head.
+        optimizer: Adam; None before there is one.
+        factor: Of the values: the former unit divided by the new one.
+        gathering: TRL's `DistributedBackend`, which knows about ZeRO-3.
+    """
+    parameters = list(head.parameters())
+    with torch.no_grad(), gathering.gather_params(parameters):
+        for parameter in parameters:
+            parameter.mul_(factor)
+            state = {} if optimizer is None else optimizer.state.get(parameter, {})
+            # a loss in squares of values has gradients by the weights that shrink as the values do
+            for moment, power in (("exp_avg", 1), ("exp_avg_sq", 2)):
+                if moment in state:
+                    state[moment].mul_(factor**power)
+
+
+def add_value_head(model: PreTrainedModel, trunk: ValueTrunk = "shared", init: ValueInit = "default") -> ValueHead:
     """Add a value head on the last hidden state to a language model that has TRL's fused LM head.
 
     Args:
         model: Causal language model after `trl.trainer.utils.add_fused_lm_head`.
+        trunk: As in `ValueHead`.
+        init: As in `ValueHead`.
 
     Returns:
         The head, which is trainable and is set as `model.value_head`.
     """
-    head = ValueHead(model.config.get_text_config().hidden_size).to(model.device)
+    head = ValueHead(model.config.get_text_config().hidden_size, trunk, init).to(model.device)
     model.value_head = head
     fused_forward = model.forward
 

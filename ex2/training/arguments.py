@@ -144,11 +144,23 @@ def trainer_arguments(recipe: Recipe, seed: int, directory: SeedDirectory, proce
             ratio_threshold=ppo.ratio_threshold,
             loss_mean=ppo.loss_mean,
             score_centering=ppo.score_centering,
+            value_trunk=ppo.value_trunk,
+            value_init=ppo.value_init,
+            value_clip_unit=ppo.value_clip_unit,
+            value_learning_rate=value_learning_rate(recipe),
         )
     generations = recipe.group.generations
     if recipe.algorithm == "rloo":
         return ControlledRLOOConfig(**common, num_generations=generations, normalize_advantages=rl.whiten_advantages)
     return ControlledGRPOConfig(**common, num_generations=generations, scale_rewards=recipe.group.scale_scores)
+
+
+def value_learning_rate(recipe: Recipe) -> float | None:
+    """Return the learning rate of PPO's value head; None where it is the policy's."""
+    rate = recipe.ppo.value_learning_rate
+    if rate == "tenth":
+        return recipe.rl.learning_rate / 10
+    return None if rate == "policy" else rate
 
 
 def lora_config(lora: Lora | None) -> LoraConfig | None:

@@ -61,7 +61,14 @@ def test_check_finds_a_changed_file_and_writing_mends_it(
 def test_the_grid_is_complete_and_every_setting_is_the_papers() -> None:
     vlms = ("clip", "align", "eva", "siglip", "metaclip", "clipa", "dfn")
     datasets = ("flowers", "pets", "cub", "stanford_dogs", "fgvc_aircraft", "stanford_cars", "dtd")
-    papers = PPO(score_centering="none", loss_mean="responses")
+    papers = PPO(
+        score_centering="none",
+        loss_mean="responses",
+        value_trunk="shared",
+        value_init="default",
+        value_clip_unit="reward",
+        value_learning_rate="policy",
+    )
     names = set()
     for vlm, (dataset, target) in itertools.product(
         vlms, [*((name, 10) for name in datasets), ("flowers", 20), ("cub", 20)]

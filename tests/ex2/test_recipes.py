@@ -17,7 +17,7 @@ from ex2.cli import main
 from ex2.data.source import DatasetSource
 from ex2.policy.source import ModelSource, Sampling
 from ex2.recipe import Recipe
-from ex2.recipe_io import read_recipe, to_yaml
+from ex2.recipe_io import FORMER, read_recipe, to_yaml
 from reward.errors import UserError
 
 RECIPES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "recipes").rglob("*.yaml"))
@@ -79,7 +79,7 @@ def test_defaults_are_the_papers(recipe_file: Path) -> None:
     assert (rl.kl.init_coef, rl.kl.target, rl.kl.horizon) == (0.2, 10.0, 10_000)
     paper = read_recipe(ROOT / "recipes/paper/clip/pets.yaml")
     assert paper.rl == rl
-    assert paper.ppo == ppo.model_copy(update={"score_centering": "none", "loss_mean": "responses"})
+    assert paper.ppo == ppo.model_copy(update={"score_centering": "none", "loss_mean": "responses", **FORMER})
 
 
 def test_command_line_wins_over_the_file_and_the_file_over_defaults(recipe_file: Path) -> None:
@@ -109,7 +109,8 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert "x.yaml: rl: unknown 'batchs'. Did you mean 'batches'? Available: adam_beta1," in joined
     assert (
         "x.yaml: ppo: unknown 'batchs'. Available: gamma, lam, loss_mean, ratio_threshold, score_centering, "
-        "value_clip_range, value_coef. Or is it rl.batches?" in joined
+        "value_clip_range, value_clip_unit, value_coef, value_init, value_learning_rate, value_trunk. Or is it "
+        "rl.batches?" in joined
     )
     assert "x.yaml: ppo.kl (now rl.kl): unknown 'horizn'. Did you mean 'horizon'? Available: controller" in joined
     assert "x.yaml: ppo.lam: given 1.5; input should be less than or equal to 1." in joined

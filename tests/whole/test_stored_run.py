@@ -54,8 +54,31 @@ def test_it_may_be_continued_with_its_settings_by_either_name_and_not_with_other
     again = shutil.copytree(runs / "stored", runs.parent / "again/stored")
     for path, words in ((runs / "stored/recipe.yaml", ()), (today, (f"output_dir={again.parent}",))):
         assert (start_run(read_recipe(path, [f"output_dir={runs}", *words])).root / "seed-0").is_dir()
-    with pytest.raises(UserError, match=r"stored: holds results of a recipe with another rl\. Give"):
+    with pytest.raises(UserError, match=r"stored: holds results of a recipe with another rl\. Give") as caught:
         start_run(read_recipe(today, ["rl.batches=13"]))
+    assert str(caught.value).endswith("or go on with what it had: rl.batches=12")
+
+
+def test_it_was_trained_without_what_later_versions_do_for_the_value_head(runs: Path) -> None:
+    """Its recipe has none of these keys; a new recipe has them by default, and does not continue it unsaid."""
+    stored = read_recipe(runs / "stored/recipe.yaml", [f"output_dir={runs}"])
+    assert (stored.ppo.value_trunk, stored.ppo.value_init) == ("shared", "default")
+    assert (stored.ppo.value_clip_unit, stored.ppo.value_learning_rate) == ("reward", "policy")
+    given = runs / "given.yaml"
+    text = to_yaml(stored)
+    given.write_text("".join(line + "\n" for line in text.splitlines() if not line.startswith("  value_")))
+    new = read_recipe(given)
+    assert (new.ppo.value_trunk, new.ppo.value_init) == ("detached", "zero")
+    with pytest.raises(UserError) as caught:
+        start_run(new)
+    settings = str(caught.value).partition("or go on with what it had: ")[2].split()
+    assert settings == [
+        "ppo.value_trunk=shared",
+        "ppo.value_init=default",
+        "ppo.value_clip_unit=reward",
+        "ppo.value_learning_rate=policy",
+    ]
+    assert (start_run(read_recipe(given, settings)).root / "seed-0").is_dir()
 
 
 def number(text: str) -> float | None:

@@ -43,7 +43,7 @@ POINTS = [
     ("ex2.monitoring.progress:append_jsonl", 5),  # a batch is done and not in the log
     ("ex2.training.stage:save_policy", 1),  # trained, nothing exported
     ("ex2.training.stage:write_json", 1),  # the adapter's folder lacks its last file
-    ("ex2.describe:append_jsonl", 1),
+    ("ex2.run.descriptions:append_jsonl", 1),
 ]
 
 
