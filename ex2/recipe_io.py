@@ -1,4 +1,4 @@
-"""Read a recipe: defaults < YAML < `section.key=value`; report every problem at once."""
+"""Reads recipes and reports every problem at once; `section.key=value` overrides the YAML, which overrides defaults."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ex2.recipe import RL, Recipe, RecipeSection
 from reward.errors import UserError, unknown_name
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
-"""Keys of earlier versions, which stay valid → today's."""
+"""Keys of earlier versions, which stay valid → the keys of today."""
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe's form: keys, types, ranges. What it names is checked in `ex2.checks.validate`.
+    """Read a recipe and check keys, types and ranges; `ex2.checks.validate` checks whether what it names exists.
 
-    Keys of earlier versions are taken for today's, and one line on stderr says so, once for each process group.
+    Keys of earlier versions are read as those of today. One line on stderr says so, once for each process group.
 
     Args:
         path: YAML file.
@@ -33,7 +33,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         The resolved recipe.
 
     Raises:
-        UserError: Every problem, one per line, each with file, key, what was given and what is allowed.
+        UserError: If something is wrong; the message has one line for each problem, with file, key, what was given and
+            what is allowed.
     """
     tree = _load_yaml(Path(path))
     renamed = rename_keys(tree, str(path))
@@ -55,7 +56,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def read_stored_recipe(path: Path) -> Recipe:
-    """Read the recipe that a run keeps, of whichever version; nothing is said of its keys, which EX2 wrote.
+    """Read the recipe in a run's folder, of any version; no message is printed on earlier keys, since EX2 wrote them.
 
     Raises:
         UserError: As `read_recipe`.
@@ -65,17 +66,17 @@ def read_stored_recipe(path: Path) -> Recipe:
 
 
 def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:
-    """Move what stands under keys of earlier versions to today's keys, and spell values as today.
+    """Move values from keys of earlier versions to those of today, and replace earlier spellings of values.
 
     Args:
         tree: A recipe as read from YAML; it is changed.
         where: Name of the file, for the error.
 
     Returns:
-        Today's key → the earlier one, of those that were moved.
+        Key of today → earlier key, for the keys that were moved.
 
     Raises:
-        UserError: If a setting stands under both of its keys.
+        UserError: If a setting is given under both its earlier key and that of today.
     """
     renamed: dict[str, str] = {}
     twice = []
@@ -99,7 +100,7 @@ def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:
 
 
 def _respell(part: Any) -> None:
-    """Spell `units: standardised` of a reward, or of the rewards in it, as it is spelled today; both are valid."""
+    """Replace `units: standardised` in a reward, or in the rewards that it combines, by today's spelling."""
     if isinstance(part, dict):
         if part.get("units") == "standardised":
             part["units"] = "standardized"
@@ -204,7 +205,7 @@ def _message(path: str, problem: Any, renamed: dict[str, str]) -> str:
 
 
 def _unknown_key(where: str, location: Sequence[str]) -> str:
-    """Name the section's keys, or another section's key where that is more likely what was meant."""
+    """Say which keys the section has, or name a key of another section if that is more likely what was meant."""
     *sections, given = location
     own = _section(sections).model_fields
     others = {
