@@ -42,9 +42,9 @@ def analyze(recipe: Recipe, seed: int) -> None:
         seed: One of its seeds.
 
     Raises:
-        UserError: If there are no descriptions, or they do not fit the dataset, or the judge refuses the requests.
-        EnvironmentFault: If the judge cannot be reached or the run directory not be written; verdicts received so far
-            are kept and not asked again.
+        UserError: If there are no descriptions, if they do not fit the dataset, or if the judge refuses the requests.
+        EnvironmentFault: If the judge cannot be reached or the run directory cannot be written. Verdicts received so
+            far are kept and are not asked for again.
     """
     where = RunDirectory.of(recipe).seed(seed)
     descriptions = read_descriptions(where)
@@ -94,11 +94,11 @@ def analyze(recipe: Recipe, seed: int) -> None:
 
 
 def usage(judge: Judge, verdicts: Verdicts) -> JudgingCost | None:
-    """Return what all verdicts took.
+    """Return the requests, tokens and money that all verdicts took, or None if their judge does not count them.
 
     Args:
-        judge: Knows the prices.
-        verdicts: The result is None if their judge does not count.
+        judge: The judge that gave the verdicts; it knows the prices.
+        verdicts: The verdicts of one seed.
     """
     spent = verdicts.spent
     if spent is None:

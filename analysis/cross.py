@@ -1,6 +1,6 @@
 """`ex2 cross`: how well each VLM classifies with descriptions that were aligned to another (the paper's Table 6).
 
-What is computed stays beside the descriptions, in `seed-<n>/cross.json`; asking again loads no VLM.
+The accuracies are kept beside the descriptions, in `seed-<n>/cross.json`, so that a second call loads no VLM.
 """
 
 from __future__ import annotations
@@ -52,24 +52,24 @@ class Classifier:
 
     @property
     def accuracy(self) -> Accuracy:
-        """What the analysis recorded of it."""
+        """The accuracies that the analysis recorded with the VLM."""
         return self.run.results[0].accuracy
 
     @property
     def fingerprint(self) -> str:
-        """Of the VLM."""
+        """Fingerprint of the VLM's weights."""
         return _fingerprint(self.run)
 
     @property
     def images(self) -> str:
-        """Hash of which test images the templates get right: other images show here once analysed again."""
+        """Hash of which test images the templates get right with the VLM; it changes if the images do."""
         templates = self.accuracy.arm("templates")
         assert templates is not None, "templates are there without any description"
         return digest_of([(templates.top1.n, templates.top1.correct_bits)])
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the verb.
+    """Run the command.
 
     Args:
         options: `runs`.
@@ -110,7 +110,7 @@ def by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def classifiers_of(group: Sequence[Run]) -> list[Classifier]:
-    """Return each VLM of a group once."""
+    """Return a classifier for each distinct VLM of a group of runs."""
     found: dict[str, list[Run]] = {}
     for run in group:
         found.setdefault(_fingerprint(run), []).append(run)
@@ -122,10 +122,11 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
 
     Args:
         classifier: One VLM.
-        group: Runs on its dataset, its own included.
+        group: All runs on its dataset, the classifier's own included.
 
     Raises:
-        UserError: If the VLM or the test images are not those of the analysis, or a class is not in the dataset.
+        UserError: If the VLM or the test images are not those of the analysis, or if a description's class is not in
+            the dataset.
     """
     images: ImageEmbeddings | None = None
     settings = settings_of(classifier.run.results)
@@ -153,14 +154,14 @@ def fill(classifier: Classifier, group: Sequence[Run]) -> None:
 
 
 def own_row(classifier: Classifier, result: SeedResult) -> CrossRow | None:
-    """Return what the analysis measured of a VLM with descriptions aligned to it."""
+    """Return the accuracy that the analysis measured if the descriptions were aligned to this VLM, else `None`."""
     measured = result.accuracy.arm("aligned")
     is_own = result.accuracy.vlm_fingerprint == classifier.fingerprint
     return _row(classifier, measured) if measured and is_own else None
 
 
 def _row(classifier: Classifier, measured: Arm) -> CrossRow:
-    """Return what is kept of an arm, not yet compared."""
+    """Return the row of a measured arm, without the comparison with the VLM's own descriptions."""
     return CrossRow(
         vlm=classifier.accuracy.vlm,
         fingerprint=classifier.fingerprint,
@@ -172,13 +173,13 @@ def _row(classifier: Classifier, measured: Arm) -> CrossRow:
 
 
 def stored_row(path: Path, classifier: Classifier, texts: Sequence[LabeledText]) -> CrossRow | None:
-    """Return a kept row of these descriptions, VLM and test images, or `None`."""
+    """Return the stored row for these descriptions, VLM and test images, or `None`."""
     wanted = (classifier.fingerprint, classifier.images)
     return next((row for row in stored_cross(path, texts) if (row.fingerprint, row.images) == wanted), None)
 
 
 def _store(path: Path, texts: Sequence[LabeledText], row: CrossRow, current: Collection[str]) -> None:
-    """Keep a row beside those of other VLMs; rows of the same name whose fingerprint no run has any more go."""
+    """Store a row beside other VLMs' rows; rows of the same name whose fingerprint no run has any more are removed."""
     others = [
         kept
         for kept in stored_cross(path, texts)
@@ -190,7 +191,10 @@ def _store(path: Path, texts: Sequence[LabeledText], row: CrossRow, current: Col
 def _against_own(
     classifier: Classifier, run: Run, result: SeedResult, hits: Hits, settings: IntervalSettings
 ) -> AgainstOwn | None:
-    """Compare with the classifier's own descriptions of the same seed, on the same images; `None` for themselves."""
+    """Compare with the classifier's own descriptions of the same seed, on the same images.
+
+    Return `None` if the descriptions are the classifier's own, or if there are none of its own with this seed.
+    """
     if run in classifier.runs:
         return None
     target = run.recipe.rl.kl.target

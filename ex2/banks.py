@@ -1,4 +1,4 @@
-"""From a dataset and a VLM to image banks: selection, the overlap check, the cache."""
+"""From a dataset and a VLM to image banks: selects images, checks that splits do not overlap, and uses the cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reward.vlm import VLM
 
 
 def class_means(source: DatasetSource, vlm: VLM) -> ClassMeans:
-    """Return a VLM's class means over the images that feed the reward, from the cache if they are there."""
+    """Return a VLM's class means over the images that feed the reward, from the cache if it has them."""
     dataset = load_dataset(source)
     return image_bank.class_means(
         vlm,
@@ -51,7 +51,7 @@ def test_embeddings(source: DatasetSource, vlm: VLM) -> ImageEmbeddings:
 
 
 def standardization(vlm: VLM, class_means: ClassMeans) -> Standardization:
-    """Return a VLM's standardization on a dataset with the generic templates, from the cache if it is there."""
+    """Return a VLM's standardization on a dataset with the generic templates, from the cache if it has it."""
     return stored_standardization(vlm, class_means, generic_templates(), cache=bank_cache())
 
 
@@ -61,7 +61,7 @@ def bank_cache() -> Path:
 
 
 def own_share() -> Share:
-    """Return this process's share of an image bank: the processes of one machine build together."""
+    """Return this process's share of the work on an image bank: the processes of one machine build it together."""
     if not torch.distributed.is_initialized():
         return Share()
     state = PartialState()

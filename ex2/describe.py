@@ -1,7 +1,7 @@
 """Stage 2: descriptions of every class by the aligned policy, and by the base model for comparison.
 
-Each batch is sampled from its own seed, a function of (seed, policy, batch), so that a run that was killed ends with
-the same file as one that was not.
+Each batch is sampled from a seed of its own, which depends on (seed, policy, batch), so that a run that was killed and
+continued ends with the same file as one that was not.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Work(NamedTuple):
     prompts: list[Prompt]
 
     def row_keys(self) -> list[Key]:
-        """Return what identifies each description."""
+        """Return the keys that identify the batch's descriptions."""
         return [(self.policy, p.label, p.class_name, p.question_id, self.sample) for p in self.prompts]
 
 
 def describe(recipe: Recipe, seed: int) -> None:
-    """Write `descriptions.jsonl` of one seed; what is there already is kept.
+    """Write `descriptions.jsonl` of one seed; descriptions that the file has already are kept.
 
     Args:
         recipe: A checked recipe.
@@ -113,12 +113,12 @@ def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Wo
 
 
 def build_generator(recipe: Recipe, directory: SeedDirectory, prompts: Sequence[Prompt]) -> Generator:
-    """Make the engine that a recipe asks for.
+    """Make the generator that a recipe asks for.
 
     Args:
         recipe: A checked recipe.
-        directory: Of the seed whose adapter describes.
-        prompts: All that will be asked.
+        directory: Folder of the seed whose adapter is used.
+        prompts: All prompts that will be asked.
 
     Raises:
         UserError: If the engine is not installed or cannot serve the recipe.

@@ -1,8 +1,8 @@
 """The recipe: one experiment as data.
 
-Hyperparameter defaults are those of the PPO that produced the paper's results (arXiv 2403.16442 and
-TRL 0.7's `PPOConfig`); what identifies an experiment (model, VLM, dataset) has no default. Reading and
-checking a file is in `ex2.recipe_io`. Recipe objects stop at the door: builders take plain arguments.
+Hyperparameter defaults are those of the PPO that produced the paper's results (arXiv 2403.16442 and TRL 0.7's
+`PPOConfig`); what identifies an experiment (model, VLM, dataset) has no default. Reading and checking a file is in
+`ex2.recipe_io`. Recipes are not passed on to the functions that build models and datasets: these take plain arguments.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Component(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every key but `name`."""
+        """All keys but `name`, with their values."""
         return dict(self.model_extra or {})
 
 
@@ -56,7 +56,7 @@ class Policy(RecipeSection):
     trust_remote_code: bool = False
 
     def source(self) -> ModelSource:
-        """Return what the model's builders take."""
+        """Return the settings in the form that the functions which load the model take."""
         return ModelSource(**self.model_dump(exclude={"gradient_checkpointing"}))
 
 
@@ -77,7 +77,7 @@ class Prompts(RecipeSection):
 
 
 class Data(Component):
-    """Images: one split feeds the reward, another, disjoint one measures accuracy."""
+    """Images: one split feeds the reward; another one, which shares no image with it, measures accuracy."""
 
     reward_split: str
     test_split: str
@@ -89,13 +89,13 @@ class Data(Component):
     )
 
     def source(self) -> DatasetSource:
-        """Return what the dataset's builders take."""
+        """Return the settings in the form that the functions which open the dataset take."""
         own = self.model_dump(include=set(type(self).model_fields))
         return DatasetSource(**own, settings=self.settings)
 
 
 class KL(RecipeSection):
-    """KL controller, of every algorithm (Ziegler et al., arXiv 1909.08593, section 2.2)."""
+    """The KL controller, which every algorithm has (Ziegler et al., arXiv 1909.08593, section 2.2)."""
 
     controller: Literal["adaptive", "log", "fixed"] = Field(
         "adaptive", description="adaptive: as in the paper; log: proportional in log β, reaches its target sooner"
@@ -113,7 +113,7 @@ class KL(RecipeSection):
 
 
 class RL(RecipeSection):
-    """Reinforcement learning, whichever algorithm: sizes, optimizer, KL controller."""
+    """Reinforcement learning, the same for all algorithms: sizes, optimizer, KL controller."""
 
     batches: Positive = 1000
     batch_size: Positive = Field(32, description="descriptions per batch, over all processes")
@@ -131,7 +131,7 @@ class RL(RecipeSection):
 
 
 class PPO(RecipeSection):
-    """What only proximal policy optimization has, with the semantics of TRL 0.7."""
+    """Settings that only proximal policy optimization (PPO) has, with the meaning that they have in TRL 0.7."""
 
     gamma: Share = 1.0
     lam: Share = 0.95
@@ -159,7 +159,7 @@ class PPO(RecipeSection):
 
 
 class Group(RecipeSection):
-    """What only RLOO (arXiv 2402.14740) and GRPO (arXiv 2402.03300) have: they compare descriptions of one prompt."""
+    """Settings of RLOO (arXiv 2402.14740) and GRPO (arXiv 2402.03300), which compare descriptions of one prompt."""
 
     generations: Annotated[int, Field(ge=2)] = Field(4, description="descriptions per prompt")
     scale_scores: Literal["none", "group", "batch"] = Field(
@@ -177,7 +177,7 @@ class Training(RecipeSection):
 
 
 class Generation(RecipeSection):
-    """Sampling, in training and in describing."""
+    """How descriptions are sampled, in training and in the describe stage."""
 
     max_new_tokens: Positive = 32
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -193,12 +193,12 @@ class Generation(RecipeSection):
     )
 
     def sampling(self) -> Sampling:
-        """Return what the generators take."""
+        """Return the settings in the form that the generators take."""
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.top_k)
 
 
 class WatchRule(RecipeSection):
-    """A metric of the log that stays beyond a limit; see `ex2.monitoring.rules.Rule`."""
+    """A rule that fires if a metric of the log stays beyond a limit; see `ex2.monitoring.rules.Rule`."""
 
     metric: str
     above: float | None = None
@@ -218,7 +218,7 @@ class WatchRule(RecipeSection):
 
 
 class Watch(RecipeSection):
-    """Signs that a run goes bad, and what follows from them."""
+    """Signs that a run goes bad, and what to do about them."""
 
     on_trouble: Literal["warn", "stop"] = Field("warn", description="stop: and keep the best checkpoint from before")
     rules: list[WatchRule] = [
@@ -236,7 +236,7 @@ class Watch(RecipeSection):
 
 
 class Describe(RecipeSection):
-    """Descriptions that are analysed: one per class and question for each policy."""
+    """How the descriptions that are analysed are made: `per_question` for each class, question and policy."""
 
     policies: list[Literal["base", "aligned"]] = ["base", "aligned"]
     batch_size: Positive = 32
@@ -247,14 +247,14 @@ class Describe(RecipeSection):
 
 
 class Resources(RecipeSection):
-    """What one run takes on a cluster (`ex2 sweep --engine ray`); the local engine does not read it."""
+    """Resources that one run takes on a cluster (`ex2 sweep --engine ray`); the local engine does not use them."""
 
     gpus: Annotated[float, Field(ge=0)] = Field(0.0, description="fractions share a GPU")
     cpus: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Analysis(RecipeSection):
-    """What is asked of the descriptions."""
+    """How the descriptions are analysed."""
 
     denominator: Literal["parsed", "all"] = Field("parsed", description="all: unparsed answers count, as in the paper")
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -308,5 +308,5 @@ class Recipe(RecipeSection):
 
     @property
     def prompts_per_batch(self) -> int:
-        """Different prompts in a batch: RLOO and GRPO draw several descriptions of each."""
+        """Number of different prompts in a batch; RLOO and GRPO sample several descriptions for each."""
         return self.rl.batch_size // (1 if self.algorithm == "ppo" else self.group.generations)

@@ -1,4 +1,4 @@
-"""Read a recipe: defaults < YAML < `section.key=value`; report every problem at once."""
+"""Reads recipes and reports every problem at once; `section.key=value` overrides the YAML, which overrides defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ex2.recipe import RL, Recipe, RecipeSection
 from reward.errors import UserError, unknown_name
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
-"""Keys of earlier versions, which stay valid → today's."""
+"""Keys of earlier versions, which stay valid → the keys of today."""
 FORMER = {
     "value_trunk": "shared",
     "value_init": "default",
@@ -28,10 +28,10 @@ FORMER = {
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe's form: keys, types, ranges. What it names is checked in `ex2.checks.validate`.
+    """Read a recipe and check keys, types and ranges; `ex2.checks.validate` checks whether what it names exists.
 
-    Keys of earlier versions are taken for today's, and one line on stderr says so, once for each process group. The
-    `recipe.yaml` of a run is read as `read_stored_recipe` does.
+    Keys of earlier versions are read as those of today, and one line on stderr says so, once for each process group.
+    The `recipe.yaml` of a run is read as `read_stored_recipe` does.
 
     Args:
         path: YAML file.
@@ -41,7 +41,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         The resolved recipe.
 
     Raises:
-        UserError: Every problem, one per line, each with file, key, what was given and what is allowed.
+        UserError: If something is wrong; the message has one line for each problem, with file, key, what was given and
+            what is allowed.
     """
     if _is_of_a_run(Path(path)):
         tree, renamed = stored_tree(Path(path)), {}
@@ -66,7 +67,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def read_stored_recipe(path: Path) -> Recipe:
-    """Read the recipe that a run keeps, of whichever version; nothing is said of its keys, which EX2 wrote.
+    """Read the recipe in a run's folder, of any version; no message is printed on earlier keys, since EX2 wrote them.
 
     Raises:
         UserError: As `read_recipe`.
@@ -97,17 +98,17 @@ def stored_tree(path: Path) -> dict[str, Any]:
 
 
 def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:
-    """Move what stands under keys of earlier versions to today's keys, and spell values as today.
+    """Move values from keys of earlier versions to those of today, and replace earlier spellings of values.
 
     Args:
         tree: A recipe as read from YAML; it is changed.
         where: Name of the file, for the error.
 
     Returns:
-        Today's key → the earlier one, of those that were moved.
+        Key of today → earlier key, for the keys that were moved.
 
     Raises:
-        UserError: If a setting stands under both of its keys.
+        UserError: If a setting is given under both its earlier key and that of today.
     """
     renamed: dict[str, str] = {}
     twice = []
@@ -131,7 +132,7 @@ def rename_keys(tree: dict[str, Any], where: str) -> dict[str, str]:
 
 
 def _respell(part: Any) -> None:
-    """Spell `units: standardised` of a reward, or of the rewards in it, as it is spelled today; both are valid."""
+    """Replace `units: standardised` in a reward, or in the rewards that it combines, by today's spelling."""
     if isinstance(part, dict):
         if part.get("units") == "standardised":
             part["units"] = "standardized"
@@ -236,7 +237,7 @@ def _message(path: str, problem: Any, renamed: dict[str, str]) -> str:
 
 
 def _unknown_key(where: str, location: Sequence[str]) -> str:
-    """Name the section's keys, or another section's key where that is more likely what was meant."""
+    """Say which keys the section has, or name a key of another section if that is more likely what was meant."""
     *sections, given = location
     own = _section(sections).model_fields
     others = {

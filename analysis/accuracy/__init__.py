@@ -1,1 +1,1 @@
-"""Zero-shot accuracy: class vectors from texts, the arms that are compared, and what a VLM makes of them."""
+"""Zero-shot accuracy: class vectors from texts, the arms (sets of texts) that are compared, their accuracies."""

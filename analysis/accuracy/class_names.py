@@ -22,14 +22,16 @@ def name_pattern(name: str) -> re.Pattern[str]:
 
 
 def replace_name(text: str, old: str, new: str) -> str:
-    """Put one class's name in another's place; plural endings stay, articles are not adapted."""
+    """Replace the class name `old` by `new`; plural endings stay, and articles are not adapted."""
     return name_pattern(old).sub(lambda found: new + (found[1] or ""), text)
 
 
 @cache
 def _masked(name: str) -> tuple[re.Pattern[str], ...]:
-    """Return patterns of a name and of its parts, the longest first: of "golden retriever dog" also "retriever dog",
-    "golden retriever" and "dog"; of single words only the last, the noun.
+    """Return patterns of a name and of its parts, the longest first.
+
+    Parts are all runs of two words or more, and the last word (the noun): for "golden retriever dog" these are
+    "retriever dog", "golden retriever" and "dog".
     """
     words = re.split(r"[\s_-]+", name.strip())
     parts = [
@@ -42,12 +44,12 @@ def _masked(name: str) -> tuple[re.Pattern[str], ...]:
 
 
 def mask_name(text: str, name: str, mask: str = SLOT) -> str:
-    """Put `mask` in place of a class's name, its plural, and its parts of two words or more or its last word."""
+    """Replace a class's name and its parts (runs of two words or more, the last word) by `mask`, plurals included."""
     for pattern in _masked(name):
         text = pattern.sub(mask, text)
     return text
 
 
 def plain_name(name: str) -> str:
-    """Return a name as it is compared: lower case, single blanks for blanks, hyphens and underscores."""
+    """Return a name as it is compared: in lower case, with each run of blanks, hyphens and underscores as one blank."""
     return " ".join(re.split(r"[\s_-]+", name.strip().lower()))

@@ -1,4 +1,4 @@
-"""Control arms: texts that should do worse than EX2's descriptions if those owe their worth to what they say.
+"""Control arms: texts that should classify worse than EX2's descriptions if those help by what they say.
 
 | arm | texts of a class | takes away |
 |---|---|---|
@@ -7,7 +7,7 @@
 | `shuffled` | EX2's, the words of each in random order, the name kept whole | word order |
 | `other_class` | EX2's of another class, that class's name replaced by this one's | what is said of the class |
 | `other_class_kept` | EX2's of another class as they are | the name too: they name the wrong class |
-| `base_best` | the base model's best by the reward | alignment: choosing without training |
+| `base_best` | those of the base model's with the highest rewards | alignment: chosen by reward, without training |
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ T = TypeVar("T")
 RANDOM_WORDS = 2
 """Words in a random-word description, about as many as a generated descriptor has."""
 LEAST_WAFFLE = 15
-"""Random-word descriptions of a class where EX2 has none to be matched in number."""
+"""Random-word descriptions made for a class that has no description of EX2's, whose number they would match."""
 
 
 class ControlArm(NamedTuple):
-    """Texts to classify with.
+    """A control arm: texts to classify with.
 
     Attributes:
-        name: As shown.
-        note: What the texts are, with their numbers.
-        texts: Class index and text of each; classes may have unequal numbers, or none.
+        name: Shown name.
+        note: What the texts are, with how many there are.
+        texts: Class index and text of each; a class may have any number of texts, also none.
     """
 
     name: str
@@ -68,12 +68,12 @@ def build_controls(
 
     Args:
         chosen: Names from `CONTROLS`.
-        descriptions: Of both policies.
+        descriptions: Descriptions of both policies.
         class_names: C names in label order.
-        seed: Of random words, order and pairing.
+        seed: Seed of the random words, the word order and the pairing of classes.
 
     Returns:
-        Name → arm, in the chosen order; an arm without texts is there, empty.
+        Name → arm, in the chosen order. An arm for which there are no texts is included, with an empty list.
     """
     aligned = [one.of_label for one in descriptions if one.policy == "aligned" and not one.is_empty]
     source = _Source(descriptions, aligned, class_names, seed)
@@ -141,12 +141,12 @@ def waffle_texts(class_names: Sequence[str], words: Sequence[str], each: int, se
 
     Args:
         class_names: C names in label order.
-        words: To draw from, `RANDOM_WORDS` different ones for each text.
-        each: Texts of a class.
-        seed: Of the draws.
+        words: Words to draw from; each text gets `RANDOM_WORDS` different ones.
+        each: Number of texts for each class.
+        seed: Seed of the draws.
 
     Returns:
-        C · each texts, ordered by class.
+        C · `each` texts with their class index, ordered by class.
 
     Source: Roth et al. (2023), arXiv 2306.07282.
     """
@@ -160,12 +160,12 @@ def waffle_texts(class_names: Sequence[str], words: Sequence[str], each: int, se
 
 
 def shuffle_words(text: str, class_name: str, seed: int) -> str:
-    """Put a text's words in random order; the class name with what clings to it counts as one word.
+    """Put a text's words in random order; the class name, with any punctuation attached to it, counts as one word.
 
     Args:
-        text: Equal texts of a class are shuffled alike.
-        class_name: Kept whole, so that only the order is lost.
-        seed: Of the order.
+        text: The text to shuffle; equal texts of a class are shuffled alike.
+        class_name: Name of the class, which is kept whole so that only the order is lost.
+        seed: Seed of the order.
 
     Returns:
         The words, joined by single blanks.
@@ -181,11 +181,11 @@ def shuffle_words(text: str, class_name: str, seed: int) -> str:
 
 
 def derangement(items: Iterable[int], seed: int) -> dict[int, int]:
-    """Give every item another one, each to one: a random cycle.
+    """Pair every item with another one, so that each is the partner of exactly one: a random cycle.
 
     Args:
-        items: At least two, or nothing is paired.
-        seed: Of the cycle.
+        items: The items; with fewer than two, nothing is paired.
+        seed: Seed of the cycle.
 
     Returns:
         Item → its partner, never itself.
@@ -197,14 +197,14 @@ def derangement(items: Iterable[int], seed: int) -> dict[int, int]:
 def other_class_texts(
     texts: Sequence[LabeledText], class_names: Sequence[str], seed: int, *, keep_name: bool
 ) -> list[LabeledText]:
-    """Give every class that has texts those of another such class.
+    """Give every class that has texts the texts of another class that has some.
 
     Args:
         texts: Class index and text.
         class_names: C names in label order.
-        seed: Of the pairing, see `derangement`.
-        keep_name: True leaves the texts as they are, so that they name the other class; False puts the class's own
-            name in its place, so that only what is said is wrong.
+        seed: Seed of the pairing of classes, see `derangement`.
+        keep_name: True leaves the texts as they are, so that they name the other class. False replaces the other
+            class's name by the class's own, so that only what is said is wrong.
 
     Returns:
         Class index and text, ordered by class; empty if fewer than two classes have texts.
@@ -221,12 +221,12 @@ def other_class_texts(
 
 
 class BestOfN(NamedTuple):
-    """The best descriptions.
+    """The descriptions with the highest rewards.
 
     Attributes:
         texts: Class index and text of each.
-        n: Descriptions that a best one was chosen from, the most of any group.
-        unit: What they share: a question of a class, or only the class.
+        n: How many descriptions a best one was chosen from; the largest number, where groups differ in size.
+        unit: What the descriptions of a group have in common: a question about a class, or only the class.
     """
 
     texts: list[LabeledText]
@@ -235,10 +235,11 @@ class BestOfN(NamedTuple):
 
 
 def best_of_n(descriptions: Sequence[Description]) -> BestOfN:
-    """Choose by reward: the best of each question's samples, or of all of a class if every question has one alone.
+    """Choose by reward the best of each question's samples, or of each class if questions have one sample only.
 
     Args:
-        descriptions: Of one policy; those without a reward or text take no part. Of equal rewards the first wins.
+        descriptions: Descriptions of one policy. Those without a reward or text are left out; of equal rewards the
+            first wins.
 
     Returns:
         The chosen texts, in the order of `descriptions`.

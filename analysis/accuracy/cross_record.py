@@ -14,13 +14,14 @@ from reward.records import Flat, Keyed, Record
 
 @dataclass(frozen=True)
 class AgainstOwn(Record):
-    """A VLM with others' descriptions against the same VLM with its own, on the same images.
+    """How a VLM classifies with another VLM's descriptions, against how it does with its own, on the same images.
 
     Attributes:
-        run: Name of the run whose descriptions are its own.
-        run_seed: Seed of theirs.
-        paired: Difference of the accuracies: with others' minus with its own.
-        own_correct_bits: Which images are right with its own; empty in files of earlier versions.
+        run: Name of the run that the VLM's own descriptions are from.
+        run_seed: Seed of that run.
+        paired: Accuracy with the other VLM's descriptions minus accuracy with its own.
+        own_correct_bits: Which images the VLM classifies rightly with its own descriptions, from `pack_correct`; empty
+            in files of earlier versions.
     """
 
     run: str
@@ -34,12 +35,13 @@ class CrossRow(Record):
     """One VLM's accuracy with the descriptions.
 
     Attributes:
-        vlm: As shown.
-        fingerprint: Of its weights.
-        images: Hash of which test images the templates get right with it.
-        hits: Images whose nearest class is the true one.
+        vlm: Shown name of the VLM.
+        fingerprint: Fingerprint of the VLM's weights.
+        images: Hash of which test images the VLM classifies rightly with the templates; it changes if the images do.
+        hits: Images whose nearest class is the true one, with the VLM and the descriptions.
         fallback_classes: Classes without a description, recognized by the plain template.
-        against_own: None where the descriptions are the VLM's own, and where no seed of its own is comparable.
+        against_own: Comparison with the VLM's own descriptions. None where the descriptions are its own, and where no
+            seed of its own runs is comparable.
     """
 
     vlm: str
@@ -55,7 +57,7 @@ class Cross(Record):
     """Content of `cross.json`.
 
     Attributes:
-        descriptions: Hash of those that the VLMs were measured with.
+        descriptions: Hash of the descriptions that the VLMs were measured with.
         classifiers: One row for each VLM.
     """
 

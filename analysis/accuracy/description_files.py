@@ -1,4 +1,4 @@
-"""Descriptions that a user brings along, as further arms: files in the formats of CuPL and DCLIP."""
+"""Descriptions from a user's own files, as further arms: the formats are those of CuPL and DCLIP."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def read_arms(files: Mapping[str, Format], class_names: Sequence[str], *, partia
     """Read every file as an arm.
 
     Args:
-        files: Path → format.
+        files: Path of each file → its format.
         class_names: C names in label order.
-        partial: Whether files may lack classes, or have others besides.
+        partial: Whether a file may lack classes of the dataset, or have classes that the dataset lacks.
 
     Returns:
         `file:PATH` → arm.
 
     Raises:
-        UserError: Every problem of every file, see `read_arm`.
+        UserError: If a file cannot be used, see `read_arm`; the message lists every problem of every file.
     """
     arms, problems = {}, []
     for path, layout in files.items():
@@ -46,16 +46,16 @@ def read_arm(path: Path, layout: Format, class_names: Sequence[str], *, partial:
 
     Args:
         path: JSON of class → list of texts; class names may differ in case, blanks, hyphens and underscores.
-        layout: What its texts are.
+        layout: Format of the file's texts.
         class_names: C names in label order.
-        partial: Whether it may lack classes, or have others besides.
+        partial: Whether the file may lack classes of the dataset, or have classes that the dataset lacks.
 
     Returns:
-        The arm; its note names the classes that the file lacks or has beyond the dataset's.
+        The arm. Its note names the classes that the file lacks and those that the dataset does not have.
 
     Raises:
-        UserError: If the file cannot be read or is of another form, or, without `partial`, if its classes are not the
-            dataset's: every unknown and every missing name is told.
+        UserError: If the file cannot be read or has another form, or, without `partial`, if its classes are not those
+            of the dataset. The message lists every unknown and every missing name.
     """
     where = f"analysis.description_files: {path}"
     by_class = _read(path, where)
@@ -76,15 +76,15 @@ def read_arm(path: Path, layout: Format, class_names: Sequence[str], *, partial:
 
 
 def cupl_text(class_name: str, text: str) -> str:
-    """Return a CuPL sentence, which names the class itself (arXiv 2209.03320)."""
+    """Return a CuPL sentence as it is: it names the class already (arXiv 2209.03320)."""
     return text
 
 
 def dclip_text(class_name: str, text: str) -> str:
     """Word a DCLIP descriptor as a description of its class (arXiv 2210.07183): "hen, which has two legs".
 
-    Descriptors that begin with an article or "used" follow "which is", those that begin with a verb or adverb of their
-    own follow "which", all others "which has".
+    "which is" is put before descriptors that begin with an article or "used", "which" before those that begin with a
+    verb or adverb, and "which has" before all others.
     """
     first = re.split(r"\W", text.lower(), maxsplit=1)[0]
     if first in ("a", "an", "used"):

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of each arm: generic templates, base and EX2's descriptions, each kind of EX2's, controls."""
+"""Zero-shot accuracy of each arm: templates, the base model's and EX2's descriptions, each kind of EX2's, controls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
 
 ARMS = ("templates", "base", "aligned", *GROUPS)
-"""The four last are parts of `aligned`."""
+"""Arms that every run has; the last four are parts of `aligned`."""
 
 COMPARISONS = (
     *((arm, "templates") for arm in ARMS[1:]),
@@ -40,7 +40,7 @@ COMPARISONS = (
 )
 
 CONTROLS_AGAINST = ("templates", "aligned")
-"""What every arm that is not among `ARMS` is compared with."""
+"""Arms that every arm which is not among `ARMS` (a control) is compared with."""
 
 Keep = Callable[[Sequence[str], torch.Tensor], None]
 
@@ -54,8 +54,8 @@ def texts_by_arm(
     """Sort texts into arms; empty descriptions are left out, as there is nothing to encode.
 
     Args:
-        descriptions: Of both policies.
-        verdicts: Of every description that is not empty.
+        descriptions: Descriptions of both policies.
+        verdicts: Verdicts on every description that is not empty.
         class_names: C names in label order.
 
     Returns:
@@ -80,12 +80,12 @@ def texts_by_arm(
 
 
 class Texts:
-    """Unique texts, encoded once, or never if they are in the text bank.
+    """Embeddings by text: each distinct text is encoded once, or not at all if the text bank has it.
 
     Args:
         vlm: The encoder.
-        texts: Any number, repeated ones included.
-        banks: Folder of text banks; `None` keeps nothing.
+        texts: Any number of texts; they may repeat.
+        banks: Folder of text banks; with `None` no embedding is kept.
         batch_size: Texts per forward.
 
     Raises:
@@ -118,13 +118,13 @@ class Texts:
 
 
 class Measured(NamedTuple):
-    """What `accuracy` finds.
+    """What `accuracy` returns.
 
     Attributes:
-        arms: By name; None for those without texts.
-        differences: Pairs of arms on the same images.
-        covered_by_both: Groups compared on the classes for which both have texts, all others left out as images and as
-            possible answers, so that no fallback template takes part.
+        arms: Result of each arm, by name; None for an arm without texts.
+        differences: Comparisons of two arms on the same images.
+        covered_by_both: Comparisons of two groups on the classes for which both have texts. All other classes are left
+            out, as images and as possible answers, so that no fallback template takes part.
     """
 
     arms: dict[str, Arm | None]
@@ -145,10 +145,10 @@ def accuracy(
     Args:
         vlm: Encodes the texts.
         images: Test images of C classes.
-        arms: Class index and text of each arm's texts; an arm without texts is not measured. Beside `ARMS` any
-            others, which are compared with the templates and with all of EX2's.
+        arms: Class index and text of each arm's texts, by arm. An arm without texts is not measured. Arms that are not
+            among `ARMS` are compared with those of `CONTROLS_AGAINST`.
         settings: How intervals are made.
-        banks: Folder of text banks; `None` keeps no embeddings.
+        banks: Folder of text banks; with `None` no embedding is kept.
     """
     plain = [PLAIN_TEMPLATE.format(name) for name in images.class_names]
     texts = Texts(vlm, [*plain, *(text for pairs in arms.values() for _, text in pairs)], banks=banks)
@@ -202,7 +202,7 @@ def reward_gain(descriptions: Iterable[Description], settings: IntervalSettings)
     """Compare the rewards of aligned and base descriptions of the same class, question and sample.
 
     Args:
-        descriptions: Of both policies.
+        descriptions: Descriptions of both policies.
         settings: How intervals are made.
 
     Returns:

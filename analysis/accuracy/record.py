@@ -24,8 +24,8 @@ class Hits(Record):
         high: Upper end of its interval.
         n: Images.
         correct: Images that are right.
-        correct_bits: Which images are right, from `pack_correct`; empty where that is not kept: of top-5 accuracies,
-            and in files of earlier versions.
+        correct_bits: Which images are right, from `pack_correct`. Empty for top-5 accuracies, which do not keep it, and
+            in files of earlier versions.
     """
 
     accuracy: float
@@ -47,9 +47,9 @@ class Confusion(Record):
 
     Attributes:
         class_name: The true class.
-        predicted: What its images are taken for.
-        images: How many of them.
-        of: Images of the true class.
+        predicted: The class that its images are taken for.
+        images: Number of images of the true class that are taken for `predicted`.
+        of: Number of all images of the true class.
     """
 
     class_name: Annotated[str, Field(alias="class")]
@@ -64,13 +64,14 @@ class Arm(Record):
 
     Attributes:
         top1: Images whose nearest class is the true one.
-        texts: Texts, repeated ones included.
-        unique_texts: Distinct texts.
+        texts: Number of texts, repeated ones included.
+        unique_texts: Number of distinct texts.
         fallback_classes: Classes without a text, recognized by the plain template.
         top5: Images whose true class is among the five nearest; None with 5 classes or fewer, and in files of earlier
             versions.
-        mean_per_class: Mean over the classes of their accuracies, n classes; None in files of earlier versions.
-        confusions: The most frequent ones; empty in files of earlier versions.
+        mean_per_class: Mean over the classes of their accuracies; `n` counts classes. None in files of earlier
+            versions.
+        confusions: The most frequent confusions; empty in files of earlier versions.
     """
 
     top1: Annotated[Hits, Flat()]
@@ -84,12 +85,12 @@ class Arm(Record):
 
 @dataclass(frozen=True)
 class Comparison(Record):
-    """Two arms on the same images.
+    """Two arms compared on the same images.
 
     Attributes:
-        arm: The first.
-        against: The second, whose accuracy is subtracted.
-        paired: Their difference and its test.
+        arm: Name of the first arm.
+        against: Name of the second arm, whose accuracy is subtracted.
+        paired: Difference of the two accuracies, with its test.
     """
 
     arm: str
@@ -99,10 +100,10 @@ class Comparison(Record):
 
 @dataclass(frozen=True)
 class Covered(Record):
-    """Two groups on the classes for which both have texts.
+    """Two groups compared on the classes for which both have texts.
 
     Attributes:
-        groups: The two.
+        groups: Names of the two groups.
         classes: How many classes both cover.
         arms: Accuracy of both and of the templates on these classes; empty with fewer than two classes.
         difference: The first group minus the second; None with fewer than two classes.
@@ -121,8 +122,8 @@ class Control(Record):
     """What a control arm is.
 
     Attributes:
-        name: As shown.
-        note: What its texts are, with their numbers.
+        name: Shown name.
+        note: What its texts are, with how many there are.
     """
 
     name: str
@@ -134,9 +135,9 @@ class RewardGain(Record):
     """Rewards of aligned and base descriptions of the same class, question and sample, in the reward's units.
 
     Attributes:
-        aligned: Mean of the aligned model's.
-        base: Mean of the base model's.
-        paired: Their difference over pairs.
+        aligned: Mean reward of the aligned model's descriptions.
+        base: Mean reward of the base model's descriptions.
+        paired: Mean over pairs of aligned minus base.
         unpaired: Descriptions without a partner, or whose partner has no reward.
     """
 
@@ -152,20 +153,21 @@ class Accuracy(Record):
 
     Attributes:
         vlm: Shown name of the classifier.
-        vlm_fingerprint: Of its weights; None in files that lack it.
-        dataset: Its name.
-        split: Of the test images.
-        images: Test images.
-        classes: Classes.
+        vlm_fingerprint: Fingerprint of the classifier's weights; None in files that lack it.
+        dataset: Name of the dataset.
+        split: Split that the test images are from.
+        images: Number of test images.
+        classes: Number of classes.
         confidence: Coverage of every interval.
-        samples: Bootstrap resamples; None in files that lack it.
-        seed: Of the resampling; None in files that lack it.
-        arms: By name; None where an arm has no texts.
-        differences: Pairs of arms on the same images.
-        covered_by_both: Pairs of groups on the classes that both have texts for.
-        controls: By name, the arms that are not those of every run.
-        reward_gain: None without pairs of descriptions.
-        analysis_id: Equal in the `breakdown.json` of the same analysis; None in files of earlier versions.
+        samples: Number of bootstrap resamples; None in files that lack it.
+        seed: Seed of the resampling; None in files that lack it.
+        arms: Result of each arm, by name; None where an arm has no texts.
+        differences: Comparisons of two arms on the same images.
+        covered_by_both: Comparisons of two groups on the classes for which both have texts.
+        controls: What the further arms are that not every run has, by the arm's name.
+        reward_gain: How far the aligned model's rewards exceed the base model's; None without pairs of descriptions.
+        analysis_id: Identifier that the `breakdown.json` of the same analysis has too; None in files of earlier
+            versions.
     """
 
     vlm: str
@@ -185,7 +187,7 @@ class Accuracy(Record):
     analysis_id: Annotated[str | None, Omitted()] = None
 
     def arm(self, name: str) -> Arm | None:
-        """Return an arm; None if it was not asked for or has no texts."""
+        """Return an arm's result; None if the arm was not asked for or has no texts."""
         return self.arms.get(name)
 
 

@@ -1,7 +1,7 @@
-"""The text bank: texts as embeddings of one VLM, kept in SQLite beside the image banks.
+"""The text bank: one VLM's embeddings of texts, kept in SQLite beside the image banks.
 
-Most texts of an analysis come again: the templates with every seed, all others when it is repeated. The file's name
-holds a hash of the VLM's fingerprint, so that nothing stale can be used.
+Most texts are needed more than once: the templates for every seed, all others when an analysis is repeated. The file's
+name holds a hash of the VLM's fingerprint, so that embeddings of other weights cannot be used.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from reward.errors import EnvironmentFault
 from reward.vlm import VLM
 
 MOST_BYTES = 1 << 30
-"""Embeddings kept of one VLM: half a million texts at D = 512; the oldest go first."""
+"""Most bytes of embeddings kept for one VLM: half a million texts at D = 512. The oldest are removed first."""
 
 CHUNK = 500
-"""Texts looked up in one statement."""
+"""Number of texts looked up in one SQL statement."""
 
 
 def text_banks() -> Path:
@@ -32,15 +32,15 @@ def text_banks() -> Path:
 
 
 class TextBank:
-    """Embeddings by text; processes may share the file.
+    """A file of embeddings by text; several processes may use it at once.
 
     Args:
-        vlm: Whose embeddings these are.
-        folder: Where the file goes.
-        most_bytes: Of embeddings; the file is somewhat larger.
+        vlm: The VLM that makes the embeddings.
+        folder: Folder of the file.
+        most_bytes: Most bytes of embeddings to keep; the file is somewhat larger.
 
     Raises:
-        EnvironmentFault: If the file cannot be opened; so do all methods.
+        EnvironmentFault: If the file cannot be opened. All methods raise it too, if the file cannot be read or written.
     """
 
     def __init__(self, vlm: VLM, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
@@ -65,11 +65,11 @@ class TextBank:
         """Look texts up.
 
         Args:
-            texts: N of them.
-            into: Float32 on the CPU, contiguous, shape (N, D); rows of known texts are filled.
+            texts: N texts.
+            into: Tensor to fill, float32 on the CPU, contiguous, shape (N, D). The rows of known texts are filled.
 
         Returns:
-            Rows whose texts are not known.
+            Indices of the rows whose texts are not known, which stay as they are.
         """
         rows, missing = into.numpy(), []
         with self._faults():

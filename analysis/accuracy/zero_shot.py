@@ -1,4 +1,4 @@
-"""Zero-shot classification with description ensembles: texts of a class become one vector, as in CLIP."""
+"""Zero-shot classification with description ensembles: a class's texts are averaged into one vector, as in CLIP."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from torch.nn.functional import normalize
 
 CHUNK = 4096
-"""Images whose scores, or texts whose float64 embeddings, are in memory at once."""
+"""Number of images whose scores, or of texts whose float64 embeddings, are in memory at once."""
 
 PLAIN_TEMPLATE = "a photo of a {}"
 """The text of a class that has no text of its own in a group of descriptions."""
 
 
 class ClassVectors(NamedTuple):
-    """A zero-shot classifier.
+    """A zero-shot classifier: one vector for each class.
 
     Attributes:
         vectors: Unit-norm, float32, shape (C, D).
@@ -71,7 +71,7 @@ class Ranking(NamedTuple):
 
     Attributes:
         predicted: Nearest class, int64, shape (N,); on a tie the lowest index.
-        rank: Classes before the true one, 0 where it is predicted, int64, shape (N,).
+        rank: Number of classes before the true one, 0 where the true one is predicted, int64, shape (N,).
     """
 
     predicted: torch.Tensor
@@ -91,7 +91,8 @@ def rank_classes(image_embeddings: torch.Tensor, vectors: torch.Tensor, labels: 
         labels: True class of each image, shape (N,).
 
     Returns:
-        The prediction and the true class's rank; of two equal scores the lower index comes first.
+        The predicted class and the true class's rank, for each image. Of two classes with equal scores, the one with
+        the lower index comes first.
     """
     predicted, ranks = [], []
     for start in range(0, len(labels), CHUNK):
@@ -109,10 +110,10 @@ class Confusion(NamedTuple):
     """Images of one class that are taken for another.
 
     Attributes:
-        label: True class.
-        predicted: Class they are taken for.
-        images: How many.
-        of: Images of the true class.
+        label: Index of the true class.
+        predicted: Index of the class that the images are taken for.
+        images: Number of images.
+        of: Number of all images of the true class.
     """
 
     label: int
@@ -125,9 +126,9 @@ def confusions(predicted: torch.Tensor, labels: torch.Tensor, most: int) -> list
     """Return the most frequent confusions, by number of images, then by class.
 
     Args:
-        predicted: Shape (N,).
-        labels: Shape (N,).
-        most: How many to return.
+        predicted: Predicted class of each image, shape (N,).
+        labels: True class of each image, shape (N,).
+        most: Largest number of confusions to return.
     """
     wrong = predicted != labels
     pairs = Counter(zip(labels[wrong].tolist(), predicted[wrong].tolist(), strict=True))
@@ -137,11 +138,11 @@ def confusions(predicted: torch.Tensor, labels: torch.Tensor, most: int) -> list
 
 
 def pack_correct(correct: Sequence[bool] | torch.Tensor) -> str:
-    """Keep one bit per image as base64, so that paired tests stay possible later."""
+    """Pack one bit per image as base64, so that paired tests stay possible later."""
     return base64.b64encode(np.packbits(np.asarray(correct, dtype=bool)).tobytes()).decode("ascii")
 
 
 def unpack_correct(packed: str, n: int) -> list[bool]:
-    """Reverse `pack_correct` for `n` images."""
+    """Return the `n` truth values that `pack_correct` packed."""
     bits = np.unpackbits(np.frombuffer(base64.b64decode(packed), dtype=np.uint8), count=n)
     return [bool(bit) for bit in bits]

@@ -1,1 +1,1 @@
-"""`ex2 agreement`: do judge and people agree, and what are the shares worth."""
+"""`ex2 agreement`: how far judge and people agree, and what that says about the shares."""

@@ -1,10 +1,10 @@
 """`ex2 agreement`: how far the judge agrees with people, and what its errors do to the shares.
 
-People's answers are taken as the truth. The judge's error rates among the labelled descriptions, of all runs given or
-of each run alone, correct the shares of every policy. A run's own descriptions count as often as they were drawn: they
-are a simple random sample of it. Where runs are pooled each text counts once, however many runs share it: error rates,
-being given what people say, do not depend on how often a run says something; agreement and κ then are those of the
-pool's texts.
+People's answers are taken as the truth. The shares of every policy are corrected with the judge's error rates among the
+labelled descriptions, of all runs given or of each run alone. Within one run, a description counts as often as it was
+drawn: the labelled descriptions are a simple random sample of the run. Where runs are pooled, each text counts once,
+however many runs share it. The error rates allow this, because they are conditional on what people say and so do not
+depend on how often a run repeats a text. Agreement and κ then refer to the distinct texts of the pool.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ def main(options: Namespace) -> int:
 
 
 def read_runs(options: Namespace) -> list[RunLabels]:
-    """Read all runs.
+    """Read the labels and verdicts of all runs.
 
     Args:
-        options: As of `main`.
+        options: The same as for `main`.
 
     Raises:
-        UserError: Every run's problem at once.
+        UserError: If a run cannot be read; the message lists the problems of all runs.
     """
     problems, runs = [], []
     if not 0 < options.confidence < 1:
@@ -109,8 +109,8 @@ def agreement(runs: Sequence[RunLabels], *, pooled: bool = True, confidence: flo
     """Compute what `agreement.json` holds, for each run.
 
     Args:
-        runs: At least one.
-        pooled: Correct with the labels of all runs; else each run with its own.
+        runs: At least one run.
+        pooled: True corrects every run with the labels of all runs, False each run with its own labels.
         confidence: Coverage of all intervals.
     """
     together = compare_with_people(runs, confidence) if pooled and len(runs) > 1 else None
@@ -147,7 +147,7 @@ def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> 
     """Compare the judge with people on the labelled descriptions of some runs.
 
     Args:
-        runs: At least one.
+        runs: At least one run.
         confidence: Coverage of all intervals.
     """
     rows = distinct(runs) if len(runs) > 1 else runs[0].labeled
@@ -173,7 +173,10 @@ def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> 
 def _question(
     rows: Sequence[Labeled], votes: Sequence[Sequence[bool]], question: Question, confidence: float
 ) -> QuestionAgreement:
-    """Compare the answers where both people and judge gave one: to the second, where both said that it informs."""
+    """Compare people's and the judge's answers to one question, where both gave one.
+
+    The second question counts only where both called the description informative.
+    """
     pairs = [
         (people, judge)
         for row in rows
@@ -215,7 +218,7 @@ def _share(judged: Estimate | None, corrected: Estimate | Unknown) -> Share:
 
 
 def _effort(run: RunLabels, rater: str) -> Effort:
-    """Count a rater's distinct descriptions by the answer to the first question; `skipped` counts both questions."""
+    """Count a rater's distinct descriptions by the first answer; `skipped` are those with a skip of either question."""
     texts = {(row.class_name, row.text) for row in run.labeled}
     given = Counter(
         (asked.question, label.answer)
@@ -230,7 +233,7 @@ def _effort(run: RunLabels, rater: str) -> Effort:
 
 
 def _disagreements(run: RunLabels) -> tuple[Disagreement, ...]:
-    """List the distinct descriptions that people and judge see differently, as far as the judge can be read."""
+    """List the distinct descriptions that people and judge see differently, if the judge's verdicts could be read."""
     differing = {
         (row.class_name, row.text): (row.truth, row.judged)
         for row in run.labeled

@@ -1,16 +1,17 @@
 """Shares of spurious and visual descriptions, corrected for the judge's errors.
 
-An error table counts descriptions that people labelled: what they are (rows) × what the judge made of them
-(columns). Its rows give the judge's error rates, which are taken to be the same wherever the table is used. Labelled
-descriptions count as what people say; for the others, the mix of kinds is sought that, with these errors, makes the
-judge's verdicts most likely: Rogan and Gladen's estimate for three kinds. Three, because being visual takes two yeses,
-so that an error of the first question is also one about "visual", and because merging two kinds would carry the mix of
-them among the labelled over to descriptions with another mix. Where a kind was never labelled nothing is known of the
-judge's errors on it: visual descriptions then cannot be told from others, and spurious ones only by the first question
-alone, for which the informative kinds are merged after all.
+An error table counts the descriptions that people labelled: what people say they are (rows) × what the judge made of
+them (columns). Its rows give the judge's error rates, which are assumed to be the same wherever the table is used.
+Labelled descriptions count as what people say. For the others, the mix of kinds is estimated under which the judge's
+verdicts, with these error rates, are most likely: Rogan and Gladen's estimate for three kinds. There are three for two
+reasons. A description is visual only after two yeses, so an error in the first answer is also an error about "visual".
+And merging two kinds would assume that they are mixed in the other descriptions as they are among the labelled ones. If
+a kind was never labelled, nothing is known of the judge's errors on it. If the judge calls descriptions this kind all
+the same, the visual share is unknown, and the spurious share is estimated from the first question alone, for which the
+two informative kinds are merged.
 
-An informative description whose second answer could not be read counts by its first: which second answers can be read
-is taken not to depend on what the description is.
+An informative description whose second answer could not be read counts by its first answer alone. This assumes that
+whether a second answer can be read does not depend on the description's kind.
 """
 
 from __future__ import annotations
@@ -25,36 +26,37 @@ from analysis.verdicts.breakdown import LEAVES, Leaf
 
 Outcome = Literal["spurious", "non_visual", "visual", "informative_unparsed"]
 OUTCOMES: tuple[Outcome, ...] = (*LEAVES, "informative_unparsed")
-"""What the judge made of it, the last: informative, second answer unread. The columns of an error table."""
+"""What the judge made of a description: the columns of an error table. `informative_unparsed` is a description that was
+judged informative and whose second answer could not be read."""
 
 DRAWS = 4000
 DRAW_STEPS = 300
-"""Of the iteration in each draw; what is slower to settle is what the verdicts hardly tell."""
+"""Most steps of the iteration (EM) in each draw. Shares that would need more are hardly determined by the verdicts."""
 PRIOR = 1.0
-"""Pseudo-count of a cell in the draws, as of a uniform prior: with less, the intervals around a kind of which a handful
-was labelled hold the truth less often than they claim."""
+"""Pseudo-count that is added to each cell in the draws, as for a uniform prior. With a smaller one, intervals around a
+kind of which only a handful was labelled contain the truth less often than their confidence says."""
 SPARSE = 1 / 3
-"""The same where verdicts are tried for a contradiction to the errors: a judge without errors among the labelled may
-well be one without any."""
+"""Pseudo-count for the draws that test whether the verdicts contradict the error rates. It is smaller than `PRIOR`,
+because a judge without errors on the labelled descriptions may well make none at all."""
 
 
 class Unknown(NamedTuple):
-    """A share that the labels cannot give.
+    """A share that the labels do not determine.
 
     Attributes:
-        reason: Why, in words that need no context.
+        reason: Why it is unknown, in words that need no context.
     """
 
     reason: str
 
 
 class CorrectedShares(NamedTuple):
-    """Corrected shares.
+    """Shares of descriptions, corrected for the judge's errors, in [0, 1].
 
     Attributes:
-        spurious: Of all descriptions.
-        visual: Of all descriptions.
-        visual_of_informative: Of those that are not spurious.
+        spurious: Spurious descriptions among all.
+        visual: Visual descriptions among all.
+        visual_of_informative: Visual descriptions among those that are not spurious.
     """
 
     spurious: Estimate | Unknown
@@ -63,10 +65,10 @@ class CorrectedShares(NamedTuple):
 
 
 def error_table(pairs: Sequence[tuple[Leaf, Outcome]]) -> np.ndarray:
-    """Count pairs of (what it is, what the judge made of it).
+    """Count pairs of (what people made of a description, what the judge made of it).
 
     Returns:
-        Shape (3, 4): rows in the order of `LEAVES`, columns in that of `OUTCOMES`.
+        Counts, shape (3, 4): rows in the order of `LEAVES`, columns in the order of `OUTCOMES`.
     """
     table = np.zeros((len(LEAVES), len(OUTCOMES)), dtype=np.int64)
     for truth, judged in pairs:
@@ -77,21 +79,21 @@ def error_table(pairs: Sequence[tuple[Leaf, Outcome]]) -> np.ndarray:
 def most_likely_mix(
     judged: np.ndarray, errors: np.ndarray, known: np.ndarray, *, tolerance: float = 1e-9, steps: int = 10_000
 ) -> np.ndarray:
-    """Find the mix of kinds that makes verdicts and labels most likely.
+    """Find the mix of kinds under which the given verdicts and labels are most likely, by EM.
 
     Args:
-        judged: Descriptions without a label by verdict, shape (…, J); counts or weights.
-        errors: Probability of each verdict given the kind, shape (…, K, J). Rows sum to 1, or to more where a verdict
-            stands for several others.
-        known: Labelled descriptions by kind, shape (…, K). They also decide between mixes that the verdicts cannot
-            tell apart.
-        tolerance: Change of a share at which the iteration (EM) ends.
-        steps: Most iterations.
+        judged: Counts or weights of the descriptions without a label, by verdict, shape (…, J).
+        errors: Probability of each verdict given the kind, shape (…, K, J). Rows sum to 1, or to more if one verdict
+            means "one of several others".
+        known: Counts or weights of the labelled descriptions, by kind, shape (…, K). They also decide between mixes
+            that the verdicts cannot tell apart.
+        tolerance: The iteration ends when no share changes by more than this.
+        steps: Largest number of iterations.
 
     Returns:
-        Shares of the kinds, shape (…, K), summing to 1. Without `known` the solution of judged shares = mix · errors,
-        with two kinds Rogan and Gladen's; where that has negative shares, the most likely mix without them. A verdict
-        that no kind leads to is left out.
+        Shares of the kinds, shape (…, K), summing to 1. If `known` is all 0, they solve judged shares = mix · errors
+        (with two kinds, Rogan and Gladen's estimate); where that solution has negative shares, they are the most likely
+        mix without negative ones. Verdicts that have probability 0 for every kind are ignored.
 
     Source: Rogan and Gladen (1978), American Journal of Epidemiology 107; as a mixture with known components:
         Dempster, Laird and Rubin (1977), section 4.3.
@@ -122,20 +124,24 @@ def correct_shares(
     """Correct the shares of one set of descriptions.
 
     Args:
-        judged: Descriptions without a label by verdict; without those that lack the first one and without empty ones.
+        judged: Number of descriptions without a label, by verdict. Empty ones, and those whose first answer could not
+            be read, are not counted.
         table: Error table, shape (3, 4), see `error_table`.
-        known: The set's labelled descriptions by kind: a simple random sample of it.
-        empty: Descriptions that are spurious without having been judged: they enter as certain.
+        known: Number of labelled descriptions of the set, by kind; they are a simple random sample of the set.
+        empty: Number of empty descriptions, which are spurious without having been judged; they count as certain.
         confidence: Coverage of the intervals.
-        draws: Weights of all three samples, from their Dirichlet posteriors: intervals are quantiles of the mixes that
-            follow, and so carry the chance in the labels too.
-        seed: Of the draws.
+        draws: Number of draws. Each one draws weights for the verdicts, the labels and the error table from their
+            Dirichlet posteriors and computes the mix. The intervals are quantiles of these mixes, and so reflect chance
+            in the labels too.
+        seed: Seed of the draws.
 
     Returns:
-        Shares with intervals. Unknown where spurious (or visual) descriptions or others were never labelled, where the
-        judge is no better than chance at telling them apart, or where no mix of kinds explains the verdicts: clipping
-        would look certain. Visual ones also where the judge gives a verdict that people, or the judge itself among the
-        labelled, never gave; spurious ones then follow from the first question alone.
+        Shares with intervals. The spurious (or visual) share is `Unknown` if people called no labelled description
+        spurious (visual), or called all of them so; if the judge is no better than chance at telling these from the
+        others; or if no mix of kinds explains the verdicts, because a share clipped to 0 or 1 would look certain. If
+        the spurious share is unknown, so are the others. The visual shares are also unknown if the judge gives a
+        verdict that either people or the judge never gave on a labelled description; the spurious share is then
+        estimated from the first question alone.
 
     Source: weighted likelihood bootstrap, Newton and Raftery (1994), Journal of the Royal Statistical Society B 56.
     """
@@ -181,7 +187,7 @@ def correct_shares(
 
 
 def _gap(verdicts: np.ndarray, table: np.ndarray) -> str:
-    """Say which verdict the labels know nothing about; empty if there is none."""
+    """Name a verdict on which the labels give no information, in words; empty if there is none."""
     for place, leaf in enumerate(LEAVES):
         count, name = int(verdicts[place]), leaf.replace("_", "-")
         if count and not table[place].any():
@@ -192,7 +198,7 @@ def _gap(verdicts: np.ndarray, table: np.ndarray) -> str:
 
 
 def _mix(verdicts: np.ndarray, table: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the most likely mix; a kind that was never labelled is absent from it."""
+    """Return the most likely mix, shape (3,); the share of a kind that was never labelled is 0."""
     seen = np.flatnonzero(table.sum(axis=1))
     first, second = _answers(table)
     mix = np.zeros(len(LEAVES))
@@ -201,7 +207,7 @@ def _mix(verdicts: np.ndarray, table: np.ndarray, labels: np.ndarray) -> np.ndar
 
 
 def _first_question_mix(verdicts: np.ndarray, table: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the mix of spurious and informative, the kinds of these merged for verdicts as for labels."""
+    """Return the most likely mix of spurious and informative, shape (2,), with the informative kinds merged."""
 
     def merged(parts: np.ndarray) -> np.ndarray:
         return np.stack([parts[..., 0], parts[..., 1:].sum(axis=-1)], axis=-1)
@@ -212,14 +218,15 @@ def _first_question_mix(verdicts: np.ndarray, table: np.ndarray, labels: np.ndar
 
 
 def _answers(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the judge's no and yes to the first question and to the second, each of shape (3, 2)."""
+    """Return counts of the judge's no and yes by kind, to the first question and to the second, each shape (3, 2)."""
     return np.stack([table[:, 0], table[:, 1:].sum(axis=1)], axis=1), table[:, 1:3]
 
 
 def _draw_errors(table: np.ndarray, prior: float, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Draw the probabilities of the outcomes given the kind, shape (D, 3, 4).
 
-    First and second answer one after the other: without unread ones the same as three cells at once.
+    The first and the second answer are drawn one after the other. Where no second answer is unread, this is the same as
+    drawing the three cells at once.
     """
     first, second = _answers(table)
     return _likelihoods(
@@ -232,11 +239,13 @@ def _likelihoods(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Turn weights of no and yes, to either question, into probabilities of the outcomes.
 
     Args:
-        first: Shape (…, 2).
-        second: Shape (…, 2), of those with a first yes; without any, no and yes are taken to be as likely.
+        first: Weights of no and yes to the first question, shape (…, 2).
+        second: Weights of no and yes to the second question, among those with a yes to the first, shape (…, 2). Where
+            both are 0, no and yes are taken to be equally likely.
 
     Returns:
-        Shape (…, 4). The last is the probability of the first yes: the second answer was given, but could not be read.
+        Probabilities in the order of `OUTCOMES`, shape (…, 4). The last one is the probability of a yes to the first
+        question, because the second answer may have been either. Rows therefore sum to more than 1.
     """
     yes = first[..., 1] / first.sum(axis=-1)
     asked = second.sum(axis=-1)
@@ -245,7 +254,7 @@ def _likelihoods(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _blindness(leaf: Literal["spurious", "visual"], table: np.ndarray) -> str:
-    """Say why the labels do not tell how the judge tells a kind from both others together; empty if they do."""
+    """Say why the labels do not show how well the judge tells a kind from the other two together; empty if they do."""
     here, other = LEAVES.index(leaf), {"spurious": "informative", "visual": "anything else"}[leaf]
     counts = _read(table)
     others = np.delete(counts, here, axis=0)
@@ -261,14 +270,14 @@ def _blindness(leaf: Literal["spurious", "visual"], table: np.ndarray) -> str:
 def _contradiction(
     leaf: Literal["spurious", "visual"], verdicts: np.ndarray, weights: np.ndarray, errors: np.ndarray, most: float
 ) -> str:
-    """Say that no mix of kinds leads to the verdicts; empty if one does.
+    """Say in words that no mix of kinds could lead to the verdicts; empty if one could.
 
     Args:
-        leaf: The kind, set against both others together.
-        verdicts: Of the descriptions without a label.
-        weights: Drawn around them, shape (D, 4).
-        errors: Drawn, shape (D, 3, 4).
-        most: Share of the draws that may contradict each other.
+        leaf: The kind, which is set against the other two together.
+        verdicts: Number of descriptions without a label by verdict, shape (4,).
+        weights: Weights drawn from the verdicts' posterior, shape (D, 4).
+        errors: Drawn probabilities of the verdicts given the kind, shape (D, 3, 4).
+        most: From this share of draws without a possible mix on, the verdicts count as contradicting the error rates.
     """
     here, given = LEAVES.index(leaf), _read(weights)
     share, column = given[:, here] / given.sum(axis=1), errors[:, :, here]
@@ -279,7 +288,7 @@ def _contradiction(
 
 
 def _read(counts: np.ndarray) -> np.ndarray:
-    """Share unread second answers, shape (…, 4), out as the read ones are, shape (…, 3)."""
+    """Divide unread second answers between no and yes as the read ones are: counts of shape (…, 4) become (…, 3)."""
     read = counts[..., 1:3].astype(float)
     total = read.sum(axis=-1, keepdims=True)
     parts = np.divide(read, total, out=np.full(read.shape, 0.5), where=total > 0)

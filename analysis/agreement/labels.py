@@ -1,4 +1,4 @@
-"""What a run's people and judge said about the same descriptions, read from its folder."""
+"""What people and judge said about the same descriptions of a run, read from the run's folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JUDGE_QUESTIONS: tuple[Question, ...] = ("informative", "visual")
 
 
 class JudgeId(NamedTuple):
-    """Which judge gave the verdicts."""
+    """The judge that gave the verdicts: its name, the version of its rubric and the `judge_digest` of its settings."""
 
     name: str
     rubric: str
@@ -36,8 +36,8 @@ class TwoAnswers(NamedTuple):
     """Yes or no to each question; None where there is no answer.
 
     Attributes:
-        informative: To the first.
-        visual: To the second.
+        informative: Answer to the first question.
+        visual: Answer to the second question.
     """
 
     informative: bool | None
@@ -53,11 +53,11 @@ class Labeled:
     """One description of the sample: people's answer and the judge's to each question.
 
     Attributes:
-        class_name: Its class.
+        class_name: The description's class.
         text: The description.
-        people: Settled answers; `None` if not asked, skipped or not reached.
-        judge: Verdicts; `None` if not asked or unparsed.
-        kind: What the judge made of it.
+        people: People's answers, settled by `settle`; `None` if a question was not asked, skipped or not reached.
+        judge: The judge's answers; `None` if a question was not asked or its answer could not be read.
+        kind: What the judge made of the description.
     """
 
     class_name: str
@@ -68,12 +68,12 @@ class Labeled:
 
     @property
     def described(self) -> DescribedClass:
-        """What people and judge were asked about, wherever it stands."""
+        """Class and text, which identify what people and judge were asked about."""
         return DescribedClass(self.class_name, self.text)
 
     @property
     def truth(self) -> Leaf | None:
-        """What people made of it; `None` while an answer is missing."""
+        """What people made of the description; `None` while an answer is missing."""
         if self.people.informative is False:
             return "spurious"
         if self.people.informative is None or self.people.visual is None:
@@ -82,19 +82,20 @@ class Labeled:
 
     @property
     def judged(self) -> Outcome | None:
-        """What the judge made of it; `None` if its first answer is unparsed."""
+        """What the judge made of the description; `None` if its first answer could not be read."""
         return next((outcome for outcome in OUTCOMES if outcome == self.kind), None)
 
 
 @dataclass(frozen=True)
 class JudgedCounts:
-    """Descriptions of one policy by what the judge made of them.
+    """Numbers of one policy's descriptions by what the judge made of them.
 
     Attributes:
-        kinds: All of them, empty ones among the spurious.
-        unlabeled: Those with a first verdict, but without people's answer; without empty ones.
-        known: Those with both, by what people made of them.
-        empty: Spurious without having been judged.
+        kinds: All descriptions by kind; empty ones are among the spurious.
+        unlabeled: Descriptions that people did not label, by verdict; empty ones, and those whose first answer could
+            not be read, are not counted.
+        known: Descriptions with a verdict that people labelled, by what people made of them.
+        empty: Number of empty descriptions, which are spurious without having been judged.
     """
 
     kinds: Mapping[Kind, int]
@@ -104,24 +105,24 @@ class JudgedCounts:
 
     @property
     def unparsed(self) -> int:
-        """Those of which a verdict could not be read."""
+        """Number of descriptions that lack a verdict because an answer could not be read."""
         return sum(count for kind, count in self.kinds.items() if kind in UNPARSED)
 
 
 @dataclass(frozen=True)
 class RunLabels:
-    """A run as the comparison of its judge with people needs it.
+    """What the comparison of a run's judge with people needs to know of the run.
 
     Attributes:
-        run: Its folder.
-        seeds: Those described and judged.
-        sample: What was drawn.
+        run: The run's folder.
+        seeds: Seeds that were described and judged.
+        sample: The descriptions that people were asked about.
         raters: Who labelled, in the order of their first answers.
-        answers: Standing answers by rater.
-        labeled: The descriptions of the sample, with a text that was drawn twice in it twice.
-        judge: Whose verdicts these are.
+        answers: For each rater, the answers that stand: the latest to each question, if it was not withdrawn.
+        labeled: The descriptions of the sample; a text that was drawn twice is in it twice.
+        judge: The judge that gave the verdicts.
         rubrics: Versions of the wording that people answered.
-        policies: What the judge made of each policy's descriptions, all seeds together.
+        policies: For each policy, what the judge made of its descriptions, all seeds together.
     """
 
     run: Path
@@ -135,7 +136,7 @@ class RunLabels:
     policies: Mapping[str, JudgedCounts]
 
     def votes(self, question: Question) -> dict[DescribedClass, dict[str, bool]]:
-        """Return each distinct description's answers to a question, by rater in their order."""
+        """Return for each distinct description rater → answer to a question, in the order of `raters`."""
         described = dict.fromkeys(row.described for row in self.labeled)
         return {one: votes(self.answers, Asked(question, *one)) for one in described}
 
@@ -143,8 +144,9 @@ class RunLabels:
 def distinct(runs: Sequence[RunLabels]) -> list[Labeled]:
     """Return the labelled descriptions of several runs, each text once.
 
-    Runs share descriptions: those of the base model depend on the seed alone, and people answer for all runs at once.
-    A text of several samples is taken from the first run where both people's and the judge's answer are known.
+    Runs share descriptions: those of the base model depend on the seed alone, and people answer for all runs at once. A
+    text that is in several samples is taken from the first run in which both people's and the judge's answers are
+    known.
     """
     found: dict[DescribedClass, Labeled] = {}
     for row in (row for run in runs for row in run.labeled):
@@ -155,7 +157,7 @@ def distinct(runs: Sequence[RunLabels]) -> list[Labeled]:
 
 
 def pooled_votes(runs: Sequence[RunLabels], question: Question) -> list[list[bool]]:
-    """Return the raters' answers on each distinct description of all runs, one a rater."""
+    """Return the raters' answers on each distinct description of all runs, one answer for each rater."""
     found: dict[DescribedClass, dict[str, bool]] = {}
     for run in runs:
         for text, given in run.votes(question).items():
@@ -164,13 +166,13 @@ def pooled_votes(runs: Sequence[RunLabels], question: Question) -> list[list[boo
 
 
 def votes(answers: Mapping[str, Mapping[Asked, Label]], asked: Asked) -> dict[str, bool]:
-    """Return the raters' yes and no to a question, in their order; who skipped or did not reach it is absent."""
+    """Return rater → answer to a question, in the raters' order; raters who skipped or did not reach it are absent."""
     given = {rater: labels[asked].answer for rater, labels in answers.items() if asked in labels}
     return {rater: answer == "yes" for rater, answer in given.items() if answer in ("yes", "no")}
 
 
 def settle(given: Sequence[bool]) -> bool | None:
-    """Return the majority's answer, the first rater's if they are even; `None` without answers."""
+    """Return the majority's answer, or the first rater's if yes and no are equally many; `None` without answers."""
     if not given:
         return None
     yes = sum(given)
@@ -181,11 +183,11 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
     """Read a run's labels and verdicts.
 
     Args:
-        run: Its folder.
-        only: The one rater who counts; default: all.
+        run: The run's folder.
+        only: Name of the one rater whose answers are read; `None` reads those of all.
 
     Raises:
-        UserError: If it has not been labelled or judged, its files cannot be read or do not fit together.
+        UserError: If the run has not been labelled or judged, or if its files cannot be read or do not fit together.
     """
     sample = read_sample(run)
     verdicts, judges = _verdicts(run)

@@ -36,7 +36,7 @@ class Confusion(NamedTuple):
 
     @property
     def table(self) -> list[list[int]]:
-        """People's answer × judge's answer, each yes, no."""
+        """Counts as 2 × 2: people's answer (rows) × the judge's answer (columns), each in the order yes, no."""
         return [[self.both_yes, self.only_people], [self.only_judge, self.both_no]]
 
     def agreement(self, confidence: float = 0.95) -> Estimate | None:
@@ -64,9 +64,9 @@ def cohen_kappa(table: ArrayLike, confidence: float = 0.95) -> Estimate | None:
         confidence: Coverage, in (0, 1).
 
     Returns:
-        κ with its interval within [-1, 1]; `None` if the table is empty or one answer is all that both gave, when
-        chance agreement is 1. The standard error takes half a count more in each cell, so that perfect agreement of a
-        few descriptions does not pretend to be certain.
+        κ with its interval within [-1, 1]. `None` if the table is empty, or if both raters gave one and the same answer
+        throughout, because chance agreement is 1 then. For the standard error, half a count is added to each cell, so
+        that perfect agreement on a few descriptions does not look certain.
 
     Raises:
         ValueError: If the table is not square.
@@ -92,7 +92,7 @@ def kappa_error(counts: np.ndarray) -> float:
     """Large-sample standard error of κ, for `cohen_kappa`.
 
     Args:
-        counts: Shape (K, K); chance agreement must be below 1.
+        counts: Counts, shape (K, K), as `table` of `cohen_kappa`; chance agreement must be below 1.
     """
     n = counts.sum()
     shares = counts / n
@@ -109,17 +109,18 @@ def kappa_error(counts: np.ndarray) -> float:
 def krippendorff_alpha(
     units: Sequence[Sequence[bool]], *, confidence: float = 0.95, samples: int = 2000, seed: int = 0
 ) -> Estimate | None:
-    """Krippendorff's α for yes and no, any number of raters, with answers missing.
+    """Krippendorff's α for yes and no, with any number of raters; answers may be missing.
 
     Args:
-        units: For each description the answers it got, in any order; those with fewer than two do not count.
+        units: For each description the answers it got, in any order. Descriptions with fewer than two answers do not
+            count.
         confidence: Coverage of the percentile bootstrap over units.
-        samples: Resamples of the units.
-        seed: Of the resampling.
+        samples: Number of resamples of the units.
+        seed: Seed of the resampling.
 
     Returns:
-        α, with `n` the units that count; `None` if there are none, or all answers are the same. Without disagreement α
-        is 1 in every resample: it has no interval then.
+        α, where `n` is the number of units that count. `None` if no unit counts, or if all answers are the same.
+        Without any disagreement α has no interval, because it is 1 in every resample.
 
     Source: Krippendorff (2019), Content Analysis, 4th edition, chapter 12.
     """
@@ -143,7 +144,7 @@ def krippendorff_alpha(
 
 
 def _alpha(sums: np.ndarray) -> np.ndarray:
-    """1 - observed / expected disagreement, from sums of shape (3, …); NaN where only one answer occurs."""
+    """Return 1 - observed / expected disagreement, from sums of shape (3, …); NaN where only one answer occurs."""
     disagreed, yes, no = sums
     total, expected = yes + no, 2 * yes * no
     mixed = expected > 0

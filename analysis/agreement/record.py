@@ -1,4 +1,4 @@
-"""What `agreement.json` holds: the judge against people and a run's corrected shares, read from and written to it."""
+"""What `agreement.json` holds, for reading and writing: the judge against people, and a run's corrected shares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reward.files import JSON, read_record
 from reward.records import Flat, Keyed, Omitted, Record
 
 Rate = Annotated[Estimate, Keyed()]
-"""A number with its interval as stored."""
+"""An estimate with its interval, as it is stored."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class LabeledSample(Record):
     """Which descriptions people were asked about.
 
     Attributes:
-        n: Descriptions drawn.
-        population: Descriptions they were drawn from.
-        inclusion_probability: Chance of each of these to be drawn, in (0, 1].
-        seed: Of the drawing.
+        n: Number of descriptions drawn.
+        population: Number of descriptions that they were drawn from.
+        inclusion_probability: Chance of each description of the population to be drawn, in (0, 1].
+        seed: Seed of the drawing.
         frame: `frame_digest` of the population; None in files of earlier versions.
     """
 
@@ -46,9 +46,9 @@ class Effort(NamedTuple):
     """How many distinct descriptions one rater labelled.
 
     Attributes:
-        yes: Called informative.
-        no: Called not informative.
-        skipped: Skipped, at either question.
+        yes: Descriptions called informative.
+        no: Descriptions called not informative.
+        skipped: Descriptions skipped, at either question.
     """
 
     yes: int
@@ -57,11 +57,11 @@ class Effort(NamedTuple):
 
 
 class PaperAgreement(NamedTuple):
-    """What the paper reports of its judge.
+    """How far the paper's judge agrees with people, as the paper reports it.
 
     Attributes:
         agreement: Share of descriptions on which judge and people agree, in [0, 1].
-        n: Descriptions compared.
+        n: Number of descriptions compared.
     """
 
     agreement: float
@@ -74,7 +74,7 @@ class QuestionAgreement(Record):
 
     Attributes:
         confusion: People's answers and the judge's, on the descriptions where both gave one.
-        agreement: Share of equal answers; None without descriptions.
+        agreement: Share of descriptions with equal answers; None without descriptions.
         kappa: Cohen's κ; None where chance agreement is 1.
         sensitivity: Share of the judge's yes where people say yes; None where they never do.
         specificity: Share of the judge's no where people say no; None where they never do.
@@ -92,12 +92,12 @@ class QuestionAgreement(Record):
 
     @property
     def n(self) -> int:
-        """Descriptions on which both people and judge answered."""
+        """Number of descriptions on which both people and judge answered."""
         return sum(self.confusion)
 
     @property
     def rates(self) -> dict[str, Estimate | None]:
-        """The numbers with an interval, by name."""
+        """The estimates that have an interval, by name."""
         return {
             "agreement": self.agreement,
             "kappa": self.kappa,
@@ -107,7 +107,7 @@ class QuestionAgreement(Record):
         }
 
     def as_written(self, stored: JSON) -> JSON:
-        """Tell n too."""
+        """Store `n` too."""
         return {"n": self.n, **stored}
 
 
@@ -117,17 +117,19 @@ class PeopleComparison(Record):
 
     Attributes:
         runs: Names of the runs.
-        labeled: Descriptions with all answers that they need: of one run as often as they were drawn, of several each
-            text once.
-        unparsed: Those among the labelled that lack the judge's first verdict, and do not count below.
+        labeled: Number of descriptions on which people gave all answers needed. With one run a description counts as
+            often as it was drawn; with several each text counts once.
+        unparsed: Number of labelled descriptions whose first answer of the judge could not be read. They do not count
+            in the numbers below.
         kinds: What people may call a description: the rows of `table`.
-        verdicts: What the judge may make of it: the columns of `table`. In files of earlier versions, which lack them,
-            the kinds are all there are.
-        table: Labelled descriptions by kind and verdict.
-        kind_agreement: Share of descriptions that people and judge call the same kind, among those whose verdicts
-            could both be read; None without any.
-        kind_kappa: Cohen's κ of the same; None where chance agreement is 1.
-        questions: Each question alone.
+        verdicts: What the judge may make of a description: the columns of `table`. For files of earlier versions, which
+            lack this, the same as `kinds`.
+        table: Numbers of labelled descriptions by kind (rows) and verdict (columns).
+        kind_agreement: Share of descriptions that people and judge call the same kind, among those on which all the
+            judge's answers could be read; None if there are none.
+        kind_kappa: Cohen's κ of people's and the judge's kinds on the same descriptions; None where chance agreement is
+            1.
+        questions: The comparison on each question alone.
     """
 
     runs: tuple[str, ...]
@@ -146,9 +148,11 @@ class Share(Record):
     """One share of a policy's descriptions.
 
     Attributes:
-        judged: By the judge's verdicts, of the descriptions whose verdicts could be read; None without any.
-        corrected: Corrected for the judge's errors; None where the labels cannot give it.
-        reason: Why they cannot; empty where they can, and in files of earlier versions.
+        judged: Share by the judge's verdicts, among the descriptions whose verdicts could be read; None if there are
+            none.
+        corrected: Share corrected for the judge's errors; None where the labels do not determine it.
+        reason: Why the labels do not determine the corrected share; empty where they do, and in files of earlier
+            versions.
     """
 
     judged: Rate | None
@@ -161,11 +165,12 @@ class PolicyShares(Record):
     """One policy's descriptions, all seeds together.
 
     Attributes:
-        descriptions: All of them.
-        empty: Empty ones, which count as spurious without having been judged.
-        kinds: Descriptions by what the judge made of them; None in files of earlier versions.
-        unparsed: Descriptions that lack one of the verdicts.
-        shares: By name: `spurious` and `visual` of all descriptions, `visual_of_informative`.
+        descriptions: Number of descriptions.
+        empty: Number of empty descriptions, which count as spurious without having been judged.
+        kinds: Number of descriptions by what the judge made of them; None in files of earlier versions.
+        unparsed: Number of descriptions that lack one of the verdicts.
+        shares: Shares by name: `spurious` and `visual` are of all descriptions, `visual_of_informative` of the
+            informative ones.
     """
 
     descriptions: int
@@ -180,10 +185,10 @@ class Disagreement(Record):
     """A description that people and judge see differently.
 
     Attributes:
-        class_name: Its class.
-        description: Its text.
-        people: What people made of it.
-        judge: What the judge made of it.
+        class_name: The description's class.
+        description: The description's text.
+        people: What people made of the description.
+        judge: What the judge made of the description.
     """
 
     class_name: Annotated[str, Field(alias="class")]
@@ -199,14 +204,15 @@ class Agreement(Record):
     Attributes:
         run: Name of the run's folder.
         confidence: Coverage of every interval, in (0, 1).
-        judge: Whose verdicts were compared.
+        judge: The judge whose verdicts were compared.
         rubrics: Versions of the wording that people answered.
         truth: How several raters' answers become one.
-        sample: What people were asked about.
-        seeds: Those described and judged; None in files of earlier versions.
-        raters: What each rater did, in the order of their first answers.
+        sample: The descriptions that people were asked about.
+        seeds: Seeds that were described and judged; None in files of earlier versions.
+        raters: How many descriptions each rater labelled, in the order of the raters' first answers.
         own: The judge against people on this run's labels.
-        pooled: The same on the labels of all runs given; None where each run stands for itself.
+        pooled: The judge against people on the labels of all runs given; None where each run was corrected with its own
+            labels.
         policies: Shares of each policy's descriptions.
         disagreements: Distinct descriptions that people and judge see differently.
     """
@@ -231,11 +237,11 @@ class Agreement(Record):
 
     @property
     def corrected_with(self) -> Literal["own", "pooled"]:
-        """Which comparison that is."""
+        """Which comparison the corrected shares rest on."""
         return "pooled" if self.pooled else "own"
 
     def as_written(self, stored: JSON) -> JSON:
-        """Tell which comparison was used too."""
+        """Store too which comparison was used."""
         return stored | {"corrected_with": self.corrected_with}
 
 

@@ -15,7 +15,7 @@ QUESTION_NAMES: dict[Question, str] = {"informative": "Is it informative?", "vis
 
 
 def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
-    """Lay out the agreement and the corrected shares; `None` without labels that hold."""
+    """Lay out the agreement and the corrected shares; `None` if there are no labels that hold for the run."""
     if found is None or found.stale:
         return None
     content, used = found.content, found.content.used

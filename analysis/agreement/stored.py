@@ -1,4 +1,4 @@
-"""What `ex2 agreement` left in a run's folder, read back, and whether it holds for the run as it is now."""
+"""The stored result of `ex2 agreement`, read from a run's folder, and whether it holds for the run as it is now."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class JudgeAgreement(NamedTuple):
     """The judge's agreement with people.
 
     Attributes:
-        content: What `ex2 agreement` found.
-        stale: Why it does not hold for this report; empty if it does.
+        content: Content of `agreement.json`.
+        stale: Why the result does not hold for the run as it is now; empty if it does.
     """
 
     content: Agreement
@@ -25,7 +25,7 @@ class JudgeAgreement(NamedTuple):
 
     @property
     def lacking(self) -> str:
-        """Why it does not make the judge a calibrated one; empty if it does."""
+        """Why the judge does not count as calibrated by this result; empty if it does."""
         if self.stale:
             return f"agreement.json does not count: {self.stale}"
         first = self.content.used.questions["informative"].confusion
@@ -37,19 +37,19 @@ class JudgeAgreement(NamedTuple):
 
 
 def read_judge_agreement(run: Path, results: Sequence[SeedResult], *, complete: bool) -> JudgeAgreement | None:
-    """Read what `ex2 agreement` left in a run's folder.
+    """Read the result that `ex2 agreement` stored in a run's folder.
 
     Args:
-        run: The folder.
-        results: Its analysed seeds.
-        complete: Whether these are all seeds.
+        run: The run's folder.
+        results: The analysed seeds of the run.
+        complete: Whether `results` has all seeds of the run.
 
     Returns:
-        `None` if the run has not been labelled; marked as stale if the judge, the descriptions or the verdicts are
-        others now.
+        The result; `None` if the run has none. It is marked as stale if the judge, the descriptions or the verdicts
+        have changed since.
 
     Raises:
-        UserError: If the file is not JSON or not of its form, or descriptions cannot be read.
+        UserError: If the file is not JSON or has another form, or if descriptions cannot be read.
     """
     path = run / "agreement.json"
     if not path.exists():

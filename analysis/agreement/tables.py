@@ -24,14 +24,14 @@ SECOND_QUESTION = (
 
 
 def to_csv(result: Agreement) -> str:
-    """Return one line per number.
+    """Return the result as CSV, one line per number.
 
     Args:
         result: What `ex2 agreement` found for a run.
 
     Returns:
-        A header and lines with the columns `COLUMNS`; unknown numbers are left out. `labels_of` tells whose labels:
-        `own`, `pooled`.
+        CSV with a header and the columns `COLUMNS`; unknown numbers are left out. The column `labels_of` says whose
+        labels a number is from: `own` (the run's) or `pooled` (those of all runs).
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -63,7 +63,7 @@ def print_agreement(results: Sequence[Agreement], console: Console) -> None:
     """Print the judge's agreement with people, then the shares of every run, judged and corrected.
 
     Args:
-        results: Of each run, what `ex2 agreement` found; at least one.
+        results: What `ex2 agreement` found, for each of at least one run.
         console: Where to print.
     """
     pooled = results[0].pooled
@@ -94,11 +94,11 @@ def kinds_table(part: PeopleComparison) -> tuple[list[str], list[tuple[str, list
     """Lay out what people say × what the judge says.
 
     Args:
-        part: The judge against people, of one run or pooled.
+        part: The judge against people, on one run's labels or on pooled ones.
 
     Returns:
-        Names of the judge's verdicts, of them unread second answers only where there are any, and rows of a name and
-        as many counts.
+        Names of the judge's verdicts (the columns), and rows of a kind's name and its counts. Informative descriptions
+        with an unread second answer have a column only if there are any.
     """
     columns = [
         place
@@ -164,7 +164,7 @@ def _notes(results: Sequence[Agreement]) -> Iterator[str]:
 
 
 def _unknown_shares(results: Sequence[Agreement]) -> dict[str, list[str]]:
-    """Return which shares could not be corrected, as `run, policy: share`, by the reason."""
+    """Return reason → the shares that could not be corrected for that reason, each as `run, policy: share`."""
     found: dict[str, list[str]] = {}
     for result in results:
         for policy, part in result.policies.items():

@@ -1,4 +1,4 @@
-"""Answers on attributes: asked once, kept in a log, and the descriptions that they belong to."""
+"""A judge's answers on which attributes descriptions name: each is asked for once and kept in a log."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from reward.files import append_jsonl, read_jsonl
 from reward.records import JSON, Record, problems
 
 LOG = "attributes.jsonl"
-"""In a seed's folder: one row per answer."""
+"""Name of the log in a seed's folder; it has one row for each answer."""
 
 Answers = dict[DescribedClass, AttributeAnswer]
 Row = tuple[str, AttributeAnswer]
-"""Class and answer of one description."""
+"""A description's class, and the answer on the description."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class AnswerRow(Record):
         class_name: The description's class.
         description: The description.
         attributes: Names from `ATTRIBUTES`; None if the answer could not be read.
-        own: Names of the judge's own; None if the answer could not be read.
+        own: Names that the judge gave and that are not among `ATTRIBUTES`; None if the answer could not be read.
         raw: What the judge said.
         parsed: Whether the answer could be read.
-        judge: Its name.
-        version: Of the question.
+        judge: Name of the judge.
+        version: Version of the question's wording.
         settings: `judge_digest` of the judge.
     """
 
@@ -56,12 +56,12 @@ class AnswerRow(Record):
 
     @staticmethod
     def of(one: DescribedClass, answer: AttributeAnswer, judge: AttributeJudge, digest: str) -> AnswerRow:
-        """Return the line of an answer.
+        """Return the log's line for an answer.
 
         Args:
-            one: What was asked about.
+            one: The description that was asked about.
             answer: What the judge answered.
-            judge: Who was asked.
+            judge: The judge that was asked.
             digest: `judge_digest` of the judge.
         """
         named = answer if isinstance(answer, NamedAttributes) else None
@@ -79,7 +79,7 @@ class AnswerRow(Record):
 
     @property
     def described(self) -> DescribedClass:
-        """What was asked about."""
+        """The description that was asked about."""
         return DescribedClass(self.class_name, self.description)
 
     @property
@@ -96,7 +96,7 @@ class SeedAnswers:
 
     Attributes:
         seed: The seed.
-        rows: Class and answer of each, repeated texts included.
+        rows: Class and answer of each description; a text that occurs several times is there each time.
     """
 
     seed: int
@@ -105,18 +105,18 @@ class SeedAnswers:
 
 @dataclass(frozen=True)
 class Answered:
-    """A run's answers.
+    """The answers on a run's descriptions.
 
     Attributes:
-        run: Its name.
-        vlm: As shown.
-        dataset: As shown.
-        seeds: At least one.
+        run: Name of the run.
+        vlm: Shown name of the VLM.
+        dataset: Shown name of the dataset.
+        seeds: The answers of each seed, at least one.
         missing: Seeds of the recipe that have not been analysed.
-        judge: Who answered.
+        judge: Name of the judge that answered.
         exact: Whether the answers are true by construction.
-        texts: From `judged_digest`, of these seeds.
-        kl: What the run reached; None if it is not known.
+        texts: `judged_digest` of these seeds.
+        kl: The KL that the run reached; None if it is not known.
     """
 
     run: str
@@ -131,7 +131,7 @@ class Answered:
 
 
 def judged_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
-    """Return a hash of the aligned descriptions of some seeds and of who judged them informative.
+    """Return a hash of the aligned descriptions of some seeds and of the judge that called them informative or not.
 
     Raises:
         UserError: If a seed has not been analysed.
@@ -151,17 +151,18 @@ def ask(judge: AttributeJudge, described: Sequence[DescribedClass], path: Path, 
     """Ask the judge what is not yet in the log, and append each answer to it.
 
     Args:
-        judge: Names attributes.
-        described: Repeated ones are asked once.
-        path: `attributes.jsonl`, appended.
-        digest: Of the judge's settings; answers of others in the log are not taken over.
+        judge: The judge to ask.
+        described: The descriptions; one that occurs several times is asked about once.
+        path: Path of `attributes.jsonl`, to which new answers are appended.
+        digest: `judge_digest` of the judge. Answers in the log with another digest are not used.
 
     Returns:
-        An answer for each.
+        The answer for each description.
 
     Raises:
-        UserError: If a line of the log is no answer, or the judge leaves some unanswered.
-        EnvironmentFault: If the judge cannot be reached or the log not be written; answers so far are in the log.
+        UserError: If a line of the log is no answer, or if the judge leaves a description unanswered.
+        EnvironmentFault: If the judge cannot be reached or the log cannot be written. Answers received so far are in
+            the log.
     """
     answers = read_answers(path, digest=digest)
     missing = [one for one in dict.fromkeys(described) if one not in answers]
@@ -188,7 +189,7 @@ def ask(judge: AttributeJudge, described: Sequence[DescribedClass], path: Path, 
 
 
 def read_answers(path: Path, *, digest: str) -> Answers:
-    """Read the log of answers of one judge and the current question; a missing file holds none.
+    """Read a judge's answers to the current wording of the question from the log; a missing file holds none.
 
     Raises:
         UserError: If a line is no answer.

@@ -1,4 +1,4 @@
-"""`ex2 attributes`: which attributes informative descriptions speak of, per run, and whether two VLMs differ."""
+"""`ex2 attributes`: which attributes the informative descriptions of each run name, and whether two VLMs differ."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from reward.errors import UserError
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the verb.
+    """Run the command.
 
     Args:
         options: `runs`, `out`, `sample` and `seed` of the command line.
 
     Returns:
-        0. Every run's own part is kept in its folder too, where `ex2 report` and `ex2 tables` find it.
+        0. Each run's part of the result is also kept in the run's folder, where `ex2 report` and `ex2 tables` find it.
 
     Raises:
-        UserError: For a run named that is not analysed, a folder without any that is, or a judge that cannot name
+        UserError: If a run that was named is not analysed, if a folder holds no analysed run, or if a judge cannot name
             attributes.
-        EnvironmentFault: If the judge cannot be reached or a file not be written; answers so far are kept.
+        EnvironmentFault: If the judge cannot be reached or a file cannot be written. Answers received so far are kept.
     """
     if options.sample < 1:
         raise UserError(f"--sample: {options.sample}; give 1 or more.")
@@ -61,7 +61,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def answered(runs: Sequence[Run]) -> Iterator[Answered]:
-    """Ask for the attributes of every run's informative aligned descriptions; what is in the logs is not asked."""
+    """Ask for the attributes of every run's informative aligned descriptions, unless the logs have the answer."""
     for run in runs:
         section = run.recipe.judge
         judge = attribute_judge(section.name, section.settings)
@@ -89,7 +89,7 @@ def informative(result: SeedResult) -> list[DescribedClass]:
     """Return a seed's aligned descriptions that were judged informative, repeated texts included.
 
     Raises:
-        UserError: If one has no verdict, because descriptions changed since the analysis.
+        UserError: If a description has no verdict, because descriptions changed since the analysis.
     """
     return [
         one.of_class

@@ -1,8 +1,9 @@
 """Whether two VLMs' descriptions mention attributes alike: a permutation test of whole seeds, or of descriptions.
 
-Descriptions of one seed come from one aligned model. Another seed's model may speak of other attributes, so only whole
-seeds can be exchanged if the answer is to hold for the VLM. With few seeds there are too few exchanges for any
-difference to show; then descriptions are exchanged, and the answer holds for these very seeds.
+The descriptions of one seed come from one aligned model, and another seed's model may name other attributes. A result
+that is to hold for the VLM, whatever the seed, must therefore exchange whole seeds between the two sides. With few
+seeds there are too few ways to exchange them for any difference to be significant. Then single descriptions are
+exchanged, and the result holds only for the seeds at hand.
 """
 
 from __future__ import annotations
@@ -18,22 +19,25 @@ from numpy.typing import NDArray
 from analysis.attributes.shares import Mentions
 
 CHUNK = 256
-"""Relabellings of seeds that are computed at once."""
+"""Number of relabellings of seeds that are computed at once."""
 
 Side = Sequence[tuple[Mentions, NDArray[np.int64]]]
-"""Of each seed: mentions, shape (descriptions, attributes), and the class of each description."""
+"""One VLM's descriptions: for each seed its mentions, shape (descriptions, attributes), and the class index of each
+description, shape (descriptions,)."""
 
 
 class Comparison(NamedTuple):
     """Two sets of descriptions compared.
 
     Attributes:
-        unit: What changed sides: whole seeds, or single descriptions given these seeds.
-        statistic: χ² of the mentions, about their expectation within classes.
-        p: Share of relabellings with a statistic at least as large, the observed one included.
-        attribute_p: The same for each attribute alone, two-sided.
-        permutations: Relabellings looked at; all there are if whole seeds have no more than asked for.
-        classes: Classes that both sets describe; the others tell nothing of the difference.
+        unit: What was exchanged between the sides: whole seeds, or single descriptions of these seeds.
+        statistic: χ² of the mentions, summed over attributes, against their expected numbers given the classes.
+        p: Share of relabellings whose statistic is at least as large as the observed one; the observed labelling counts
+            as one.
+        attribute_p: Two-sided p-value of the same kind for each attribute alone.
+        permutations: Number of relabellings computed. If whole seeds can be exchanged in no more ways than were asked
+            for, these are all of them.
+        classes: Number of classes that both sets describe; only these enter the test.
     """
 
     unit: Literal["seeds", "descriptions"]
@@ -48,8 +52,9 @@ def least_p(first: int, second: int) -> float:
     """Return the smallest p-value that exchanging whole seeds can give.
 
     Args:
-        first: Seeds of the first side.
-        second: Seeds of the other; with as many, exchanging all of them changes nothing, so it doubles.
+        first: Number of seeds on the first side.
+        second: Number of seeds on the second side. If both numbers are equal, exchanging the two sides as a whole
+            leaves the statistic the same, so the smallest p-value is twice as large.
     """
     return (2 if first == second else 1) / math.comb(first + second, first)
 
@@ -59,21 +64,22 @@ def compare(
 ) -> Comparison | None:
     """Test whether two VLMs' descriptions of the same classes mention attributes alike.
 
-    Whole seeds change sides if that can reach a p-value below the level after correction for the number of tests;
-    else descriptions do, at random within their class. An ordinary χ² test would take mentions of one description as
-    independent, and would find a difference where only the classes' numbers of descriptions differ; this keeps both
-    as they are.
+    Whole seeds are exchanged between the sides if that can give a p-value below the level after correction for the
+    number of tests. Otherwise single descriptions are exchanged, at random within their class. An ordinary χ² test
+    would take the mentions in one description as independent, and would find a difference where only the numbers of
+    descriptions by class differ. Here mentions of one description stay together, and each side keeps its number of
+    descriptions of each class.
 
     Args:
         first: Seeds of the first VLM, at least one.
-        second: Of the second, the same attributes.
-        alpha: Level oOf the test.
-        tests: Comparisons that it is corrected for.
-        permutations: Relabellings to draw.
-        seed: Of the relabellings.
+        second: Seeds of the second VLM, at least one, with the same attributes in the same order.
+        alpha: Level of the test, in (0, 1).
+        tests: Number of comparisons that the p-value will be corrected for.
+        permutations: Number of relabellings to draw.
+        seed: Seed of the relabellings.
 
     Returns:
-        The test, or `None` if no class is described by both or nothing is mentioned.
+        The result, or `None` if no class is described by both sides or if no attribute is mentioned.
     """
     shared = shared_classes(first, second)
     ours, theirs = restricted(first, shared), restricted(second, shared)
@@ -85,14 +91,14 @@ def compare(
 
 
 def shared_classes(first: Side, second: Side) -> NDArray[np.int64]:
-    """Return the classes that both sides describe, ascending."""
+    """Return the indices of the classes that both sides describe, ascending."""
     ours, theirs = (np.concatenate([classes for _, classes in side]) for side in (first, second))
     shared: NDArray[np.int64] = np.intersect1d(ours, theirs)
     return shared
 
 
 def restricted(side: Side, classes: NDArray[np.int64]) -> list[tuple[Mentions, NDArray[np.int64]]]:
-    """Keep the descriptions of some classes; a seed without any stays as an empty one."""
+    """Keep the descriptions of some classes only; a seed that has none of them stays, with no descriptions."""
     kept = [np.isin(own, classes) for _, own in side]
     return [(mentions[which], own[which]) for (mentions, own), which in zip(side, kept, strict=True)]
 
@@ -138,7 +144,7 @@ def _by_seeds(first: Side, second: Side, shared: NDArray[np.int64], permutations
     total = by_class.sum(0)
 
     def apart(sides: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return every attribute's part of the statistic, shape (relabellings, attributes)."""
+        """Return each attribute's contribution to the statistic, shape (relabellings, attributes)."""
         expected = (sides @ sizes / sizes.sum(0)) @ total
         found = sides @ by_class.sum(1)
         parts: NDArray[np.float64] = _weight(expected, total.sum(0)) * (found - expected) ** 2
@@ -174,7 +180,7 @@ def _sides(chosen: Sequence[Sequence[int]], count: int) -> NDArray[np.float64]:
 
 
 def _weight(expected: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 / expected + 1 / the other side's; 0 where a side expects none: nothing can differ there."""
+    """Return 1 / expected + 1 / (total - expected), or 0 where one of these is 0 and no difference is possible."""
     other = total - expected
     possible = (expected > 1e-9) & (other > 1e-9)
     safe, safe_other = np.where(possible, expected, 1.0), np.where(possible, other, 1.0)
@@ -182,7 +188,7 @@ def _weight(expected: NDArray[np.float64], total: NDArray[np.float64]) -> NDArra
 
 
 def _p_values(observed: NDArray[np.float64], apart: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Return the share of relabellings at least as far apart as observed: of all attributes together, and of each."""
+    """Return the share of relabellings with at least the observed statistic: of all attributes, and of each."""
     reach = observed * (1 - 1e-9) - 1e-12
     together = apart.sum(1) >= observed.sum() * (1 - 1e-9) - 1e-12
     return float(together.mean()), (apart >= reach).mean(0)

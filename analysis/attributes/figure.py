@@ -15,20 +15,20 @@ from analysis.results.kl import KL_TOLERANCE, kl_summary
 from analysis.results.pooling import Pooled
 
 LEFT, BAR, RIGHT = 112.0, 13.0, 132.0
-"""Pixels: of the labels, of a bar's height, of the numbers beside the bars."""
+"""Pixels: width of the labels, height of a bar, width of the numbers beside the bars."""
 
 WIDE, PAGE, NARROW = 4.6, 7.1, 1.9
-"""Pixels for a per cent: in a file, on a page of `PAGE_WIDTH` and on a phone."""
+"""Pixels per percent: in a file, on a page of width `PAGE_WIDTH`, and on a phone."""
 
 PAGE_WIDTH, PHONE_WIDTH = 960.0, 350.0
-"""Pixels, as of the report's other drawings."""
+"""Widths of the drawings for pages and for phones in pixels, the same as those of the report's other drawings."""
 
 COLORS = ("#1b6cb8", "#d97742", "#0f7a62", "#a97edb", "#7a7567", "#b8891c", "#3f7798", "#d86f9b")
-"""Of the first VLM, the second, …; each differs from its neighbours in lightness too, and by a contrast of 3 from the
-light and the dark page."""
+"""Colors of the first VLM, the second, and so on. Neighbours also differ in lightness, and each color has a contrast of
+at least 3 with the light and the dark page."""
 
 STYLE = "".join(f".vlm-{index}{{fill:{color}}}" for index, color in enumerate(COLORS))
-"""All that the report's style sheet does not name."""
+"""CSS rules that the report's style sheet does not have."""
 
 
 def attributes_figure(
@@ -39,18 +39,19 @@ def attributes_figure(
     least: float = 0.0,
     key: str = "attributes",
 ) -> Markup:
-    """Draw the shares of all informative descriptions.
+    """Draw the shares of attribute mentions in all informative descriptions.
 
     Args:
-        result: Of one or several runs.
-        tolerance: Share of the target that the KL may be off.
-        unit: Pixels for a per cent.
-        least: Width that is not gone below: a page stretches drawings to its own.
-        key: Unique in the page.
+        result: Result of `ex2 attributes` for one or several runs.
+        tolerance: How far the KL may be off its target, as a share of the target.
+        unit: Pixels per percent.
+        least: Least width of the drawing in pixels; a page would stretch a narrower one to its own width.
+        key: Name of the drawing, unique in the page.
 
     Returns:
-        An SVG in classes of the report's style sheet; attributes without a mention on a dataset are left out, the
-        others ordered by their greatest share, `others` last. How VLMs were compared stands below each panel.
+        An SVG that uses the classes of the report's style sheet. Attributes without a mention on a dataset are left
+        out; the others are ordered by their greatest share, with `others` last. How VLMs were compared is written below
+        each panel.
     """
     parts = [Markup("<style>{}</style>").format(Markup(STYLE))]
     top, said = 16.0, []
@@ -84,7 +85,7 @@ def attributes_figure(
 
 
 def drawn_attributes(groups: Sequence[Group]) -> list[str]:
-    """Return the attributes that some of these groups mention, by falling greatest share, `others` last."""
+    """Return the attributes that any of these groups mentions, ordered by falling greatest share, `others` last."""
     shares = {
         name: [share.value for group in groups if (share := group.all.attributes[name].of_mentions)]
         for name in groups[0].all.attributes
@@ -96,7 +97,7 @@ def drawn_attributes(groups: Sequence[Group]) -> list[str]:
 def _panel(
     dataset: str, groups: Sequence[Group], confidence: float, top: float, unit: float, tolerance: float
 ) -> tuple[list[Markup], float, float]:
-    """Draw one dataset: elements, lower edge, width."""
+    """Draw one dataset; return the elements, the y of their lower edge, and the width."""
     order = drawn_attributes(groups)
     shares = {name: [group.all.attributes[name].of_mentions for group in groups] for name in order}
     highest = [min(100 * share.high, 100) for row in shares.values() for share in row if share and share.high]
@@ -138,7 +139,7 @@ def counts_words(group: Group) -> str:
     """Return `n = 96 mentions in 96 descriptions, 2 seeds`, and how many answers could not be read.
 
     Args:
-        group: Of one run.
+        group: A run's attributes.
     """
     part = group.all
     seeds = len(group.seeds)

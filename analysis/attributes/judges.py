@@ -1,4 +1,4 @@
-"""Who names the attributes that a description speaks of: the demo world's parser, or a chat model behind a server."""
+"""The judges that name the attributes in a description: the demo world's parser, or a chat model behind a server."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from reward.records import JSON, Record
 
 @dataclass(frozen=True)
 class AttributeWords(Record):
-    """An attribute in the question.
+    """An attribute that the question offers.
 
     Attributes:
-        means: What it is, in words for the judge.
-        also: Other spellings that judges use.
+        means: What the attribute is, in words for the judge.
+        also: Other spellings of it that judges use.
     """
 
     means: str
@@ -39,13 +39,13 @@ class Prompt(Record):
     """Content of `prompt.json`.
 
     Attributes:
-        version: Of the wording.
+        version: Version of the wording.
         system: The first message.
         user: The question, with {attributes}, {class_name} and {description}.
-        one_shot_class: Of the worked example.
-        one_shot_description: Of the worked example.
-        one_shot_answer: To the worked example.
-        attributes: By name, in the order of tables.
+        one_shot_class: Class of the worked example.
+        one_shot_description: Description in the worked example.
+        one_shot_answer: Answer to the worked example.
+        attributes: The attributes by name, in the order in which tables list them.
     """
 
     version: str
@@ -60,10 +60,12 @@ class Prompt(Record):
 _PROMPT = Prompt.from_json(read_json(Path(__file__).with_name("prompt.json")))
 
 VERSION = _PROMPT.version
-"""Stored with every answer; a change of the wording needs a new one, which asks all anew."""
+"""Version of the question's wording, stored with every answer. Whoever changes the wording must change it too; all
+descriptions are then asked about again."""
 
 ATTRIBUTES: tuple[str, ...] = tuple(_PROMPT.attributes)
-"""In the order of tables; `others` takes whatever else a judge names."""
+"""Names of the attributes, in the order in which tables list them; `others` stands for all other names that a judge
+gives."""
 
 OTHERS = "others"
 
@@ -76,11 +78,11 @@ FACETS: dict[Facet, str] = {
     "habitat": "habitat",
     "diet": "diet",
 }
-"""The demo world's facets as attributes."""
+"""The attribute that each facet of the demo world counts as."""
 
 
 EXAMPLE = DescribedClass(_PROMPT.one_shot_class, _PROMPT.one_shot_description)
-"""Of the prompt, with a known answer."""
+"""The worked example of the prompt, whose answer is known."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ class NamedAttributes:
     """A parsed answer.
 
     Attributes:
-        attributes: Names from `ATTRIBUTES`, each once, in their order; may be empty.
-        own: Names of the judge's own, lower case, which count as `others`.
+        attributes: Names from `ATTRIBUTES`, each once and in that order; may be empty.
+        own: Names that the judge gave and that are not among `ATTRIBUTES`, in lower case; they count as `others`.
         raw: What the judge said.
     """
 
@@ -99,7 +101,7 @@ class NamedAttributes:
 
 
 AttributeAnswer = NamedAttributes | Unparsed
-"""Unparsed is what is no list of names: never guessed, counted in every table."""
+"""Answers that are no list of names are `Unparsed`: they are never guessed at, and every table counts them."""
 
 OnNamed = Callable[[DescribedClass, AttributeAnswer], None]
 
@@ -116,7 +118,7 @@ class AttributeJudge(Protocol):
     exact: bool
 
     def name_attributes(self, described: Sequence[DescribedClass], on_named: OnNamed) -> None:
-        """Answer every request, calling `on_named` once for each as soon as it is known.
+        """Ask about every description, calling `on_named` once for each as soon as its answer is known.
 
         Raises:
             EnvironmentFault: If the judge cannot be reached; answers given so far have been passed on.
@@ -125,11 +127,12 @@ class AttributeJudge(Protocol):
 
 
 def attribute_judge(name: str, settings: Mapping[str, Any]) -> AttributeJudge:
-    """Build what names attributes from a recipe's judge.
+    """Build the attribute judge that belongs to a recipe's judge.
 
     Args:
-        name: Of the judge; a judge of one's own may have a method `name_attributes`.
-        settings: Of the judge.
+        name: Name of the judge in the recipe. A judge class of the user's own can name attributes if it has a method
+            `name_attributes`.
+        settings: The judge's settings in the recipe.
 
     Raises:
         UserError: For an unknown name or setting, or a judge that can only say yes or no.
@@ -155,10 +158,10 @@ class ScriptedAttributes:
     exact = True
 
     def name_attributes(self, described: Sequence[DescribedClass], on_named: OnNamed) -> None:
-        """Answer every request at once.
+        """Name the attributes of every description at once.
 
         Raises:
-            UserError: If a class is not a concept of the demo world; nothing is answered then.
+            UserError: If a class is not a concept of the demo world; no description is answered then.
         """
         for request in described:
             if request.class_name not in BY_NAME:
@@ -171,7 +174,7 @@ class ScriptedAttributes:
 
 
 class ChatAttributes:
-    """Asks a chat model through the judge's own server, limits and sampling; what is unreadable, once more."""
+    """Asks a chat model with the judge's own server, limits and sampling, and once more after an unreadable answer."""
 
     exact = False
 
@@ -180,11 +183,12 @@ class ChatAttributes:
         self.name = judge.name
 
     def name_attributes(self, described: Sequence[DescribedClass], on_named: OnNamed) -> None:
-        """Ask for all, several at once.
+        """Ask about every description, several at a time.
 
         Raises:
-            UserError: If the key is missing, or the server refuses it, the model or the first request.
-            EnvironmentFault: If it cannot be reached or keeps failing; answers received so far have been passed on.
+            UserError: If the API key is missing, or if the server refuses the key, the model or the first request.
+            EnvironmentFault: If the server cannot be reached or keeps failing. Answers received so far have been passed
+                on.
         """
 
         def on_reply(chat: Chat, reply: Reply) -> Chat | None:
@@ -210,7 +214,7 @@ SCHEMA: dict[str, Any] = {
 def attribute_messages(described: DescribedClass) -> list[dict[str, str]]:
     """Build the prompt: system, an example question with its answer, the question.
 
-    The description enters as a JSON string, so that it can neither end its own quotation nor add lines.
+    The description is put in as a JSON string, so that it can neither end its own quotation nor add lines.
     """
     return [
         {"role": "system", "content": _PROMPT.system},
@@ -227,8 +231,8 @@ def parse_attributes(raw: str) -> AttributeAnswer:
         raw: What the judge said, with or without text around the JSON.
 
     Returns:
-        The names, known spellings as in `ATTRIBUTES`, others as `others`; `Unparsed` if the last such key holds
-        anything but a list of texts that are not blank.
+        The names: known spellings as in `ATTRIBUTES`, all other names as `others`. `Unparsed` if there is no such list,
+        or if the last `attributes` key holds anything but a list of texts that are not blank.
     """
     value: Any = None
     for found in json_objects(raw):
@@ -242,7 +246,7 @@ def parse_attributes(raw: str) -> AttributeAnswer:
 
 
 def standard_name(name: str) -> str:
-    """Return an attribute's name in `ATTRIBUTES`: of another spelling, or `others` if it is none of them."""
+    """Return the name in `ATTRIBUTES` that a name or another spelling stands for; `others` if there is none."""
     return str(_CANONICAL.get(" ".join(name.lower().replace("_", " ").split()), OTHERS))
 
 

@@ -1,4 +1,4 @@
-"""What `attributes.json` holds: what runs' descriptions mention, read from the file and written to it."""
+"""What `attributes.json` holds: which attributes runs' descriptions mention. It is read and written here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from reward.records import Always, Keyed, Record
 FORMAT = 2
 
 Identity = tuple[str, str]
-"""A run's name and the digest of its descriptions: what tells its results from others', whichever file holds them."""
+"""A run's name and the digest of its descriptions. Results with the same pair are of the same run, whichever file holds
+them."""
 
 Share = Annotated[Pooled, Keyed(value="share", count=None, shared=None)]
-"""A share over seeds as stored."""
+"""A share pooled over seeds, as it is stored."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class AttributeShares(Record):
     """How often a run's descriptions mention one attribute.
 
     Attributes:
-        mentions: Descriptions that mention it, of all seeds together.
-        of_mentions: Share of all mentions that are of it, over seeds; None if nothing is mentioned.
-        of_descriptions: Share of the descriptions that mention it, over seeds; None without descriptions.
-        by_seed: Each seed's share of mentions; None for a seed that mentions nothing.
+        mentions: Number of descriptions that mention the attribute, in all seeds together.
+        of_mentions: Share of this attribute among all mentions, pooled over seeds; None if nothing is mentioned.
+        of_descriptions: Share of the descriptions that mention the attribute, pooled over seeds; None without
+            descriptions.
+        by_seed: The attribute's share of mentions in each seed; None for a seed that mentions nothing.
     """
 
     mentions: int
@@ -39,14 +41,15 @@ class AttributeShares(Record):
 
 @dataclass(frozen=True)
 class Mentioned(Record):
-    """What some of a run's descriptions mention: all informative ones, or a random sample of each seed.
+    """What a set of a run's descriptions mentions: all informative ones, or a random sample of each seed.
 
     Attributes:
-        descriptions: How many were asked about.
-        unparsed: Those whose answer could not be read.
-        without_attribute: Those whose answer names no attribute.
-        mentions: Attributes named in all of them together.
-        attributes: By name, in the order of the question; those never mentioned are there too.
+        descriptions: Number of descriptions that the judge was asked about.
+        unparsed: Number of descriptions whose answer could not be read.
+        without_attribute: Number of descriptions whose answer names no attribute.
+        mentions: Number of attributes named, summed over the descriptions.
+        attributes: The numbers of each attribute by name, in the order of the question, attributes never mentioned
+            included.
     """
 
     descriptions: int
@@ -61,19 +64,20 @@ class Group(Record):
     """One run's attributes.
 
     Attributes:
-        label: As shown; no other group of the file has it on the same dataset.
+        label: Shown name, which no other group of the file has on the same dataset.
         vlm: Shown name of the reward's VLM.
-        dataset: Its name.
+        dataset: Name of the dataset.
         run: Name of the run.
-        seeds: Those that are analyzed.
-        missing_seeds: Seeds of the recipe that are not.
-        judge: Who named the attributes.
+        seeds: Seeds that have been analysed.
+        missing_seeds: Seeds of the recipe that have not been analysed.
+        judge: Name of the judge that named the attributes.
         exact: True if the answers are true by construction, False if they are a model's.
-        texts: From `answers.judged_digest`, of these seeds.
-        kl: What the run reached; None if it is not known.
-        all: Of all informative descriptions.
-        sample: Of a random sample of each seed.
-        own_names: Attributes outside the list, with the number of descriptions that mention them, most frequent first.
+        texts: `answers.judged_digest` of these seeds.
+        kl: The KL that the run reached; None if it is not known.
+        all: What all informative descriptions mention.
+        sample: What a random sample of each seed's informative descriptions mentions.
+        own_names: Names outside the list of attributes, with the number of descriptions that mention them, most
+            frequent first.
     """
 
     label: str
@@ -105,15 +109,16 @@ class Gap(Record):
     """One attribute's shares of mentions in two runs, in the classes that both describe.
 
     Attributes:
-        attribute: Its name.
-        difference: Share of the first minus that of the second, in [-1, 1]; None if a side mentions nothing.
-        low: Lower end of its interval; None with it.
-        high: Upper end of its interval; None with it.
-        mentions: Of any attribute, on both sides.
-        over_seeds: True if the interval is over seeds, False if it is given these seeds.
-        p: Of the test, not corrected.
-        p_holm: Corrected by Holm's method over the attributes of all comparisons of the file; 1 until that is done.
-        significant: Whether the corrected one is below the level; False until that is done.
+        attribute: Name of the attribute.
+        difference: Share in the first run minus share in the second, in [-1, 1]; None if a run mentions nothing.
+        low: Lower end of the difference's interval; None if the difference is None.
+        high: Upper end of the difference's interval; None if the difference is None.
+        mentions: Numbers of mentions of any attribute, in the first and in the second run.
+        over_seeds: True if the interval says how other seeds would differ; False if it holds only for these seeds.
+        p: p-value of the test, not corrected.
+        p_holm: p-value corrected by Holm's method over the attributes of all comparisons of the file; 1 until that is
+            done.
+        significant: Whether the corrected p-value is below the level of the tests; False until it has been corrected.
     """
 
     attribute: str
@@ -132,21 +137,21 @@ class RunsCompared(Record):
     """Whether two runs on one dataset mention attributes alike.
 
     Attributes:
-        dataset: Its name.
+        dataset: Name of the dataset.
         first: Label of the first run's group.
-        second: Label of the second's.
-        runs: Identities of the two.
-        seeds: How many each has.
-        unit: What changed sides in the test: whole seeds, or single descriptions given these seeds.
-        statistic: χ² of the mentions, about their expectation within classes.
-        p: Of the test, not corrected.
-        permutations: Relabellings looked at.
+        second: Label of the second run's group.
+        runs: Identities of the two runs.
+        seeds: Number of seeds of each run.
+        unit: What was exchanged between the runs in the test: whole seeds, or single descriptions of these seeds.
+        statistic: χ² of the mentions, summed over attributes, against their expected numbers given the classes.
+        p: p-value of the test, not corrected.
+        permutations: Number of relabellings computed.
         least_p: The smallest p that the test could have given.
-        shared_classes: Classes that both describe.
-        classes: Classes that each describes.
-        attributes: Of those that a side mentions in the shared classes.
-        p_holm: Corrected by Holm's method over all comparisons of the file; 1 until that is done.
-        significant: Whether the corrected one is below the level; False until that is done.
+        shared_classes: Number of classes that both runs describe.
+        classes: Number of classes that each run describes.
+        attributes: Differences of the attributes that a run mentions in the shared classes.
+        p_holm: p-value corrected by Holm's method over all comparisons of the file; 1 until that is done.
+        significant: Whether the corrected p-value is below the level of the tests; False until it has been corrected.
     """
 
     dataset: str
@@ -173,13 +178,13 @@ class Attributes(Record):
     Attributes:
         question: Version of the question that the judge is asked.
         attributes: Names in the order of the question, `others` last.
-        confidence: Coverage of every interval; tests are at one minus it.
-        sample: Descriptions of each seed's random sample; fewer where there are fewer.
-        seed: Of the samples and the tests.
-        intervals: How they are made, in words.
+        confidence: Coverage of every interval, in (0, 1). Tests are made at the level 1 − `confidence`.
+        sample: Number of descriptions in each seed's random sample; a seed with fewer has all of them in it.
+        seed: Seed of the samples and the tests.
+        intervals: How the intervals are made, in words.
         test: How runs are compared, in words.
-        groups: One for each run.
-        comparisons: One for each pair of runs on one dataset that share a class.
+        groups: The attributes of each run.
+        comparisons: A comparison for each pair of runs on one dataset that share a class.
     """
 
     question: str
@@ -193,10 +198,10 @@ class Attributes(Record):
     comparisons: tuple[RunsCompared, ...]
 
     def part_of(self, group: Group) -> Attributes:
-        """Return what concerns one run: its group and the comparisons that it is in."""
+        """Return the part that concerns one run: its group, and the comparisons that it is in."""
         own = tuple(row for row in self.comparisons if group.identity in row.runs)
         return replace(self, groups=(group,), comparisons=own)
 
     def as_written(self, stored: JSON) -> JSON:
-        """Tell the format first."""
+        """Store the format as the first key."""
         return {"format": FORMAT, **stored}

@@ -1,4 +1,4 @@
-"""The report's section on attributes: what a run's informative descriptions speak of."""
+"""The report's section on attributes: which ones a run's informative descriptions name."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ OWN_NAMES = 8
 
 
 def attribute_section(run_directory: RunDirectory) -> ReportSection | None:
-    """Read what `ex2 attributes` left of a run, as `attributes.json` in its folder.
+    """Build the section from `attributes.json`, which `ex2 attributes` stored in the run's folder.
 
     Args:
-        run_directory: Of the run.
+        run_directory: The run's directory.
 
     Returns:
-        A row for each attribute that is mentioned: its name, its share of all mentions with interval and n, and the
-        same of the random sample; below them the counts, what could not be read, missing seeds, the KL reached, and
-        how other VLMs compare. `None` if nothing is stored; a section with a note alone if what is stored is of other
-        descriptions than the run's present ones.
+        The section, with a row for each attribute that is mentioned: its name, its share of all mentions with interval
+        and n, and the same for the random sample. Notes below give the counts, how many answers could not be read,
+        missing seeds, the KL reached, and comparisons with other VLMs. `None` if nothing is stored; a section with only
+        a note if the stored result is from other descriptions than the run has now.
 
     Raises:
         UserError: If the file is not JSON, or lacks what every version of its format holds.

@@ -1,8 +1,8 @@
 """Shares of attribute mentions: of one seed's descriptions, over seeds, and the difference of two VLMs' shares.
 
-A description may mention several attributes, and what one description mentions is not independent: its mentions come
-together or not at all. So intervals within a seed take descriptions, not mentions, as what was drawn. Descriptions of
-one seed come from one aligned model, so over several seeds it is the seeds that were drawn.
+A description may mention several attributes, and its mentions are not independent of each other. So intervals within a
+seed treat descriptions, not mentions, as the random sample. The descriptions of one seed come from one aligned model,
+so intervals over several seeds treat the seeds as the random sample.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Mentions = NDArray[np.int64]
 
 
 def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confidence: float = 0.95) -> Estimate | None:
-    """Share of mentions that are of one attribute, with an interval for descriptions as clusters.
+    """Return the share of mentions that are of one attribute, with an interval that treats descriptions as clusters.
 
     Args:
         hits: Mentions of the attribute in each description, shape (N,).
@@ -30,9 +30,9 @@ def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confiden
         confidence: Coverage, in (0, 1).
 
     Returns:
-        Wilson's interval at the effective number of mentions: p(1 − p) over the ratio estimator's variance
-        Σ (hits − p · mentions)² / (Σ mentions)², at most the mentions, and the number of descriptions with mentions
-        where p is 0 or 1. `n` counts mentions. `None` if there are none.
+        The share p with Wilson's interval at the effective number of mentions. That number is p(1 − p) divided by the
+        ratio estimator's variance Σ (hits − p · mentions)² / (Σ mentions)², but at most the number of mentions; if p is
+        0 or 1 it is the number of descriptions with mentions. `n` counts mentions. `None` if there are no mentions.
 
     Source: Korn and Graubard (1998), Survey Methodology 24, for effective sizes in place of n.
     """
@@ -50,29 +50,31 @@ def over_seeds(shares: Sequence[Estimate | None], confidence: float = 0.95) -> P
     """Pool a share over seeds.
 
     Args:
-        shares: Of each seed; seeds without any observation have none and are left out.
+        shares: The share in each seed; `None` for a seed without observations, which is left out.
         confidence: Coverage, in (0, 1).
 
     Returns:
-        One seed's own interval; of several the mean with Student's t over seeds, which may reach beyond [0, 1], or the
-        first seed's interval if all agree. `n` adds up the seeds'. `None` if no seed has a share.
+        With one seed, its share and interval. With several, the mean with Student's t-interval over seeds, which may
+        reach beyond [0, 1], or with the first seed's interval if all shares are equal. `n` is the sum over seeds.
+        `None` if no seed has a share.
     """
     return pool([share for share in shares if share is not None], confidence, 0)
 
 
 def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Interval of the difference of two means over seeds, variances not taken as equal.
+    """Return the difference of two means over seeds with its interval; the variances need not be equal.
 
     Args:
-        first: Of each seed, two at least.
-        second: Of each seed of the other, two at least.
+        first: Value of each seed of the first side, at least two.
+        second: Value of each seed of the second side, at least two.
         confidence: Coverage, in (0, 1).
 
     Returns:
         Mean of the first minus mean of the second; `n` is the smaller number of seeds.
 
     Raises:
-        ValueError: If a side has fewer than two, or neither varies: such seeds do not tell how far seeds differ.
+        ValueError: If a side has fewer than two values, or if the values of neither side vary, because an interval
+            cannot be made then.
 
     Source: Welch (1947), Biometrika 34.
     """

@@ -1,4 +1,4 @@
-"""What `ex2 attributes` left in a run's folder, read back."""
+"""The stored result of `ex2 attributes`, read back from a run's folder."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from reward.errors import UserError
 from reward.files import read_record
 
 RESULT = "attributes.json"
-"""In a run's folder: its own part of the last `ex2 attributes` that it took part in."""
+"""Name of the file in a run's folder that holds the run's part of the last `ex2 attributes` it took part in."""
 
 AGAIN = "run `ex2 attributes` again"
 
 
 def stored_attributes(directory: RunDirectory) -> tuple[Attributes | None, str]:
-    """Read what `ex2 attributes` left in a run's folder.
+    """Read the result that `ex2 attributes` stored in a run's folder.
 
     Args:
-        directory: Of the run.
+        directory: The run's directory.
 
     Returns:
-        The content of `attributes.json` of this run alone, or None; and why it cannot be used, "" if nothing is
+        The run's part of `attributes.json`, or None if it cannot be used; and the reason in words, "" if nothing is
         stored or nothing is wrong.
 
     Raises:
@@ -44,7 +44,7 @@ def stored_attributes(directory: RunDirectory) -> tuple[Attributes | None, str]:
 
 
 def _of_this_version(stored: object) -> Attributes | None:
-    """Read one run's part; None if the file is of another format or of several runs."""
+    """Read one run's part; None if the stored result has another format or is of several runs."""
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or len(stored.get("groups", [])) != 1:
         return None
     return Attributes.from_json(stored)

@@ -26,14 +26,14 @@ def summarize(runs: Sequence[Answered], confidence: float, *, sample: int, seed:
     """Compute shares for every run, and compare every pair of runs on one dataset.
 
     Args:
-        runs: With their answers.
-        confidence: Of intervals; tests are at one minus it.
-        sample: Descriptions of each seed's random sample; fewer if there are fewer.
-        seed: Of the samples and the tests.
+        runs: The answers on each run's descriptions.
+        confidence: Coverage of the intervals, in (0, 1). Tests are made at the level 1 − `confidence`.
+        sample: Number of descriptions in each seed's random sample; a seed with fewer has all of them in it.
+        seed: Seed of the samples and the tests.
 
     Returns:
-        What `attributes.json` holds. p-values are corrected by Holm's method: `p_holm` of a comparison over all
-        comparisons, of an attribute over all attributes of all comparisons.
+        The content of `attributes.json`. p-values are corrected by Holm's method: those of comparisons over all
+        comparisons, those of attributes over all attributes of all comparisons.
     """
     groups = labeled([_group(run, confidence, sample, seed) for run in runs])
     pairs = [
@@ -60,11 +60,11 @@ def summarize(runs: Sequence[Answered], confidence: float, *, sample: int, seed:
 
 
 def corrected(comparisons: Sequence[RunsCompared], alpha: float) -> tuple[RunsCompared, ...]:
-    """Correct p-values by Holm's method: of comparisons over all of them, of attributes over those of all comparisons.
+    """Correct p-values by Holm's method: those of comparisons together, and those of all their attributes together.
 
     Args:
-        comparisons: Shown together; earlier corrections are forgotten.
-        alpha: Level oOf the tests.
+        comparisons: The comparisons that are shown together; their earlier corrections are replaced.
+        alpha: Level of the tests, in (0, 1).
     """
     whole = holm.holm_tests([row.p for row in comparisons], alpha)
     single = iter(holm.holm_tests([gap.p for row in comparisons for gap in row.attributes], alpha))
@@ -84,14 +84,14 @@ def matrix(answers: Sequence[AttributeAnswer]) -> Mentions:
 
 
 def labeled(groups: Sequence[Group]) -> list[Group]:
-    """Label every group as no other on its dataset.
+    """Give every group a label that no other group on its dataset has.
 
     Args:
-        groups: Their labels so far are forgotten.
+        groups: The groups; their labels so far are replaced.
 
     Returns:
-        The same groups. A label is the VLM, with the run's name where several groups on a dataset have that VLM, and a
-        number where that is not enough.
+        The same groups with new labels. A label is the VLM's name. The run's name is added if several groups on the
+        dataset have that VLM, and a number if that is not enough.
     """
     places = Counter((group.vlm, group.dataset) for group in groups)
     made: list[Group] = []
@@ -109,7 +109,7 @@ def labeled(groups: Sequence[Group]) -> list[Group]:
 
 
 def _group(run: Answered, confidence: float, sample: int, seed: int) -> Group:
-    """Summarise one run, labeled as if it were alone."""
+    """Summarise one run, with the label that it has when it is the only run."""
     everything = [[answer for _, answer in part.rows] for part in run.seeds]
     chosen = [
         _sampled(answers, sample, f"attributes {seed} {part.seed}")
@@ -224,7 +224,7 @@ def _side(seeds: Sequence[SeedAnswers], index: dict[str, int]) -> Side:
 
 
 def _gap(name: str, first: Side, second: Side, column: int, p: float, confidence: float) -> Gap:
-    """Return the difference of shares in the shared classes: over seeds if both have several, else given them."""
+    """Return an attribute's difference of shares, with an interval over seeds if both sides have several seeds."""
     ours, theirs = (
         [share.value for m, _ in side if (share := mention_share(m[:, column], m.sum(1), confidence))]
         for side in (first, second)
@@ -254,15 +254,16 @@ def _mention_count(side: Side) -> int:
 
 
 def merged(results: Sequence[Attributes]) -> Attributes:
-    """Put stored results together.
+    """Merge stored results into one.
 
     Args:
-        results: At least one, each of one or several runs; what several hold is taken once.
+        results: At least one result, each of one or several runs. A group or comparison that several results hold is
+            taken once.
 
     Returns:
-        All groups, with labels that no two on a dataset share, those comparisons whose two runs are there, and p-values
-        corrected over all of these. The level of the tests is that of the largest confidence; all else, the size of
-        the sample too, is the first result's.
+        All groups, with labels that are unique on each dataset, and all comparisons whose two runs are among the
+        groups, with p-values corrected over all of these. The confidence is the largest of any result; everything else,
+        such as the size of the sample, is that of the first result.
     """
     by_identity: dict[Identity, Group] = {group.identity: group for result in results for group in result.groups}
     groups = {group.identity: group for group in labeled(list(by_identity.values()))}

@@ -24,7 +24,8 @@ from reward.errors import UserError
 from reward.files import read_json
 
 PUBLISHED = "figure4_attribute_pct"
-"""In a file of published tables: dataset → VLM → attribute → percent of mentions, of the random sample."""
+"""Key in a file of published tables, which holds dataset → VLM → attribute → percent of mentions in the random
+sample."""
 
 PARTS: dict[Literal["all", "sample"], str] = {"all": "all", "sample": "random {sample}"}
 
@@ -35,14 +36,14 @@ LACKING = "no attributes; run `ex2 attributes` on it."
 
 @dataclass(frozen=True)
 class _Column:
-    """One VLM on one dataset, with what is known of it.
+    """A column: one VLM on one dataset, from a run or from published numbers.
 
     Attributes:
-        label: As shown; unique on the dataset.
-        dataset: As shown.
-        group: Of a run; `None` of printed numbers.
-        sample: Descriptions of a seed's sample.
-        printed: Percent of mentions in the random sample, by attribute.
+        label: Shown name of the column, unique on the dataset.
+        dataset: Shown name of the dataset.
+        group: A run's attributes; `None` if the numbers are published ones.
+        sample: Number of descriptions in each seed's random sample.
+        printed: Published percent of mentions in the random sample, by attribute; `None` for a run.
     """
 
     label: str
@@ -53,19 +54,19 @@ class _Column:
 
 
 def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = KL_TOLERANCE) -> list[Table]:
-    """Lay out what `ex2 attributes` left in the runs' folders, and published numbers.
+    """Lay out the results that `ex2 attributes` stored in the runs' folders, and published numbers.
 
     Args:
-        runs: Analysed; those without stored attributes are named in a note.
+        runs: Analysed runs; those without stored attributes are named in a note.
         published: Files of published tables; those without the paper's Figure 4 add nothing.
-        tolerance: Share of the target that the KL may be off.
+        tolerance: How far the KL may be off its target, as a share of the target.
 
     Returns:
-        Shares of mentions, shares of descriptions, and tests whether two VLMs differ, p-values corrected over all that
-        are shown; nothing where nothing is stored.
+        Tables of the shares of mentions, of the shares of descriptions, and of the tests whether two VLMs differ, with
+        p-values corrected over all tests shown. A table with nothing to show is left out.
 
     Raises:
-        UserError: If a published number is not where it should be.
+        UserError: If a file of published tables does not have the expected form.
     """
     results, left_out = stored_results(runs, stored_attributes, LACKING)
     printed = [column for path in published for column in _printed(path)]
@@ -73,11 +74,11 @@ def attribute_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: 
 
 
 def attribute_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> dict[str, Markup]:
-    """Draw what `ex2 attributes` left in the runs' folders, by file name without ending; nothing where it left none.
+    """Draw the stored results of `ex2 attributes`: file name without ending → drawing, empty if nothing is stored.
 
     Args:
-        runs: As of `attribute_tables`.
-        tolerance: Share of the target that the KL may be off.
+        runs: The same as for `attribute_tables`.
+        tolerance: How far the KL may be off its target, as a share of the target.
     """
     results, _ = stored_results(runs, stored_attributes, LACKING)
     return {KEY: attributes_figure(merged(results), tolerance=tolerance)} if results else {}
@@ -89,13 +90,13 @@ def tables_of(
     left_out: Sequence[str] = (),
     tolerance: float = KL_TOLERANCE,
 ) -> list[Table]:
-    """Lay out what `ex2 attributes` found.
+    """Lay out results of `ex2 attributes` as tables.
 
     Args:
-        results: Of one or several runs each; a comparison that several hold is shown once.
+        results: Results of one or several runs each; a comparison that several results hold is shown once.
         printed: Published columns.
-        left_out: Sentences on runs that are not shown.
-        tolerance: Share of the target that the KL may be off.
+        left_out: Sentences that say which runs are not shown, and why.
+        tolerance: How far the KL may be off its target, as a share of the target.
     """
     result = merged(results) if results else None
     columns = _columns(results, result.groups if result else (), printed)
@@ -117,11 +118,11 @@ def tables_of(
 
 
 def _columns(results: Sequence[Attributes], groups: Sequence[Group], printed: Sequence[_Column]) -> list[_Column]:
-    """Return a column for each group, and published ones named so that nobody takes them for a run.
+    """Return a column for each group and each published column, which is labelled so that nobody takes it for a run.
 
     Args:
-        results: Where the groups come from; they tell the size of each group's sample.
-        groups: Of all results, as `merged` labels them.
+        results: The results that the groups are from, which hold the size of each group's sample.
+        groups: The groups of all results, labelled by `merged`.
         printed: Published columns.
     """
     sizes = {group.identity: result.sample for result in results for group in result.groups}
@@ -168,7 +169,7 @@ COUNTS: dict[str, Callable[[Mentioned], int]] = {
     "answers that could not be read": lambda part: part.unparsed,
     "descriptions without an attribute": lambda part: part.without_attribute,
 }
-"""Below the shares, where not 0."""
+"""Counts that stand in rows below the shares, if they are not 0 everywhere."""
 
 
 def _mentions(column: _Column, part: Literal["all", "sample"], name: str) -> bool:

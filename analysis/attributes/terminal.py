@@ -22,7 +22,7 @@ def show(result: Attributes, console: Console) -> None:
     """Print a table for each dataset, and the comparisons.
 
     Args:
-        result: Of one or several runs.
+        result: Result of `ex2 attributes` for one or several runs.
         console: Where to print.
     """
     covered = f"{100 * result.confidence:g} %"

@@ -1,4 +1,4 @@
-"""What a comparison of two VLMs' attributes says, in words."""
+"""The result of a comparison of two VLMs' attributes, in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def how_tested(row: RunsCompared) -> str:
     """Return what was exchanged: `whole seeds exchanged (4 and 4)` or `given these seeds (1 and 2)`.
 
     Args:
-        row: Of two runs.
+        row: The comparison of two runs.
     """
     first, second = row.seeds
     return f"{'whole seeds exchanged' if row.unit == 'seeds' else 'given these seeds'} ({first} and {second})"
@@ -20,7 +20,7 @@ def classes_words(row: RunsCompared) -> str:
     """Return `16 classes shared`, and how many each describes where that is more.
 
     Args:
-        row: Of two runs.
+        row: The comparison of two runs.
     """
     shared, described = row.shared_classes, row.classes
     of = "" if described == (shared, shared) else f" of the {described[0]} and {described[1]} that each describes"
@@ -31,8 +31,8 @@ def verdict_words(row: RunsCompared | Gap, p: float | None = None) -> str:
     """Return `differ, p = 0.0002` or `no significant difference, p = 0.41`.
 
     Args:
-        row: Of two runs, or of one attribute in them.
-        p: Corrected p-value; default: the stored one.
+        row: The comparison of two runs, or of one attribute in two runs.
+        p: Corrected p-value to state; `None` takes the stored one.
     """
     p = row.p_holm if p is None else p
     return f"{'differ' if row.significant else 'no significant difference'}, {p_words(p)}"
@@ -42,7 +42,7 @@ def comparison_words(row: RunsCompared) -> str:
     """Return one sentence on two VLMs.
 
     Args:
-        row: Of two runs.
+        row: The comparison of two runs.
     """
     names = [gap.attribute for gap in row.attributes if gap.significant]
     which = f"; alone: {', '.join(names)}" if names else ""

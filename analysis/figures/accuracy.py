@@ -25,21 +25,21 @@ PICKS: dict[str, tuple[str, str, str]] = {
     "aligned": ("aligned", "", "descriptions of the aligned model"),
     **{group: ("aligned", group, f"{KIND_NAMES[group]} descriptions of the aligned model") for group in GROUPS},
 }
-"""What a click on an arm's bar shows: policy, kind and their name."""
+"""For each arm, the descriptions that a click on its bar shows: their policy, their kind, and what they are called."""
 
 
 class Row(NamedTuple):
-    """One arm.
+    """One arm, as a row of the figure.
 
     Attributes:
-        arm: Its key in `accuracy.json`.
-        name: As shown.
-        accuracy: `None` if the arm has no texts.
-        difference: To the templates; `None` for the templates themselves.
+        arm: The arm's key in `accuracy.json`.
+        name: Shown name.
+        accuracy: The arm's accuracy; `None` if the arm has no texts.
+        difference: The arm's accuracy minus the templates'; `None` for the templates themselves.
         is_part: Whether the arm is a part of EX2's descriptions.
-        fallback: Classes without such a text, the most of any seed.
-        note: What a control arm's texts are; `None` if it is none.
-        to_aligned: A control arm's difference to all of EX2's descriptions.
+        fallback: Number of classes without a text of the arm, in the seed with the most.
+        note: What a control arm's texts are; `None` for other arms.
+        to_aligned: A control arm's accuracy minus that of all of EX2's descriptions; `None` for other arms.
     """
 
     arm: str
@@ -57,7 +57,7 @@ class Row(NamedTuple):
 
 
 def accuracy_rows(experiment: Experiment) -> list[Row]:
-    """Collect what the figure and its table show: first the arms that every run has, then the control arms."""
+    """Return the rows of the figure and its table: first the arms that every run has, then the control arms."""
     rows = []
     for arm in (*ARMS, *experiment.controls):
         control = experiment.controls.get(arm)
@@ -77,10 +77,10 @@ def accuracy_rows(experiment: Experiment) -> list[Row]:
 
 
 def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
-    """Draw the arms.
+    """Draw the accuracies of the arms.
 
     Args:
-        rows: From `accuracy_rows`.
+        rows: Rows from `accuracy_rows`.
 
     Returns:
         A wide drawing with a second panel of differences, and a narrow one (for phones).
@@ -176,7 +176,7 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
 
 
 def _lines(name: str, width: int) -> list[str]:
-    """Return a name in two lines at most: controls are named after files."""
+    """Return a name in at most two lines; arms that are named after files can be long."""
     return textwrap.wrap(name, width, max_lines=2, placeholder=" …") or [""]
 
 

@@ -24,9 +24,10 @@ class Node(NamedTuple):
     """One box of the flow.
 
     Attributes:
-        kind: A group, or a kind of unparsed answers; names the colour.
-        size: Descriptions in it, summed over seeds.
-        lines: Label: the first line in bold and plain parts, the others small.
+        kind: A group, or a kind of unparsed answers; it decides the colour.
+        size: Number of descriptions in the box, summed over seeds.
+        lines: Lines of the label, each a list of parts with their style: the first has bold and plain parts, the others
+            are small.
     """
 
     kind: str
@@ -38,11 +39,11 @@ class Flow(NamedTuple):
     """What one figure shows.
 
     Attributes:
-        total: Descriptions of the policy, summed over seeds.
+        total: Number of the policy's descriptions, summed over seeds.
         informative: The middle node.
         leaves: Children of `informative`, from top to bottom.
-        others: What is not informative: spurious, then unparsed.
-        summary: In words.
+        others: Nodes beside `informative`: spurious, then unparsed.
+        summary: What the figure shows, in words.
     """
 
     total: int
@@ -56,8 +57,8 @@ def breakdown_figure(experiment: Experiment, policy: PolicyName) -> tuple[Markup
     """Draw the breakdown of one policy's descriptions.
 
     Args:
-        experiment: Of a run; widths are of its seeds' summed counts, numbers are pooled.
-        policy: The base model's is drawn lighter and lower, without accuracies.
+        experiment: A run's experiment. Widths show counts summed over its seeds; numbers are pooled over them.
+        policy: The policy; the base model's breakdown is drawn lighter and lower, without accuracies.
 
     Returns:
         A wide and a narrow drawing (for phones), or `None` if the policy has no descriptions.
@@ -150,7 +151,7 @@ def _wide(flow: Flow, policy: PolicyName) -> Markup:
 
 
 def _narrow(flow: Flow, policy: PolicyName) -> Markup:
-    """Stack the levels: a bar for all, one split by information, one split by visibility; labels below."""
+    """Draw the levels as bars below each other: all, split by informative, split by visual; labels stand below."""
     light = " light" if policy == "base" else ""
     width, bar, space = 350.0, 22.0, 20.0
     unit = width / flow.total

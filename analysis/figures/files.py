@@ -12,7 +12,7 @@ from markupsafe import Markup
 from analysis.figures import fonts, svg
 
 MARGIN = 14
-"""Around a drawing that stands alone."""
+"""Margin around a drawing that stands alone, in units of the drawing."""
 
 
 def captioned(drawing: Markup, lines: Sequence[str]) -> Markup:
@@ -39,7 +39,7 @@ def standalone(drawing: Markup) -> str:
 
 
 def drawing_style() -> str:
-    """Return the report's rules for drawings with every variable replaced: not all programs know variables."""
+    """Return the report's CSS rules for drawings, with variables replaced: not all programs know variables."""
     colors, drawings = (Path(__file__).with_name(f"{name}.css").read_text("utf-8") for name in ("colors", "drawings"))
     values = dict(re.findall(r"--([\w-]+):\s*([^;]+);", colors))
     rules = re.sub(r"/\*.*?\*/", "", drawings)

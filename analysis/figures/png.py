@@ -1,4 +1,4 @@
-"""SVG files drawn as PNG, in the font that EX2 brings and no other: all machines give the same bytes."""
+"""SVG files drawn as PNG, with only the font that EX2 ships, so that every machine gives the same bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def to_png(svg: str) -> bytes:
         svg: The file's content, as `analysis.figures.files.standalone` gives it.
 
     Raises:
-        UserError: If the package that does it is not installed.
+        UserError: If the package that draws PNGs is not installed.
     """
     try:
         import resvg_py

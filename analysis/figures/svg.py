@@ -1,6 +1,6 @@
-"""Just enough SVG: every text is escaped, colours come from the page's style sheet through classes.
+"""The elements of SVG that drawings need: every text is escaped, and colours come from the page's style sheet by class.
 
-A drawing is also written as a file of its own, which is XML: characters that XML does not know, not even escaped, are
+A drawing is also written as a file of its own, which is XML. Characters that XML does not allow, even escaped, are
 replaced.
 """
 
@@ -15,19 +15,19 @@ from markupsafe import Markup
 Point = tuple[float, float]
 
 NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What is no character of XML 1.0 (section 2.2)."""
+"""Matches what is not a character of XML 1.0 (section 2.2)."""
 
 
 def document(width: float, height: float, parts: Iterable[Markup], *, title: str, description: str, key: str) -> Markup:
     """Wrap elements in an accessible, scalable image.
 
     Args:
-        width: Of the view box.
-        height: Of the view box.
-        parts: Elements.
-        title: Read out first.
+        width: Width of the view box.
+        height: Height of the view box.
+        parts: The elements.
+        title: Title, which screen readers read out first.
         description: What the picture says, for those who cannot see it.
-        key: Unique in the page; ids are made of it.
+        key: Name of the drawing, unique in the page; its element ids are made from it.
 
     Returns:
         An `svg` element.
@@ -53,7 +53,7 @@ def text(x: float, y: float, content: str, css: str = "", *, anchor: str = "star
 
 
 def spans(x: float, y: float, parts: Sequence[tuple[str, str]], *, anchor: str = "start") -> Markup:
-    """Return a line of text in several styles, each part with its class."""
+    """Return a line of text in several styles; each part is a text and its CSS class."""
     inside = Markup("").join(
         Markup('<tspan class="{}">{}</tspan>').format(css, known(content)) for content, css in parts
     )
@@ -116,7 +116,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     Args:
         low: Least value to cover.
         high: Greatest value to cover.
-        count: How many are wanted.
+        count: About how many numbers are wanted.
 
     Returns:
         Ascending multiples of 1, 2 or 5 times a power of ten, from the last at or below `low` to the first at or
@@ -135,7 +135,7 @@ def number(value: float) -> str:
 
 
 def known(content: str) -> str:
-    """Return a text with U+FFFD for every character that XML does not know."""
+    """Return a text with U+FFFD in place of every character that XML does not allow."""
     return NO_XML.sub("\ufffd", content)
 
 
@@ -144,12 +144,12 @@ def _tip(tip: str) -> Markup:
 
 
 def pick(parts: Iterable[Markup], *, policy: str, kind: str, label: str) -> Markup:
-    """Group elements that the page's script turns into a button; without the script they are a drawing as any.
+    """Group elements that the page's script turns into a button; without the script they are only drawn.
 
     Args:
-        parts: Elements.
-        policy: Whose descriptions are shown then.
-        kind: Which of them: a kind, a group, or nothing for all.
+        parts: The elements.
+        policy: Policy whose descriptions the button shows.
+        kind: Which of these descriptions it shows: a kind, a group, or "" for all.
         label: What the button is called.
 
     Returns:

@@ -24,7 +24,8 @@ def training_figures(results: Sequence[SeedResult]) -> list[tuple[Markup, Markup
     """Draw the mean reward and the KL to the base model, one line per seed.
 
     Args:
-        results: The run's seeds; rows without a key are left out, a seed without rows too.
+        results: The run's seeds. Rows of the log that lack a metric are left out of its drawing, and so are seeds
+            without such rows.
 
     Returns:
         A wide and a narrow drawing (for phones) per metric that was logged.
@@ -45,11 +46,11 @@ def smooth(curve: Curve, part: float = 0.1) -> Curve:
     """Return the centred moving mean over a part of the batches, at least one; shorter at the ends.
 
     Args:
-        curve: Points in order of the batches.
+        curve: Points (batch, value) in the order of the batches.
         part: Width of the window, as a share of the points.
 
     Returns:
-        As many points.
+        A curve with as many points.
     """
     reach = max(1, round(part * len(curve))) // 2
     smoothed = []

@@ -1,4 +1,4 @@
-"""What a judge is: two questions in, one verdict or an unparsed answer out."""
+"""What a judge is: it answers two questions about a description, each with a verdict or an unparsed answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from reward.errors import EX2Error
 
 Question = Literal["informative", "visual"]
-"""informative: does the text tell something about the class? visual: does it tell how the class looks?"""
+"""`informative` asks whether the text says something about the class, `visual` whether it says how the class looks."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,18 @@ class JudgeRequest:
 
 
 class Usage(NamedTuple):
-    """What answers took: requests sent, and tokens as the server counted them (0 where it does not)."""
+    """What answers took: requests sent, and tokens as the server counted them (0 if the server does not count)."""
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 
     def plus(self, other: Usage) -> Usage:
-        """Add up."""
+        """Return the sum of both."""
         return Usage(*(mine + more for mine, more in zip(self, other, strict=True)))
 
     def minus(self, other: Usage) -> Usage:
-        """Take away."""
+        """Return this minus the other."""
         return Usage(*(mine - less for mine, less in zip(self, other, strict=True)))
 
 
@@ -44,8 +44,9 @@ class Verdict:
     Attributes:
         answer: True for yes.
         raw: What the judge said.
-        spent: What asking took; None is nothing.
-        parts: Of a panel: what asking each of its judges took, in their order. They add up to `spent`.
+        spent: Requests and tokens that asking took; None if it took none.
+        parts: For a panel's answer, what asking each of its judges took, in the order of the judges; it adds up to
+            `spent`.
     """
 
     answer: bool
@@ -56,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Unparsed:
-    """An answer that is neither yes nor no; never guessed, never counted as no. Attributes as of `Verdict`."""
+    """An answer that is neither yes nor no: never guessed, never counted as no. Attributes as of `Verdict`."""
 
     raw: str
     spent: Usage | None = field(default=None, compare=False)
@@ -81,7 +82,7 @@ def contents(messages: Iterable[Mapping[str, str]]) -> list[str]:
 
 
 class NotYet(EX2Error):
-    """Nothing is wrong, but the answers are not there yet: the same command, later, continues."""
+    """The answers are not there yet, though nothing is wrong. The same command, called again later, continues."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -102,21 +103,23 @@ class Judge(Protocol):
 
         Raises:
             EnvironmentFault: If the judge cannot be reached; answers given so far have been passed on.
-            NotYet: If the questions were handed in and the answers come later.
+            NotYet: If the questions were handed in and the answers will come later.
         """
         ...
 
 
 class CostEstimate(NamedTuple):
-    """What a judge would have to do; see `EstimatesCost`.
+    """What judging would take, as `EstimatesCost.estimate` returns it.
 
     Attributes:
-        cached: Answers that are known already.
-        spent: If every first answer can be read: requests, about how many input tokens, at most how many output tokens.
-        cost: Of `spent`, in the currency of the judge's prices; None without prices.
-        most: The same if every answer needs its second try.
-        most_cost: Of `most`.
-        limited: Whether the answers' length is; if not, output tokens without a limit are in none of the numbers.
+        cached: Number of answers that are known already.
+        spent: What is taken if every first answer can be read: the requests, about how many input tokens, and at most
+            how many output tokens.
+        cost: Price of `spent`, in the currency of the judge's prices; None without prices.
+        most: What is taken if every answer needs its second try.
+        most_cost: Price of `most`; None without prices.
+        limited: Whether the length of all answers is limited; output tokens of answers without a limit are not in the
+            numbers.
     """
 
     cached: int
@@ -127,7 +130,7 @@ class CostEstimate(NamedTuple):
     limited: bool = True
 
     def plus(self, other: CostEstimate) -> CostEstimate:
-        """Add up; a cost that is unknown makes the sum unknown."""
+        """Return the sum of both; if one cost is unknown, so is the sum's."""
         return CostEstimate(
             self.cached + other.cached,
             self.spent.plus(other.spent),
@@ -147,7 +150,7 @@ class EstimatesCost(Protocol):
     """A judge whose answers cost something, and that can say how much before it is asked."""
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
-        """Estimate without sending anything."""
+        """Estimate what answering would take; nothing is sent."""
         ...
 
     def cost(self, spent: Usage) -> float | None:

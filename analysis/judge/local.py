@@ -1,12 +1,12 @@
 """A language model on this machine as judge, by its log-probabilities of yes and no.
 
-It writes nothing: one forward per question gives the probability that the next word is "Yes" rather
-than "No". Its answers are a model's, unchecked against people's ("uncalibrated" in the report).
+The model writes nothing: one forward pass per question gives the probability that the next word is "Yes" rather than
+"No". Its answers have not been checked against people's ("uncalibrated" in the report).
 
-Two wordings: `paper` asks the paper's question and wants one word instead of JSON, which takes a model
-of some billion parameters; `short` asks in one sentence after eight worked examples. SmolLM2-135M, for
-one, gives lower P(yes) to better descriptions when asked in the paper's words (AUC about 0.05), and
-orders them well when asked shortly (0.8 to 0.9), though always below one half: hence `threshold: examples`.
+There are two wordings. `paper` asks the paper's question, but for one word instead of JSON; it needs a model with some
+billion parameters. `short` asks in one sentence after eight worked examples. SmolLM2-135M, for example, gives lower
+P(yes) to better descriptions with `paper` (AUC about 0.05), and orders them well with `short` (AUC 0.8 to 0.9), but its
+P(yes) always stays below one half. This is why `threshold: examples` exists.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class LabeledSentence(NamedTuple):
     """A sentence about a class, with the right answers.
 
     Attributes:
-        class_name: Its class.
+        class_name: The class that the sentence is about.
         text: The sentence.
         informative: The answer to the first question.
         visual: The answer to the second question.
@@ -63,10 +63,10 @@ class ShortWording(Record):
     """Content of `local_examples.json`: the wording `short`, and sentences to set a threshold by.
 
     Attributes:
-        version: Of the wording.
-        questions: Words of each question, with {class_name}.
-        shots: Shown before every question.
-        fitting: Fit the threshold; of other classes, and never shown.
+        version: Version of the wording.
+        questions: Wording of each question, with {class_name}.
+        shots: Sentences that are shown, with their answers, before every question.
+        fitting: Sentences to which the threshold is fitted; they are about other classes and are never shown.
     """
 
     version: str
@@ -78,14 +78,14 @@ class ShortWording(Record):
 SHORT = ShortWording.from_json(read_json(Path(__file__).with_name("local_examples.json")))
 _WORDS = {True: ("Yes", "yes", "YES"), False: ("No", "no", "NO")}
 _MIN_PREFIX = 16
-"""Tokens; a shorter common beginning is not worth a cache."""
+"""Number of tokens from which the prompts' common beginning is worth a cache."""
 
 
 class Scored(NamedTuple):
-    """What the model thinks of one question.
+    """The model's probabilities of yes and no to one question.
 
     Attributes:
-        margin: log P(yes) - log P(no), summed over spellings.
+        margin: log P(yes) - log P(no), where P is summed over the spellings of the word.
         mass: P(yes) + P(no) among all next tokens.
     """
 
@@ -94,7 +94,7 @@ class Scored(NamedTuple):
 
 
 class _Ranged(NamedTuple):
-    """Settings of which not every value can work; those that are not given can."""
+    """Settings that have invalid values; the default stands for a setting that is not given, and is valid."""
 
     wording: Any = "paper"
     threshold: Any = "examples"
@@ -109,23 +109,25 @@ class LocalJudge:
         model: Hub id, local folder, or `package:NAME` for a model that a package ships.
         gguf_file: A GGUF file in `model`, converted once and cached.
         revision: Commit of the hub repository.
-        wording: `paper` or `short`, see above.
-        threshold: P(yes) / (P(yes) + P(no)) from which the answer is yes; `examples` fits it for each question
-            to the labelled sentences in `local_examples.json`.
-        min_mass: Below this P(yes) + P(no) the model means to say something else, and the answer is unparsed.
-        batch_size: Questions per forward.
+        wording: `paper` or `short`, see the module's description.
+        threshold: Least P(yes) / (P(yes) + P(no)) of a yes. `examples` fits it for each question to the labelled
+            sentences in `local_examples.json`.
+        min_mass: Least P(yes) + P(no) of an answer. Below it the model would have said something else, and the answer
+            is unparsed.
+        batch_size: Questions per forward pass.
         dtype: Precision of the model.
         device: `auto` or a torch device.
         trust_remote_code: Run code from the model's repository.
 
     Raises:
-        UserError: If a setting is out of range, or the model is not there or has no single token for yes or for no.
+        UserError: If a setting is out of range, if the model does not exist, or if it has no single token for yes or
+            for no.
         EnvironmentFault: If the hub cannot be reached.
     """
 
     exact = False
     immaterial: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})
-    """Settings that change no answer."""
+    """Settings that do not change any answer."""
 
     def __init__(
         self,
@@ -157,7 +159,7 @@ class LocalJudge:
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
-        """List settings that are out of range; arguments as `reward.components.settings_problems`."""
+        """List settings that are out of range; the arguments are those of `reward.components.settings_problems`."""
         given = _Ranged(**{key: settings[key] for key in _Ranged._fields if key in settings})
         problems = []
         if given.wording not in WORDINGS:
@@ -174,7 +176,7 @@ class LocalJudge:
         return problems
 
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
-        """Answer every request, calling `on_answer` once for each; questions are taken one after the other."""
+        """Answer every request, calling `on_answer` once for each, first for one question and then for the other."""
         for question in dict.fromkeys(request.question for request in requests):
             batch = [request for request in requests if request.question == question]
             smallest = self._smallest_margin(question)
@@ -250,7 +252,7 @@ class LocalJudge:
 
 
 def paper_wording(request: JudgeRequest) -> Chat:
-    """Ask the paper's question, but for one word: its JSON would begin with an explanation."""
+    """Ask the paper's question, but for a one-word answer: the paper's JSON would begin with an explanation."""
     return [
         {"role": "system", "content": "You are a knowledgeable teacher."},
         {"role": "user", "content": f"{PAPER.question(request)}\n\nAnswer with one word, Yes or No."},
@@ -299,7 +301,7 @@ def without_special(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> int:
-    """Return how many tokens all prompts begin with; every prompt keeps one of its own at least."""
+    """Return the length of the prompts' common beginning in tokens, at most one less than the shortest prompt."""
     first, last = min(prompts), max(prompts)  # of sorted sequences, the extremes differ first
     shared = 0
     while shared < min(len(first), len(last)) and first[shared] == last[shared]:
@@ -315,8 +317,8 @@ def best_threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
         labels: True for yes; both kinds occur.
 
     Returns:
-        The middle of a gap between neighbouring scores with the highest mean of both classes' accuracies; of equal
-        ones the widest gap.
+        The middle of the gap between two neighbouring scores at which the mean of the accuracies on yes and on no is
+        highest; of equally good gaps, the widest.
     """
     ordered = sorted(set(scores))
     positives, negatives = sum(labels), len(labels) - sum(labels)

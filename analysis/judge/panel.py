@@ -33,7 +33,7 @@ from reward.records import JSON, Flat, Keyed, Record
 
 DISAGREEMENTS = "disagreements.jsonl"
 CHUNK = 512
-"""Questions that all judges answer before the next ones are asked: so many are lost at most by a kill."""
+"""Number of questions that all judges answer before the next ones are asked; a kill loses at most so many."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class JudgeUsage(Record):
     """What one judge of a panel took.
 
     Attributes:
-        name: Of the judge, or `not told apart`.
+        name: Name of the judge, or `not told apart` for what cannot be attributed to one judge.
         spent: Requests and tokens.
-        cost: In the currency of its prices; None if it is unknown.
+        cost: Price in the currency of the judge's prices; None if it is unknown.
     """
 
     name: str
@@ -56,10 +56,11 @@ class PanelVotes(Record):
     """How a panel voted on one question.
 
     Attributes:
-        asked: Descriptions that it was asked about.
-        unanimous: Those on which all judges agreed; unparsed counts as an opinion of its own.
-        undecided: Those without a majority.
-        judges: For each judge the number of its votes, by `yes`, `no` and `unparsed`.
+        asked: Number of descriptions that the panel was asked about.
+        unanimous: Number of descriptions on which all judges agreed; `unparsed` counts as a third opinion beside yes
+            and no.
+        undecided: Number of descriptions without a majority.
+        judges: For each judge, its number of votes for `yes`, `no` and `unparsed`.
     """
 
     asked: int
@@ -73,9 +74,9 @@ class Vote(Record):
     """What one judge of a panel said.
 
     Attributes:
-        judge: Its name, numbered if several have it.
-        verdict: Its answer in one word.
-        raw: Its words.
+        judge: Name of the judge, numbered if several judges of the panel have it.
+        verdict: The judge's answer in one word.
+        raw: What the judge said.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # with other keys it is the answer of a judge of one's own
@@ -89,8 +90,8 @@ class PanelMember(NamedTuple):
     """A judge of a panel, as a recipe gives it.
 
     Attributes:
-        name: A key of `JUDGES` or a dotted path; whatever was given.
-        settings: All else.
+        name: A key of `JUDGES` or a dotted path, not checked: of any type, as the recipe has it.
+        settings: The judge's other settings.
     """
 
     name: Any
@@ -112,10 +113,10 @@ class PanelJudge:
 
     Args:
         judges: Two or more, each with `name` and its settings as under `judge` of a recipe.
-        folder: Of the seed's results; given by the program.
+        folder: Folder of the seed's results; set by the program, not by a recipe.
 
     Raises:
-        UserError: If one of them cannot be built; every problem at once.
+        UserError: If a judge cannot be built; the message lists every problem.
     """
 
     def __init__(self, judges: list[dict[str, Any]], folder: Path | None = None) -> None:
@@ -135,7 +136,7 @@ class PanelJudge:
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
-        """List what is wrong with the judges' settings; arguments as `reward.components.settings_problems`."""
+        """List problems of the judges' settings; the arguments are those of `reward.components.settings_problems`."""
         judges = panel_members(settings)
         problems = [] if len(judges) > 1 else [f"{where}.judges: given {len(judges)}; a panel needs at least 2."]
         for place, one in enumerate(judges):
@@ -153,7 +154,7 @@ class PanelJudge:
         return problems
 
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
-        """Answer every request once all judges have; errors as of the judges."""
+        """Answer every request as soon as all judges have answered it; raises what the judges raise."""
         for start in range(0, len(requests), CHUNK):
             chunk = requests[start : start + CHUNK]
             given: dict[JudgeRequest, list[Answer]] = {request: [] for request in chunk}
@@ -168,12 +169,13 @@ class PanelJudge:
         return functools.reduce(CostEstimate.plus, parts, CostEstimate(0, Usage(), 0.0, Usage(), 0.0))
 
     def usage(self, spent: Usage, parts: Sequence[Usage]) -> list[JudgeUsage]:
-        """Return what each judge took.
+        """Return the requests, tokens and money that each judge took.
 
         Args:
-            spent: On all answers.
-            parts: The same by judge, as far as that was noted: logs of an earlier version lack it. What they leave open
-                is listed under the name `not told apart`; it has a cost if that is the same for all judges.
+            spent: What all answers took together.
+            parts: What each judge took, in order, as far as it is known: logs of earlier versions do not say it. What
+                `parts` lack of `spent` is listed under the name `not told apart`; its cost is known only if all judges
+                would charge the same for it.
         """
         rows = []
         for name, judge, part in zip(self.names, self.judges, parts, strict=bool(parts)):
@@ -186,7 +188,7 @@ class PanelJudge:
         return rows
 
     def cost(self, spent: Usage, parts: Sequence[Usage] = ()) -> float | None:
-        """Return the price of what was spent: the sum over `usage`, or None if that of a part is unknown."""
+        """Return the price of what was spent: the sum of the costs in `usage`, or None if one of them is unknown."""
         rows = self.usage(spent, parts)
         costs = [row.cost for row in rows if row.cost is not None]
         return sum(costs, 0.0) if len(costs) == len(rows) else None
@@ -196,12 +198,12 @@ def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
     """Combine the answers of all judges to one question.
 
     Args:
-        names: Of the judges.
-        answers: One of each, in the same order.
+        names: Names of the judges.
+        answers: The answer of each judge, in the same order.
 
     Returns:
-        The answer of more than half of them, unparsed ones included in the count; otherwise `Unparsed`. What each took
-        is kept with it.
+        The answer that more than half of all judges gave, those with an unparsed answer counted too; `Unparsed` if
+        there is none. It holds what each judge took.
     """
     votes = [Vote(name, answer_word(answer), answer.raw) for name, answer in zip(names, answers, strict=True)]
     raw = json.dumps([vote.to_json() for vote in votes], ensure_ascii=False)
@@ -216,7 +218,7 @@ def majority(names: Sequence[str], answers: Sequence[Answer]) -> Answer:
 
 
 def read_votes(raw: str) -> list[Vote] | None:
-    """Return every judge's vote from a panel's `raw`; None if it is no panel's."""
+    """Return every judge's vote from the `raw` text of a panel's answer; None if the text is not a panel's."""
     try:
         stored = json.loads(raw)
         votes = [Vote.from_json(vote) for vote in stored] if isinstance(stored, list) else []
@@ -226,13 +228,13 @@ def read_votes(raw: str) -> list[Vote] | None:
 
 
 def disagreements(answers: Iterable[tuple[JudgeRequest, Answer]]) -> Iterator[dict[str, Any]]:
-    """List the questions on which a panel's judges were not of one mind.
+    """List the questions on which a panel's judges did not agree.
 
     Args:
-        answers: Of any judge; those of no panel are passed over.
+        answers: Questions and answers; answers that are not a panel's are skipped.
 
     Yields:
-        `question`, `class`, `description`, the panel's `verdict` and all `votes`.
+        For each such question an object with `question`, `class`, `description`, the panel's `verdict` and all `votes`.
     """
     for request, answer in answers:
         votes = read_votes(answer.raw)
@@ -247,7 +249,7 @@ def disagreements(answers: Iterable[tuple[JudgeRequest, Answer]]) -> Iterator[di
 
 
 def write_disagreements(answers: Iterable[tuple[JudgeRequest, Answer]], folder: Path) -> None:
-    """Write `disagreements.jsonl` of a panel; an earlier one is removed if there is nothing to tell."""
+    """Write a panel's `disagreements.jsonl`; if there are no disagreements, an earlier file is removed."""
     rows, path = list(disagreements(answers)), folder / DISAGREEMENTS
     if rows:
         write_jsonl(path, rows)
@@ -259,10 +261,10 @@ def panel_summary(answers: Iterable[tuple[JudgeRequest, Answer]]) -> dict[Questi
     """Count how often a panel's judges agree.
 
     Args:
-        answers: Of a panel; those of other judges are passed over.
+        answers: Questions and answers; answers that are not a panel's are skipped.
 
     Returns:
-        By question; None if no panel was asked.
+        Votes by question; None if no answer is a panel's.
     """
     result: dict[Question, PanelVotes] = {}
     for request, answer in answers:

@@ -23,7 +23,8 @@ from reward.errors import UserError, unknown_name
 from reward.records import JSON, Record
 
 SHIPPED = {path.stem: path for path in sorted(Path(__file__).with_name("rubrics").glob("*.json"))}
-"""Rubrics by name; `paper` has the paper's words, `fenced` declares the description to be data."""
+"""Paths of the rubrics that EX2 ships, by name. `paper` has the paper's words, `fenced` declares the description to be
+data."""
 
 _EXAMPLE = Path(__file__).with_name("rubrics") / "fenced.json"
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
@@ -33,7 +34,7 @@ _PLACE = re.compile(r"\{(class_name|description)\}")
 _TAG = re.compile(r"\w+")
 _PART = "an object with key, user, one_shot_class, one_shot_description, one_shot_answer"
 _KINDS = {"informative": _PART, "visual": _PART, "one_shot_answer": "an object"}
-"""What a key of the file holds where it is no text."""
+"""What a rubric file must hold under the keys whose value is not a text."""
 
 
 def _tag(value: Any) -> str | None:
@@ -66,11 +67,11 @@ class RubricPart(Record):
     """The words of one of the two questions.
 
     Attributes:
-        fence: Tag that encloses descriptions, that of the rubric; None encloses them in none.
-        key: Of the answer's JSON, with the judge's yes or no.
-        one_shot_class: Of the worked example.
-        one_shot_description: Of the worked example.
-        one_shot_answer: To the worked example, with the key.
+        fence: The rubric's tag that encloses descriptions; None if there is none.
+        key: Key of the answer's JSON object that holds the judge's yes or no.
+        one_shot_class: Class of the worked example.
+        one_shot_description: Description in the worked example.
+        one_shot_answer: Answer to the worked example, a JSON object with the key.
         user: The question, with {class_name} and {description}.
     """
 
@@ -82,17 +83,18 @@ class RubricPart(Record):
     user: Annotated[_Text, AfterValidator(_template)]
 
     def fill(self, class_name: str, description: str) -> str:
-        """Return the question about a description; both texts may hold any characters, braces included."""
+        """Return the question about a description; the two texts may hold any characters, braces included."""
         values = {"class_name": class_name, "description": escape_fence(one_line(description), self.fence)}
         return _PLACE.sub(lambda place: values[place[1]], self.user)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rubric(Record):
-    """Words in which a judge is asked, and how its answers are read.
+    """The words in which a judge is asked, and how its answers are read.
 
     Attributes:
-        version: Stored with every verdict; a change of the wording needs a new one, which asks all anew.
+        version: Version of the wording, stored with every verdict. Whoever changes the wording must change it too; all
+            descriptions are then judged again.
         system: The first message.
         fence: Name of the tag that encloses descriptions; None if there is none.
         informative: The first question.
@@ -108,7 +110,7 @@ class Rubric(Record):
     @model_validator(mode="before")
     @classmethod
     def _share_fence(cls, stored: Any) -> Any:
-        """Give both parts the fence: their templates are checked by it."""
+        """Copy the fence into both parts, because it decides how their templates are checked."""
         if not isinstance(stored, dict):
             return stored
         fence = stored.get("fence")
@@ -128,7 +130,7 @@ class Rubric(Record):
         """Build the prompt: system, an example question with its answer, the question.
 
         Args:
-            request: Class names and descriptions may hold any characters, braces included.
+            request: The question; class name and description may hold any characters, braces included.
 
         Returns:
             Four chat messages with `role` and `content`.
@@ -141,7 +143,7 @@ class Rubric(Record):
         ]
 
     def example(self, question: Question) -> JudgeRequest:
-        """Return the worked example as a question: one that no server has reason to refuse."""
+        """Return the worked example as a question, which no server has reason to refuse."""
         part = self.part(question)
         return JudgeRequest(question, part.one_shot_class, part.one_shot_description)
 
@@ -162,12 +164,12 @@ class Rubric(Record):
     def parse(self, question: Question, raw: str) -> Answer:
         """Read a judge's answer; what is not clearly yes or no is unparsed.
 
-        The answer must hold a JSON object with the question's key. The value is true, false, or a text that starts
-        with the whole word yes or no, in any case, and does not also contain the other. Of several such objects the
-        last counts: models correct themselves.
+        The answer must hold a JSON object with the question's key. The value is true, false, or a text that starts with
+        the whole word yes or no, in any case, and does not also contain the other word. If there are several such
+        objects, the last one counts, because models correct themselves.
 
         Args:
-            question: Decides the key.
+            question: The question that was asked; it decides the key.
             raw: What the judge said, with or without text around the JSON.
 
         Returns:
@@ -194,7 +196,7 @@ def escape_fence(text: str, tag: str | None) -> str:
     """Return a text that can neither open nor close its fence: `</tag>` becomes `&lt;/tag>`.
 
     Args:
-        text: Of any origin.
+        text: Any text.
         tag: Name of the fence's tag, matched in any case and with blanks inside; None leaves the text as it is.
     """
     return text if tag is None else re.sub(rf"<(?=[\s/]*{re.escape(tag)})", "&lt;", text, flags=re.IGNORECASE)
@@ -205,11 +207,11 @@ def load_rubric(name: str) -> Rubric:
     """Read a rubric.
 
     Args:
-        name: `paper`, `fenced`, or the path of a JSON file. Of such a file the version is followed by a hash of its
-            content, so that a change asks all anew even if the version was forgotten.
+        name: `paper`, `fenced`, or the path of a JSON file. For a file, a hash of its content is added to its version,
+            so that all questions are asked again after a change even if its author forgot to change the version.
 
     Raises:
-        UserError: If there is no such rubric, or the file lacks something; every problem at once.
+        UserError: If there is no such rubric, or if the file lacks something; the message lists every problem.
     """
     path = SHIPPED.get(name, Path(name).expanduser())
     if name not in SHIPPED and path.suffix != ".json":

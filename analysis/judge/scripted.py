@@ -12,8 +12,8 @@ from reward.errors import UserError, unknown_name
 class ScriptedJudge:
     """Answers from the world's own parser, `ex2.data.demo.world.true_facts`.
 
-    informative: yes if the text states a true fact about the concept. visual: yes if it states a true one
-    about its colour, shape or pattern. A visual text is therefore always informative too.
+    A text is informative if it states a true fact about the concept, and visual if it states a true fact about the
+    concept's colour, shape or pattern. A visual text is therefore always informative too.
     """
 
     name = "scripted"
@@ -23,7 +23,7 @@ class ScriptedJudge:
         """Answer every request at once.
 
         Raises:
-            UserError: If a class is not a concept of the demo world; nothing is answered then.
+            UserError: If a class is not a concept of the demo world; no request is answered then.
         """
         for request in requests:
             if request.class_name not in BY_NAME:

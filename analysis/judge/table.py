@@ -27,13 +27,13 @@ def build_judge(name: str, settings: Mapping[str, Any], where: str, folder: Path
         name: A key of `JUDGES` or a dotted path.
         settings: Keyword arguments of its constructor.
         where: File and section for messages.
-        folder: Of the seed's results, for judges that remember there what they handed in.
+        folder: Folder of the seed's results, for judges that remember there what they have handed in.
 
     Returns:
-        The judge; nothing has been sent or loaded that its constructor does not need.
+        The judge. Nothing has been sent; only what its constructor needs has been loaded.
 
     Raises:
-        UserError: For an unknown name or setting, or a class that is no judge.
+        UserError: For an unknown name or setting, or for a class that is not a judge.
     """
     from reward.components import build
     from reward.errors import UserError

@@ -1,6 +1,6 @@
 """What people answered: one log per rater, `labels/<rater>.jsonl`, appended after each answer.
 
-Nothing is overwritten: an answer taken back is a further row, `withdrawn`, and the last row on a question counts.
+Nothing is overwritten: taking an answer back appends a row `withdrawn`, and the last row on a question counts.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from reward.files import append_jsonl, read_jsonl
 from reward.records import Flat, Record, problems
 
 Given = Literal["yes", "no", "skip"]
-"""skip: the rater cannot tell, or does not want to now."""
+"""A rater's answer; `skip` means that the rater cannot tell, or does not want to answer now."""
 
 WITHDRAWN = "withdrawn"
-"""Stored for an answer that takes the one before it back."""
+"""Stored as the answer of a row that takes the answer before it back."""
 
 RATER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-"""Names of raters: they are names of files too."""
+"""Allowed names of raters; files are named after them."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Label(Record):
 
     Attributes:
         asked: The question.
-        answer: `None` takes the answer before it back.
-        rubric: Version of the wording.
-        time: ISO 8601 in UTC with microseconds: sorts as text.
+        answer: The rater's answer; `None` takes the answer before it back.
+        rubric: Version of the question's wording.
+        time: Time of the answer, ISO 8601 in UTC with microseconds, so that times sort as text.
     """
 
     asked: Annotated[Asked, Flat()]
@@ -69,7 +69,7 @@ def label_path(run: Path, rater: str) -> Path:
     """Return the log of one rater in a run.
 
     Raises:
-        UserError: If the name is none.
+        UserError: If the rater's name is not allowed.
     """
     if not RATER.fullmatch(rater) or rater == "sample":
         raise UserError(
@@ -80,26 +80,26 @@ def label_path(run: Path, rater: str) -> Path:
 
 
 def raters_of(run: Path) -> list[str]:
-    """Return who has labelled in a run, by name."""
+    """Return the names of the raters who have labelled in a run, in alphabetical order."""
     return sorted(path.stem for path in (run / "labels").glob("*.jsonl"))
 
 
 def now() -> str:
-    """Return the time as labels carry it."""
+    """Return the present time in the form that labels have."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def append_label(path: Path, rater: str, label: Label) -> None:
-    """Append a row; it is on the disk when this returns.
+    """Append a row to a log; it is on the disk when this returns.
 
     Raises:
-        EnvironmentFault: If it cannot be written.
+        EnvironmentFault: If the row cannot be written.
     """
     append_jsonl(path, [label.to_json() | {"rater": rater}])
 
 
 def read_labels(path: Path) -> list[Label]:
-    """Read a log; a torn last line is dropped, a missing file is empty.
+    """Read a log. An incomplete last line is dropped, and a missing file has no labels.
 
     Raises:
         UserError: If a line is no label.
@@ -117,7 +117,7 @@ def read_labels(path: Path) -> list[Label]:
 
 
 def standing(labels: Iterable[Label]) -> dict[Asked, Label]:
-    """Return the answers that stand, the latest last; of several on a question the latest counts."""
+    """Return the answers that stand, ordered by time: the latest on each question, unless it was withdrawn."""
     result: dict[Asked, Label] = {}
     for label in sorted(labels, key=lambda label: label.time):
         result.pop(label.asked, None)

@@ -1,10 +1,10 @@
 """Which descriptions of a run people label: `labels/sample.json`.
 
-A simple random sample without replacement of the non-empty descriptions of all seeds and both policies, drawn as the
-start of one random order, another one in each run. So every description has the same chance, and agreement, κ and the
-judge's error rates are plain counts with the usual intervals; strata by verdict would need weights in each of them, and
-would tell the labeller what the judge said. A larger sample extends a smaller one, and whoever stops early has labelled
-a random sample too: people get the descriptions in that order.
+It is a simple random sample without replacement of the non-empty descriptions of all seeds and both policies: the
+beginning of one random order, which differs between runs. So every description has the same chance, and agreement, κ
+and the judge's error rates are plain counts with the usual intervals. Strata by verdict would need weights in all of
+these, and would tell the labeller what the judge said. A larger sample extends a smaller one. People get the
+descriptions in the sample's order, so that whoever stops early has labelled a random sample too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Drawn(Record):
     """One description of a run.
 
     Attributes:
-        seed: Of the run.
-        line: In that seed's `descriptions.jsonl`, from 1.
-        class_name: Its class.
-        text: The description.
+        seed: The run's seed that the description is from.
+        line: Number of its line in that seed's `descriptions.jsonl`, from 1.
+        class_name: The description's class.
+        text: The description's text.
     """
 
     seed: int
@@ -49,7 +49,7 @@ class Drawn(Record):
 
 @dataclass(frozen=True)
 class _Described(Record):
-    """What is needed of a row of `descriptions.jsonl`."""
+    """The part of a row of `descriptions.jsonl` that is needed here."""
 
     class_name: Annotated[str, Field(alias="class")]
     text: str
@@ -60,10 +60,11 @@ class Sample(Record):
     """A sample of a run's descriptions.
 
     Attributes:
-        seed: Of the drawing.
-        population: Descriptions it was drawn from.
-        frame: Hash of those.
-        items: In random order. A text that was generated twice may occur twice: shares count it twice too.
+        seed: Seed of the drawing.
+        population: Number of descriptions that the sample was drawn from.
+        frame: `frame_digest` of the descriptions that the sample was drawn from.
+        items: The descriptions drawn, in random order. A text that was generated twice may occur twice, as it counts
+            twice in shares.
     """
 
     seed: int
@@ -77,7 +78,7 @@ class Sample(Record):
         return len(self.items) / self.population
 
     def as_written(self, stored: JSON) -> JSON:
-        """Tell readers the design, the size and the probability too."""
+        """Store the design, the size and the inclusion probability too, for readers."""
         told = {"design": DESIGN, "n": len(self.items), "inclusion_probability": self.inclusion_probability}
         return told | stored
 
@@ -91,7 +92,7 @@ def seeds_of(run: Path) -> list[int]:
     """Return the seeds of a run that have been described, in order.
 
     Raises:
-        UserError: If the folder is no run, or nothing has been described.
+        UserError: If the folder is not a run, or if nothing has been described.
     """
     if not run.is_dir():
         raise UserError(f"{run}: no folder; give run folders, such as runs/demo-visual.")
@@ -109,7 +110,7 @@ def read_frame(run: Path) -> list[Drawn]:
     """Return every description that can be drawn, in the order of seeds and lines.
 
     Raises:
-        UserError: If the folder is no run, a file cannot be read, or every description is empty.
+        UserError: If the folder is not a run, if a file cannot be read, or if every description is empty.
     """
     frame = []
     for seed in seeds_of(run):
@@ -129,9 +130,10 @@ def read_frame(run: Path) -> list[Drawn]:
 
 
 def frame_digest(frame: Sequence[Drawn]) -> str:
-    """Return a hash of descriptions, 16 hexadecimal digits: another text, place or seed gives another one.
+    """Return a hash of descriptions, 16 hexadecimal digits, which changes with any text, line or seed.
 
-    It is not `ex2.run.descriptions.digest_of`: the order of every sample drawn so far follows from it.
+    `ex2.run.descriptions.digest_of` cannot replace it, because the order of all samples drawn so far depends on this
+    hash.
     """
     lines = "".join(json.dumps(list(astuple(item))) + "\n" for item in frame)
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
@@ -140,14 +142,14 @@ def frame_digest(frame: Sequence[Drawn]) -> str:
 def draw(frame: Sequence[Drawn], n: int, seed: int, kept: Sequence[Drawn] = ()) -> Sample:
     """Draw a sample; a larger one with the same seed begins with a smaller one.
 
-    The order follows from the seed and the descriptions: runs as long as each other, which often share the base
-    model's descriptions line by line, must not draw the same lines.
+    The order depends on the seed and on the descriptions. If it depended on the seed alone, runs with equally many
+    descriptions would draw the same lines, which for the base model are often the same texts.
 
     Args:
-        frame: What to draw from.
-        n: How many; all of them if there are fewer.
-        seed: Of the drawing.
-        kept: A sample drawn before, in whatever way: the new one begins with it.
+        frame: The descriptions to draw from.
+        n: Number of descriptions to draw; if the frame has fewer, all are drawn.
+        seed: Seed of the drawing.
+        kept: Descriptions of a sample drawn earlier; the new sample begins with them.
     """
     digest = frame_digest(frame)
     order = np.random.default_rng([seed, int(digest, 16)]).permutation(len(frame))
@@ -157,15 +159,15 @@ def draw(frame: Sequence[Drawn], n: int, seed: int, kept: Sequence[Drawn] = ()) 
 
 
 def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
-    """Return a run's sample: the one kept there, extended if it is smaller, else a new one, which is kept.
+    """Return a run's sample: the stored one, extended if it is too small, or else a new one, which is stored.
 
     Args:
         run: The run's folder.
-        n: Least size wanted.
-        seed: Of the drawing; default: that of the sample kept, or 0.
+        n: Least number of descriptions in the sample.
+        seed: Seed of the drawing; `None` takes that of the stored sample, or 0.
 
     Raises:
-        UserError: If the sample kept was drawn with another seed or from other descriptions.
+        UserError: If the stored sample was drawn with another seed or from other descriptions.
         EnvironmentFault: If the sample cannot be written.
     """
     path, frame = sample_path(run), read_frame(run)
@@ -187,10 +189,11 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
 
     Args:
         run: The run's folder.
-        frame: Its descriptions, if they have been read.
+        frame: The run's descriptions, if they have been read already; `None` reads them.
 
     Raises:
-        UserError: If there is none, it cannot be read, or the run's descriptions have changed since it was drawn.
+        UserError: If there is no sample, if it cannot be read, or if the run's descriptions have changed since it was
+            drawn.
     """
     path = sample_path(run)
     if not path.exists():

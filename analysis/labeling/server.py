@@ -1,7 +1,7 @@
 """`ex2 label`: a page on this machine where a person answers the judge's questions.
 
-Only who has the address can use it: it holds a random token. The page loads nothing from elsewhere, and is sent no
-verdict, policy, reward, run or seed.
+Only someone who has the page's address can use it, because the address holds a random token. The page loads nothing
+from other servers, and is not told any verdict, policy, reward, run or seed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from reward.errors import EX2Error, UserError
 from reward.records import Record
 
 LARGEST = 4096
-"""Bytes of a request's body: an answer takes about 100."""
+"""Most bytes of a request's body; an answer takes about 100."""
 
 _FILES = {
     "": ("page.html", "text/html; charset=utf-8"),
@@ -57,7 +57,7 @@ def main(options: Namespace) -> int:
         options: `runs`, `n`, `seed`, `rater`, `rubric`, `host`, `port` and `open`.
 
     Returns:
-        0; every answer has been saved when it was given.
+        0. Every answer was saved when it was given.
 
     Raises:
         UserError: If a run, the rater's name, the rubric or the address cannot be used.
@@ -91,13 +91,13 @@ def main(options: Namespace) -> int:
 
 
 def open_session(options: Namespace) -> Session:
-    """Open the samples of all runs.
+    """Open the samples of all runs and make the session that asks about them.
 
     Args:
-        options: As of `main`.
+        options: The same as for `main`.
 
     Raises:
-        UserError: If anything cannot be used; every run's problem at once.
+        UserError: If a run, the rater's name or the rubric cannot be used; the message lists the problems of all runs.
     """
     problems = [] if options.n > 0 else [f"--n: {options.n} is no number of descriptions; give 1 or more."]
     if options.seed is not None and options.seed < 0:
@@ -123,9 +123,9 @@ class PageAnswer(Record):
     """An answer as the page sends it.
 
     Attributes:
-        key: Of the description, as the page was sent it.
-        question: That the page showed.
-        answer: The rater's.
+        key: Key of the description, as it was sent to the page.
+        question: The question that the page showed.
+        answer: The rater's answer.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # the page sends nothing else
@@ -142,12 +142,12 @@ class LabelServer(ThreadingHTTPServer):
     block_on_close = False  # a browser may hold a connection open that it has not used: ending must not wait for it
 
     def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Bind.
+        """Open the server's socket.
 
         Args:
-            session: What is asked.
+            session: The session that decides what is asked.
             host: Address to listen on.
-            port: 0 takes a free one.
+            port: Port to listen on; 0 takes a free one.
 
         Raises:
             UserError: If the address cannot be used.
@@ -168,18 +168,18 @@ class LabelServer(ThreadingHTTPServer):
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}/{self.token}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over a browser that hangs up, and sockets that close at the end; show anything else."""
+        """Ignore browsers that hang up and sockets that close at the end; show any other error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
     def server_bind(self) -> None:
-        """Bind without looking this machine's name up, as `http.server` would: that can take seconds offline."""
+        """Open the socket without looking up this machine's name as `http.server` does, which takes seconds offline."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request and closes its connection, so that none outlives the server."""
+    """Answers one request and closes its connection, so that no connection outlives the server."""
 
     server_version, sys_version = "ex2", ""
     server: LabelServer
@@ -218,14 +218,14 @@ class Handler(BaseHTTPRequestHandler):
         """Print nothing: the terminal shows the address."""
 
     def _name(self) -> str | None:
-        """Return what stands after the token; `None` without the right one."""
+        """Return the part of the path after the token; `None` if the token is wrong or missing."""
         _, _, rest = self.path.partition("/")
         token, slash, name = rest.partition("/")
         right = hmac.compare_digest(token.encode(), self.server.token.encode())
         return name if right and slash else None
 
     def _action(self, name: str, body: Any) -> Callable[[], None]:
-        """Return what a request asks for; a `ValueError` tells that the body is not of its form."""
+        """Return the action that a request asks for; raise a `ValueError` if the body has another form."""
         session = self.server.session
         if name == "answer":
             given = PageAnswer.from_json(body)

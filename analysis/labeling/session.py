@@ -1,4 +1,4 @@
-"""One rater's way through the samples of several runs: what is asked next, and what an answer does."""
+"""One rater's way through the samples of several runs: which question comes next, and what an answer changes."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ex2.run.descriptions import DescribedClass
 from reward.files import JSON
 
 _PLACE = "PLACEOFTHEDESCRIPTION"
-"""Stands for the description while the wording around it is cut out; no rubric has this word."""
+"""Placeholder for the description, by which the wording before and after it is found; no rubric has this word."""
 
 
 Stage = Literal["informative", "visual", "done", "skipped"]
-"""Of a description: the question that is open, or how it ended."""
+"""Where a description stands: the question that is open, or `done` or `skipped`."""
 
 
 class Stale(Exception):
-    """An answer to a question that is no longer the one asked: sent twice, or from an older page."""
+    """Raised for an answer to a question that is no longer open: it was sent twice, or from an older page."""
 
 
 class Progress(NamedTuple):
-    """How far a rater is, in distinct descriptions.
+    """How far a rater is, in numbers of distinct descriptions.
 
     Attributes:
-        total: All of them.
-        done: With all answers that they need.
-        skipped: With a question skipped.
+        total: All descriptions.
+        done: Descriptions with all answers that they need.
+        skipped: Descriptions with a skipped question.
     """
 
     total: int
@@ -43,26 +43,26 @@ class Progress(NamedTuple):
 
     @property
     def left(self) -> int:
-        """Neither done nor skipped."""
+        """Number of descriptions that are neither done nor skipped."""
         return self.total - self.done - self.skipped
 
 
 class Session:
     """Asks one rater, in a random order that mixes the runs; every answer is saved before the next question.
 
-    The logs are read anew each time, so that nothing but them holds answers: a session can end at any instant.
+    The logs are read again each time and are the only place where answers are held, so a session can end at any moment.
     """
 
     def __init__(self, samples: Mapping[Path, Sample], rater: str, rubric: Rubric) -> None:
-        """Prepare.
+        """Prepare the session.
 
         Args:
-            samples: By run folder.
-            rater: Whose answers these are.
-            rubric: Wording of the questions; answers to another wording are asked anew.
+            samples: Sample of each run, by the run's folder.
+            rater: Name of the rater.
+            rubric: Wording of the questions; a question that was answered in another wording is asked again.
 
         Raises:
-            UserError: If the rater's name is none, or a log cannot be read.
+            UserError: If the rater's name is not allowed, or if a log cannot be read.
         """
         self.rater, self.rubric = rater, rubric
         self._logs = {run: label_path(run, rater) for run in samples}
@@ -98,13 +98,13 @@ class Session:
         """Save an answer.
 
         Args:
-            key: Of the description, from `state`.
-            question: That `state` asked.
-            answer: The rater's.
+            key: Key of the description, from `state`.
+            question: The question that `state` asked.
+            answer: The rater's answer.
 
         Raises:
-            Stale: If this is not what is asked; nothing is saved.
-            EnvironmentFault: If it cannot be saved.
+            Stale: If this question is not the one that is asked; nothing is saved.
+            EnvironmentFault: If the answer cannot be saved.
         """
         given = self._standing()
         for description in self._homes:
@@ -117,10 +117,10 @@ class Session:
         raise Stale
 
     def undo(self) -> None:
-        """Take the latest answer back; without one nothing happens.
+        """Take the latest answer back; if there is none, nothing happens.
 
         Raises:
-            EnvironmentFault: If that cannot be saved.
+            EnvironmentFault: If the change cannot be saved.
         """
         given = self._standing()
         if given:
@@ -130,7 +130,7 @@ class Session:
         """Ask the skipped questions again.
 
         Raises:
-            EnvironmentFault: If that cannot be saved.
+            EnvironmentFault: If the change cannot be saved.
         """
         for asked, label in self._standing().items():
             if label.answer == "skip":
@@ -153,7 +153,11 @@ class Session:
             append_label(self._logs[run], self.rater, label)
 
     def _mend(self) -> None:
-        """Give each run the answers on its texts that another has: they were labelled there, or a kill came between."""
+        """Copy answers to every run that has the same text.
+
+        An answer is missing in a run's log if it was given in a session without the run, or if a kill came between two
+        writes.
+        """
         given = self._standing()
         own = {run: standing(read_labels(log)) for run, log in self._logs.items()}
         for description, homes in self._homes.items():
@@ -182,7 +186,7 @@ class Session:
 
 
 def _key(description: DescribedClass) -> str:
-    """Return a description's name on the page: a hash, which says nothing about run or policy."""
+    """Return the key by which the page knows a description: a hash, which reveals neither run nor policy."""
     return hashlib.sha256(json.dumps(list(description)).encode()).hexdigest()[:16]
 
 
@@ -192,7 +196,7 @@ def _progress(stages: Mapping[DescribedClass, Stage]) -> Progress:
 
 
 def _stage(description: DescribedClass, given: Mapping[Asked, Label]) -> Stage:
-    """Return how far the labelling of a description is."""
+    """Return the question that is open on a description, or how its labelling ended."""
     first = given.get(Asked("informative", *description))
     if first is None:
         return "informative"

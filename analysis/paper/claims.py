@@ -1,9 +1,10 @@
-"""Sentences over many experiments, computed by stated rules: how often is which kind of description behind the gain?
+"""Sentences about many experiments, counted by stated rules: how often is a kind of description behind the gain?
 
-Every count is given twice: of the plain numbers, as in the paper, and of those for which it is sure: every interval
-lies on the rule's side and every test tells the difference from 0, for the rule and for what puts the experiment among
-those looked at. What is looked at never depends on the rule's own outcome: an experiment whose numbers do not settle
-a rule stays among them and is counted as not known.
+Every count is given twice. The first goes by the plain numbers, as in the paper. The second counts only experiments
+that fulfil the rule for sure: every interval lies on the rule's side and every test tells the difference from 0, both
+for the rule and for the condition by which the experiment is looked at. Which experiments are looked at never depends
+on the outcome of the rule: an experiment whose numbers do not settle the rule is looked at too, and is counted as not
+known.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ class Claim:
     Attributes:
         key: Short name.
         text: The sentence.
-        rule: How it is counted, thresholds included.
-        count: Experiments that fulfil the rule.
-        of: Experiments looked at.
-        unknown: Of them, those whose numbers do not tell whether they fulfil it.
-        by_interval: Of them, those that fulfil it by every interval and test.
-        without_interval: Experiments looked at whose intervals are not known.
-        members: Names of those that fulfil it.
-        fallback: Where the plain template stands for classes without a text of the kind: experiment and how many.
+        rule: The rule by which experiments are counted, with its thresholds.
+        count: Number of experiments that fulfil the rule.
+        of: Number of experiments looked at.
+        unknown: How many of these have numbers that do not tell whether they fulfil the rule.
+        by_interval: How many of the experiments looked at fulfil the rule by every interval and test.
+        without_interval: How many of the experiments looked at have no known intervals.
+        members: Names of the experiments that fulfil the rule.
+        fallback: Notes on the experiments in which the plain template stands for classes without a text of the kind:
+            the experiment and the number of such classes.
     """
 
     key: str
@@ -50,7 +52,12 @@ class Claim:
 
 
 class _Finding(NamedTuple):
-    """Whether something holds, by the numbers and for sure; `None`: the numbers, or the intervals, are not known."""
+    """Whether a rule holds for an experiment.
+
+    Attributes:
+        holds: By the plain numbers; `None` if they are not known.
+        surely: By every interval and test; `None` if the intervals are not known.
+    """
 
     holds: bool | None
     surely: bool | None
@@ -61,11 +68,11 @@ UNKNOWN = _Finding(None, None)
 
 
 def claims(experiments: Sequence[Experiment], rules: Rules) -> list[Claim]:
-    """Judge a set of experiments.
+    """Count over a set of experiments how many fulfil each rule.
 
     Args:
-        experiments: Those without accuracies are left out.
-        rules: Thresholds.
+        experiments: The experiments; those without accuracies are left out.
+        rules: Thresholds of the rules.
 
     Returns:
         The sentences for which there is something to count.
@@ -114,11 +121,11 @@ def _responsible(
     """Count how often a kind is behind the gain.
 
     Args:
-        kind: Which.
-        other: The rest.
-        base: Experiments looked at, and how sure it is that they belong to those.
-        scope: Which those are, in words.
-        rules: Thresholds.
+        kind: The kind that may be behind the gain.
+        other: The other kind, which makes up the rest.
+        base: Experiments looked at, each with whether it meets the condition for that.
+        scope: Which experiments are looked at, in words.
+        rules: Thresholds of the rules.
     """
     name = KIND_NAMES[kind]
     among = " of the informative descriptions" if kind in ("visual", "non_visual") else " of the descriptions"
@@ -192,7 +199,7 @@ def _count(
 
 
 def _gain(experiment: Experiment, arm: str, threshold: float) -> _Finding:
-    """Compare an arm's gain over the templates with a threshold, which it must exceed; without texts it has none."""
+    """Say whether an arm's gain over the templates exceeds a threshold; an arm without texts has no gain."""
     change = experiment.difference(arm, "templates")
     if change is None:
         return UNKNOWN if experiment.has_texts(arm) else NO
@@ -206,7 +213,7 @@ def _below(share: Pooled | None, threshold: float) -> _Finding:
 
 
 def _informs(experiment: Experiment, rules: Rules) -> _Finding:
-    """Say whether the informative descriptions are many enough and, where that is known, above the templates."""
+    """Say whether informative descriptions are frequent enough and, if known, more accurate than the templates."""
     share, gain = experiment.share("informative"), _gain(experiment, "informative", EPSILON)
     low = None if share is None else share.low
     return _Finding(
@@ -216,7 +223,7 @@ def _informs(experiment: Experiment, rules: Rules) -> _Finding:
 
 
 def _or(findings: Iterable[_Finding]) -> _Finding:
-    """Say whether one of several rules holds; an unknown one leaves it open unless another settles it."""
+    """Say whether at least one of several rules holds; `None` if none is known to hold and one is not known."""
     holds, surely = zip(*findings, strict=True)
     return _Finding(_any_of(holds), _any_of(surely))
 
@@ -239,7 +246,7 @@ def _points(threshold: float) -> str:
 
 
 def interval_note(claim: Claim) -> str:
-    """Return the count by interval and test in words."""
+    """Return the count by intervals and tests, in words."""
     if claim.without_interval == claim.of:
         return "no intervals to count by"
     note = f"by interval in {claim.by_interval}"
@@ -247,11 +254,11 @@ def interval_note(claim: Claim) -> str:
 
 
 def claim_table(found: Sequence[Claim], experiments: Sequence[Experiment] = ()) -> Table:
-    """Lay the sentences out as a table, so that they are written in every format.
+    """Lay the sentences out as a table, which can be written in every format.
 
     Args:
         found: The sentences.
-        experiments: What they were counted over: seeds that are missing are named below.
+        experiments: The experiments that were counted; a note below the table names their missing seeds.
     """
     rows = []
     for claim in found:

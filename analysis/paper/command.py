@@ -1,4 +1,4 @@
-"""`ex2 tables`: every table and figure over runs, in the formats wanted."""
+"""`ex2 tables`: every table and figure over runs, in the formats that the user asks for."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ from reward.errors import UserError, unknown_name
 
 
 class Material(NamedTuple):
-    """What tables are made of.
+    """What was read to make the tables from.
 
     Attributes:
-        runs: Run directories that were read, with the shares asked for.
-        experiments: Those runs and published experiments.
-        by_target: For the table of KL targets: the same, and published experiments at further targets.
-        published: The files of published tables, for the tables that read them on their own.
-        left_out: Why runs below a named folder could not be read.
-        ignored: What published files hold beside the tables that are known.
+        runs: The runs that were read, with shares of the denominator asked for.
+        experiments: Experiments of these runs, and published ones.
+        by_target: Experiments for the table of KL targets: those of `experiments`, and published ones at further
+            targets.
+        published: Paths of the files of published tables, for those tables that read the files themselves.
+        left_out: For each run below a named folder that could not be read, a sentence that says why.
+        ignored: Sentences on what published files hold beside the tables that EX2 knows.
     """
 
     runs: list[Run]
@@ -50,17 +51,17 @@ class Material(NamedTuple):
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the verb.
+    """Run the command.
 
     Args:
-        options: `runs`, `out`, `formats` (`None`: all that this machine can write), `denominator`, the thresholds of
+        options: `runs`, `out`, `formats` (`None` is all that this machine can write), `denominator`, the thresholds of
             `Rules`, `class_name` and `question`.
 
     Returns:
         0.
 
     Raises:
-        UserError: For paths without runs, broken files, unknown formats, or a class or question that is not there.
+        UserError: For paths without runs, broken files, unknown formats, or a class or question that no run has.
         EnvironmentFault: If a file cannot be written.
     """
     formats = None if options.formats is None else _formats(options.formats)
@@ -94,10 +95,10 @@ def main(options: argparse.Namespace) -> int:
 
 
 def rules_of(options: argparse.Namespace) -> Rules:
-    """Return the thresholds of a command line.
+    """Return the thresholds that a command line gives.
 
     Raises:
-        UserError: Naming every one that is out of range.
+        UserError: If a threshold is out of range; the message names every such threshold.
     """
     rules = Rules(options.considerable, options.margin, options.solely, options.kl_tolerance, options.every_cell)
     problems = [
@@ -116,18 +117,17 @@ def rules_of(options: argparse.Namespace) -> Rules:
 
 
 def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Material:
-    """Read run directories, folders of such, and files of published tables.
+    """Read run directories, folders of run directories, and files of published tables.
 
     Args:
-        paths: A `.json` file holds published tables.
-        denominator: Of the shares; default: each run's own. Published counts are of all descriptions unless
-            `parsed` is asked for.
+        paths: The paths; a `.json` file is one of published tables.
+        denominator: Denominator of the shares; `None` takes each run's own, and all descriptions for published counts.
 
     Returns:
-        Each run and file once, whatever paths lead to it.
+        What was read; each run and file is in it once, even if several paths lead to it.
 
     Raises:
-        UserError: If a path holds neither, or a file is faulty.
+        UserError: If a path holds neither runs nor published tables, or if a file is faulty.
     """
     folders: list[Path] = []
     published: dict[Path, Path] = {}
@@ -162,14 +162,14 @@ def all_tables(
     class_name: str | None = None,
     question: int | None = None,
 ) -> list[Table]:
-    """Lay out everything that the material can fill.
+    """Make every table for which the material has numbers.
 
     Args:
         material: At least one experiment.
         rules: Thresholds.
-        found: Verdicts over the experiments.
-        class_name: Of the examples; default: some.
-        question: Of the examples; default: some.
+        found: The sentences counted over the experiments.
+        class_name: Class of the example descriptions; `None` shows a few classes.
+        question: Number of the question of the example descriptions; `None` shows a few questions.
     """
     by_target = kl_table(material.by_target, rules)
     return [
@@ -185,7 +185,7 @@ def all_tables(
 
 
 def print_claims(found: Sequence[Claim], console: Console) -> None:
-    """Print every sentence with its rule and its count by interval."""
+    """Print every sentence with its rule and its count by intervals and tests."""
     for claim in found:
         console.print(escape(claim.text), soft_wrap=True)
         console.print(f"  {escape(claim.rule)}; {interval_note(claim)}", style="dim", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Experiments side by side: VLMs on each other's descriptions (Table 6), KL targets (9), the same question (10)."""
+"""Experiments side by side: VLMs with each other's descriptions (Table 6), KL targets (Table 9), answers (Table 10)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from analysis.tables.table import Cell, Row, Table, percent_cell, points_cell, r
 from reward.errors import UserError
 
 EXAMPLES = 3
-"""Classes and questions shown for each dataset unless the user names some."""
+"""Number of pairs of class and question shown for each dataset if the user names none."""
 
 
 def cross_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]:
     """Lay out, for each dataset, every VLM's accuracy with every VLM's descriptions.
 
     Args:
-        experiments: Those without cross-VLM accuracies are left out.
-        rules: Thresholds.
+        experiments: The experiments; those without accuracies across VLMs are left out.
+        rules: Thresholds of the rules.
 
     Returns:
-        A table for each dataset with some: a row for each classifier, a column for each set of descriptions.
+        A table for each dataset that has such accuracies: a row for each classifier, a column for each set of
+        descriptions.
     """
     tables = []
     for dataset in datasets_of(experiments):
@@ -68,12 +69,12 @@ def kl_table(experiments: Sequence[Experiment], rules: Rules) -> Table | None:
     """Lay out accuracy and the informative share by KL target.
 
     Args:
-        experiments: Those without a target are left out.
-        rules: Thresholds.
+        experiments: The experiments; those without a target are left out.
+        rules: Thresholds of the rules.
 
     Returns:
-        `None` unless a VLM was aligned on some dataset with two targets. Not gated: that accuracy fails to rise at
-        one target is part of what is compared.
+        The table; `None` unless a VLM was aligned on one dataset with two targets. Its cells are filled also where
+        accuracy does not exceed the templates', because that is part of the comparison.
     """
     tried: dict[tuple[str, str], set[float]] = {}
     for e in experiments:
@@ -130,17 +131,17 @@ def example_tables(
     """Lay out, for each dataset, what every VLM's policy answers to the same question about the same class.
 
     Args:
-        experiments: Those without descriptions are left out.
-        rules: Thresholds.
-        class_name: Only this class; default: a different class for each question shown.
-        question: Only the question with this number; default: the first ones that all experiments answer.
-        most: Pairs of class and question for each dataset; ignored if both are given.
+        experiments: The experiments; those without descriptions are left out.
+        rules: Thresholds of the rules.
+        class_name: The only class to show; `None` shows a different class for each question.
+        question: Number of the only question to show; `None` shows the first ones that all experiments answer.
+        most: Largest number of pairs of class and question for each dataset; ignored if class and question are given.
 
     Returns:
         A table for each dataset with descriptions.
 
     Raises:
-        UserError: If no dataset has the class or question for all of its experiments.
+        UserError: If there is no dataset all of whose experiments have the class and question.
     """
     tables, seen = [], False
     for dataset in datasets_of(experiments):
@@ -205,7 +206,7 @@ def example_tables(
 
 
 def _spread(keys: Sequence[tuple[str, int]], most: int) -> list[tuple[str, int]]:
-    """Choose pairs of class and question that repeat neither as long as there are others."""
+    """Choose pairs of class and question; a class or question repeats only when no pair without repetition is left."""
     chosen: list[tuple[str, int]] = []
     waiting = list(keys)
     while waiting and len(chosen) < most:

@@ -1,4 +1,4 @@
-"""Figures as files: the grid of VLM × dataset, each run's breakdown and accuracies; each an SVG that stands alone."""
+"""Figures as files: the grid of VLM × dataset, and each run's breakdown and accuracies. Each is a stand-alone SVG."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ LEGEND = {
     "spurious": "spurious",
     "unparsed": "unparsed",
 }
-"""Kinds in a bar, from left to right."""
+"""Kinds in a bar, from left to right, with their names in the legend."""
 
 
 def run_figures(experiments: Sequence[Experiment]) -> dict[str, Markup]:
-    """Draw every run's breakdown and accuracies, by file name without ending; below stand what shares are of, and KL.
+    """Draw every run's breakdown and accuracies; lines below say what the shares are of, and the KL reached.
 
     Args:
-        experiments: Those without a folder, which are no runs, are left out.
+        experiments: Experiments; those without a folder are not runs and are left out.
+
+    Returns:
+        File name without ending → drawing.
     """
     drawn: dict[str, Markup] = {}
     for experiment in experiments:
@@ -49,11 +52,12 @@ def run_figures(experiments: Sequence[Experiment]) -> dict[str, Markup]:
 
 
 def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
-    """Draw the grid: a bar of kinds for each VLM and dataset, above it EX2's gain in accuracy.
+    """Draw the grid: for each VLM and dataset a bar of kinds, with EX2's gain in accuracy above it.
 
     Args:
-        experiments: At least one.
-        rules: Thresholds; bars stay empty where EX2 is not above the templates.
+        experiments: At least one experiment.
+        rules: Thresholds; a bar stays empty where EX2 is not more accurate than the templates, unless `every_cell` is
+            set.
     """
     datasets, rows = datasets_of(experiments), by_row(experiments)
     left, top, wide, high = 12.0 + 8.2 * max(len(label) for label in rows), 64.0, 176.0, 74.0
@@ -109,9 +113,9 @@ def _place(experiment: Experiment | None, x: float, y: float, width: float, rule
 
 
 def kinds_of(experiment: Experiment) -> dict[str, int]:
-    """Return the counts that a bar shows, from left to right; informative stays whole where it was not split.
+    """Return the counts that a bar shows, from left to right; informative is one count if it was not split.
 
-    The rest of `all` are answers that could not be read.
+    What is missing to `all` are descriptions with answers that could not be read.
     """
     visual, non_visual = experiment.total("visual"), experiment.total("non_visual")
     informative, spurious = experiment.total("informative") or 0, experiment.total("spurious") or 0

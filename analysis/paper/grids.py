@@ -1,7 +1,7 @@
-"""The grids of VLM × dataset: accuracy (Table 1), shares (Tables 2 and 4), accuracy by kind (3 and 5), counts (13).
+"""The grids of VLM × dataset: accuracy (Table 1), shares (2 and 4), accuracy by kind (3 and 5), counts (13).
 
 As in the paper, a cell of the breakdown stays empty where EX2's descriptions are not more accurate than the templates:
-what does not help classification does not tell what the VLM's picture of a class rests on.
+descriptions that do not help classification do not show what the VLM recognizes a class by.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def grid_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]:
     """Lay out the grids.
 
     Args:
-        experiments: In the order in which VLMs and datasets shall appear.
-        rules: Thresholds.
+        experiments: Experiments, in the order in which VLMs and datasets are to appear.
+        rules: Thresholds of the rules.
 
     Returns:
         Tables 1, 2, 3, 4, 5 and 13 of the paper, with intervals and tests where the experiments have them.
@@ -115,13 +115,13 @@ PARTS = {
     "visual": "visual",
     "lost: informative, not visual, not non-visual": "lost_visibility",
 }
-"""Rows of Table 13 below `all`, and the counts that fill them."""
+"""Rows of Table 13 below `all`: name → the count that fills the row."""
 
 
 def _grid(
     key: str, title: str, experiments: Sequence[Experiment], rules: Rules, cells: dict[str, CellOf], *notes: str
 ) -> Table:
-    """Make a row for each VLM and each entry of `cells`, a column for each dataset."""
+    """Make a table with a row for each VLM and each entry of `cells`, and a column for each dataset."""
     datasets = datasets_of(experiments)
     rows = []
     for label, placed in by_row(experiments).items():
@@ -174,7 +174,7 @@ def _arms(groups: tuple[Group, Group], rules: Rules) -> dict[str, CellOf]:
 
 
 def _partly(cell_of: CellOf, *groups: Group) -> CellOf:
-    """Note where the plain template stands for classes without a text of a kind."""
+    """Add a note to cells where the plain template stands for classes without a text of a kind."""
 
     def cell(experiment: Experiment) -> Cell:
         made = cell_of(experiment)
@@ -192,6 +192,6 @@ def _informative(experiment: Experiment, rules: Rules) -> Cell:
 
 
 def _visual(experiment: Experiment, rules: Rules) -> Cell:
-    """Note what makes a visual share say little: few informative descriptions, or ones that do not help."""
+    """Make the cell of a visual share, with notes if it says little: few informative descriptions, or useless ones."""
     cell = percent_cell(experiment.share("visual"), "not known")
     return replace(cell, notes=(*cell.notes, *weak_information(experiment, rules)))

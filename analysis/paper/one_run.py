@@ -14,15 +14,15 @@ from analysis.verdicts.verdicts import KINDS
 from ex2.policy.source import PolicyName
 
 PAIRS: tuple[tuple[Group, Group], ...] = (("informative", "spurious"), ("visual", "non_visual"))
-"""Kinds whose accuracies are compared."""
+"""Pairs of kinds whose accuracies are compared."""
 
 
 def run_tables(experiment: Experiment, rules: Rules) -> list[Table]:
-    """Lay out one run.
+    """Make one run's tables.
 
     Args:
-        experiment: Of a run; its folder names the tables.
-        rules: Thresholds.
+        experiment: A run's experiment; the tables are named after its folder.
+        rules: Thresholds of the rules.
     """
     tables = [_accuracy(experiment, rules), _breakdown(experiment, rules)]
     examples = question_examples(experiment, rules)
@@ -70,7 +70,7 @@ def _accuracy(experiment: Experiment, rules: Rules) -> Table:
 
 
 def _against(experiment: Experiment, arm: str, other: str) -> Cell:
-    """Return a tested difference of two arms, whichever way round it was tested."""
+    """Return the cell of the tested difference of two arms, whichever of them was subtracted in the test."""
     if arm == other:
         return Cell(empty=NOTHING)
     absent = "not tested" if arm in experiment.accuracies and other in experiment.accuracies else "no descriptions"
@@ -111,14 +111,15 @@ def _breakdown(experiment: Experiment, rules: Rules) -> Table:
 
 
 def question_examples(experiment: Experiment, rules: Rules) -> Table | None:
-    """Lay out a description for every question.
+    """Make a table with one description for every question.
 
     Args:
-        experiment: Its examples are shown, and its KL if it has one; its folder names the table.
-        rules: Thresholds.
+        experiment: The experiment whose examples, and KL if it is known, are shown; the table is named after its
+            folder.
+        rules: Thresholds of the rules.
 
     Returns:
-        `None` without examples.
+        The table; `None` if the experiment has no examples.
     """
     if not experiment.examples:
         return None

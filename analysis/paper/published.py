@@ -1,4 +1,4 @@
-"""Experiments from printed tables: the paper's numbers through the same builder as one's own runs."""
+"""Experiments from a paper's printed tables, in the form in which the user's own runs are held."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ ARMS_OF_TABLES = {
 CROSS, TARGETS = "table6_cross_vlm_accuracy", "table9_target_kl_10_vs_20"
 
 BESIDE = ("source", "table7_templates_stanford_dogs", "figure4_attribute_pct")
-"""Keys that other tables read, or nobody has to."""
+"""Keys of a file that are not read here: other code reads them, or nothing needs to."""
 
 MAIN_TARGET = 10.0
-"""KL target of all of the paper's experiments but those of its Table 9."""
+"""KL target of all of the paper's experiments except those of its Table 9, in nats."""
 
 
 class Published(NamedTuple):
-    """What was read.
+    """What was read from a file of printed tables.
 
     Attributes:
-        experiments: One for each VLM and dataset.
-        by_target: One for each VLM, dataset and KL target, where several targets were tried.
-        ignored: Sentences on what the file holds beside that.
+        experiments: One experiment for each VLM and dataset.
+        by_target: One experiment for each VLM, dataset and KL target, where several targets were tried.
+        ignored: Sentences on what else the file holds.
     """
 
     experiments: list[Experiment]
@@ -50,10 +50,10 @@ def read_published(path: Path, denominator: Denominator = "all") -> Published:
         path: JSON with `datasets`, `vlms`, `table1_accuracy` and `table13_counts`, and optionally
             `table3_accuracy_by_information`, `table5_accuracy_by_visual`, `table6_cross_vlm_accuracy` and
             `table9_target_kl_10_vs_20`; accuracies in percent, unknown numbers null or left out.
-        denominator: Of the shares; `all` is the paper's.
+        denominator: Denominator of the shares; `all` is the paper's.
 
     Raises:
-        UserError: If it is no such file, naming everything in it that is not as it should be.
+        UserError: If the file has another form; the message names everything that is wrong with it.
     """
     data = read_json(path)
     missing = [key for key in NEEDED if not isinstance(data, dict) or key not in data]
@@ -76,17 +76,17 @@ def read_published(path: Path, denominator: Denominator = "all") -> Published:
 
 
 class _Check:
-    """Reads values and collects what is wrong with them.
+    """Reads values of a file and collects what is wrong with them.
 
     Args:
-        problems: Sentences, in order.
+        problems: List to which a sentence is appended for each problem.
     """
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
 
     def names(self, value: Any, place: str) -> list[str]:
-        """Return a list of names that differ."""
+        """Return a list of distinct names; anything else is a problem, and gives an empty list."""
         fit = isinstance(value, list) and value and all(isinstance(name, str) and name for name in value)
         if fit and len(set(value)) == len(value):
             return list(value)
@@ -94,14 +94,14 @@ class _Check:
         return []
 
     def mapping(self, value: Any, place: str) -> Mapping[str, Any]:
-        """Return an object, or an empty one."""
+        """Return a JSON object; anything else is a problem, and gives an empty object."""
         if isinstance(value, dict):
             return value
         self._say(place, value, "an object with names as keys")
         return {}
 
     def inside(self, value: Any, *places: str) -> Mapping[str, Any]:
-        """Return the object that lies in nested ones; an empty one where a level is absent."""
+        """Return the object at a path of nested objects; an empty one if a level is absent."""
         for depth in range(1, len(places)):
             value = self.mapping(value, ".".join(places[:depth])).get(places[depth], {})
         return self.mapping(value, ".".join(places))
@@ -114,7 +114,7 @@ class _Check:
         return None
 
     def counts(self, table: Any, vlm: str, dataset: str) -> Counts | None:
-        """Return one experiment's counts; `None` if they are faulty."""
+        """Return one experiment's counts from the table; `None` if they are faulty."""
         place, before = f"{COUNTS}.{vlm}.{dataset}", len(self.problems)
         found = self.inside(table, COUNTS, vlm, dataset)
         names = ("all", "spurious", "informative", "visual", "non_visual")
@@ -142,7 +142,7 @@ class _Check:
         return Counts(numbers["all"], *(numbers[name] for name in names[1:]))
 
     def known(self, table: Any, key: str, datasets: Collection[str], vlms: Collection[str]) -> None:
-        """Name what a table by dataset and VLM has of datasets and VLMs that are not listed; its note may stand."""
+        """Report the datasets and VLMs of a table that the file does not list; the table may also have a note."""
         for dataset, rows in self.mapping(table, key).items():
             if dataset == "note":
                 continue
@@ -153,7 +153,7 @@ class _Check:
                     self.problems.append(f"{key}.{dataset}.{vlm}: not among the vlms: {', '.join(vlms)}.")
 
     def arm_names(self, found: Mapping[str, Any], place: str, allowed: Collection[str]) -> None:
-        """Name what is no arm of a table."""
+        """Report keys that are not the name of an arm of a table."""
         for name in found:
             if name not in allowed:
                 self._say(f"{place}.{name}", found[name], f"only {', '.join(allowed)}")
@@ -238,7 +238,7 @@ def _by_target(
 
 
 def _numbers(percents: Mapping[str, float | None]) -> dict[str, Pooled]:
-    """Return what is known as accuracies without n or interval."""
+    """Return the percentages that are known, as accuracies without n or interval."""
     return {name: Pooled(value / 100, None, None, 0, 1) for name, value in percents.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""`ex2 phrases`: mine phrases on one half of the classes, test them as templates on the other, on several VLMs."""
+"""`ex2 phrases`: mine phrases on one half of the classes, test them as templates on the other with several VLMs."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from reward.files import JSON
 from reward.presets import load_vlm, shown_name, vlm_problems
 
 TOLD_PHRASES = 200
-"""Mined phrases of a run that the result keeps."""
+"""Most mined phrases of a run that the result holds."""
 LEAST_CLASSES = 4
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the verb.
+    """Run the command.
 
     Args:
         options: `runs`, `templates`, `vlms`, `top`, `seed` and `out` of the command line.
 
     Returns:
-        0. Every run's own part is kept in its folder too, where `ex2 report` and `ex2 tables` find it.
+        0. Each run's part of the result is also kept in the run's folder, where `ex2 report` and `ex2 tables` find it.
 
     Raises:
-        UserError: For a path that is no run, a run named without descriptions of both policies, faulty templates, an
-            unknown VLM, or too few classes.
+        UserError: If a path is not a run, if a named run lacks descriptions of a policy, if templates are faulty, if a
+            VLM is unknown, or if there are too few classes.
         EnvironmentFault: If the result cannot be written.
     """
     given = read_templates(Path(options.templates)) if options.templates else TemplateFile(PLAIN, (), "")
@@ -88,20 +88,20 @@ def main(options: argparse.Namespace) -> int:
 def results_of(
     runs: Sequence[DescribedRun], given: TemplateFile, vlm_names: Sequence[str], top: int, settings: IntervalSettings
 ) -> DatasetPhrases:
-    """Mine and test on one dataset.
+    """Mine and test phrases on one dataset.
 
     Args:
-        runs: All on this dataset.
-        given: The user's templates, and the plain one.
-        vlm_names: Further VLMs than the runs' own.
-        top: Phrases to mine from each run; with 0 nothing is mined, and all classes are tested.
+        runs: All runs on this dataset.
+        given: The user's templates, and the plain template to compare with.
+        vlm_names: Names of VLMs to test with beside the runs' own.
+        top: Number of phrases to test from each run; with 0 nothing is mined, and templates are tested on all classes.
         settings: How intervals are made; the seed also splits the classes.
 
     Returns:
-        Classes, phrases, templates and measurements, p-values not yet corrected.
+        Classes, phrases, templates and measurements; p-values are not corrected yet.
 
     Raises:
-        UserError: If there are too few classes, or descriptions are of others.
+        UserError: If there are too few classes, or if descriptions are of classes that the dataset does not have.
     """
     source = runs[0].recipe.dataset.source()
     names = load_dataset(source).class_names
@@ -148,7 +148,7 @@ def results_of(
 
 
 def _corrected(parts: Sequence[DatasetPhrases], alpha: float) -> tuple[DatasetPhrases, ...]:
-    """Correct the p-values of all parts together by Holm's method, at the level of the tests."""
+    """Correct the p-values of all parts together by Holm's method; `alpha` is the level of the tests."""
     tests = iter(holm_tests([test.paired.p for part in parts for test in part.results], alpha))
     made = []
     for part in parts:
@@ -174,7 +174,7 @@ def _by_dataset(runs: Sequence[DescribedRun]) -> list[list[DescribedRun]]:
 
 
 def _vlms(runs: Sequence[DescribedRun], names: Sequence[str]) -> list[tuple[str, JSON]]:
-    """Return name and settings of the runs' VLMs and the further ones, each once."""
+    """Return the name and settings of the runs' VLMs and of the further ones, each once."""
     given = [(run.recipe.vlm.name, run.recipe.vlm.settings) for run in runs] + [(name, {}) for name in names]
     return list({json.dumps(one, sort_keys=True): one for one in given}.values())
 

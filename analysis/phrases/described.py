@@ -1,4 +1,4 @@
-"""Runs whose descriptions are mined: found, read, and what is missing said."""
+"""Finds and reads the runs whose descriptions are mined, and says what they lack."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class DescribedRun:
     """A run whose descriptions are mined.
 
     Attributes:
-        recipe: As resolved when it was run.
-        descriptions: Of the seeds that both policies described.
-        directory: Its paths.
-        name: Of the recipe, with the folder where several have that name.
-        seeds: Whose these are.
-        missing: Seeds of the recipe that a policy did not describe.
+        recipe: The recipe that was run, with all its settings.
+        descriptions: Descriptions of the seeds that both policies described.
+        directory: The run's paths.
+        name: The recipe's name, with the folder if several runs have that name.
+        seeds: Seeds that the descriptions are from.
+        missing: Seeds of the recipe that at least one policy did not describe.
     """
 
     recipe: Recipe
@@ -39,11 +39,11 @@ class DescribedRun:
     missing: tuple[int, ...] = ()
 
     def stored(self, confidence: float, *, mined: bool) -> PhraseRun:
-        """Return what is kept of the run beside its results.
+        """Return the record that is stored of the run beside the results.
 
         Args:
-            confidence: Of the KL's interval.
-            mined: Whether the descriptions were used: if not, the results do not depend on them.
+            confidence: Coverage of the KL's interval, in (0, 1).
+            mined: Whether the descriptions were mined; if not, the results do not depend on them.
         """
         return PhraseRun(
             run=self.name,
@@ -60,13 +60,13 @@ def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Descr
 
     Args:
         paths: Run directories, or folders that hold some at any depth.
-        needed: Whether descriptions are, of both policies and one seed at least.
+        needed: Whether a run must have descriptions of both policies for at least one seed.
 
     Returns:
-        The runs, and why others below a named folder had to be left out.
+        The runs, and a sentence for each run below a named folder that had to be left out.
 
     Raises:
-        UserError: If a run that is named cannot be used, or none of those below the folders.
+        UserError: If a run that was named cannot be used, or if no run below the folders can.
     """
     named = {path.resolve() for path in paths if (path / "recipe.yaml").is_file()}
     runs: list[DescribedRun] = []

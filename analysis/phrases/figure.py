@@ -1,4 +1,4 @@
-"""Templates against the plain one as dots with intervals, a row for each VLM."""
+"""A figure of templates against the plain one: dots with intervals, a row for each VLM."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from analysis.results.pooling import Difference
 from analysis.results.wording import p_words, points
 
 ROW, LINE = 24.0, 17.0
-"""Pixels: of a VLM's row, of a line of a template."""
+"""Pixels: height of a VLM's row, and of a line of a template's text."""
 
 
 def phrases_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
-    """Draw differences to the plain template.
+    """Draw the differences of templates' accuracies to the plain template's.
 
     Args:
-        rows: From `trials.trials`; the plain templates are named, not drawn.
-        confidence: Of the intervals.
-        tolerance: Share of the target that the KL may be off.
+        rows: Rows from `trials.trials`; the plain templates are named, but not drawn.
+        confidence: Coverage of the intervals, in (0, 1).
+        tolerance: How far the KL may be off its target, as a share of the target.
 
     Returns:
-        A wide drawing: templates, VLMs, dots (hollow: no significant difference) and numbers; `None` without a
-        template to draw.
+        A wide drawing with templates, VLMs, dots (hollow ones are no significant difference) and numbers; `None` if
+        there is no template to draw.
     """
     return _figure(rows, confidence, tolerance, left=440.0, wide=300.0, narrow=False)
 
 
 def narrow_phrases_figure(rows: Sequence[Trial], confidence: float, tolerance: float = KL_TOLERANCE) -> Markup | None:
-    """Draw the same for phones: templates above their dots, numbers below."""
+    """Draw the same figure for phones: templates stand above their dots, numbers below."""
     return _figure(rows, confidence, tolerance, left=16.0, wide=318.0, narrow=True)
 
 
@@ -87,7 +87,7 @@ def _figure(
 def _rows(
     rows: Sequence[Trial], off: Set[str], y: float, origin: float, unit: float, narrow: bool
 ) -> tuple[list[Markup], float, list[tuple[float, float]]]:
-    """Draw one dataset's templates: elements, their lower edge, and upper and lower edge of each row of dots."""
+    """Draw one dataset's templates; return the elements, their lower edge, and each row's upper and lower edge."""
     parts: list[Markup] = []
     spans: list[tuple[float, float]] = []
     for template in dict.fromkeys(row.template for row in rows):

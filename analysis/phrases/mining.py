@@ -24,15 +24,15 @@ FUNCTION_WORDS = frozenset({
     "could", "will", "would", "may", "might", "so", "such", "which", "who", "what", "when", "where", "how",
 })
 # fmt: on
-"""A phrase of these alone is no hypothesis."""
+"""Function words; a phrase that has no other words is not tested."""
 
 
 class LogOdds(NamedTuple):
     """How much more frequent something is in one corpus.
 
     Attributes:
-        value: Difference of log-odds, natural logarithm; positive: more frequent in the first corpus.
-        z: The same in standard deviations.
+        value: Difference of log-odds (natural logarithm); above 0 if it is more frequent in the first corpus.
+        z: The difference in standard deviations.
     """
 
     value: float
@@ -43,12 +43,12 @@ class Phrase(NamedTuple):
     """A run of words, the class name masked as `{}`.
 
     Attributes:
-        text: Lower case, single blanks, no punctuation.
-        aligned: Aligned descriptions with it.
-        base: Base descriptions with it.
-        classes: Classes whose aligned descriptions have it.
-        log_odds: Aligned against base.
-        z: The same in standard deviations.
+        text: The words in lower case, with single blanks and no punctuation.
+        aligned: Number of aligned descriptions that have the phrase.
+        base: Number of the base model's descriptions that have the phrase.
+        classes: Number of classes whose aligned descriptions have the phrase.
+        log_odds: Difference of log-odds, aligned minus base.
+        z: The difference in standard deviations.
     """
 
     text: str
@@ -63,12 +63,13 @@ class Mining(NamedTuple):
     """What counts as a phrase.
 
     Attributes:
-        longest: Most words.
-        min_count: Fewest aligned descriptions.
-        min_classes: Fewest classes: what is said of one alone is no template.
-        prior: Words that the prior weighs as much as.
-        min_z: Least standard deviations above 0.
-        absorbed: A phrase is dropped for a longer one around it that has at least this share of its descriptions.
+        longest: Most words of a phrase.
+        min_count: Fewest aligned descriptions that must have the phrase.
+        min_classes: Fewest classes whose aligned descriptions must have the phrase: what is said of one class only is
+            no template.
+        prior: Weight of the prior, as a number of observed phrases.
+        min_z: Least difference of log-odds, in standard deviations.
+        absorbed: A phrase is dropped if a longer phrase that contains it is in at least this share of its descriptions.
     """
 
     longest: int = 8
@@ -83,7 +84,7 @@ DEFAULT = Mining()
 
 
 def words_of(text: str, class_name: str) -> Gram:
-    """Return a description's words in lower case, its class name and the name's parts as `{}`."""
+    """Return a description's words in lower case, with `{}` for its class name and the name's parts."""
     masked = mask_name(re.sub(r"[{}]", " ", text), class_name)
     return tuple(_WORD.findall(masked.lower()))
 
@@ -93,9 +94,9 @@ def log_odds(first: int, first_total: int, second: int, second_total: int, prior
 
     Args:
         first: Count in the first corpus.
-        first_total: Count of all words in it.
+        first_total: Count of all words in the first corpus.
         second: Count in the second corpus.
-        second_total: Count of all words in it.
+        second_total: Count of all words in the second corpus.
         prior: Pseudo-count of the word, above 0.
         prior_total: Pseudo-count of all words, above `prior`.
 
@@ -109,16 +110,17 @@ def log_odds(first: int, first_total: int, second: int, second_total: int, prior
 def mine(aligned: Sequence[DescribedClass], base: Sequence[DescribedClass], settings: Mining = DEFAULT) -> list[Phrase]:
     """Find phrases that alignment made frequent.
 
-    A description counts once for a phrase, however often it says it. Phrases of each length are one corpus, and the
-    prior of a phrase is its share of both sides' phrases of that length.
+    A description counts once for a phrase, however often it has it. The phrases of each length are a corpus of their
+    own, and the prior of a phrase is proportional to its share of both sides' phrases of that length.
 
     Args:
         aligned: Aligned descriptions.
-        base: The base model's.
+        base: The base model's descriptions.
         settings: What counts as a phrase.
 
     Returns:
-        By falling z, then by text; a phrase that a longer one accounts for is left out.
+        The phrases, by falling z and then by text. A phrase is left out if a longer one accounts for it (see
+        `Mining.absorbed`).
     """
     sides = [[words_of(text, name) for name, text in side] for side in (aligned, base)]
     names = [name for name, _ in aligned]
@@ -150,7 +152,7 @@ def mine(aligned: Sequence[DescribedClass], base: Sequence[DescribedClass], sett
 
 
 def different(phrases: Iterable[Phrase], most: int) -> list[Phrase]:
-    """Take phrases in their order, none of which is a part of another taken one."""
+    """Take at most `most` phrases in their order, skipping each that is part of one already taken, or contains one."""
     taken: list[Phrase] = []
     for phrase in phrases:
         if len(taken) >= most:

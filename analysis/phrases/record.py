@@ -17,7 +17,7 @@ FORMAT = 2
 CORRECTION = "Holm over all tests of this file"
 
 Accuracy = Annotated[Estimate, Keyed(value="accuracy")]
-"""An accuracy as stored."""
+"""An accuracy with its interval, as it is stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,12 @@ class PhraseRun(Record):
     """A run that took part.
 
     Attributes:
-        run: Its name, with the folder where several have that name.
+        run: Name of the run, with the folder if several runs have that name.
         vlm: Name of the reward's VLM in the recipe.
-        seeds: Those that both policies described.
-        missing_seeds: Seeds of the recipe that a policy did not describe; empty if nothing was mined.
-        texts: From `stored.descriptions_digest`, of these seeds; None if nothing was mined.
-        kl: What the run reached; None if it is not known or nothing was mined.
+        seeds: Seeds that both policies described.
+        missing_seeds: Seeds of the recipe that at least one policy did not describe; empty if nothing was mined.
+        texts: `stored.descriptions_digest` of these seeds; None if nothing was mined.
+        kl: The KL that the run reached; None if it is not known or if nothing was mined.
     """
 
     run: str
@@ -41,19 +41,19 @@ class PhraseRun(Record):
     kl: StoredKL
 
     def as_written(self, stored: JSON) -> JSON:
-        """Put null where nothing was mined: the KL was not looked for."""
+        """Store null as KL if nothing was mined, because the KL was not read then."""
         return stored if self.texts is not None else stored | {"kl": None}
 
 
 @dataclass(frozen=True)
 class Hypothesis(Record):
-    """A template under test and where it comes from.
+    """A template that is tested, and where it comes from.
 
     Attributes:
-        template: With `{}` for the class name.
-        phrase: That it was made of; None if it is from a file alone.
-        runs: Names of those that it was mined from.
-        from_file: Whether the user's file has it.
+        template: The template, with `{}` for the class name.
+        phrase: The phrase that it was made from; None if it is only from a file.
+        runs: Names of the runs that the phrase was mined from.
+        from_file: Whether the template is in the user's file.
     """
 
     template: str
@@ -64,11 +64,11 @@ class Hypothesis(Record):
 
 @dataclass(frozen=True)
 class PlainAccuracy(Record):
-    """What the plain template reaches with one VLM.
+    """The plain template's accuracy with one VLM.
 
     Attributes:
-        vlm: As shown.
-        accuracy: On the tested classes, n images.
+        vlm: Shown name of the VLM.
+        accuracy: Accuracy on the tested classes; `n` counts images.
     """
 
     vlm: str
@@ -77,15 +77,15 @@ class PlainAccuracy(Record):
 
 @dataclass(frozen=True)
 class TemplateTest(Record):
-    """One template with one VLM against the plain one.
+    """One template against the plain one, with one VLM.
 
     Attributes:
-        template: As tested.
-        vlm: As shown.
-        accuracy: On the tested classes, n images.
-        paired: Difference to the plain template on the same images.
-        p_holm: McNemar's p-value, corrected for all tests of the file; None until that is done.
-        significant: Whether the corrected one is below the level; None until that is done.
+        template: The template as it was tested.
+        vlm: Shown name of the VLM.
+        accuracy: Accuracy on the tested classes; `n` counts images.
+        paired: Accuracy minus the plain template's on the same images, with its test.
+        p_holm: McNemar's p-value, corrected for all tests of the file; None until it has been corrected.
+        significant: Whether the corrected p-value is below the level of the tests; None until it has been corrected.
     """
 
     template: str
@@ -101,16 +101,17 @@ class DatasetPhrases(Record):
     """What was mined and tested on one dataset.
 
     Attributes:
-        dataset: Its name.
-        split: Of the test images.
-        runs: Those that took part.
-        mined_classes: Names of the classes whose descriptions were mined; empty if nothing was.
+        dataset: Name of the dataset.
+        split: Split that the test images are from.
+        runs: The runs that took part.
+        mined_classes: Names of the classes whose descriptions were mined; empty if nothing was mined.
         tested_classes: Names of the classes that the templates were tested on.
-        phrases: By run, the phrases that it says most clearly more often than the base model.
-        templates: Under test, without the plain one.
-        plain_template: What they are compared with.
-        plain: Its accuracies, one for each VLM.
-        results: One for each VLM and template.
+        phrases: For each run, the phrases that are most clearly more frequent in its aligned descriptions than in the
+            base model's.
+        templates: The templates tested, without the plain one.
+        plain_template: The template that they are compared with.
+        plain: The plain template's accuracies, one for each VLM.
+        results: One test for each VLM and template.
     """
 
     dataset: str
@@ -130,14 +131,14 @@ class Phrases(Record):
     """Content of `phrases.json`.
 
     Attributes:
-        seed: Of the split of classes and of the resampling.
-        confidence: Coverage of every interval; tests are at one minus it.
-        bootstrap_samples: Resamples.
-        templates_source: Where the user's templates come from; "" if not told.
-        tests: How many the p-values are corrected for: those of all datasets of the verb's call.
-        correction: How, in words.
-        datasets: What was found on each.
-        own: Name of the run whose part this is; None of the whole.
+        seed: Seed of the split of classes and of the resampling.
+        confidence: Coverage of every interval, in (0, 1). Tests are made at the level 1 − `confidence`.
+        bootstrap_samples: Number of bootstrap resamples.
+        templates_source: Where the user's templates come from, in the words of their file; "" if it does not say.
+        tests: Number of tests that the p-values are corrected for: those on all datasets of one call of the command.
+        correction: How the p-values are corrected, in words.
+        datasets: What was mined and tested on each dataset.
+        own: Name of the run whose part this is; None for the whole result.
     """
 
     seed: int
@@ -150,10 +151,10 @@ class Phrases(Record):
     own: Annotated[str | None, Omitted()] = None
 
     def part_of(self, run: str) -> Phrases:
-        """Return what concerns one run: its dataset's part, under the run's name."""
+        """Return the part that concerns one run: that of its dataset, with the run's name as `own`."""
         datasets = tuple(part for part in self.datasets if run in [one.run for one in part.runs])
         return replace(self, own=run, datasets=datasets)
 
     def as_written(self, stored: JSON) -> JSON:
-        """Tell the format first."""
+        """Store the format as the first key."""
         return {"format": FORMAT, **stored}

@@ -1,4 +1,4 @@
-"""The report's section on hypotheses: phrases that alignment made frequent, as templates, tested on other classes."""
+"""The report's section on hypotheses: phrases that alignment made frequent, tested as templates on other classes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ TITLE = "Hypotheses: do frequent phrases help?"
 
 
 def phrases_section(run_directory: RunDirectory) -> ReportSection | None:
-    """Read what `ex2 phrases` left of a run, as `phrases.json` in its folder.
+    """Build the section from `phrases.json`, which `ex2 phrases` stored in the run's folder.
 
     Args:
-        run_directory: Of the run.
+        run_directory: The run's directory.
 
     Returns:
-        A row for each template and VLM, the plain template first: template, VLM, accuracy with interval, n, difference
-        to the plain template with interval, corrected p, verdict, and where the template comes from; below them how it
-        was tested, missing seeds and the KL of each run that phrases were mined from. `None` if nothing is stored; a
-        section with a note alone if what is stored is of other descriptions than the run's present ones.
+        The section, with a row for each template and VLM, the plain template first: template, VLM, accuracy with
+        interval, n, difference to the plain template with interval, corrected p, verdict, and where the template comes
+        from. Notes below say how it was tested, which seeds are missing, and the KL of each run that phrases were mined
+        from. `None` if nothing is stored; a section with only a note if the stored result is from other descriptions
+        than the run has now.
 
     Raises:
         UserError: If the file is not JSON, or lacks what every version of its format holds.

@@ -1,4 +1,4 @@
-"""What `ex2 phrases` left in a run's folder, read back."""
+"""The stored result of `ex2 phrases`, read back from a run's folder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ex2.run.directory import RunDirectory
 from reward.files import read_record
 
 RESULT = "phrases.json"
-"""In a run's folder: the part of the last `ex2 phrases` that it took part in."""
+"""Name of the file in a run's folder that holds the run's part of the last `ex2 phrases` it took part in."""
 
 EARLIER = "probe.json"
-"""The same of a version whose verb was `ex2 probe`."""
+"""Name of the same file in an earlier version, whose command was `ex2 probe`."""
 
 AGAIN = "run `ex2 phrases` again"
 
 
 def descriptions_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
-    """Return a hash of the descriptions of some seeds, by both policies."""
+    """Return a hash of both policies' descriptions of some seeds."""
     content = [
         [seed, [[one.policy, *one.of_class] for one in stored_descriptions(directory.seed(seed))]] for seed in seeds
     ]
@@ -27,13 +27,14 @@ def descriptions_digest(directory: RunDirectory, seeds: Sequence[int]) -> str:
 
 
 def stored_phrases(directory: RunDirectory) -> tuple[Phrases | None, str]:
-    """Read what `ex2 phrases` left in a run's folder.
+    """Read the result that `ex2 phrases` stored in a run's folder.
 
     Args:
-        directory: Of the run.
+        directory: The run's directory.
 
     Returns:
-        The content, or None; and why it cannot be used, "" if nothing is stored or nothing is wrong.
+        The run's part of `phrases.json`, or None if it cannot be used; and the reason in words, "" if nothing is stored
+        or nothing is wrong.
 
     Raises:
         UserError: If the file is not JSON, or lacks what every version of its format holds.
@@ -51,7 +52,7 @@ def stored_phrases(directory: RunDirectory) -> tuple[Phrases | None, str]:
 
 
 def _of_this_version(stored: object) -> tuple[Phrases, PhraseRun] | None:
-    """Read one run's part, and the run in it; None if the file is of another format or of no run alone."""
+    """Read one run's part, and the run in it; None if the file has another format or is not one run's part."""
     if not isinstance(stored, dict) or stored.get("format") != FORMAT or "own" not in stored:
         return None
     content = Phrases.from_json(stored)

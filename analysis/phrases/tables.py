@@ -25,7 +25,8 @@ from reward.errors import UserError
 from reward.files import read_json
 
 PUBLISHED = "table7_templates_"
-"""Begins a key in a file of published tables, the dataset ends it: rows of a template and every VLM's accuracy."""
+"""Beginning of a key in a file of published tables; the dataset's name follows it. Under the key are rows of a template
+and every VLM's accuracy."""
 
 PRINTED_SLOT = "{class name}"
 
@@ -37,18 +38,18 @@ LACKING = "no hypotheses; run `ex2 phrases` on it."
 
 
 def phrases_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: float = KL_TOLERANCE) -> list[Table]:
-    """Lay out what `ex2 phrases` left in the runs' folders, and published numbers.
+    """Lay out the results that `ex2 phrases` stored in the runs' folders, and published numbers.
 
     Args:
-        runs: Those without a stored result are named in a note.
+        runs: Analysed runs; those without a stored result are named in a note.
         published: Files of published tables; those without the paper's Table 7 add nothing.
-        tolerance: Share of the target that the KL may be off.
+        tolerance: How far the KL may be off its target, as a share of the target.
 
     Returns:
-        One table, p-values corrected over all tests that it shows; nothing where nothing is stored.
+        One table, with p-values corrected over all tests that it shows; no table if there is nothing to show.
 
     Raises:
-        UserError: If a published number is not where it should be.
+        UserError: If a file of published tables does not have the expected form.
     """
     results, left_out = stored_results(runs, stored_phrases, LACKING)
     printed = [row for path in published for row in _printed(path)]
@@ -56,11 +57,11 @@ def phrases_tables(runs: Sequence[Run], published: Sequence[Path], tolerance: fl
 
 
 def phrases_drawings(runs: Sequence[Run], tolerance: float = KL_TOLERANCE) -> dict[str, Markup]:
-    """Draw what `ex2 phrases` left in the runs' folders, by file name without ending; nothing where it left none.
+    """Draw the stored results of `ex2 phrases`; return file name without ending → drawing, empty if nothing is stored.
 
     Args:
-        runs: As of `phrases_tables`.
-        tolerance: Share of the target that the KL may be off.
+        runs: The same as for `phrases_tables`.
+        tolerance: How far the KL may be off its target, as a share of the target.
     """
     parts, confidence = _parts(stored_results(runs, stored_phrases, LACKING)[0])
     drawn = phrases_figure(corrected(_told_apart(parts), 1 - confidence), confidence, tolerance)
@@ -73,13 +74,13 @@ def tables_of(
     left_out: Sequence[str] = (),
     tolerance: float = KL_TOLERANCE,
 ) -> list[Table]:
-    """Lay out what `ex2 phrases` found.
+    """Lay out results of `ex2 phrases` as tables.
 
     Args:
-        results: Of one or several runs each; a dataset's part that several hold is shown once.
+        results: Results of one or several runs each; a dataset's part that several results hold is shown once.
         printed: Published rows.
-        left_out: Sentences on runs that are not shown.
-        tolerance: Share of the target that the KL may be off.
+        left_out: Sentences that say which runs are not shown, and why.
+        tolerance: How far the KL may be off its target, as a share of the target.
     """
     parts, confidence = _parts(results)
     measured = [*corrected(_told_apart(parts), 1 - confidence), *printed]
@@ -112,7 +113,7 @@ def tables_of(
 
 
 def _parts(results: Sequence[Phrases]) -> tuple[list[DatasetPhrases], float]:
-    """Return every dataset's part once, and the confidence of all tests together."""
+    """Return every distinct part once, and the largest confidence of any result."""
     parts = {
         json.dumps([_uncorrected(part).to_json(), result.seed], sort_keys=True): part
         for result in results
@@ -122,12 +123,12 @@ def _parts(results: Sequence[Phrases]) -> tuple[list[DatasetPhrases], float]:
 
 
 def _uncorrected(part: DatasetPhrases) -> DatasetPhrases:
-    """Return what tells two measurements apart: not the p-values, which were corrected with those beside them."""
+    """Return a part without its corrected p-values, which depend on other tests: only the rest identifies a part."""
     return replace(part, results=tuple(replace(test, p_holm=None, significant=None) for test in part.results))
 
 
 def _told_apart(parts: Sequence[DatasetPhrases]) -> list[Trial]:
-    """Return the rows of all parts; where several are of one dataset, each tells from which runs it mined."""
+    """Return the rows of all parts; if parts share a dataset, its shown name is followed by the part's runs."""
     names = [part.dataset for part in parts]
     rows = []
     for part in parts:
@@ -188,7 +189,7 @@ def _printed(path: Path) -> list[Trial]:
 
 
 def _rows(dataset: str, content: Sequence[Mapping[str, Any]]) -> list[Trial]:
-    """Read one dataset's rows; the first template is the plain one unless the usual one is among them."""
+    """Read one dataset's rows; the plain template is `PLAIN` if it is among them, else the first."""
     templates = [str(line["template"]).replace(PRINTED_SLOT, SLOT) for line in content]
     plain = templates.index(PLAIN) if PLAIN in templates else 0
     vlms = list(dict.fromkeys(name for line in content for name in line if name != "template"))

@@ -14,14 +14,14 @@ from reward.errors import UserError
 from reward.records import Record
 
 PLAIN = "A photo of a {}."
-"""What every template is compared with, unless a file gives another."""
+"""The plain template, which every template is compared with unless a file gives another one."""
 
 _FORM = 'give {"templates": ["… {} …"]}, and if wanted "plain" (a template) and "source" (a text)'
 
 
 @dataclass(frozen=True)
 class _Given(Record):
-    """Content of a user's file, each template of any form: every one that is none is told."""
+    """Content of a user's file. Templates may be of any type here, so that all faulty ones can be reported together."""
 
     templates: Annotated[list[Any], Field(min_length=1)]
     plain: Any = PLAIN
@@ -33,8 +33,8 @@ class TemplateFile(NamedTuple):
 
     Attributes:
         plain: The template to compare with.
-        templates: Each with `{}` for the class name.
-        source: Where they come from; empty if not told.
+        templates: The templates, each with `{}` for the class name.
+        source: Where they come from; empty if the file does not say.
     """
 
     plain: str
@@ -46,11 +46,12 @@ def from_phrase(phrase: str, plain: str = PLAIN) -> str:
     """Turn a mined phrase into a template.
 
     Args:
-        phrase: With the class name as `{}`, or without it.
-        plain: Begins the template of a phrase without class name.
+        phrase: A phrase with `{}` for the class name, or without class name.
+        plain: Template that a phrase without class name is added to.
 
     Returns:
-        The phrase as a sentence, or the plain template and then the phrase as a sentence.
+        The phrase as a sentence if it has the class name; else the plain template, followed by the phrase as a
+        sentence.
     """
     sentence = phrase[:1].upper() + phrase[1:] + "."
     return sentence if SLOT in phrase else f"{plain.rstrip('.')}. {sentence}"
@@ -65,11 +66,11 @@ def read_templates(path: Path) -> TemplateFile:
     """Read a file of templates.
 
     Args:
-        path: JSON: `templates`, and optionally `plain` and `source`.
+        path: JSON file with `templates`, and optionally `plain` and `source`.
 
     Raises:
-        UserError: If it cannot be read, with every template that lacks its place for the class name, stands twice or
-            equals the plain one.
+        UserError: If the file cannot be read, or if a template has no `{}`, occurs twice or equals the plain one; the
+            message lists every such template.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

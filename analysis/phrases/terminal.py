@@ -1,4 +1,4 @@
-"""The result of `ex2 phrases` in the terminal: templates down, VLMs across."""
+"""The result of `ex2 phrases` in the terminal: a row for each template, a column for each VLM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def show(result: Phrases, console: Console) -> None:
     """Print a table for each dataset.
 
     Args:
-        result: Of all runs.
+        result: The result for all runs.
         console: Where to print.
     """
     covered = f"{100 * result.confidence:g} %"

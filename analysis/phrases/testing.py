@@ -1,4 +1,4 @@
-"""Templates against the plain one, on the same images of classes that no phrase was mined on."""
+"""Templates against the plain one, on the same images; no phrase was mined on the classes of these images."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from reward.vlm import VLM
 
 
 class Halves(NamedTuple):
-    """Classes to mine on and classes to test on, label indices, ascending."""
+    """Label indices of the classes to mine on and of the classes to test on, each ascending."""
 
     mined: tuple[int, ...]
     tested: tuple[int, ...]
 
 
 class Measured(NamedTuple):
-    """One template with one VLM.
+    """Accuracy of one template with one VLM.
 
     Attributes:
-        template: As tested.
-        accuracy: With its interval.
-        paired: Against the plain template, on the same images.
+        template: The template as it was tested.
+        accuracy: The accuracy with its interval.
+        paired: Accuracy minus the plain template's on the same images, with its test.
     """
 
     template: str
@@ -38,7 +38,7 @@ class Measured(NamedTuple):
 
 
 def split_classes(class_count: int, seed: int) -> Halves:
-    """Split classes at random; the tested half is the larger one of an odd number."""
+    """Split classes at random into two halves; with an odd number, the tested half is the larger one."""
     draw = random.Random(f"probe {seed}")  # as the verb was called once: the same seed gives the same halves
     keys = [draw.random() for _ in range(class_count)]
     order = sorted(range(class_count), key=keys.__getitem__)
@@ -47,10 +47,10 @@ def split_classes(class_count: int, seed: int) -> Halves:
 
 
 def restrict(images: ImageEmbeddings, classes: Sequence[int]) -> ImageEmbeddings:
-    """Keep some classes, as images and as names: what is left out is no possible answer either.
+    """Keep the images and names of some classes; a class that is left out is no possible answer either.
 
     Args:
-        images: Of C classes.
+        images: Images of C classes.
         classes: Label indices to keep, ascending.
     """
     kept = torch.tensor(classes, dtype=torch.long)
@@ -62,17 +62,17 @@ def restrict(images: ImageEmbeddings, classes: Sequence[int]) -> ImageEmbeddings
 def measure(
     vlm: VLM, images: ImageEmbeddings, plain: str, templates: Sequence[str], settings: IntervalSettings
 ) -> tuple[Estimate, list[Measured]]:
-    """Classify the images with each template: one text a class.
+    """Classify the images with each template, which gives one text for each class.
 
     Args:
         vlm: Encodes the texts.
-        images: Of the tested classes alone, at least one.
+        images: Images of the tested classes only, at least one.
         plain: The template to compare with.
-        templates: Each with `{}` for the class name.
+        templates: The templates, each with `{}` for the class name.
         settings: How intervals are made.
 
     Returns:
-        The plain template's accuracy, and every template's in their order.
+        The plain template's accuracy, and the result of each template in the given order.
     """
     rows = {template: [fill(template, name) for name in images.class_names] for template in (plain, *templates)}
     texts = Texts(vlm, [text for row in rows.values() for text in row])

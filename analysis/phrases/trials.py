@@ -1,4 +1,4 @@
-"""What `ex2 phrases` found, as tables, figures and pages show it: a row for each template and VLM."""
+"""The results of `ex2 phrases` as tables, figures and pages show them: a row for each template and VLM."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ PLAIN_ORIGIN, FILE_ORIGIN = "the plain template", "given in a file"
 
 @dataclass(frozen=True)
 class Trial:
-    """One template with one VLM.
+    """A row: one template with one VLM.
 
     Attributes:
-        dataset: As shown.
-        template: With `{}` for the class name.
-        vlm: As shown.
-        accuracy: On the tested classes.
-        change: Against the plain template on the same images, `p` before correction, `significant` after; `None` of
-            the plain template itself.
-        p: Corrected for the number of tests; `None` where nothing was tested.
-        origin: Runs that it was mined from, or what else it is.
-        kl: Of the run that it was mined from; of several the one furthest off its target. None if it is not known.
+        dataset: Shown name of the dataset.
+        template: The template, with `{}` for the class name.
+        vlm: Shown name of the VLM.
+        accuracy: Accuracy on the tested classes.
+        change: Accuracy minus the plain template's on the same images, with `p` before and `significant` after
+            correction; `None` for the plain template itself.
+        p: p-value corrected for the number of tests; `None` where nothing was tested.
+        origin: Runs that the template was mined from, or where else it is from.
+        kl: KL of the run that the template was mined from; with several runs, the KL furthest off its target. `None` if
+            it is not known.
     """
 
     dataset: str
@@ -46,7 +47,7 @@ class Trial:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `no significant difference`, `not tested`, or "" of the plain template."""
+        """`better`, `worse`, `no significant difference` or `not tested`; "" for the plain template."""
         if self.change is None:
             return ""
         if self.change.significant is None:
@@ -57,10 +58,10 @@ class Trial:
 
 
 def trials(datasets: Sequence[DatasetPhrases]) -> list[Trial]:
-    """Return the rows of some datasets: by dataset, the plain template first, then by template and VLM.
+    """Return the rows of some datasets, ordered by dataset, template and VLM; the plain template is first.
 
     Args:
-        datasets: Of `phrases.json`; p-values stay as they were corrected there.
+        datasets: Datasets of `phrases.json`; p-values stay as they were corrected there.
     """
     return [row for part in datasets for row in _trials(part)]
 
@@ -90,11 +91,11 @@ def _pooled(accuracy: Estimate) -> Pooled:
 
 
 def corrected(rows: Sequence[Trial], alpha: float) -> list[Trial]:
-    """Correct all p-values together by Holm's method: what was tested apart is shown together.
+    """Correct all p-values together by Holm's method, because tests from several calls are shown together.
 
     Args:
-        rows: From `trials`, of one or more files.
-        alpha: Level oOf the tests.
+        rows: Rows from `trials`, of one or more files.
+        alpha: Level of the tests, in (0, 1).
     """
     compared = [row.change for row in rows if row.change is not None and row.change.p is not None]
     tests = iter(holm_tests([change.p for change in compared if change.p is not None], alpha))

@@ -1,4 +1,4 @@
-"""The report's tables of accuracy: every arm, and which classes are taken for which."""
+"""The report's tables of accuracy: every arm, and which classes are mistaken for which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.results.wording import NBSP, count, evidence, images_interval, per
 
 
 def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
-    """Return a row of cells for each arm: accuracies, difference to the templates and, of a control, to EX2."""
+    """Return a row of cells for each arm: accuracies, difference to the templates, and for controls also to EX2."""
     rows = []
     for row in accuracy_rows(experiment):
         texts = experiment.arms.get(row.arm)
@@ -46,7 +46,7 @@ def _verdict(difference: Difference | None) -> str:
 
 
 def confusion_table(results: Sequence[SeedResult], most: int = 12) -> list[dict[str, Any]]:
-    """The pairs of classes that the templates or EX2 confuse most, seeds averaged, the greatest change first."""
+    """Return the pairs of classes that templates or EX2 confuse most, averaged over seeds, greatest change first."""
     images: dict[tuple[str, str], dict[str, float]] = {}
     sizes: dict[str, int] = {}
     for arm in ("templates", "aligned"):

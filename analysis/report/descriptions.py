@@ -16,18 +16,18 @@ from analysis.verdicts.verdicts import KINDS, Kind
 from reward.files import JSON
 
 ORDER: tuple[Kind, ...] = ("visual", "non_visual", "informative_unparsed", "spurious", "unparsed")
-"""How the list is ordered by verdict."""
+"""Order of the kinds when the list is sorted by verdict."""
 
 MOST_NOTE = 300
-"""Characters of a judge's explanation that are kept for the page."""
+"""Most characters of a judge's explanation that the page has."""
 
 
 def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Sequence[str]]) -> JSON:
-    """Pack the descriptions for the page's script: repeated texts once, rows as indices into them.
+    """Pack the descriptions for the page's script: each distinct text once, and rows of indices into the texts.
 
     Args:
         results: At least one seed.
-        images: Class name → thumbnails, from `class_images`; may lack classes.
+        images: Class name → thumbnails, from `class_images`; classes may be missing.
 
     Raises:
         UserError: If a description has no verdict, because descriptions changed since the analysis.
@@ -82,9 +82,9 @@ def descriptions_table(results: Sequence[SeedResult], images: Mapping[str, Seque
 
 
 def explanation(raw: str) -> str:
-    """Return why the judge said so: the JSON answer's explanation, else what it said if that is more than yes or no.
+    """Return why the judge answered so: its JSON's explanation, or else its words if they are more than yes or no.
 
-    Of a panel, the votes.
+    For a panel, return the votes of its judges.
     """
     votes = read_votes(raw)
     if votes is not None:

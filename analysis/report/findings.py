@@ -1,4 +1,4 @@
-"""The numbers in plain sentences, made by stated rules and never by hand."""
+"""The report's findings: the numbers in plain sentences, which fixed rules make."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from analysis.results.wording import (
 T = TypeVar("T")
 
 NOTES = {True: "", False: f", {NOT_SIGNIFICANT}", None: ", cannot be tested"}
-"""What is said of a change of shares, by its test."""
+"""What is added to a change of shares, by whether it is significant; `None` means that it was not tested."""
 
 
 EXPLAINED = {
@@ -37,10 +37,10 @@ EXPLAINED = {
 
 
 class Finding(NamedTuple):
-    """A sentence of the reading.
+    """One sentence of the findings.
 
     Attributes:
-        topic: Two or three words.
+        topic: The sentence's topic in two or three words.
         text: The sentence.
     """
 
@@ -49,11 +49,11 @@ class Finding(NamedTuple):
 
 
 def findings(experiment: Experiment, agreement: JudgeAgreement | None = None) -> list[Finding]:
-    """Read the run: shares, reward, accuracy, the worth of each kind, and what to be careful about.
+    """Return a run's findings: shares, reward, accuracy, what each kind is worth, and what to be careful about.
 
     Args:
-        experiment: Of a run.
-        agreement: What people said of the judge.
+        experiment: A run's experiment.
+        agreement: How far the judge agrees with people; `None` if nobody labelled the run.
     """
     found = [
         _shares(experiment),
@@ -71,7 +71,7 @@ def findings(experiment: Experiment, agreement: JudgeAgreement | None = None) ->
 def judge_standing(experiment: Experiment, agreement: JudgeAgreement | None = None) -> str:
     """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
 
-    Calibrated takes people's answers of both kinds to the first question; how many, the words tell.
+    A judge counts as calibrated if people answered the first question with yes for some descriptions and no for others.
     """
     if experiment.judge and experiment.judge.exact:
         return "exact"
@@ -298,7 +298,7 @@ def _cautions(experiment: Experiment) -> list[Finding]:
 
 
 def _verdict(difference: Difference, *, above: T, below: T, same: T, untested: T) -> T:
-    """Choose by what the test says; without an interval nothing can be said of a difference, not even that."""
+    """Choose by what a difference's test says; `untested` if it was not tested."""
     if difference.significant is None:
         return untested
     if not difference.significant:

@@ -58,5 +58,5 @@ def headline(experiment: Experiment) -> Headline:
 
 
 def leaf_changes(experiment: Experiment) -> dict[Leaf, Difference]:
-    """Return the changes of the kinds that have no parts, in the order of visual, non-visual, spurious."""
+    """Return the changes of the shares of visual, non-visual and spurious descriptions, in this order."""
     return {leaf: experiment.share_changes[leaf] for leaf in reversed(LEAVES) if leaf in experiment.share_changes}

@@ -17,24 +17,24 @@ from reward.images import LabeledImage
 from reward.preprocess import to_rgb
 
 SIDE = 64
-"""Longer side, in pixels."""
+"""Longer side of a thumbnail, in pixels."""
 PER_CLASS = 3
 MOST_IMAGES = 1200
 MOST_BYTES = 3 << 20
-"""Of all images together, as base64."""
+"""Most base64 characters of all images together."""
 
 PREFIX = "data:image/jpeg;base64,"
 
 
 def class_images(source: DatasetSource) -> dict[str, list[str]]:
-    """Draw thumbnails of a few test images of each class; the same ones each time.
+    """Return thumbnails of a few test images of each class, always of the same images.
 
     Args:
         source: The run's dataset.
 
     Returns:
-        Class name → JPEGs in base64. Empty if the dataset cannot be opened here: the report then does without. An
-        image that cannot be read is left out.
+        Class name → JPEGs in base64. Empty if the dataset cannot be opened on this machine; the report then has no
+        images. An image that cannot be read is left out.
     """
     try:
         dataset = load_dataset(source)
@@ -51,14 +51,14 @@ def thumbnails(
     most_images: int = MOST_IMAGES,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, list[str]]:
-    """Make thumbnails, a first one of every class, then a second one, as long as the bounds allow.
+    """Make thumbnails: one of every class, then a second one of every class, and so on as long as the bounds allow.
 
     Args:
-        dataset: Names the classes.
-        images: Of the test split.
+        dataset: The dataset, which names the classes.
+        images: Images of the test split.
         per_class: Most images of a class.
-        most_images: Most images of all classes, though at least one of each.
-        most_bytes: Most base64 characters; no image that would exceed it is taken.
+        most_images: Most images of all classes together; each class may have one even beyond this.
+        most_bytes: Most base64 characters of all images together; an image that would exceed it is left out.
 
     Returns:
         Class name → JPEGs in base64.

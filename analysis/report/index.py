@@ -31,11 +31,11 @@ from reward.files import write_text
 PAGE = "index.html"
 
 MAIN = ("improvement", "spurious-responsible", "non_visual-responsible", "visual-responsible")
-"""Verdicts shown first; the others are one click away."""
+"""Keys of the sentences that the page shows at once; the others appear after a click."""
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the verb.
+    """Run the command.
 
     Args:
         options: `folder` and the thresholds of `Rules`.
@@ -63,13 +63,13 @@ def main(options: argparse.Namespace) -> int:
 
 
 def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Sequence[str]) -> str:
-    """Fill the template.
+    """Return the page.
 
     Args:
-        runs: At least one.
-        rules: Thresholds.
+        runs: At least one run.
+        rules: Thresholds of the rules.
         where: Folder of the page; links are relative to it.
-        problems: Why other runs are not on the page; shown there.
+        problems: Sentences, shown on the page, on why other runs are not on it.
 
     Returns:
         The page as HTML, with style and script inside.
@@ -135,7 +135,7 @@ def _sentence(claim: Claim) -> dict[str, str]:
 
 
 def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -> dict[str, Any] | None:
-    """Collect what a place of the grid shows; `None` where there is no run."""
+    """Return what a cell of the grid shows; `None` where there is no run."""
     if experiment is None:
         return None
     own, change = experiment.accuracy("aligned"), experiment.difference("aligned", "templates")
@@ -189,7 +189,7 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
 
 
 def _standing(run: Run, experiment: Experiment) -> str:
-    """Say how far the judge can be trusted; a file of people's answers that cannot be read must not cost the page."""
+    """Say how far the judge can be trusted, or that the file of its agreement with people cannot be read."""
     try:
         agreement = read_judge_agreement(run.directory.root, run.results, complete=not run.missing)
     except UserError as error:

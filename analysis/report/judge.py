@@ -1,4 +1,4 @@
-"""What the report says of the judge: shares by both denominators, agreement with people, a panel's votes, the cost."""
+"""What the report says about the judge: shares by both denominators, a panel's votes, and the cost."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def both_denominators(experiment: Experiment) -> list[dict[str, Any]]:
     """Lay out the shares by both denominators, for each policy with unparsed answers.
 
     Returns:
-        Per policy its name, its unparsed answers by question, and rows of a name and two cells in the order of
-        `DENOMINATORS`; empty if every answer could be read.
+        For each policy its name, its unparsed answers by question, and rows of a name and two cells in the order of
+        `DENOMINATORS`. Empty if every answer could be read.
     """
     tables = []
     for policy in reversed(POLICIES):
@@ -49,8 +49,8 @@ def panel(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """Add up a panel's votes over seeds.
 
     Returns:
-        Per question its name, how many were `asked`, `split` (not unanimous) and `undecided`, and rows of a judge and
-        its votes for yes, no and unparsed; empty if the judge is no panel.
+        For each question its name, how many descriptions were `asked` about, `split` (not unanimous) and `undecided`,
+        and rows of a judge and its votes for yes, no and unparsed. Empty if the judge is not a panel.
     """
     tables = []
     for question, name in QUESTION_NAMES.items():
@@ -77,7 +77,7 @@ VOTES = ("yes", "no", "unparsed")
 
 
 def usage(results: Sequence[SeedResult]) -> str:
-    """Say what the verdicts took, of a panel each judge's part too; empty if the judge does not count."""
+    """Say what the verdicts took, and for a panel what each judge took; empty if the judge does not count it."""
     parts = [result.breakdown.usage for result in results if result.breakdown.usage]
     if not parts:
         return ""
@@ -99,7 +99,7 @@ def usage(results: Sequence[SeedResult]) -> str:
 
 
 def _taken(parts: Sequence[JudgingCost] | Sequence[JudgeUsage]) -> tuple[str, str | None]:
-    """Return what several seeds took in words, and its cost; `None` if that of a part is unknown."""
+    """Return what several seeds took in words, and the cost; the cost is `None` if that of a seed is unknown."""
     taken = functools.reduce(Usage.plus, (part.spent for part in parts))
     costs = [part.cost for part in parts if part.cost is not None]
     words = f"{taken.requests:,} requests, {taken.input_tokens:,} tokens in and {taken.output_tokens:,} out"

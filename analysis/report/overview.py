@@ -26,7 +26,7 @@ from ex2.policy.source import POLICIES
 
 
 def tiles(experiment: Experiment) -> list[dict[str, str]]:
-    """Return four numbers to take away: label, value, what it is compared with, n and interval."""
+    """Return the tiles: for each number its label, value, interval, n, and what it is compared with."""
     made = []
     most = max(
         reversed(LEAVES), key=lambda leaf: share.value if (share := experiment.share_of_all("aligned", leaf)) else -1.0
@@ -66,7 +66,7 @@ def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dic
 
 
 def seed_names(experiment: Experiment) -> list[str]:
-    """Return the heads of the table's columns: each seed, then all of them if there are several."""
+    """Return the headers of the table of seeds: each seed, and then all of them together if there are several."""
     return [f"seed {seed}" for seed in experiment.seeds] + (["all seeds"] if len(experiment.seeds) > 1 else [])
 
 
@@ -74,7 +74,7 @@ def seed_table(columns: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
     """Return one row per number: its name, and a cell for each column.
 
     Args:
-        columns: In the order of `seed_names`: each seed alone, then all of them if there are several.
+        columns: Experiments in the order of `seed_names`: each seed alone, then all of them if there are several.
     """
     table: list[tuple[str, list[str]]] = []
     for group in GROUPS:

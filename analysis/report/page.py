@@ -40,7 +40,7 @@ from reward.files import JSON, read_json, write_text
 SCRIPTS = ("report.js", "print.js")
 
 SECTIONS = (attribute_section, phrases_section)
-"""What other verbs leave in a run's folder for the page, in the order of the paper."""
+"""Functions that make the sections from what other commands stored in a run's folder, in the order of the paper."""
 
 
 def write_report(recipe: Recipe) -> Path:
@@ -53,7 +53,7 @@ def write_report(recipe: Recipe) -> Path:
         Path of the page. It needs no network and no other file.
 
     Raises:
-        UserError: If no seed has been analysed, or seeds not alike, or descriptions changed since.
+        UserError: If no seed has been analysed, if seeds were analysed differently, or if descriptions changed since.
         EnvironmentFault: If the page cannot be written.
     """
     run = RunDirectory.of(recipe)
@@ -89,15 +89,15 @@ def render(
     sections: Sequence[ReportSection] = (),
     examples: TableView | None = None,
 ) -> str:
-    """Fill the template.
+    """Return the page.
 
     Args:
         recipe: The experiment.
-        results: At least one seed.
-        experiment: The same seeds pooled.
+        results: Results of at least one seed.
+        experiment: The experiment in which these seeds are pooled.
         missing_seeds: Seeds of the recipe without results, named on the page.
         provenance: Content of `provenance.json`; any keys.
-        agreement: What people said of the judge.
+        agreement: How far the judge agrees with people; `None` if nobody labelled the run.
         images: Thumbnails by class name, from `class_images`.
         sections: Attributes and hypotheses, from `further_sections`.
         examples: A description for every question, from `example_table`.
@@ -157,20 +157,20 @@ def render(
 
 
 def further_sections(run: RunDirectory) -> list[ReportSection]:
-    """Return what other verbs left for the page: attributes, then hypotheses; nothing of a verb that has not run.
+    """Return the sections on attributes and on hypotheses, each only if its command has been run.
 
     Args:
         run: The run's directory.
 
     Raises:
-        UserError: If what one left cannot be read.
+        UserError: If the file that a command stored cannot be read.
     """
     found = (section(run) for section in SECTIONS)
     return [section for section in found if section]
 
 
 def example_table(run: RunDirectory, experiment: Experiment, first: SeedResult) -> TableView | None:
-    """Return a description for every question (the paper's Table 10, for one run), or `None` without descriptions.
+    """Return a table of a description for every question (the paper's Table 10, for one run); `None` without any.
 
     Args:
         run: The run's directory.

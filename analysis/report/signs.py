@@ -1,4 +1,4 @@
-"""The report's panel of signs that the policy games its reward, and the rules that fired."""
+"""The report's panel of signs that the policy exploits its reward, and the rules of `watch` that fired."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ex2.monitoring.rules import METRICS, SIGNS, Firing, Rule, fired
 
 WIDTH, HEIGHT, EDGE = 150.0, 34.0, 3.0
 PART = 0.1
-"""Share of the batches at each end whose mean is shown."""
+"""Share of the batches, at the beginning and at the end of training, whose mean is shown."""
 
 
 class Sign(NamedTuple):
     """One row of the panel.
 
     Attributes:
-        name: In words.
-        first: Mean over the first tenth of the batches that logged it, over seeds.
-        last: The same at the end.
-        n: Batches behind each of the two, and seeds if there are several.
-        course: Small drawing, one line per seed.
+        name: Name of the sign, in words.
+        first: Mean over the first tenth of the batches that logged the sign, averaged over seeds.
+        last: Mean over the last tenth of these batches, averaged over seeds.
+        n: Number of batches behind each of the two means, and of seeds if there are several.
+        course: Small drawing of the sign over training, one line per seed.
     """
 
     name: str
@@ -57,7 +57,7 @@ def sign_panel(results: Sequence[SeedResult]) -> list[Sign]:
 
 
 def fired_rules(rules: Sequence[Rule], results: Sequence[SeedResult]) -> list[FiredRule]:
-    """Return every rule that fired, by seed and batch: found again from the log by what watched the training."""
+    """Return every rule that fired, by seed and batch, found by applying the rules to the log again."""
     return [FiredRule(result.seed, firing) for result in results for firing in fired(rules, result.train)]
 
 

@@ -1,4 +1,4 @@
-"""What the report and the index share: the templates' environment, and scripts that the page's policy lets run."""
+"""What the report and the index share: the environment of their templates, and their scripts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from analysis import figures
 
 HERE = Path(__file__).parent / "templates"
 DRAWINGS = Path(figures.__file__).parent
-"""Colours and rules of the drawings, which a page includes."""
+"""Folder of the drawings' colours and CSS rules, which a page includes."""
 
 
 def page_environment() -> Environment:
-    """Return where templates are found and how they are filled: everything is escaped, nothing may be missing."""
+    """Return the environment of the pages' templates: everything is escaped, and a missing variable is an error."""
     return Environment(
         loader=FileSystemLoader([HERE, DRAWINGS]),
         autoescape=True,  # for every template, whatever its name: model text is on the page
@@ -35,8 +35,8 @@ def page_script(names: Sequence[str]) -> tuple[Markup, str]:
         names: Files beside this one, in the order in which they run.
 
     Returns:
-        Their text, to stand between the tags of one `script` element as it is, and the source expression
-        (`'sha256-…'`) by which a Content-Security-Policy allows this text and no other.
+        The scripts' text, which is put into one `script` element unchanged, and the source expression (`'sha256-…'`) by
+        which a Content-Security-Policy allows this text and no other.
     """
     text = "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
     assert "</script" not in text.lower(), "it would end the element"

@@ -1,4 +1,4 @@
-"""An experiment as plain numbers: what a run directory leaves and what a paper prints both become one of these."""
+"""An experiment as plain numbers: made from a run directory, or from numbers that a paper prints."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from analysis.verdicts.verdicts import Kind
 from ex2.policy.source import PolicyName
 
 EPSILON = 1e-9
-"""Differences of accuracies below this are rounding: printed accuracies have four digits."""
+"""Differences of accuracies below this are rounding errors: printed accuracies have four digits."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Descriptions of the aligned model by kind, of one seed.
+    """Numbers of one seed's aligned descriptions by kind.
 
     Attributes:
-        all: Every description, unparsed ones included.
-        spurious: `None` where it is not known.
-        informative: `None` where it is not known.
-        visual: Of the informative; `None` where it is not known.
-        non_visual: Of the informative; `None` where it is not known.
+        all: All descriptions, unparsed ones included.
+        spurious: Spurious descriptions; `None` where the number is not known.
+        informative: Informative descriptions; `None` where the number is not known.
+        visual: Visual ones among the informative; `None` where the number is not known.
+        non_visual: Non-visual ones among the informative; `None` where the number is not known.
     """
 
     all: int
@@ -39,14 +39,14 @@ class Counts:
 
     @property
     def lost_information(self) -> int | None:
-        """Descriptions without an answer whether they are informative."""
+        """Number of descriptions without a readable answer on whether they are informative."""
         if self.spurious is None or self.informative is None:
             return None
         return self.all - self.spurious - self.informative
 
     @property
     def lost_visibility(self) -> int | None:
-        """Informative descriptions without an answer whether they are visual."""
+        """Number of informative descriptions without a readable answer on whether they are visual."""
         if self.informative is None or self.visual is None or self.non_visual is None:
             return None
         return self.informative - self.visual - self.non_visual
@@ -76,12 +76,12 @@ class Example:
     """One aligned description, to be shown.
 
     Attributes:
-        class_name: Its class.
-        question_id: Number of its question.
-        question: Text of its question.
+        class_name: The description's class.
+        question_id: Number of the question that the description answers.
+        question: Text of this question.
         text: What the model wrote.
-        kind: What the judge made of it.
-        reward: In units of the VLM's logits; `None` if it has none.
+        kind: What the judge made of the description.
+        reward: Reward in units of the VLM's logits; `None` if the description has none.
     """
 
     class_name: str
@@ -97,8 +97,8 @@ class Shares:
     """Shares of one policy's descriptions by group, between 0 and 1; a group whose denominator is 0 is absent.
 
     Attributes:
-        of_all: Of all descriptions.
-        of_parent: Of the group above: visual and non-visual of the informative.
+        of_all: Shares of all descriptions.
+        of_parent: Shares of the group above: visual and non-visual are shares of the informative descriptions.
     """
 
     of_all: Mapping[Group, Pooled]
@@ -111,11 +111,11 @@ class Described:
 
     Attributes:
         descriptions: How many there are, repeated ones included.
-        empty: Empty ones, which are among the spurious.
-        unparsed: By question, answers of the judge that could not be read.
-        kinds: Descriptions of each kind.
-        shares: By the experiment's denominator.
-        by_denominator: The same by each, which differ only if some answer is unparsed.
+        empty: Number of empty descriptions, which are among the spurious.
+        unparsed: Number of the judge's answers that could not be read, by question.
+        kinds: Number of descriptions of each kind.
+        shares: Shares by the experiment's denominator.
+        by_denominator: Shares by each denominator; they differ only if an answer could not be read.
     """
 
     descriptions: int
@@ -128,13 +128,13 @@ class Described:
 
 @dataclass(frozen=True)
 class Texts:
-    """What an arm's texts are beside its top-1 accuracy, all seeds together.
+    """What is known of an arm beside its top-1 accuracy, all seeds together.
 
     Attributes:
-        texts: How many were used; 0 for an arm that has none.
-        fallback_classes: Classes without such a text in some seed, in alphabetical order.
+        texts: Number of texts used; 0 for an arm that has none.
+        fallback_classes: Classes that have no text of the arm in at least one seed, in alphabetical order.
         top5: Top-5 accuracy; `None` where it was not measured.
-        mean_per_class: Accuracy averaged over classes, `n` counts classes; `None` where it was not measured.
+        mean_per_class: Accuracy averaged over classes, where `n` counts classes; `None` where it was not measured.
     """
 
     texts: int
@@ -145,11 +145,11 @@ class Texts:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Two groups on the classes that have texts of both.
+    """Two groups compared on the classes that have texts of both.
 
     Attributes:
-        fewest: Classes that both cover, in the seed with the fewest.
-        most: The same, in the seed with the most.
+        fewest: Number of classes that both groups cover, in the seed with the fewest.
+        most: Number of classes that both groups cover, in the seed with the most.
         difference: Accuracy of the first group minus the second on these classes; `None` with fewer than two.
     """
 
@@ -162,38 +162,43 @@ class Coverage:
 class Experiment:
     """One VLM on one dataset.
 
-    What a paper prints fills the numbers it prints; the others keep their defaults.
+    An experiment from a paper has the numbers that the paper prints; the others keep their defaults.
 
     Attributes:
-        name: Of the run, or of the source.
-        vlm: As shown.
-        dataset: As shown.
-        accuracies: Top-1 by arm; arms without texts are absent.
-        differences: By pair of arms, on the same images; absent where none was tested.
-        counts: One per seed.
-        denominator: What shares are of.
+        name: Name of the run, or of the source.
+        vlm: Shown name of the VLM.
+        dataset: Shown name of the dataset.
+        accuracies: Top-1 accuracy by arm; arms without texts are absent.
+        differences: Differences of accuracies on the same images by pair of arms, first minus second; pairs that were
+            not tested are absent.
+        counts: Counts of each seed.
+        denominator: Which descriptions the shares are of.
         confidence: Coverage of intervals.
-        kl: What the training reached; `None` where it is not known.
-        kl_setting: Target as the recipe gives it, which tells experiments apart; `None` with a fixed coefficient.
-        cross: Accuracy of other VLMs with these descriptions, by the classifier's name, its own included.
-        cross_differences: That accuracy minus the one with the classifier's own descriptions.
+        kl: The KL that training reached; `None` where it is not known.
+        kl_setting: KL target as the recipe gives it, by which experiments are told apart; `None` with a fixed
+            coefficient.
+        cross: Accuracy of VLMs with these descriptions, by the VLM's shown name; the experiment's own VLM is included.
+        cross_differences: For each of these VLMs, its accuracy with these descriptions minus that with its own
+            descriptions.
         examples: Aligned descriptions of the first seed.
         folder: The run's directory; `None` for numbers from elsewhere.
-        textless: Arms that were to be measured and had no text.
-        fallback: By arm, classes without such a text, the most of any seed: the plain template stands for them.
-        classes: Of the dataset; 0 where it is not known.
+        textless: Arms that were to be measured but had no text.
+        fallback: Number of classes without a text of the arm, by arm, in the seed with the most; the plain template
+            stands for them.
+        classes: Number of classes of the dataset; 0 where it is not known.
         missing_seeds: Seeds of the recipe that have not been analysed.
         seeds: Seeds that the numbers are pooled over.
-        images: Of the test set; 0 where it is not known.
-        arms: By arm, those without texts included, in the order of `accuracy.json`.
-        controls: By arm, the name and note of arms that are not those of every run.
-        covered: By pair of groups, where their classes were counted.
-        policies: Descriptions of each policy that was described.
+        images: Number of images of the test set; 0 where it is not known.
+        arms: What is known of each arm's texts, by arm in the order of `accuracy.json`; arms without texts are
+            included.
+        controls: Name and note, by arm, of the further arms that not every run has.
+        covered: Comparison on common classes by pair of groups; pairs whose classes were not counted are absent.
+        policies: What the judge made of the descriptions of each policy that has some.
         share_changes: Share of each group among all descriptions, aligned minus base.
         reward_gain: Mean reward of aligned minus base descriptions of the same class and question, in units of the
             VLM's logits; `None` without such pairs.
-        reward_end: Mean reward at the end of training; `n` counts batches; `None` where it is not known.
-        judge: Who sorted the descriptions; `None` where it is not known.
+        reward_end: Mean reward at the end of training, where `n` counts batches; `None` where it is not known.
+        judge: The judge that sorted the descriptions; `None` where it is not known.
     """
 
     name: str
@@ -240,7 +245,7 @@ class Experiment:
         return described.shares.of_parent.get(group) if described else None
 
     def share(self, group: Group) -> Pooled | None:
-        """Return an aligned group's share of its parent, of printed counts too; `None` where it is not known."""
+        """Return an aligned group's share of its parent, if need be from the counts; `None` where it is not known."""
         if "aligned" in self.policies:
             return self.share_of_parent("aligned", group)
         found = [(c, e) for c in self.counts if (e := c.share(group, self.denominator, self.confidence))]
@@ -248,12 +253,12 @@ class Experiment:
         return pool([estimate for _, estimate in found], self.confidence, hits)
 
     def tested(self, arm: str, against: str) -> Difference | None:
-        """Return an arm's accuracy minus another's as tested, the one way or the other; `None` if it was not."""
+        """Return an arm's accuracy minus another's as tested, in either direction; `None` if it was not tested."""
         other_way = self.differences.get((against, arm))
         return self.differences.get((arm, against)) or (other_way.flipped() if other_way else None)
 
     def difference(self, arm: str, against: str) -> Difference | None:
-        """Return an arm's accuracy minus another's: as tested, or else of the bare numbers, without a test."""
+        """Return an arm's accuracy minus another's: as it was tested, or else the bare difference, without a test."""
         tested = self.tested(arm, against)
         first, second = self.accuracy(arm), self.accuracy(against)
         if tested or first is None or second is None:
@@ -261,11 +266,11 @@ class Experiment:
         return Difference(first.value - second.value, None, None, None, None, 0, 1)
 
     def has_texts(self, arm: str) -> bool:
-        """Say whether an arm has, or may have, a text to measure; its accuracy may be unknown all the same."""
+        """Say whether an arm has, or may have, texts; even then its accuracy may be unknown."""
         return arm not in self.textless and (arm not in GROUPS or self.total(arm) != 0)
 
     def total(self, name: str) -> int | None:
-        """Return a count (`all`, a group, or one of the lost) summed over seeds; `None` if a seed lacks it."""
+        """Return a number of `Counts`, by its name there, summed over seeds; `None` if it is not known for a seed."""
         values = [getattr(counts, name) for counts in self.counts]
         return sum(values) if values and None not in values else None
 
@@ -277,7 +282,7 @@ def improves(experiment: Experiment) -> bool | None:
 
 
 def datasets_of(experiments: Iterable[Experiment]) -> tuple[str, ...]:
-    """Return the datasets in order of appearance."""
+    """Return the experiments' datasets, each once, in order of appearance."""
     return tuple(dict.fromkeys(experiment.dataset for experiment in experiments))
 
 
@@ -285,10 +290,12 @@ def by_row(experiments: Sequence[Experiment]) -> dict[str, dict[str, Experiment]
     """Arrange experiments as rows of VLMs, so that no two share a place.
 
     Args:
-        experiments: Any; several of one VLM and dataset are told apart by their KL target, else by name.
+        experiments: Any experiments. Several with the same VLM and dataset are told apart by their KL target, or else
+            by name.
 
     Returns:
-        For each row label, the experiments by dataset, both in order of appearance, KL targets ascending.
+        For each row label, the experiments by dataset. Labels and datasets are in order of appearance, KL targets
+        ascending.
     """
     rows: dict[str, dict[str, Experiment]] = {}
     for own in _by_vlm(experiments):
@@ -305,11 +312,12 @@ def by_target(experiments: Sequence[Experiment]) -> dict[str, dict[tuple[str, fl
     """Arrange experiments as rows of VLMs with a place for each dataset and KL target.
 
     Args:
-        experiments: Any; the second of a VLM, dataset and target opens a second row of that VLM.
+        experiments: Any experiments. A second one with the same VLM, dataset and target opens a second row for that
+            VLM.
 
     Returns:
-        For each row label, the experiments by dataset and target. A VLM's only row bears its name; several name what
-        they hold.
+        For each row label, the experiments by dataset and target. A VLM's only row has its name as label; if it has
+        several rows, their labels also say which experiments they hold.
     """
     rows: dict[str, dict[tuple[str, float | None], Experiment]] = {}
     for own in _by_vlm(experiments):

@@ -1,4 +1,4 @@
-"""The KL that a run reached: pooled over seeds, stored beside what is made of its descriptions, and put into words."""
+"""The KL that a run reached: pooled over seeds, stored in other results of the run, and put into words."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from reward.files import JSON, read_jsonl
 from reward.records import Keyed, Record
 
 KL_TOLERANCE = 0.2
-"""Share of the target that the KL may be off without being flagged, unless a command line says otherwise."""
+"""How far the KL may be off its target without being flagged, as a share of the target, by default."""
 
 ROUNDING = 1e-9
-"""Nats that are no distance."""
+"""Difference in nats that is taken as rounding error."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class KLReached(Record):
     """Mean KL per description at the end of training, in nats.
 
     Attributes:
-        mean: Over seeds; `n` counts batches.
-        target: Of the same quantity; `None` without one.
-        by_seed: Each seed's own; empty where only the mean is known.
+        mean: Mean over seeds; `n` counts batches.
+        target: Target of the KL; `None` if there is none.
+        by_seed: KL of each seed; empty where only the mean is known.
     """
 
     mean: Annotated[Pooled, Keyed(count=None, shared=None), Field(alias="reached")]
@@ -37,25 +37,25 @@ class KLReached(Record):
     by_seed: Mapping[int, float] = field(default_factory=dict)
 
     def as_written(self, stored: JSON) -> JSON:
-        """Tell whether it is further off than `KL_TOLERANCE` in any seed too; null if unknown."""
+        """Store too whether the KL, of any seed or on average, is off by more than `KL_TOLERANCE`; null if unknown."""
         return stored | {"off_target": self.off(KL_TOLERANCE)}
 
     def off(self, tolerance: float) -> bool | None:
-        """Say whether it is further from its target than it may be, in any seed; `None` without a target.
+        """Say whether the mean or any seed's KL is off the target by more than `tolerance`; `None` without a target.
 
         Args:
-            tolerance: Share of the target, such as 0.2.
+            tolerance: Allowed distance as a share of the target, such as 0.2.
         """
         if not self.target:
             return None
         return self._is_off(self.mean.value, tolerance) or bool(self.seeds_off(tolerance))
 
     def seeds_off(self, tolerance: float) -> dict[int, float]:
-        """Return the KL of the seeds that are further from the target than they may be: their mean can hide them."""
+        """Return seed → KL of the seeds whose KL is off the target by more than `tolerance`; the mean can hide them."""
         return {seed: kl for seed, kl in self.by_seed.items() if self._is_off(kl, tolerance)}
 
     def words(self, tolerance: float) -> str:
-        """Say how far it is off its target, naming seeds if there are several; "" where it is near enough."""
+        """Say how far the KL is off its target, naming seeds if there are several; "" if it is within `tolerance`."""
         if not self.off(tolerance):
             return ""
         rule, target = f"more than {100 * tolerance:g} %", f"its target {self.target:g}"
@@ -66,7 +66,7 @@ class KLReached(Record):
         return f"KL {self.mean.value:.1f} on average; {rule} off {target}: {'; '.join(each)}"
 
     def summary(self, tolerance: float = KL_TOLERANCE) -> str:
-        """Return `KL 8.61 [8.40–8.82] nats, target 10`, and whether that is too far off."""
+        """Return `KL 8.61 [8.40–8.82] nats, target 10`, and how far it is off if that is more than `tolerance`."""
         said = f"KL{NBSP}{plain(self.mean)}{NBSP}nats"
         if not self.target:
             return f"{said}, no target"
@@ -80,7 +80,7 @@ class KLReached(Record):
 
     @property
     def distance(self) -> float:
-        """Share of the target that the mean or the worst seed is off; −1 without a target."""
+        """Largest distance of the mean or a seed from the target, as a share of the target; −1 without a target."""
         if not self.target:
             return -1.0
         return max(abs(value / self.target - 1) for value in (self.mean.value, *self.by_seed.values()))
@@ -102,7 +102,7 @@ def _told(kl: KLReached | None, dump: SerializerFunctionWrapHandler) -> JSON:
 
 
 StoredKL = Annotated[KLReached | None, BeforeValidator(_known), WrapSerializer(_told)]
-"""A KL as a field of a record; None if it is not known, which is stored as an object whose `reached` is null."""
+"""A KL as a field of a record. None means that it is not known; it is stored as an object whose `reached` is null."""
 
 
 def kl_reached(logs: Mapping[int, Sequence[JSON]], confidence: float) -> KLReached | None:
@@ -113,7 +113,7 @@ def kl_reached(logs: Mapping[int, Sequence[JSON]], confidence: float) -> KLReach
         confidence: Coverage of the interval.
 
     Returns:
-        `None` if no log has a KL.
+        The KL; `None` if no log has one.
     """
     mean = end_of_logs(list(logs.values()), "kl", confidence)
     if mean is None:

@@ -1,4 +1,4 @@
-"""What the stages left of a run's seeds, read together: only seeds that were analysed alike can be pooled."""
+"""Reads what the stages stored of a run's seeds; only seeds that were analysed in the same way can be pooled."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ ALIKE: dict[str, Callable[[SeedResult], object]] = {
     "analysis.confidence of the shares": lambda result: result.breakdown.confidence,
     "analysis.bootstrap_samples": lambda result: result.accuracy.samples,
 }
-"""What a mean over seeds takes for granted: the same measurement in each."""
+"""What must be the same in all seeds for a mean over them to make sense: name → how to get it from a seed's result."""
 
 
 def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], list[int]]:
-    """Read what the stages left.
+    """Read what the stages stored of a run's seeds.
 
     Args:
-        recipe: Names the seeds.
+        recipe: The recipe, which names the seeds.
         run: The run's directory.
 
     Returns:
         Results of the analysed seeds in the recipe's order, and the seeds that have not been analysed.
 
     Raises:
-        UserError: If no seed has been analysed, or one only in part, or several not alike.
+        UserError: If no seed has been analysed, if one has been analysed only in part, or if seeds were analysed
+            differently.
     """
     results, missing = [], []
     for seed in recipe.seeds:
@@ -80,7 +81,7 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
 
 
 def unlike(results: Sequence[SeedResult]) -> list[str]:
-    """Name everything that seeds must share and do not, with each value and its seeds."""
+    """Name everything that differs between seeds although it must not, with each value and its seeds."""
     found = []
     for name, value_of in ALIKE.items():
         seeds: dict[object, list[int]] = {}
@@ -96,20 +97,20 @@ def _named(seeds: Sequence[int]) -> str:
 
 
 def last_of_each_batch(rows: Sequence[JSON]) -> list[JSON]:
-    """Keep the last row of each batch: a resumed run may have logged some twice."""
+    """Keep only the last row of each batch: a resumed run may have logged some batches twice."""
     return [row for _, row in sorted({row.get("batch", number): row for number, row in enumerate(rows, 1)}.items())]
 
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What the stages left of one seed.
+    """What the stages stored of one seed.
 
     Attributes:
         seed: The seed.
         accuracy: Content of `accuracy.json`.
         breakdown: Content of `breakdown.json`.
-        descriptions: Of all policies.
-        verdicts: Of the judge that `breakdown` names.
+        descriptions: Descriptions of all policies.
+        verdicts: Verdicts of the judge that `breakdown` names.
         train: Rows of `train.jsonl`; may be empty.
     """
 
@@ -124,7 +125,7 @@ class SeedResult:
         """Return what the verdicts make of one of the descriptions.
 
         Raises:
-            UserError: If it has no verdict, because descriptions changed since the analysis.
+            UserError: If the description has no verdict, because descriptions changed since the analysis.
         """
         try:
             return self.verdicts.kind(*description.of_class)

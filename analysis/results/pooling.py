@@ -1,9 +1,10 @@
 """One run's numbers over its seeds: with one seed the intervals of that seed, with several a t-interval over seeds.
 
-Both kinds of interval answer different questions. Within a seed: how would the number change with other images or
-descriptions? Over seeds: how would it change if the alignment were run again? Neither contains the other, so that a
-difference of accuracies over several seeds carries both, and McNemar's p of each seed. What no seed changes, such as
-the templates or a file of descriptions, has no spread over seeds: its interval is that of one seed.
+The two kinds of interval answer different questions. Within a seed: how would the number change with other images or
+descriptions? Over seeds: how would it change if the alignment were run again? Neither contains the other, so a
+difference of accuracies over several seeds has both, and McNemar's p of each seed. A number that does not depend on the
+seed, such as the accuracy of the templates or of a file of descriptions, has no spread over seeds: its interval is that
+of one seed.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from ex2.policy.source import PolicyName
 from reward.files import JSON
 
 MCNEMAR, OVER_IMAGES, OVER_SEEDS = "McNemar", "interval over images", "interval over seeds"
-"""What a difference of accuracies is tested by."""
+"""Names of the tests of a difference of accuracies."""
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """A number over seeds.
+    """A number pooled over seeds.
 
     Attributes:
         value: The one seed's value, or the mean over seeds.
         low: Lower end of its interval; `None` if there is none.
         high: Upper end of its interval.
-        n: Descriptions, pairs or batches of all seeds together, or the images that all seeds share.
-        seeds: Seeds that have the number; 1 if no seed changes it.
-        count: Hits behind it, summed over seeds; 0 where it is no share.
-        shared: Whether all seeds share the n.
+        n: Number of descriptions, pairs or batches of all seeds together, or of the images that all seeds share.
+        seeds: Number of seeds that have the number; 1 if it does not depend on the seed.
+        count: Number of hits if the number is a share, summed over seeds; 0 otherwise.
+        shared: Whether `n` counts observations that all seeds share, such as the test images.
     """
 
     value: float
@@ -57,20 +58,23 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference over seeds, with a verdict.
+    """A difference pooled over seeds, with what tests say of it.
 
     Attributes:
         value: Mean difference.
-        low: Lower end of its interval: over images of one seed, over several seeds. `None` if there is none.
+        low: Lower end of its interval: with one seed over images, with several over seeds. `None` if there is none.
         high: Upper end of its interval.
-        significant: Whether it differs from 0 at the run's confidence by every test there is; `None` if there is none.
-        p: McNemar's exact p-value of one seed's accuracies; `None` otherwise.
-        n: Descriptions or pairs of all seeds together, or the images that all seeds share.
-        seeds: Seeds that have both numbers; 1 if no seed changes them.
-        shared: Whether all seeds share the n.
-        images: Of accuracies over several seeds, the bootstrap interval over images of the seeds' mean.
-        p_by_seed: Of accuracies over several seeds, McNemar's exact p-value of each.
-        doubts: Tests that do not tell it from 0 although another does, of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS`.
+        significant: Whether the difference is told from 0 by every test there is, at the run's confidence; `None`
+            without a test.
+        p: McNemar's exact p-value, if this is a difference of accuracies of one seed; else `None`.
+        n: Number of descriptions or pairs of all seeds together, or of the images that all seeds share.
+        seeds: Number of seeds that have both numbers; 1 if neither depends on the seed.
+        shared: Whether `n` counts observations that all seeds share, such as the test images.
+        images: Bootstrap interval over images of the mean over seeds, if this is a difference of accuracies over
+            several seeds.
+        p_by_seed: McNemar's exact p-value of each seed, if this is a difference of accuracies over several seeds.
+        doubts: Those of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS` that do not tell the difference from 0 although
+            another test does.
     """
 
     value: float
@@ -86,7 +90,7 @@ class Difference:
     doubts: tuple[str, ...] = ()
 
     def flipped(self) -> Difference:
-        """Return the second minus the first."""
+        """Return the difference with the opposite sign: the second minus the first."""
         low, high = (None if end is None else -end for end in (self.high, self.low))
         images = None if self.images is None else (-self.images[1], -self.images[0])
         return replace(self, value=-self.value, low=low, high=high, images=images)
@@ -95,10 +99,10 @@ class Difference:
         """Say whether every interval lies above a threshold and every test tells the difference from 0.
 
         Args:
-            threshold: In the difference's units, at least 0 but for rounding.
+            threshold: The threshold in the difference's units, at least 0 except for rounding.
 
         Returns:
-            `None` where nothing was tested.
+            Whether it is so; `None` if nothing was tested.
         """
         if self.significant is None or (self.low is None and self.significant):
             return None
@@ -117,11 +121,12 @@ def pool_accuracies(parts: Sequence[Hits], confidence: float) -> Pooled | None:
     """Pool an accuracy over seeds.
 
     Args:
-        parts: One for each seed.
-        confidence: Of the interval.
+        parts: The result of each seed.
+        confidence: Coverage of the interval, in (0, 1).
 
     Returns:
-        `None` without parts. If every seed has the same images right, the first seed's.
+        The pooled accuracy; `None` without parts. If every seed has the same images right, it is the first seed's
+        accuracy.
     """
     if _same([part.correct_bits for part in parts]):
         parts = parts[:1]
@@ -147,7 +152,7 @@ def further_accuracy(
 
 
 def accuracy_difference(results: Sequence[SeedResult], arm: str, against: str) -> Difference | None:
-    """Return how much more accurate `arm` is, on the same images, or `None` if it was not compared either way."""
+    """Return the accuracy of `arm` minus that of `against` on the same images; `None` if they were not compared."""
     for pair, swapped in (((arm, against), False), ((against, arm), True)):
         found = [
             (
@@ -165,7 +170,7 @@ def accuracy_difference(results: Sequence[SeedResult], arm: str, against: str) -
 
 
 def covered_difference(results: Sequence[SeedResult], groups: Sequence[str]) -> Difference | None:
-    """Return the difference of two groups on the classes that have texts of both, where it was measured."""
+    """Return the difference of two groups on the classes that have texts of both; `None` if it was not measured."""
     found = [
         part
         for result in results
@@ -184,13 +189,15 @@ def pool_differences(
     """Pool a difference of accuracies over seeds.
 
     Args:
-        parts: One for each seed.
-        bits: For each seed which images each of the two has right, packed; empty where it was not kept.
+        parts: The result of each seed.
+        bits: For each seed, which images the first and the second arm classify rightly, from `pack_correct`; empty
+            where it was not stored.
         settings: How the interval over images is made.
 
     Returns:
-        `None` without parts. If every seed has the same images right with both, the first seed's. Else Student's t
-        over seeds and, where the bits are known, the bootstrap over images of the seeds' mean; both must exclude 0.
+        The pooled difference; `None` without parts. If every seed has the same images right with both arms, it is the
+        first seed's difference. Otherwise it has Student's t-interval over seeds and, where the bits are known, the
+        bootstrap interval over images of the mean over seeds; it is significant only if both exclude 0.
     """
     if not parts:
         return None
@@ -232,7 +239,7 @@ def _difference_of_one_seed(part: PairedAccuracy, confidence: float) -> Differen
 
 
 def as_denominator(result: SeedResult, denominator: Denominator) -> SeedResult:
-    """Return a seed's result with all shares of the given denominator, whatever it was analysed with."""
+    """Return a seed's result with all shares by the given denominator, whichever it was analysed with."""
     stored = result.breakdown
     policies = {
         policy: replace(part, groups=group_shares(part.kinds, denominator, stored.confidence))
@@ -249,7 +256,7 @@ def share_of(results: Sequence[SeedResult], policy: PolicyName, group: Group, of
 
 
 def share_change(results: Sequence[SeedResult], group: Group) -> Difference | None:
-    """Return by how much a group's share rose from the base model to the aligned one."""
+    """Return a group's share of all descriptions, aligned model minus base model; `None` if it is not known."""
     changes = []
     for result in results:
         pair = [share_of([result], policy, group) for policy in ("aligned", "base")]
@@ -271,11 +278,11 @@ def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) 
 
     Args:
         results: The run's seeds.
-        key: Of `train.jsonl`.
-        part: Share of the batches, at least two of them.
+        key: Key of the metric in `train.jsonl`.
+        part: Share of the batches to average over; at least two batches are taken.
 
     Returns:
-        With one seed the t-interval is over batches, with several over seeds; `n` counts batches.
+        The mean; `n` counts batches. The t-interval is over batches with one seed, and over seeds with several.
     """
     return end_of_logs([result.train for result in results], key, confidence_of(results), part)
 
@@ -284,13 +291,13 @@ def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, confidence: float, par
     """Return the mean of a training metric over the last part of the batches, from each seed's rows.
 
     Args:
-        logs: Rows of each seed's `train.jsonl`, one a batch.
-        key: Of a row.
-        confidence: Of the interval.
-        part: Share of the batches, at least two of them.
+        logs: Rows of each seed's `train.jsonl`, one for each batch.
+        key: Key of the metric in a row.
+        confidence: Coverage of the interval, in (0, 1).
+        part: Share of the batches to average over; at least two batches are taken.
 
     Returns:
-        As `end_of_training`; `None` if no row has the metric.
+        The mean as in `end_of_training`; `None` if no row has the metric.
     """
     tails = []
     for log in logs:
@@ -319,13 +326,13 @@ def pool(estimates: Sequence[Estimate], confidence: float, count: int) -> Pooled
     """Pool a number over seeds.
 
     Args:
-        estimates: One for each seed.
-        confidence: Of the interval.
-        count: Hits of all seeds together.
+        estimates: The estimate of each seed.
+        confidence: Coverage of the interval, in (0, 1).
+        count: Number of hits of all seeds together; 0 if the number is not a share.
 
     Returns:
-        `None` without estimates. Student's t over seeds; where they all agree it would have no width, so that the
-        interval is the first seed's.
+        The mean with Student's t-interval over seeds; `None` without estimates. If all estimates are equal, that
+        interval would have no width, so the first seed's interval is taken.
     """
     if not estimates:
         return None

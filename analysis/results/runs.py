@@ -1,4 +1,4 @@
-"""Run directories as experiments: found on disk, read, their seeds pooled."""
+"""Run directories as experiments: finds them on disk, reads them, and pools their seeds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from reward.errors import UserError
 from reward.files import T
 
 CROSS = "cross.json"
-"""In a seed's folder: accuracy of other runs' VLMs with its descriptions, written by `ex2 cross`."""
+"""Name of the file in a seed's folder that holds other VLMs' accuracies with the seed's descriptions, from `ex2
+cross`."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Run:
     """A run directory that has been analysed.
 
     Attributes:
-        directory: Its paths.
-        recipe: As resolved when it was run.
-        results: Of the analysed seeds.
+        directory: The run's paths.
+        recipe: The recipe that was run, with all its settings.
+        results: Results of the analysed seeds.
         missing: Seeds of the recipe that have not been analysed.
     """
 
@@ -51,7 +52,7 @@ def read_run(folder: Path) -> Run:
     """Read an analysed run.
 
     Raises:
-        UserError: If its files are broken, no seed has been analysed, or its seeds were analysed differently.
+        UserError: If the run's files are broken, if no seed has been analysed, or if seeds were analysed differently.
     """
     directory = RunDirectory(folder)
     recipe = read_stored_recipe(directory.recipe)
@@ -63,7 +64,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read several runs.
 
     Raises:
-        UserError: With the problems of all runs that cannot be read.
+        UserError: If a run cannot be read; the message lists the problems of all such runs.
     """
     runs, problems = [], []
     for folder in folders:
@@ -83,10 +84,11 @@ def gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         paths: Run directories, or folders that hold some at any depth.
 
     Returns:
-        The runs, and why others below a named folder had to be left out, such as one that is not analysed yet.
+        The runs, and a sentence for each run below a named folder that had to be left out, such as one not analysed
+        yet.
 
     Raises:
-        UserError: If a run that is named cannot be read, or none of those below the folders.
+        UserError: If a run that was named cannot be read, or if no run below the folders can.
     """
     named, below = _named_and_below(paths)
     runs, left_out = read_runs(named), []
@@ -103,12 +105,13 @@ def gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 def stored_results(
     runs: Sequence[Run], read: Callable[[RunDirectory], tuple[T | None, str]], lacking: str
 ) -> tuple[list[T], list[str]]:
-    """Return what a study left in each run's folder, and sentences on runs without.
+    """Return the stored results of a command in the runs' folders, and sentences on the runs that have none.
 
     Args:
-        runs: In the order of the results.
-        read: Returns a run's content, or `None` and what is wrong with it, "" if nothing is stored.
-        lacking: What to say of a run without, after its name.
+        runs: The runs, in the order that the results will have.
+        read: Reads a run's stored result: returns the result and "", or `None` and what is wrong ("" if nothing is
+            stored).
+        lacking: What to say, after its name, of a run with nothing stored.
     """
     results, left_out = [], []
     for run in runs:
@@ -121,7 +124,7 @@ def stored_results(
 
 
 def with_denominator(run: Run, denominator: Denominator | None) -> Run:
-    """Return a run with all of its shares of the given denominator; `None`: as it was analysed."""
+    """Return a run with all of its shares by the given denominator; `None` leaves them as they were analysed."""
     if denominator is None:
         return run
     return replace(run, results=[as_denominator(result, denominator) for result in run.results])
@@ -131,8 +134,8 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
     """Pool a run's seeds.
 
     Args:
-        run: Analysed.
-        denominator: Of the shares; default: the one it was analysed with.
+        run: An analysed run.
+        denominator: Denominator of the shares; `None` takes the one that the run was analysed with.
     """
     run = with_denominator(run, denominator)
     cross, changes = _cross(run)
@@ -153,7 +156,7 @@ def aligned_texts(result: SeedResult) -> list[LabeledText]:
 
 
 def stored_cross(path: Path, texts: Sequence[LabeledText]) -> tuple[CrossRow, ...]:
-    """Return what `ex2 cross` kept of these descriptions; nothing of others that the file may hold.
+    """Return the rows that `ex2 cross` stored for these descriptions; none if the file is of other descriptions.
 
     Raises:
         UserError: If the file is not JSON, or lacks what every version of `ex2 cross` has written.
@@ -165,7 +168,7 @@ def stored_cross(path: Path, texts: Sequence[LabeledText]) -> tuple[CrossRow, ..
 
 
 def _cross(run: Run) -> tuple[dict[str, Pooled], dict[str, Difference]]:
-    """Pool what `ex2 cross` left in the seeds, by the classifier's shown name."""
+    """Pool what `ex2 cross` stored in the seeds' folders, by the classifier's shown name."""
     rows: dict[str, list[CrossRow]] = {}
     for result in run.results:
         for row in stored_cross(run.directory.seed(result.seed).root / CROSS, aligned_texts(result)):
@@ -196,7 +199,7 @@ def examples_of(result: SeedResult) -> tuple[Example, ...]:
     """Return the first aligned description of each class and question that is not empty.
 
     Raises:
-        UserError: If one has no verdict, because descriptions changed since the analysis.
+        UserError: If a description has no verdict, because descriptions changed since the analysis.
     """
     kept: dict[tuple[str, int], Example] = {}
     for number, one in enumerate(result.descriptions):

@@ -1,4 +1,4 @@
-"""Seeds of a run pooled into one experiment: the one place where a run's numbers are taken from its seeds."""
+"""Pools a run's seeds into one experiment. All numbers of a run over its seeds are made here."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
     """Pool all numbers of a run's seeds, or those of one seed alone.
 
     Args:
-        name: Of the run.
-        results: At least one seed, all analysed alike; shares are by the denominator that they hold.
+        name: Name of the run.
+        results: Results of at least one seed, all analysed in the same way. Shares are by the denominator that the
+            results hold.
 
     Returns:
-        What the seeds' own files tell: without the recipe's KL setting, results of `ex2 cross`, examples and folder.
+        The experiment with what the seeds' own files hold. The recipe's KL setting, results of `ex2 cross`, examples
+        and folder are not set.
     """
     first = results[0].accuracy
     arms = dict.fromkeys(arm for result in results for arm in result.accuracy.arms)
@@ -74,7 +76,7 @@ def _counts(result: SeedResult) -> Counts | None:
 
 
 def _fallback(results: Sequence[SeedResult]) -> dict[str, int]:
-    """Return by arm how many classes have no such text, the most of any seed; nothing of arms that cover all."""
+    """Return arm → number of classes without a text, in the seed with the most; arms that cover all are absent."""
     found: dict[str, int] = {}
     for result in results:
         for arm, part in result.accuracy.arms.items():
@@ -94,7 +96,7 @@ def _texts(results: Sequence[SeedResult], arm: str) -> Texts:
 
 
 def _controls(results: Sequence[SeedResult]) -> dict[str, Control]:
-    """Return each control arm as the first seed that has it says."""
+    """Return what each control arm is, as the first seed that has the arm says."""
     found: dict[str, Control] = {}
     for result in results:
         for arm, control in result.accuracy.controls.items():
@@ -114,7 +116,7 @@ def _covered(results: Sequence[SeedResult]) -> dict[tuple[str, str], Coverage]:
 
 
 def _described(results: Sequence[SeedResult], policy: PolicyName) -> Described | None:
-    """Add up a policy's descriptions; `None` if no seed has it."""
+    """Add up a policy's descriptions over seeds; `None` if no seed has any."""
     parts = [part for result in results if (part := result.breakdown.policy(policy))]
     if not parts:
         return None

@@ -24,12 +24,12 @@ from reward.files import read_jsonl
 
 
 class Summary(NamedTuple):
-    """A number over seeds.
+    """A number over several seeds.
 
     Attributes:
-        name: What it is.
-        values: Of each seed that has it.
-        over_seeds: Their mean with Student's t-interval.
+        name: Name of the number.
+        values: The number in each seed that has it.
+        over_seeds: Mean of these values, with Student's t-interval.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Summary(NamedTuple):
 
 
 def print_summary(recipe: Recipe, seeds: Sequence[int]) -> None:
-    """Print the summary of several seeds; nothing for one alone."""
+    """Print the summary of several seeds; print nothing if there is only one."""
     if len(seeds) > 1:
         print("\n".join(summary_lines(summarize(recipe, seeds), recipe.analysis.confidence)))
 
@@ -47,12 +47,12 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
     """Read what the seeds have reached so far.
 
     Args:
-        recipe: The run's.
-        seeds: To summarise.
+        recipe: The run's recipe.
+        seeds: The seeds to summarise.
 
     Returns:
-        Mean reward and KL at the end of training (see `pooling.end_of_logs`), and accuracy (top-1) where it has been
-        measured; what no seed has is left out.
+        Mean reward and KL at the end of training (see `pooling.end_of_logs`), and top-1 accuracies where they have been
+        measured. Numbers that no seed has are left out.
     """
     run = RunDirectory.of(recipe)
     found: dict[str, dict[int, float]] = {}
@@ -99,7 +99,7 @@ def print_seed(experiment: Experiment, console: Console) -> None:
     """Print accuracy of each arm, share of each group, and the reward gained.
 
     Args:
-        experiment: Of one seed alone.
+        experiment: Experiment of one seed only.
         console: Where to print.
     """
     [seed] = experiment.seeds
@@ -155,7 +155,7 @@ def print_seed(experiment: Experiment, console: Console) -> None:
 
 
 def _compared(change: Difference | None) -> str:
-    """Return `+4.6 points, p = 3.9e-07`, and whether it is not significant by the report's rule."""
+    """Return `+4.6 points, p = 3.9e-07`, followed by `(n.s.)` if it is not significant by the report's rule."""
     if change is None:
         return ""
     verdict = brief_verdict(change.significant, change.doubts)

@@ -1,4 +1,4 @@
-"""Numbers as text: every one with its interval, and its n where the reader needs it."""
+"""Numbers as text, with their intervals, and with n where the reader needs it."""
 
 from __future__ import annotations
 
@@ -56,9 +56,10 @@ def percent(share: Share | None, digits: int = 1, *, blank: str = NBSP) -> str:
     """Return `87.0 % [83.4–89.9]`; without brackets if there is no interval, a dash for what is unknown.
 
     Args:
-        share: In [0, 1].
-        digits: After the point.
-        blank: Between the parts: a terminal may break the line there, a page may not.
+        share: A share in [0, 1].
+        digits: Number of decimals of the percentage.
+        blank: Blank between the parts. A terminal may break the line there; a page may not, so the default is a
+            no-break space.
     """
     if share is None:
         return UNKNOWN
@@ -71,7 +72,7 @@ def percent_value(share: Share, digits: int = 1, *, blank: str = NBSP) -> str:
 
 
 def percent_interval(share: Share, digits: int = 1, *, blank: str = NBSP) -> str:
-    """Return ` [83.4–89.9]`, cut to 0–100, or nothing."""
+    """Return ` [83.4–89.9]` with a leading blank, cut to 0–100; "" if there is no interval."""
     if share.low is None or share.high is None:
         return ""
     low, high = max(share.low, 0.0), min(share.high, 1.0)  # a t-interval over few seeds knows no bounds
@@ -119,7 +120,7 @@ def p_words(p: float) -> str:
 
 
 def p_digits(p: float) -> str:
-    """Return `0.0120`, or `7.6e-06` where four decimals would be zero: what stands alone in a column of a table."""
+    """Return `0.0120`, or `7.6e-06` where four decimals would be zero, for a column of p-values in a table."""
     return f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}"
 
 
@@ -127,18 +128,18 @@ NOT_SIGNIFICANT = "no significant difference"
 
 
 def verdict_words(difference: Difference) -> str:
-    """Return `no significant difference`, with the tests behind it where another test says otherwise; else ""."""
+    """Return `no significant difference`, naming the tests that say so if others disagree; "" for other differences."""
     if difference.significant is not False:
         return ""
     return NOT_SIGNIFICANT + (f" by {' and '.join(difference.doubts)}" if difference.doubts else "")
 
 
 def brief_verdict(significant: bool | None, doubts: Sequence[str]) -> str:
-    """Return `n.s.`, with the tests behind it where another test says otherwise, or "": for a cell of a table.
+    """Return `n.s.` for a cell of a table, naming the tests that say so if others disagree; "" for other differences.
 
     Args:
-        significant: What the tests say; `None` where there is none.
-        doubts: As of a `Difference`.
+        significant: Whether the difference is significant; `None` if it was not tested.
+        doubts: The `doubts` of a `Difference`.
     """
     if significant is not False:
         return ""
@@ -154,10 +155,10 @@ def seed_tests(difference: Difference) -> str:
 
 
 def evidence(difference: Difference) -> str:
-    """Return all that the tests say.
+    """Return in words all that the tests say of a difference.
 
     Returns:
-        Such as `p = 0.012`, `no significant difference by McNemar, p = 0.125` or `intervals over 3 seeds and over
+        For example `p = 0.012`, `no significant difference by McNemar, p = 0.125` or `intervals over 3 seeds and over
         images exclude 0, McNemar p 0.002–0.031 by seed`.
     """
     if difference.significant is None:
@@ -178,7 +179,7 @@ def evidence(difference: Difference) -> str:
 
 
 def images_interval(difference: Difference, digits: int = 1) -> str:
-    """Return `[+0.9, +2.2] over images`, in points, of accuracies over several seeds; "" otherwise."""
+    """Return `[+0.9, +2.2] over images`, in points, for a difference over several seeds; "" if it has none."""
     if difference.images is None:
         return ""
     low, high = (f"{round(100 * end, digits) + 0.0:+.{digits}f}".replace("-", "−") for end in difference.images)

@@ -1,4 +1,4 @@
-"""Holm's correction: several tests that are read together, at one level."""
+"""Holm's correction of p-values: for several tests that are read together, at one level."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class Corrected(NamedTuple):
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number: adjusted so that each is compared with the level itself.
+    """Correct p-values for their number, so that each adjusted one can be compared with the level itself.
 
     Args:
-        p_values: Of one family of tests, each in [0, 1].
+        p_values: p-values of one family of tests, each in [0, 1].
 
     Returns:
-        Adjusted p-values in the same order: of the k-th smallest of m, the largest (m − j + 1)·p of the j ≤ k
-        smallest, at most 1. The chance of any false rejection in the family is at most the level.
+        Adjusted p-values in the same order. That of the k-th smallest of m p-values is the maximum over j ≤ k of (m − j
+        + 1) · p_j, where p_j is the j-th smallest, but at most 1. The chance of any false rejection in the family is at
+        most the level.
 
     Source: Holm (1979), Scandinavian Journal of Statistics 6.
     """
@@ -34,5 +35,5 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_tests(p_values: Sequence[float], alpha: float) -> list[Corrected]:
-    """Correct p-values for their number and compare them with the level of the tests, in the same order."""
+    """Correct p-values for their number and compare them with the level `alpha`; the order stays."""
     return [Corrected(p, p < alpha) for p in holm(p_values)]

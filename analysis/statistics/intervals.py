@@ -1,6 +1,6 @@
 """Intervals and tests behind every number: one sample, two paired samples, and several seeds.
 
-Percentages are shares in [0, 1] here; the report multiplies. Everything is a pure function.
+Shares are numbers in [0, 1]; only the report shows percentages. All functions are pure.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class IntervalSettings(NamedTuple):
 
     Attributes:
         confidence: Coverage of every interval.
-        samples: Bootstrap resamples.
-        seed: Of the resampling.
+        samples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
     """
 
     confidence: float = 0.95
@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
         value: Point estimate.
         low: Lower end of the interval; `None` if there are too few observations for one.
         high: Upper end, or `None`.
-        n: Observations behind it: images, descriptions, pairs or seeds.
+        n: Number of observations behind it: images, descriptions, pairs or seeds.
     """
 
     value: float
@@ -54,7 +54,7 @@ class PairedAccuracy(NamedTuple):
         p: McNemar's exact two-sided p-value.
         only_first: Images that only the first has right.
         only_second: Images that only the second has right.
-        n: Images.
+        n: Number of images.
     """
 
     difference: float
@@ -75,7 +75,7 @@ class PairedMean(NamedTuple):
         high: Upper end of the t-interval.
         bootstrap_low: Lower end of the percentile bootstrap interval.
         bootstrap_high: Upper end of the percentile bootstrap interval.
-        n: Pairs.
+        n: Number of pairs.
     """
 
     difference: float
@@ -111,15 +111,16 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
 
 
 def wilson_bounds(share: float, n: float, confidence: float) -> tuple[float, float]:
-    """Ends of Wilson's score interval, for an n that need not be whole.
+    """Return the ends of Wilson's score interval of a share, for an n that need not be whole.
 
     Args:
-        share: Of hits, in [0, 1].
-        n: Trials, or their effective number; above 0.
+        share: Share of hits, in [0, 1].
+        n: Number of trials, or their effective number; above 0.
         confidence: Coverage, in (0, 1).
 
     Returns:
-        Lower and upper end within [0, 1]; exactly 0 and 1 where the share is.
+        Lower and upper end, within [0, 1]. If the share is 0 the lower end is exactly 0, if it is 1 the upper end is
+        exactly 1.
     """
     # In closed form: scipy's binomtest finds a p-value first, which takes a hundred times as long.
     z = float(ndtri(0.5 + confidence / 2))
@@ -137,8 +138,8 @@ def mean_share(successes: Sequence[int], counts: Sequence[int], confidence: floa
         confidence: Coverage, in (0, 1).
 
     Returns:
-        The mean with its interval, within [0, 1]; `n` counts classes. The variance takes each share with one success
-        and one failure added, so that classes with no or only hits do not pretend to be certain.
+        The mean with its interval, within [0, 1]; `n` counts classes. For the variance, one success and one failure are
+        added to each class, so that classes with no hits or only hits do not look certain.
 
     Raises:
         ValueError: If a class has no trials, or there is no class.
@@ -198,8 +199,8 @@ def paired_accuracy(
         first: Whether the first is right, per image, shape (N,).
         second: The same for the second, in the same order.
         confidence: Coverage of the bootstrap interval.
-        samples: Bootstrap resamples of the images.
-        seed: Of the resampling.
+        samples: Number of bootstrap resamples of the images.
+        seed: Seed of the resampling.
 
     Returns:
         First minus second, with a percentile bootstrap interval and McNemar's exact test.
@@ -239,8 +240,8 @@ def averaged_accuracy(
         settings: How the interval is made.
 
     Returns:
-        First minus second, averaged over seeds, with a percentile bootstrap interval over the N images: what other
-        images would change. What other seeds would change is not in it.
+        Accuracy of the first minus that of the second, averaged over seeds, with a percentile bootstrap interval over
+        the N images. The interval reflects what other images would change, but not what other seeds would.
 
     Raises:
         ValueError: If the shapes differ, or there are no seeds or no images.
@@ -258,7 +259,7 @@ def averaged_accuracy(
 
 
 def all_equal(values: Sequence[float]) -> bool:
-    """Say whether numbers are the same up to rounding: they have a mean, and no spread to make an interval of."""
+    """Say whether numbers are equal up to rounding, so that they have no spread to make an interval from."""
     return max(values) - min(values) < 1e-12 * max(1.0, abs(values[0]))
 
 
@@ -288,14 +289,14 @@ def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:
 def paired_mean(
     first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95, samples: int = 2000, seed: int = 0
 ) -> PairedMean:
-    """Mean difference of pairs: t-interval, and beside it a bootstrap over pairs.
+    """Mean difference of pairs, with a t-interval and a bootstrap interval over pairs.
 
     Args:
         first: One value per pair, shape (N,).
         second: The partner values, in the same order.
         confidence: Coverage of both intervals.
-        samples: Bootstrap resamples of the pairs.
-        seed: Of the resampling.
+        samples: Number of bootstrap resamples of the pairs.
+        seed: Seed of the resampling.
 
     Returns:
         Mean of first minus second, with both intervals.

@@ -50,7 +50,7 @@ FIELDS = (
 
 
 def to_csv(table: Table) -> str:
-    """Return a row for each cell: its place, then its numbers at full precision. Unknown is empty."""
+    """Return CSV with a row for each cell: its place, then its numbers at full precision; unknown numbers are empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*table.row_names, "column", *FIELDS])
@@ -69,7 +69,7 @@ def _plain(value: object) -> object:
 
 
 def to_json(table: Table) -> str:
-    """Return the table with every cell's numbers at full precision; unknown is null."""
+    """Return the table as JSON with every cell's numbers at full precision; unknown numbers are null."""
     content = {
         "key": table.key,
         "title": table.title,
@@ -82,15 +82,16 @@ def to_json(table: Table) -> str:
 
 
 def to_latex(table: Table, digits: int = DIGITS) -> str:
-    r"""Return a `table` environment for booktabs: `\input` it.
+    r"""Return the table as a LaTeX `table` environment that uses booktabs, to be included with `\input`.
 
     Args:
-        table: The outermost row name stands once for its group.
-        digits: Decimals.
+        table: The table. An outermost row name is written once for all rows that share it.
+        digits: Number of decimals.
 
     Returns:
-        Every text escaped; a dagger marks a KL off its target, n.s. a difference that is not significant, and letters
-        what else a cell says, why it is empty included; that and the table's notes stand below.
+        LaTeX with every text escaped. A dagger marks a KL off its target, and n.s. a difference that is not
+        significant. Letters refer to what else a cell says, such as why it is empty; these words and the table's notes
+        stand below the table.
     """
     letters = footnotes(table)
     wide = {index for index in range(len(table.columns)) if any(len(row.cells[index].text) > 24 for row in table.rows)}
@@ -186,10 +187,10 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """Return a text that LaTeX prints as it is: nothing in it is a command, and line breaks become spaces.
+    """Escape a text so that LaTeX prints it as it is: nothing in it is a command, and line breaks become spaces.
 
-    Characters that the table above does not name and that are no Latin letters become their description in brackets
-    with pdfLaTeX's fonts in mind, such as `[SNOWMAN]`; control characters vanish.
+    pdfLaTeX's fonts lack many characters: those that are neither known here nor Latin letters are replaced by their
+    Unicode name in brackets, such as `[SNOWMAN]`. Control characters are removed.
     """
     return "".join(_latex_character(character) for character in " ".join(text.split(" ")))
 
@@ -209,12 +210,12 @@ def _latex_character(character: str) -> str:
 
 
 WRITERS: dict[str, Callable[[Table], str]] = {"csv": to_csv, "json": to_json, "latex": to_latex}
-"""Format → writer."""
+"""Format → function that writes a table in it."""
 
 ENDINGS = {"csv": ".csv", "json": ".json", "latex": ".tex"}
 
 
 def duplicate_keys(tables: Sequence[Table]) -> list[str]:
-    """Return the keys that several tables have: one file would replace the other."""
+    """Return the keys that several tables have in common: of their files, one would replace the other."""
     keys = sorted(table.key for table in tables)
     return sorted({first for first, second in pairwise(keys) if first == second})

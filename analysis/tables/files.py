@@ -1,4 +1,4 @@
-"""What a verb leaves as files: its result for every run, tables as CSV, JSON and LaTeX, drawings as SVG and PNG."""
+"""Writes a command's files: its result for every run, tables as CSV, JSON and LaTeX, drawings as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class WrittenFiles(NamedTuple):
     """What was written.
 
     Attributes:
-        names: Of the files, in order.
-        lacking: What the PNGs lack, or why there are none although there are drawings; "" otherwise.
+        names: Names of the files, in the order of writing.
+        lacking: Which characters the PNGs lack, or why there are no PNGs although there are drawings; "" otherwise.
     """
 
     names: list[str]
@@ -40,14 +40,14 @@ def write_everything(
     """Write tables and drawings.
 
     Args:
-        tables: Named by their keys.
-        drawings: By file name without ending.
-        folder: Made if it is missing.
-        formats: Some of `FORMATS`; `None`: all that this machine can write.
+        tables: The tables; their keys become file names.
+        drawings: File name without ending → drawing.
+        folder: Folder of the files, which is made if it does not exist.
+        formats: Some of `FORMATS`; `None` writes all that this machine can write.
 
     Raises:
-        UserError: If PNG is among the formats named and the package that draws it is missing; the PNGs come last, so
-            that all else is written.
+        UserError: If `formats` names PNG and the package that draws it is missing. PNGs are written last, so all other
+            files have been written then.
         EnvironmentFault: If a file cannot be written.
     """
     wanted = FORMATS if formats is None else formats
@@ -83,18 +83,20 @@ def write_study(
     left_out: Sequence[str],
     console: Console,
 ) -> None:
-    """Write a verb's result, its tables and its drawings, and say what was written and what was left out.
+    """Write a command's result, tables and drawings, and print what was written and what was left out.
 
     Args:
-        name: File of the result.
-        whole: Of all runs.
-        parts: What concerns one run alone, by its folder, at least one: kept there.
-        out: Folder of the rest; default: the run's, or of several runs one named as the file. Where it is the folder
-            of one of the runs, however it is spelled, that keeps its part instead of the whole.
-        tables: Named by their keys.
-        drawings: By file name without ending.
-        left_out: Why runs were left out.
-        console: Where to say it.
+        name: Name of the result's file, such as `phrases.json`.
+        whole: The result of all runs.
+        parts: The part of the result that concerns each run, by the run's folder, into which it is written; at least
+            one.
+        out: Folder of the whole result, the tables and the drawings. `None` takes the run's folder, or with several
+            runs one named like the file without its ending. If it is the folder of one of the runs, that run's part is
+            kept there, and the whole result is not written.
+        tables: The tables; their keys become file names.
+        drawings: File name without ending → drawing.
+        left_out: Sentences on why runs were left out.
+        console: Where to print.
 
     Raises:
         EnvironmentFault: If a file cannot be written.

@@ -28,11 +28,12 @@ class Rules:
     """Thresholds behind tables and verdict sentences.
 
     Attributes:
-        considerable: Points above the templates from which a gain is considerable.
-        margin: Points above the templates beyond which a gain is by a considerable margin.
-        solely: Percent of the other kind below which a kind is almost solely responsible.
-        kl_tolerance: Percent that the KL reached may be off its target.
-        every_cell: Fill the breakdown also where EX2 is not above the templates.
+        considerable: A gain over the templates of at least so many percentage points is considerable.
+        margin: A gain over the templates of more than so many percentage points is by a considerable margin.
+        solely: A kind is almost solely responsible if less than so many percent of the descriptions are of the other
+            kind.
+        kl_tolerance: How far the KL reached may be off its target, in percent of the target.
+        every_cell: Whether to fill the breakdown also where EX2 is not more accurate than the templates.
     """
 
     considerable: float = 0.5
@@ -50,12 +51,12 @@ class Rules:
 
     @property
     def kl(self) -> str:
-        """The rule for the mark at a cell, as a note."""
+        """The rule for the dagger at a cell, as a note."""
         return f"A dagger marks experiments whose KL is more than {self.kl_tolerance:g} % off its target in any seed."
 
     @property
     def tolerance(self) -> float:
-        """Share of the target that the KL reached may be off."""
+        """How far the KL reached may be off its target, as a share of the target."""
         return self.kl_tolerance / 100
 
 
@@ -65,7 +66,7 @@ def shown(experiment: Experiment, rules: Rules) -> bool:
 
 
 def weak_information(experiment: Experiment, rules: Rules) -> tuple[str, ...]:
-    """Return why the informative descriptions tell little about the gain; nothing if they tell much."""
+    """Return reasons why the informative descriptions say little about the gain; none if they do say much."""
     share, gain = experiment.share("informative"), experiment.difference("informative", "templates")
     notes = []
     if share and 100 * share.value < rules.solely:
@@ -76,12 +77,12 @@ def weak_information(experiment: Experiment, rules: Rules) -> tuple[str, ...]:
 
 
 def common_notes(experiments: Sequence[Experiment], rules: Rules) -> tuple[str, ...]:
-    """Return what every table over experiments says: the KL reached, what the dagger means, and seeds left out."""
+    """Return the notes of every table over experiments: the KL reached, what the dagger means, and seeds left out."""
     return (*kl_note(experiments), rules.kl, *missing_seeds(experiments))
 
 
 def kl_note(experiments: Sequence[Experiment]) -> list[str]:
-    """Return the KL of every experiment that has one, as a note: a printed table has no room for it in the cells."""
+    """Return the KL of every experiment that has one, as a note: a printed table's cells have no room for it."""
     reached = [
         f"{label}, {dataset}: {kl.mean.value:.1f} ({f'target {kl.target:g}' if kl.target else 'no target'}"
         + (f"; seeds {', '.join(f'{own:.1f}' for own in kl.by_seed.values())})" if len(kl.by_seed) > 1 else ")")
@@ -109,14 +110,14 @@ def lost_answers(experiments: Sequence[Experiment]) -> str:
 
 
 def denominators(experiments: Sequence[Experiment]) -> str:
-    """Return what shares are of, for a title."""
+    """Return in words which descriptions the shares are of, for a title."""
     kinds = {experiment.denominator for experiment in experiments}
     words = {"all": "all descriptions, unparsed ones included", "parsed": "descriptions with readable verdicts"}
     return " or of ".join(words[kind] for kind in sorted(kinds)) if kinds else "descriptions"
 
 
 def by_template(experiment: Experiment, *groups: Group) -> tuple[str, ...]:
-    """Return as notes in how many classes the plain template stands for texts of each kind."""
+    """Return notes that say for how many classes the plain template stands in for missing texts of each kind."""
     of = f" of {experiment.classes}" if experiment.classes else ""
     found = {group: experiment.fallback[group] for group in groups if experiment.fallback.get(group)}
     named = len(groups) > 1

@@ -1,4 +1,4 @@
-"""A table before it is written: cells with number, interval, n, test and KL, in rows and columns."""
+"""A table as a value, before it is written: rows and columns of cells with number, interval, n, test and KL."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from analysis.results.wording import NBSP, NOT_SIGNIFICANT, brief_verdict, p_val
 Unit = Literal["percent", "points", "count", "nats", "logits", "text"]
 
 NOTHING = "–"
-"""Why a cell is empty that no number could ever fill."""
+"""Reason that is given for an empty cell if no number could ever fill it."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry.
+    """One entry of a table: a number, words, or nothing.
 
     Attributes:
-        unit: Of the numbers; percentages and points are of 100.
+        unit: Unit of the numbers; percentages and points are from 0 to 100.
         value: `None` in an empty or a text cell.
-        low: Lower end of the interval, if it has one.
-        high: Upper end of the interval.
-        n: Observations; 0 where the source does not tell.
-        seeds: Seeds pooled.
+        low: Lower end of the interval; `None` if there is none.
+        high: Upper end of the interval; `None` if there is none.
+        n: Number of observations; 0 if the source does not say.
+        seeds: Number of seeds pooled.
         shared: Whether all seeds have the same n observations.
-        text: Of a text cell.
-        p: McNemar's exact p-value, if tested on one seed.
-        significant: Of a difference, by every test there is; `None` where no test is possible.
+        text: Words of a text cell.
+        p: McNemar's exact p-value, if one seed was tested.
+        significant: Whether a difference is significant by every test there is; `None` where no test is possible.
         doubts: Tests that do not tell a difference from 0 although another does.
         images_low: Lower end of the interval over images of the mean of several seeds.
-        images_high: Upper end of it.
+        images_high: Upper end of this interval.
         p_least: Smallest of McNemar's p-values of several seeds.
-        p_most: Largest of them.
-        kl: KL reached by the experiment, in nats per description.
-        kl_target: Its target.
-        kl_off_target: Whether it is too far off, in any seed.
-        kl_note: How far, in words; "" if it is not.
-        notes: What a reader must know, in words.
-        empty: Why there is nothing; "" in a filled cell.
+        p_most: Largest of these p-values.
+        kl: KL that the experiment reached, in nats per description.
+        kl_target: Target of the KL.
+        kl_off_target: Whether the KL is too far off its target, on average or in any seed.
+        kl_note: How far the KL is off its target, in words; "" if it is not too far off.
+        notes: What a reader of the cell must know, in words.
+        empty: Why the cell is empty; "" in a filled cell.
     """
 
     unit: Unit = "text"
@@ -82,11 +82,11 @@ class Table:
 
     Attributes:
         key: File name without ending.
-        title: What it shows.
-        row_names: What the levels of row names are.
-        columns: Headers.
-        rows: In order.
-        notes: Rules behind it, one sentence each.
+        title: What the table shows.
+        row_names: Headers of the columns of row names, from the outer to the inner level.
+        columns: Headers of the columns of cells.
+        rows: The rows, from top to bottom.
+        notes: Rules behind the table, one sentence each.
     """
 
     key: str
@@ -98,7 +98,7 @@ class Table:
 
 
 def percent_cell(number: Pooled | None, absent: str = "not measured") -> Cell:
-    """Make a cell of a share or an accuracy."""
+    """Make a cell of a share or an accuracy, in percent; `absent` says why a cell without a number is empty."""
     if number is None:
         return Cell(empty=absent)
     low, high = number.low, number.high
@@ -114,7 +114,7 @@ def percent_cell(number: Pooled | None, absent: str = "not measured") -> Cell:
 
 
 def points_cell(change: Difference | None, absent: str = "not measured") -> Cell:
-    """Make a cell of a difference of accuracies."""
+    """Make a cell of a difference of accuracies, in points; `absent` says why a cell without a number is empty."""
     if change is None:
         return Cell(empty=absent)
     images = change.images or (None, None)
@@ -152,12 +152,12 @@ def text_cell(text: str) -> Cell:
 
 
 def with_kl(cell: Cell, kl: KLReached | None, tolerance: float) -> Cell:
-    """Add the KL that the experiment behind a cell reached, and in words if it is too far off its target.
+    """Add to a cell the KL that its experiment reached, and words on it if it is too far off its target.
 
     Args:
-        cell: Filled or empty; an empty one tells its KL too.
-        kl: `None` if it is not known.
-        tolerance: Share of the target that the KL may be off.
+        cell: The cell; an empty one gets the KL too.
+        kl: KL that the experiment reached; `None` if it is not known.
+        tolerance: How far the KL may be off its target, as a share of the target.
     """
     if kl is None:
         return cell
@@ -171,19 +171,19 @@ def with_kl(cell: Cell, kl: KLReached | None, tolerance: float) -> Cell:
 
 
 def row_of(names: tuple[str, ...], cells: Iterable[Cell], experiment: Experiment, tolerance: float) -> Row:
-    """Make a row all of whose cells are of one experiment, and so carry its KL."""
+    """Make a row whose cells are all of one experiment, and give them the experiment's KL."""
     return Row(names, tuple(with_kl(cell, experiment.kl, tolerance) for cell in cells))
 
 
 def footnotes(table: Table, *, reasons: bool = True) -> dict[str, str]:
-    """Give a letter to everything that cells say in words.
+    """Give a letter to everything that cells say in words, for footnotes.
 
     Args:
-        table: Any.
-        reasons: Whether reasons for empty cells get letters too; else they stand in the cells.
+        table: The table.
+        reasons: Whether reasons for empty cells get letters too; if not, they stand in the cells.
 
     Returns:
-        Letter by words, in order of appearance. What has a mark of its own is left out: n.s. and the KL.
+        Words → letter, in order of appearance. `n.s.` and the KL have marks of their own and get no letter.
     """
     said: dict[str, None] = {}
     for row in table.rows:
@@ -195,7 +195,7 @@ def footnotes(table: Table, *, reasons: bool = True) -> dict[str, str]:
 
 
 def footnotes_of(cell: Cell) -> tuple[str, ...]:
-    """Return the words of a cell that stand below a printed table."""
+    """Return what a cell says in words, which stands below a printed table."""
     words = (cell.empty, *cell.notes)
     return tuple(word for word in words if word and word != NOTHING and not word.startswith(NOT_SIGNIFICANT))
 
@@ -207,12 +207,12 @@ def _letter(number: int) -> str:
 
 
 def not_significant(cell: Cell) -> str:
-    """Return `n.s.`, with the tests behind it where another test says otherwise, or ""."""
+    """Return `n.s.`, naming the tests that say so if others disagree; "" if the cell is significant or has no test."""
     return brief_verdict(cell.significant, cell.doubts)
 
 
 def seeds_text(cell: Cell, digits: int) -> list[str]:
-    """Return what tests over several seeds add: `images [+0.90, +2.20]` and `p 0.002–0.031`."""
+    """Return what tests over several seeds add, such as `images [+0.90, +2.20]` and `p 0.002–0.031`."""
     said = []
     if cell.images_low is not None and cell.images_high is not None:
         ends = (_decimal(end, digits, signed=True) for end in (cell.images_low, cell.images_high))

@@ -27,9 +27,9 @@ def print_table(table: Table, console: Console, digits: int = 1) -> None:
     """Print a table with its intervals.
 
     Args:
-        table: Any.
-        console: Where.
-        digits: Decimals.
+        table: The table.
+        console: Where to print.
+        digits: Number of decimals.
     """
     letters = footnotes(table, reasons=False)
     headers = [escape(name) for name in (*table.row_names, *table.columns)]

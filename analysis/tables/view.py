@@ -1,4 +1,4 @@
-"""A table of `analysis.tables` as a page shows it: each cell in lines, repeated names of rows once."""
+"""A table of `analysis.tables` as a page shows it: each cell has lines, and a repeated row name is shown once."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from analysis.results.wording import NBSP, p_value
 from analysis.tables.table import Cell, Row, Table, interval_text, n_text, number_text, seeds_text
 
 DIGITS = 1
-"""Decimals, as everywhere on the pages."""
+"""Number of decimals, the same everywhere on the pages."""
 
 
 class CellView(NamedTuple):
-    """One entry.
+    """One cell as a page shows it.
 
     Attributes:
         main: The number or the words; "" in an empty cell.
-        details: Interval, n, test and remarks, a line each; in an empty cell why there is nothing.
-        mark: A dagger and the KL where it is off its target, or nothing.
-        long: Whether it holds a text to read.
+        details: Interval, n, test and remarks, a line each; in an empty cell the reason why it is empty.
+        mark: A dagger and the KL, if the KL is off its target; else "".
+        long: Whether the cell holds a longer text to read.
     """
 
     main: str
@@ -47,14 +47,14 @@ class RowView(NamedTuple):
 
 
 class TableView(NamedTuple):
-    """A table.
+    """A table as a page shows it.
 
     Attributes:
-        key: Unique on a page.
-        title: What it shows.
-        heads: Names of the levels of row names, then of the columns.
-        rows: In order.
-        notes: Rules behind it, one sentence each.
+        key: Name of the table, unique on a page.
+        title: What the table shows.
+        heads: Headers of the columns of row names, then of the columns of cells.
+        rows: The rows, from top to bottom.
+        notes: Rules behind the table, one sentence each.
     """
 
     key: str
@@ -68,8 +68,8 @@ def table_view(table: Table, digits: int = DIGITS) -> TableView:
     """Lay a table out for a page.
 
     Args:
-        table: Any.
-        digits: Decimals.
+        table: The table.
+        digits: Number of decimals.
     """
     names = _spanned(table.rows, len(table.row_names))
     rows = tuple(
@@ -80,7 +80,7 @@ def table_view(table: Table, digits: int = DIGITS) -> TableView:
 
 
 def _spanned(rows: Sequence[Row], levels: int) -> list[tuple[NameView, ...]]:
-    """Let a name span the rows that repeat it; the innermost level stands in every row."""
+    """Let a name span the rows that repeat it; names of the innermost level stand in every row."""
     shown: list[list[NameView]] = [[] for _ in rows]
     for level in range(levels):
         last = level == levels - 1
@@ -116,16 +116,16 @@ def _cell(cell: Cell, digits: int) -> CellView:
 
 @dataclass(frozen=True)
 class ReportSection:
-    """What the page shows; every text still has to be escaped, the drawings are safe.
+    """A section of the report. Its texts must be escaped when they are put on the page; its drawings are safe.
 
     Attributes:
-        title: Heading.
+        title: The section's heading.
         intro: What the table shows, in a sentence or two.
-        columns: Headers, the row's name first.
-        rows: A text for each column; names of runs, VLMs and templates may hold any characters.
-        notes: Sentences below the table: tests, what is missing.
+        columns: Headers of the table; the first is that of the rows' names.
+        rows: Rows of the table, a text for each column; names of runs, VLMs and templates may hold any characters.
+        notes: Sentences below the table, on the tests and on what is missing.
         figure: A drawing for wide pages, in classes of the report's style sheet; `None` if there is nothing to draw.
-        narrow: The same for phones; `None` if the wide one serves.
+        narrow: The drawing for phones; `None` if the wide one is used there too.
     """
 
     title: str

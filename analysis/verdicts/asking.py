@@ -1,4 +1,4 @@
-"""Asking a judge: every question once, each answer kept as it comes, and what is left to ask."""
+"""Asking a judge: each question is asked once, and each answer is stored as it comes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ def judge_descriptions(judge: Judge, descriptions: Iterable[DescribedClass], pat
     """Ask the judge what is not yet in the log, and append each answer to it.
 
     Args:
-        judge: Answers both questions.
-        descriptions: Of any policies.
-        path: `verdicts.jsonl`, appended.
-        digest: `judge_digest`.
+        judge: The judge to ask.
+        descriptions: Descriptions of any policies.
+        path: Path of `verdicts.jsonl`, to which new answers are appended.
+        digest: `judge_digest` of the judge; answers in the log with another digest are not used.
 
     Returns:
         A verdict or an unparsed answer for every description.
 
     Raises:
-        EnvironmentFault: If the judge cannot be reached or the log not be written; answers so far are in the log.
-        NotYet: If the judge answers later.
-        UserError: If the judge refuses the requests, or leaves some unanswered.
+        EnvironmentFault: If the judge cannot be reached or the log cannot be written. Answers received so far are in
+            the log.
+        NotYet: If the judge has the questions and will answer later.
+        UserError: If the judge refuses the requests, or leaves a question unanswered.
     """
     described = list(descriptions)
     verdicts = read_verdicts(path, digest=digest)
@@ -44,8 +45,9 @@ class OpenQuestions(NamedTuple):
     """What is still to be asked.
 
     Attributes:
-        certain: All first questions without an answer, or, if there are none, the second ones.
-        possible: Second questions that depend on answers to come.
+        certain: Questions to ask now: all first questions without an answer, or all second ones if no first one is
+            open.
+        possible: Second questions that may have to be asked later, depending on the answers to the first.
     """
 
     certain: list[JudgeRequest]
@@ -56,8 +58,9 @@ def open_questions(descriptions: Iterable[DescribedClass], verdicts: Verdicts) -
     """List the questions that the verdicts leave open.
 
     Args:
-        descriptions: Of any policies; each distinct pair counts once, empty texts never.
-        verdicts: Known so far.
+        descriptions: Descriptions of any policies. Each distinct pair of class and text counts once; empty texts do not
+            count.
+        verdicts: The verdicts known so far.
     """
     unique = dict.fromkeys(one for one in descriptions if not one.is_empty)
     first = [JudgeRequest("informative", *one) for one in unique]
@@ -93,7 +96,7 @@ def _ask(judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, pat
 
 
 class _VerdictLog:
-    """Appends in batches: an append is synced to disk, which one answer at a time would slow down."""
+    """Appends answers to the log several at a time, because each append is synced to disk, which takes time."""
 
     def __init__(self, path: Path, *, rows: int = 256, seconds: float = 1.0) -> None:
         self._path, self._rows, self._seconds = path, rows, seconds

@@ -1,4 +1,4 @@
-"""The breakdown: all → spurious / informative → non-visual / visual, with an interval for every share."""
+"""The breakdown: all → spurious / informative → non-visual / visual descriptions, with an interval for every share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS: tuple[Group, ...] = ("spurious", "informative", "visual", "non_visual")
 
 Leaf = Literal["spurious", "non_visual", "visual"]
 LEAVES: tuple[Leaf, ...] = ("spurious", "non_visual", "visual")
-"""The groups that have no parts: each description with all its verdicts is in one of them."""
+"""The groups that are not divided further: each description whose verdicts are all known is in one of them."""
 
 MEMBERS: dict[Group, frozenset[Kind]] = {
     "spurious": frozenset({"spurious"}),
@@ -29,25 +29,26 @@ MEMBERS: dict[Group, frozenset[Kind]] = {
     "visual": frozenset({"visual"}),
     "non_visual": frozenset({"non_visual"}),
 }
-"""Which kinds of description make up a group."""
+"""The kinds of description that make up each group."""
 
 
 Of = Literal["of_all", "of_parent"]
-"""What a share is of: all descriptions, or for visual and non-visual the informative ones."""
+"""What a share is of. `of_all`: all descriptions. `of_parent`: the group above, which is the informative descriptions
+for visual and non-visual, and all descriptions for the others."""
 
 
 Share = Annotated[Estimate, Keyed(value="share")]
-"""A share as stored."""
+"""A share with its interval, as it is stored."""
 
 
 @dataclass(frozen=True)
 class GroupShares(Record):
-    """A group of descriptions.
+    """Size of a group of descriptions, as a count and as shares.
 
     Attributes:
-        count: Descriptions in it.
-        of_parent: Its share, see `group_shares`; None where there is nothing to take a share of.
-        of_all: The same of all descriptions.
+        count: Number of descriptions in the group.
+        of_parent: The group's share of the group above it, see `group_shares`; None where the denominator is 0.
+        of_all: The group's share of all descriptions; None where the denominator is 0.
     """
 
     count: int
@@ -67,14 +68,14 @@ class PolicyBreakdown(Record):
     """What one policy's descriptions are made of.
 
     Attributes:
-        descriptions: How many there are, repeated ones included.
-        unique: Distinct pairs of class and text.
-        empty: Empty ones, which are among the spurious.
-        unparsed: By question, answers of the judge that could not be read.
-        kinds: Descriptions of each kind.
-        groups: By the denominator that was chosen.
-        by_denominator: The same by each, which differ only if some answer is unparsed; empty in files of earlier
-            versions.
+        descriptions: Number of descriptions, repeated ones included.
+        unique: Number of distinct pairs of class and text.
+        empty: Number of empty descriptions, which are among the spurious.
+        unparsed: Number of the judge's answers that could not be read, by question.
+        kinds: Number of descriptions of each kind.
+        groups: Shares of the groups, by the denominator of the recipe.
+        by_denominator: Shares of the groups by each denominator; they differ only if an answer could not be read. Empty
+            in files of earlier versions.
     """
 
     descriptions: int
@@ -95,15 +96,16 @@ def group_shares(
 ) -> dict[Group, GroupShares]:
     """Turn counts of kinds into shares of groups.
 
-    With `parsed`, a share is of the descriptions whose verdicts could be read: all first verdicts for spurious and
-    informative; for visual and non-visual, informative ones with a second verdict (`of_parent`), and all that ended in
-    one of the three leaves (`of_all`). With `all`, unparsed answers stay in the denominator, as in the paper:
-    informative / all, visual / informative.
+    With the denominator `parsed`, a share is of the descriptions whose verdicts could be read. For spurious and
+    informative these are the descriptions with a first verdict. For visual and non-visual they are the informative ones
+    with a second verdict (`of_parent`), and all descriptions in one of the three leaves (`of_all`). With the
+    denominator `all`, descriptions with unparsed answers stay in the denominator, as in the paper: informative / all,
+    visual / informative.
 
     Args:
-        counts: Descriptions of each kind; absent kinds count 0.
-        denominator: See above.
-        confidence: Of the Wilson intervals.
+        counts: Number of descriptions of each kind; absent kinds count 0.
+        denominator: `parsed` or `all`, see above.
+        confidence: Coverage of the Wilson intervals, in (0, 1).
 
     Returns:
         Each group's count and its two shares, which are `None` where the denominator is 0.
@@ -136,13 +138,13 @@ def breakdown(
     """Break the descriptions of each policy down.
 
     Args:
-        descriptions: Of any policies; repeated texts count each time.
-        verdicts: Of every description that is not empty.
+        descriptions: Descriptions of any policies; repeated texts count each time.
+        verdicts: Verdicts on every description that is not empty.
         denominator: What shares are of, see `group_shares`.
-        confidence: Of the intervals.
+        confidence: Coverage of the intervals, in (0, 1).
 
     Returns:
-        By policy, in the order of their first descriptions.
+        Policy → its breakdown, in the order of the policies' first descriptions.
 
     Raises:
         KeyError: If a description has not been judged.

@@ -17,7 +17,7 @@ CERTAIN, POSSIBLE = "to ask", "then, if all are informative, at most"
 
 
 class _Part(NamedTuple):
-    """Questions of one kind, and what a judge estimates for them; None if it counts nothing."""
+    """A number of questions, and the judge's estimate for them, None if the judge does not count."""
 
     questions: int
     estimate: CostEstimate | None
@@ -30,11 +30,11 @@ class _Part(NamedTuple):
 def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
     """Return what judging would take, in words, with a sum over several seeds.
 
-    Nothing is sent, and nothing loaded but what the judge needs.
+    Nothing is sent, and only what the judge's constructor needs is loaded.
 
     Args:
         recipe: The experiment, whose descriptions have been made.
-        seeds: Some of its seeds.
+        seeds: Seeds of the recipe.
 
     Raises:
         UserError: If there are no descriptions, or the judge's settings are wrong.

@@ -16,13 +16,13 @@ from reward.records import Flat, Keyed, Omitted, Record
 
 @dataclass(frozen=True)
 class JudgeIdentity(Record):
-    """Who judged.
+    """The judge that gave the verdicts.
 
     Attributes:
-        name: Of the judge.
-        exact: True if its answers are true by construction, False if they are a model's.
+        name: Name of the judge.
+        exact: True if the judge's answers are true by construction, False if they are a model's.
         rubric: Version of the questions.
-        settings: `judge_digest` of its settings.
+        settings: `judge_digest` of the judge.
     """
 
     name: str
@@ -37,8 +37,9 @@ class JudgingCost(Record):
 
     Attributes:
         spent: Requests and tokens.
-        cost: In the currency of the prices; None without prices, or if that of a panel's judge is unknown.
-        judges: Of a panel, the part of each judge; None if the judge is no panel.
+        cost: Price in the currency of the judge's prices; None without prices, or if that of one judge of a panel is
+            unknown.
+        judges: What each judge of a panel took; None if the judge is not a panel.
     """
 
     spent: Annotated[Usage, Keyed(), Flat()]
@@ -51,13 +52,14 @@ class Breakdown(Record):
     """Content of `breakdown.json`.
 
     Attributes:
-        judge: Who judged.
-        usage: What its verdicts took; None if it does not count.
-        panel: By question, how a panel voted; None if the judge is no panel.
-        denominator: What the shares of `policies` are of.
-        confidence: Coverage of their intervals.
-        policies: By name, `aligned` and, if it was described, `base`.
-        analysis_id: Equal in the `accuracy.json` of the same analysis; None in files of earlier versions.
+        judge: The judge that gave the verdicts.
+        usage: What the verdicts took; None if the judge does not count it.
+        panel: How a panel voted, by question; None if the judge is not a panel.
+        denominator: Which descriptions the shares of `policies` are of.
+        confidence: Coverage of the shares' intervals, in (0, 1).
+        policies: Breakdown of each policy that was described, by name: `aligned` and `base`.
+        analysis_id: Identifier that the `accuracy.json` of the same analysis has too; None in files of earlier
+            versions.
     """
 
     judge: JudgeIdentity

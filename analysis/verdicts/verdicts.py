@@ -1,7 +1,7 @@
 """Which descriptions are judged, and the log of verdicts: a killed run asks only what is missing.
 
-Every distinct (class, text) of both policies is asked whether it is informative; of those that are, whether they are
-visual. An empty description is not sent: it tells nothing, so it counts as spurious.
+Each distinct pair (class, text) of both policies is judged: is it informative, and if it is, is it visual? An empty
+description is not sent: it says nothing, so it counts as spurious.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ from reward.files import read_jsonl
 from reward.records import JSON, Keyed, Omitted, Record, problems
 
 Kind = Literal["spurious", "visual", "non_visual", "informative_unparsed", "unparsed"]
-"""What the two verdicts make of a description; the two last kinds lack the second or the first verdict."""
+"""What the two verdicts make of a description. `informative_unparsed` lacks the second verdict, `unparsed` the
+first."""
 
 KINDS: tuple[Kind, ...] = ("spurious", "visual", "non_visual", "informative_unparsed", "unparsed")
 
 
 class Verdicts:
-    """Answers by question, class and text."""
+    """A judge's answers, by question, class and text."""
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Question, str, str], Answer] = {}
         self.spent: Usage | None = None
-        """On all answers, replaced ones too; None if no judge counted."""
+        """What all answers took, replaced ones included; None if no judge counted it."""
         self.parts: tuple[Usage, ...] = ()
-        """Of a panel: the same by judge, in their order. Less than `spent` if earlier versions wrote some answers."""
+        """What each judge of a panel took, in order. Less than `spent` if an earlier version wrote answers."""
 
     def add(self, question: Question, class_name: str, text: str, answer: Answer) -> None:
         """Record an answer; a later one on the same question replaces it."""
@@ -62,7 +63,7 @@ class Verdicts:
             self.parts = tuple(mine.plus(more) for mine, more in zip(known, answer.parts, strict=True))
 
     def items(self) -> Iterator[tuple[JudgeRequest, Answer]]:
-        """Go through all questions and answers, in the order of their first asking."""
+        """Yield all questions with their answers, in the order in which the questions were first answered."""
         for key, answer in self._answers.items():
             yield JudgeRequest(*key), answer
 
@@ -76,7 +77,7 @@ class Verdicts:
         """Look an answer up.
 
         Args:
-            question: Which of the two.
+            question: Which of the two questions.
             class_name: The description's class.
             text: The description.
 
@@ -84,28 +85,28 @@ class Verdicts:
             Yes (`True`), no (`False`) or unparsed (`None`).
 
         Raises:
-            KeyError: If that has not been asked.
+            KeyError: If the question has no answer.
         """
         given = self._answers[question, class_name, text]
         return given.answer if isinstance(given, Verdict) else None
 
     def raw(self, question: Question, class_name: str, text: str) -> str:
-        """Return what the judge said; empty if that has not been asked."""
+        """Return what the judge said; empty if the question has no answer."""
         given = self._answers.get((question, class_name, text))
         return given.raw if given else ""
 
     def kind(self, class_name: str, text: str) -> Kind:
-        """Combine both answers.
+        """Combine the answers on a description into its kind.
 
         Args:
             class_name: The description's class.
-            text: The description; empty ones are spurious unasked.
+            text: The description; an empty one is spurious without being judged.
 
         Returns:
-            What the description is.
+            The kind of the description.
 
         Raises:
-            KeyError: If it has not been judged.
+            KeyError: If the description has not been judged.
         """
         if is_empty(text):
             return "spurious"
@@ -121,16 +122,16 @@ class VerdictRow(Record):
     """A line of the log of verdicts.
 
     Attributes:
-        question: Which of the two was asked.
+        question: The question that was asked.
         class_name: The description's class.
         description: The description.
         verdict: The answer in one word.
         raw: What the judge said.
-        judge: Its name.
-        rubric: Version of the questions; empty in rows of the first version, as is the judge's name.
+        judge: Name of the judge.
+        rubric: Version of the questions. It and `judge` are empty in rows that the first version wrote.
         settings: `judge_digest` of the judge.
-        spent: What asking took; None if the judge does not count.
-        spent_by_judge: Of a panel: the same by judge, in their order.
+        spent: Requests and tokens that asking took; None if the judge does not count them.
+        spent_by_judge: What asking each judge of a panel took, in order.
     """
 
     question: Question
@@ -146,12 +147,12 @@ class VerdictRow(Record):
 
     @staticmethod
     def of(request: JudgeRequest, answer: Answer, judge: Judge, digest: str) -> VerdictRow:
-        """Return the line of an answer.
+        """Return the log's line for an answer.
 
         Args:
-            request: What was asked.
+            request: The question that was asked.
             answer: What the judge answered.
-            judge: Who was asked.
+            judge: The judge that was asked.
             digest: `judge_digest` of the judge.
         """
         return VerdictRow(
@@ -176,18 +177,19 @@ class VerdictRow(Record):
 
 
 def settings_digest(name: str, settings: Mapping[str, Any]) -> str:
-    """Return a short hash of a judge's name and settings: verdicts of another judge are not taken over."""
+    """Return a short hash of a judge's name and settings, by which verdicts of other judges are told apart."""
     return hashlib.sha256(json.dumps([name, dict(settings)], sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def judge_digest(name: str, settings: Mapping[str, Any]) -> str:
     """Return the `settings_digest` of all that determines a judge's answers.
 
-    Settings that the judge declares `immaterial` (limits, prices, places) are left out; its rubric's version is in.
+    Settings that the judge declares `immaterial` (limits, prices, places) are left out; the rubric's version is
+    included.
 
     Args:
         name: A key of `JUDGES` or a dotted path.
-        settings: As for `build_judge`.
+        settings: The judge's settings, as for `build_judge`.
 
     Raises:
         UserError: If there is no such judge or rubric.
@@ -208,7 +210,7 @@ def _material(name: str, settings: Mapping[str, Any]) -> JSON:
 
 
 def rubric_version(judge: Judge) -> str:
-    """Return the version of a judge's rubric; judges of one's own that name none have the paper's questions."""
+    """Return the version of a judge's rubric; a judge class of the user's own without one has the paper's questions."""
     return str(getattr(judge, "rubric_version", PAPER.version))
 
 
@@ -217,10 +219,11 @@ def read_verdicts(path: Path, *, digest: str) -> Verdicts:
 
     Args:
         path: `verdicts.jsonl`; a missing file holds no verdicts.
-        digest: `judge_digest`; the log may hold verdicts of other judges, settings or rubrics.
+        digest: `judge_digest` of the judge. The log may hold verdicts of other judges, settings or rubrics, which are
+            skipped.
 
     Returns:
-        The verdicts of that judge; of several on one question the last.
+        The verdicts of that judge; if there are several on one question, the last one.
 
     Raises:
         UserError: If a line is not a verdict.

@@ -1,4 +1,4 @@
-"""Which images are taken of a dataset, and the check that none of them feeds both reward and test."""
+"""Which images of a dataset are used, and the check that none of them is used both for the reward and for the test."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from reward.errors import UserError, unknown_name
 from reward.images import LabeledImage
 
 SHOWN = 10
-"""Unreadable images that a message names; the rest is counted."""
+"""Most unreadable images that a message names; the others are only counted."""
 
 
 class Labeled(Protocol):
-    """What a choice by class looks at."""
+    """Anything with a class label: all that choosing images by class needs."""
 
     @property
     def label(self) -> int: ...
@@ -49,12 +49,12 @@ def select(images: Sequence[L], per_class: int, selection: str, seed: int) -> li
     Args:
         images: Ordered by label, then by name.
         per_class: Most images of a class.
-        selection: `first` in the given order, or `random`.
-        seed: Of the random choice.
+        selection: `first` takes the first ones in the given order, `random` draws at random.
+        seed: Seed of the random choice.
 
     Returns:
-        The chosen images in their original order. A class's choice depends on the seed and on that class's own
-        images alone: other classes may come, go or be renumbered.
+        The chosen images in their original order. The choice in a class depends only on the seed and on that class's
+        images: it stays the same if other classes are added, removed or renumbered.
     """
     by_label: dict[int, list[int]] = defaultdict(list)
     for index, image in enumerate(images):
@@ -72,16 +72,17 @@ def select(images: Sequence[L], per_class: int, selection: str, seed: int) -> li
 
 
 def reward_images(source: DatasetSource, dataset: ImageDataset) -> list[LabeledImage]:
-    """Return the images behind the reward."""
+    """Return the images that feed the reward: the chosen ones of the reward split."""
     images = dataset.images(source.reward_split)
     return select(images, source.images_per_class, source.selection, source.selection_seed)
 
 
 def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], source: DatasetSource) -> None:
-    """Refuse a test image that also feeds the reward (equal content, whatever its name).
+    """Check that no test image also feeds the reward; images of equal content are the same, whatever their names.
 
     Raises:
-        UserError: Naming the first such pair, or the files that cannot be read.
+        UserError: If there is such an image, or if files cannot be read; the message names the first such pair, or the
+            files.
     """
     rewarded, tested = _digests(reward), _digests(test)
     unreadable = [problem for _, problem in (*rewarded, *tested) if problem]
@@ -113,6 +114,6 @@ def _digests(images: Sequence[LabeledImage]) -> list[tuple[str, str]]:
 
 
 def counts_by_class(images: Sequence[LabeledImage], class_names: Sequence[str]) -> dict[str, int]:
-    """Return images per class name, in label order."""
+    """Return class name → number of images, in label order."""
     counts = Counter(image.label for image in images)
     return {name: counts[label] for label, name in enumerate(class_names)}

@@ -1,4 +1,4 @@
-"""Sampling descriptions: the protocol that every engine satisfies, and the engine on transformers."""
+"""Sampling descriptions: the protocol that every engine implements, and the engine that uses transformers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Generated(NamedTuple):
     """One sampled description.
 
     Attributes:
-        text: Without special tokens.
-        ids: Its tokens, the end token included.
+        text: The description without special tokens.
+        ids: Ids of the description's tokens, the end token included.
         cut: True if the token limit was reached without an end token.
     """
 
@@ -49,19 +49,19 @@ class Generator(Protocol):
         ...
 
     def close(self) -> None:
-        """Free the device's memory and whatever was written for the time of generating."""
+        """Free the device's memory and delete files that were written only for generating."""
         ...
 
 
 class TransformersGenerator:
-    """Batched `model.generate`.
+    """A `Generator` that uses `model.generate` of transformers, in batches of prompts.
 
     Args:
         model: The base language model, on its device.
         tokenizer: Its tokenizer, padding on the left.
         adapter: Folder of the aligned adapter; None if only the base model describes.
-        style: How a question is put.
-        sampling: Of every description.
+        style: Style in which prompts put the question.
+        sampling: Settings by which every description is sampled.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TransformersGenerator:
         self._ends = end_tokens(self._model.generation_config, tokenizer)
 
     def generate(self, prompts: Sequence[Prompt], policy: PolicyName, seed: int) -> list[Generated]:
-        """Sample from the random state that `seed` sets."""
+        """Return one description per prompt, in order, sampled from the random state that `seed` sets."""
         encoded = self._tokenizer.pad({"input_ids": self._prompt_ids(prompts)}, padding=True, return_tensors="pt")
         torch.manual_seed(seed)
         sampling = self._sampling
@@ -98,7 +98,7 @@ class TransformersGenerator:
         return [as_generated(ids, self._ends, self._tokenizer) for ids in responses]
 
     def reference_logprobs(self, prompts: Sequence[Prompt], generated: Sequence[Generated]) -> list[list[float]]:
-        """One forward of the base model over prompts and descriptions, as the trainer's reference pass."""
+        """Return log-probabilities from one forward pass of the base model, as the trainer's reference pass does."""
         responses = [made.ids for made in generated]
         rows = [[*ids, *made] for ids, made in zip(self._prompt_ids(prompts), responses, strict=True)]
         batch = self._tokenizer.pad({"input_ids": rows}, padding=True, return_tensors="pt").to(self._model.device)
@@ -122,7 +122,7 @@ class TransformersGenerator:
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], style: Style) -> list[list[int]]:
-    """Return what the policy reads for each prompt, unpadded; a chat ends with the template's generation prompt."""
+    """Return the token ids that the policy reads for each prompt, unpadded; chats end with the generation prompt."""
     rendered: Any = [prompt.render(style) for prompt in prompts]
     encoded: Any = (
         tokenizer.apply_chat_template(
@@ -138,9 +138,9 @@ def as_generated(ids: Sequence[int], ends: Sequence[int], tokenizer: PreTrainedT
     """Cut a response after its first end token and decode it.
 
     Args:
-        ids: Sampled tokens; what follows an end token is padding.
-        ends: Tokens that end a description.
-        tokenizer: Of the policy.
+        ids: Ids of the sampled tokens; what follows an end token is padding.
+        ends: Ids of the tokens that end a description.
+        tokenizer: The policy's tokenizer.
     """
     end = next((index for index, token in enumerate(ids) if token in ends), None)
     kept = list(ids if end is None else ids[: end + 1])
@@ -148,7 +148,7 @@ def as_generated(ids: Sequence[int], ends: Sequence[int], tokenizer: PreTrainedT
 
 
 def end_tokens(generation_config: Any, tokenizer: Any) -> list[int]:
-    """Return every token that ends a description: the tokenizer's end token and those the model declares."""
+    """Return the ids of all tokens that end a description: the tokenizer's end token, and those the model declares."""
     declared = generation_config.eos_token_id
     declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
     return list(dict.fromkeys([tokenizer.eos_token_id, *declared]))
@@ -161,15 +161,15 @@ def derived_seed(*parts: object) -> int:
 
 
 class WholeModelGenerator:
-    """A `Generator` that loads the model it is asked for.
+    """A `Generator` for policies without adapter: it loads the base or the trained model when it is asked for.
 
     Args:
-        base: Names the base model.
-        tokenizer: Padding on the left.
+        base: Source of the base model.
+        tokenizer: The models' tokenizer, padding on the left.
         aligned: Folder of the trained model.
-        device: Where models go.
-        style: How a question is put.
-        sampling: Of every description.
+        device: Device that models are loaded onto.
+        style: Style in which prompts put the question.
+        sampling: Settings by which every description is sampled.
     """
 
     def __init__(
@@ -189,11 +189,11 @@ class WholeModelGenerator:
         self._loaded: tuple[PolicyName, TransformersGenerator] | None = None
 
     def generate(self, prompts: Sequence[Prompt], policy: PolicyName, seed: int) -> list[Generated]:
-        """Sample from the random state that `seed` sets."""
+        """Return one description per prompt, in order, sampled from the random state that `seed` sets."""
         return self._generator(policy).generate(prompts, "base", seed)  # of a model without an adapter
 
     def reference_logprobs(self, prompts: Sequence[Prompt], generated: Sequence[Generated]) -> list[list[float]]:
-        """One forward of the base model over prompts and descriptions."""
+        """Return log-probabilities from one forward pass of the base model over prompts and descriptions."""
         return self._generator("base").reference_logprobs(prompts, generated)
 
     def close(self) -> None:

@@ -29,13 +29,13 @@ def resolve_model(model: str, named_in: str = "policy") -> str:
 
     Args:
         model: Hub id, local folder, or `package:NAME[/SUBFOLDER]` for a folder of an installed package.
-        named_in: The recipe's section that names it, for messages.
+        named_in: The recipe's section that names the model, for messages.
 
     Returns:
         A hub id or an existing folder.
 
     Raises:
-        UserError: If the package or folder is not there.
+        UserError: If the package or folder does not exist.
     """
     if model.startswith("package:"):
         package, _, subfolder = model.removeprefix("package:").partition("/")
@@ -57,10 +57,10 @@ def resolve_model(model: str, named_in: str = "policy") -> str:
 
 
 def model_path(source: ModelSource) -> str:
-    """Return what transformers loads: a hub id or a folder, that of the converted model for a GGUF file.
+    """Return what transformers loads: a hub id or a folder. For a GGUF file it is the folder of the converted model.
 
     Raises:
-        UserError: If the package, folder or file is not there.
+        UserError: If the package, folder or file does not exist.
     """
     path, named_in = resolve_model(source.model, source.named_in), source.named_in
     if source.gguf_file is None:
@@ -75,10 +75,10 @@ def model_path(source: ModelSource) -> str:
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
-    """Load the tokenizer, padding on the left; without a pad token the end token serves.
+    """Load the tokenizer, which pads on the left; if it has no pad token, it pads with the end token.
 
     Raises:
-        UserError: If the folder holds no tokenizer, or the tokenizer has no end token.
+        UserError: If the folder holds no tokenizer, or if the tokenizer has no end token.
         EnvironmentFault: If the hub cannot be reached.
     """
     path = model_path(source)
@@ -138,12 +138,12 @@ def _not_loadable(source: ModelSource, path: str, error: Exception) -> Exception
 
 
 def merge_adapter(base: ModelSource, adapter: Path, folder: Path) -> None:
-    """Write base plus adapter as one model with its tokenizer, on the CPU and not quantized.
+    """Merge a model and its adapter on the CPU, without quantization, and write the merged model with its tokenizer.
 
     Args:
-        base: The model that the adapter was trained on; its `dtype` is that of the copy.
+        base: The model that the adapter was trained on; the merged model has its `dtype`.
         adapter: Folder of the adapter.
-        folder: Where the model goes.
+        folder: Folder to write the merged model to.
     """
     from peft import PeftModel
 

@@ -1,4 +1,4 @@
-"""From a recipe to a trainer: its class, its arguments, and what is said of them before a run."""
+"""From a recipe to a trainer: its class, its arguments, and what is printed about them before a run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from reward.errors import UserError
 Arguments = PPOConfig | ControlledRLOOConfig | ControlledGRPOConfig
 
 TRAINERS: dict[str, Any] = {"ppo": PPOTrainer, "rloo": ControlledRLOO, "grpo": ControlledGRPO}
-"""By `algorithm` of the recipe."""
+"""Trainer class by the recipe's `algorithm`."""
 
 
 def kl_arguments(kl: KL) -> dict[str, Any]:
-    """Turn a recipe's section into the fields of `ex2.trainers.config.KLArguments`."""
+    """Turn a recipe's `rl.kl` into the fields of `ex2.trainers.config.KLArguments`."""
     return {
         "kl_controller": kl.controller,
         "kl_coef": kl.init_coef,
@@ -35,14 +35,14 @@ def kl_arguments(kl: KL) -> dict[str, Any]:
 
 
 def kl_lines(recipe: Recipe) -> list[str]:
-    """Say how far β can move in the run, and warn if that is not far."""
+    """Return lines that say how far β can move in the run, with a warning if that is not far."""
     kl = recipe.rl.kl
     controller = KLController(kl.init_coef, kl.target, kl.horizon, kl.controller, kl.unit, kl.horizon_unit, kl.damping)
     return reach_lines(controller, recipe.rl.batch_size, recipe.rl.batches)
 
 
 def batches_line(recipe: Recipe) -> str:
-    """Say how many batches there are and what is in one."""
+    """Return a line that says how many batches there are and what is in one."""
     rl, prompts = recipe.rl, recipe.prompts_per_batch
     updates = rl.epochs * (rl.batch_size // rl.minibatch_size)
     size = (
@@ -54,7 +54,7 @@ def batches_line(recipe: Recipe) -> str:
 
 
 def reference_arguments(recipe: Recipe) -> dict[str, Any] | None:
-    """Return how TRL loads the reference model; None if the policy without its adapter serves."""
+    """Return the settings with which TRL loads the reference model; None if that is the policy without its adapter."""
     if recipe.lora:
         return None
     policy = recipe.policy
@@ -66,13 +66,13 @@ def trainer_arguments(recipe: Recipe, seed: int, directory: SeedDirectory, proce
     """Turn a recipe into the trainer's arguments.
 
     Args:
-        recipe: The recipe; its sizes are global.
-        seed: Of sampling, data order and initialisation.
-        directory: Where checkpoints go.
-        processes: Over which the batch is split.
+        recipe: The recipe; its batch sizes are those of all processes together.
+        seed: Seed of sampling, data order and initialisation.
+        directory: The seed's folder, in which checkpoints are written.
+        processes: Number of processes that the batch is divided over.
 
     Raises:
-        UserError: If the sizes do not divide over the processes.
+        UserError: If the batch sizes cannot be divided evenly over the processes.
     """
     rl, ppo, generation, training = recipe.rl, recipe.ppo, recipe.generation, recipe.training
     if rl.minibatch_size % processes:
@@ -164,7 +164,7 @@ def value_learning_rate(recipe: Recipe) -> float | None:
 
 
 def lora_config(lora: Lora | None) -> LoraConfig | None:
-    """Turn a recipe's section into PEFT's configuration; None trains every weight."""
+    """Turn a recipe's `lora` into PEFT's configuration; None stands for training every weight."""
     if lora is None:
         return None
     return LoraConfig(

@@ -1,4 +1,4 @@
-"""The font of drawings: Liberation Sans, brought along so that a PNG is the same on every machine."""
+"""The font of drawings: Liberation Sans, which is shipped with EX2 so that a PNG is the same on every machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from PIL import ImageFont
 
 FAMILY = "Liberation Sans"
-"""Named first in drawings; its widths are Arial's."""
+"""Name of the font, first in the drawings' list of fonts; its characters are as wide as Arial's."""
 
 FILES = tuple(Path(__file__).parent / f"LiberationSans-{style}.ttf" for style in ("Regular", "Bold"))
-"""Versions 2.1.5, SIL Open Font License 1.1 (LICENSE beside them)."""
+"""The font's files: version 2.1.5, SIL Open Font License 1.1 (see LICENSE beside them)."""
 
 _NO_CHARACTER = "\U0010ffff"
-"""A code point that Unicode keeps free: drawn as the font's glyph for what it lacks."""
+"""A code point that is no character, and so is drawn as the font's glyph for missing characters."""
 
 
 def lacking(text: str) -> str:

@@ -1,8 +1,8 @@
 """The Batch API: questions are handed in as a file, and the same command collects the answers later.
 
-What is under way stands in a file of the seed's folder. The file is written before a batch is created, so that a kill
-in between neither loses a batch nor pays for it twice. No question is handed in more than `MOST_FAILURES` times without
-a reply, nor more than twice with one that cannot be read.
+The batches under way are listed in a file in the seed's folder. The file is written before a batch is created, so that
+a kill in between neither loses a batch nor pays for it twice. A question is given up, as unparsed, after
+`MOST_FAILURES` batches without a reply to it or after two replies that cannot be read.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from reward.errors import EnvironmentFault, UserError
 BATCH_FILE = "judge_batches.json"
 ENDPOINT: Final = "/v1/chat/completions"
 MAX_REQUESTS, MAX_BYTES = 50_000, 100 << 20
-"""Of one batch; OpenAI allows 50,000 requests and 200 MB."""
+"""Most requests and most bytes of one batch; OpenAI allows 50,000 requests and 200 MB."""
 
 MOST_FAILURES = 2
-"""A question that failed so often, while others in its batch were answered, is unparsed."""
+"""Number of failures after which a question is unparsed. A failure counts if other questions of its batch were
+answered."""
 
 _NOT_ITS_FAULT = (401, 403, 408, 429)
-"""Statuses that say nothing about the question."""
+"""HTTP statuses of failures that are not due to the question."""
 
 _UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
 
@@ -39,22 +40,22 @@ _UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
 def collect_or_submit(
     conversation: Conversation, requests: Sequence[JudgeRequest], on_answer: OnAnswer, path: Path
 ) -> None:
-    """Pass on what finished batches answered; hand in the rest.
+    """Pass on the answers of finished batches, and hand in the questions that are still open.
 
-    Before a batch is handed in, its first question is asked directly: that learns the answer format, and shows a wrong
-    key or model at once instead of after a day. Requests that failed or expired are handed in anew, those that failed
-    once only; an unreadable answer is asked for once more.
+    Before a batch is handed in, one question is asked directly: this finds the answer format that the server takes, and
+    shows a wrong key or model at once instead of after a day. Questions that expired are handed in again. Questions
+    that failed, or whose answer cannot be read, are handed in once more.
 
     Args:
         conversation: Builds the questions and reads the answers.
         requests: Questions without an answer.
-        on_answer: As of `Judge.answer`.
-        path: The state file.
+        on_answer: Called once for each answer, as by `Judge.answer`.
+        path: Path of the file that lists the batches under way.
 
     Raises:
-        NotYet: As long as a batch is under way.
-        UserError: If the server has no Batch API, or refuses a batch, the key or the model.
-        EnvironmentFault: If it cannot be reached, or every request of a batch failed.
+        NotYet: If a batch is under way.
+        UserError: If the server has no Batch API, or if it refuses a batch, the key or the model.
+        EnvironmentFault: If the server cannot be reached, or if every request of a batch failed.
     """
     if not requests:
         return
@@ -75,7 +76,7 @@ def collect_or_submit(
 
 
 class _Failure(NamedTuple):
-    """Why a line holds no answer, and whether that may be due to its question."""
+    """Why a line of a result file holds no answer, and whether the question may be the cause (`counts`)."""
 
     reason: str
     counts: bool
@@ -88,7 +89,7 @@ def _collect(
     on_answer: OnAnswer,
     state: BatchState,
 ) -> list[str]:
-    """Take answered questions out of `missing`; return what is still under way, in words."""
+    """Pass answers on and remove their questions from `missing`; return which batches are under way, in words."""
     waiting: list[str] = []
     for batch in [batch for batch in state.batches if missing.keys() & set(batch.keys)]:
         if batch.batch_id is None:
@@ -142,7 +143,7 @@ def _take(
     on_answer: OnAnswer,
     state: BatchState,
 ) -> _Failure | None:
-    """Take one line of a result file; return why there is no reply, if there is none."""
+    """Use one line of a result file; return why it holds no reply, or None."""
     key = line.custom_id
     request = missing.get(key)
     if request is None:
@@ -176,7 +177,8 @@ def _count_failures(
 ) -> int:
     """Note the failures of a batch; return how many questions end here, as unparsed.
 
-    Where nothing was answered (not `works`) it is the server that failed, except on what had failed before.
+    If nothing in the batch was answered (not `works`), the server is at fault, and failures count only for questions
+    that had failed before.
     """
     ended = 0
     for key, failure in failures.items():
@@ -199,7 +201,7 @@ def _submit(
     on_answer: OnAnswer,
     state: BatchState,
 ) -> list[str]:
-    """Ask one question directly, hand in the others; return what is under way, in words."""
+    """Ask one question directly and hand in the others; return which batches are under way, in words."""
     _ask_one(conversation, missing, on_answer, state)
     waiting = []
     for keys, lines in _parts(list(missing), lambda key: _line(conversation, key, missing[key], state)):
@@ -221,9 +223,10 @@ def _submit(
 def _ask_one(
     conversation: Conversation, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState
 ) -> None:
-    """Ask one question directly, before a batch: a new one, or else one that was replied to.
+    """Ask one question directly, before a batch: one never asked, or else one whose reply could not be read.
 
-    If all that is left has failed, the rubric's example shows whether the server works: one of them might fail again.
+    If all questions left have failed before, the rubric's example is asked instead to show whether the server works,
+    because they might fail again.
     """
     chosen = min(missing, key=lambda key: (state.tries(key).failed, state.tries(key).unreadable))
     tries = state.tries(chosen)
@@ -246,7 +249,7 @@ def _create(client: openai.OpenAI, input_file: str) -> str:
 
 
 def _created(client: openai.OpenAI, input_file: str) -> str:
-    """Return the batch of an uploaded file: created just before a kill, or now."""
+    """Return the id of an uploaded file's batch: one that was created just before a kill, or else a new one."""
     for batch in client.batches.list(limit=100):
         if batch.input_file_id == input_file:
             return batch.id
@@ -260,7 +263,7 @@ def _line(conversation: Conversation, key: str, request: JudgeRequest, state: Ba
 
 
 def _parts(keys: Sequence[str], line: Callable[[str], bytes]) -> Iterator[tuple[list[str], list[bytes]]]:
-    """Cut into parts of at most `MAX_REQUESTS` lines and `MAX_BYTES` bytes."""
+    """Yield keys and lines of the questions in parts of at most `MAX_REQUESTS` lines and `MAX_BYTES` bytes."""
     part: list[str] = []
     lines: list[bytes] = []
     size = 0

@@ -1,4 +1,4 @@
-"""Lines of a batch's result files; servers differ in all keys but these."""
+"""Lines of a batch's result files. Only those keys are read that are the same on all servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Response(Record):
     """What the server answered to one question.
 
     Attributes:
-        status_code: Of HTTP.
+        status_code: HTTP status.
         body: A chat completion if all went well.
     """
 
@@ -32,8 +32,8 @@ class ResultLine(Record):
     Attributes:
         custom_id: The question's key.
         response: None if the question was not asked.
-        error: Why it was not; of any form.
-        written: The line itself.
+        error: Why the question was not asked, in any form.
+        written: The line as it stands in the file.
     """
 
     custom_id: str
@@ -54,7 +54,7 @@ class ResultLine(Record):
 
 
 def read_lines(text: str) -> Iterator[ResultLine]:
-    """Read a result file; the question of a line that is none stays open and is handed in again."""
+    """Read a result file. Lines of another form are skipped: their questions stay open and are handed in again."""
     for line in text.split("\n"):  # splitlines would cut at U+2028 within a string
         try:
             content = json.loads(line)

@@ -1,4 +1,4 @@
-"""What is remembered between two calls of a command in batch mode: a small JSON file of the seed's folder."""
+"""What is remembered between two calls of a command in batch mode, in a small JSON file in the seed's folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from reward.records import Omitted, Record
 
 @dataclass
 class Tries(Record):
-    """What became of a question so far.
+    """The tries of one question so far.
 
     Attributes:
-        unreadable: A reply came that could not be read.
-        failed: How often a batch gave no reply to it.
-        spent: On all that.
+        unreadable: Whether a reply came that could not be read.
+        failed: Number of batches that gave no reply to the question.
+        spent: Requests and tokens that these tries took.
     """
 
     unreadable: bool = False
@@ -35,7 +35,7 @@ class HandedIn(Record):
     Attributes:
         input_file: The server's name of the uploaded questions.
         batch_id: The server's name of the batch; None until it is created.
-        keys: Of its questions.
+        keys: Keys of the batch's questions.
     """
 
     input_file: str
@@ -45,7 +45,7 @@ class HandedIn(Record):
 
 @dataclass
 class _Stored(Record):
-    """Content of the file; earlier versions kept unreadable replies alone, with what was spent on them."""
+    """Content of the file. Earlier versions wrote `unreadable`: what unreadable replies took, instead of `tries`."""
 
     batches: list[HandedIn] = field(default_factory=list)
     tries: dict[str, Tries] = field(default_factory=dict)
@@ -56,10 +56,10 @@ class BatchState:
     """Batches under way, and questions that were handed in without success, by key.
 
     Args:
-        path: The file; without one nothing is under way.
+        path: Path of the file; if it does not exist, nothing is under way.
 
     Raises:
-        UserError: If the file is of another form.
+        UserError: If the file has another form.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,11 +74,11 @@ class BatchState:
         write_json(self._path, _Stored(self.batches, self._tries).to_json())
 
     def tries(self, key: str) -> Tries:
-        """Return a question's tries: a copy, none if it is new."""
+        """Return a copy of a question's tries; a new question has none."""
         return replace(self._tries.get(key, Tries()))
 
     def note(self, key: str, tries: Tries) -> None:
-        """Keep a question's tries, until it is `done`."""
+        """Remember a question's tries until `done` is called for it."""
         self._tries[key] = tries
 
     def done(self, key: str) -> None:

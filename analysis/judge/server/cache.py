@@ -17,13 +17,14 @@ from reward.cache import cache_dir
 from reward.errors import EnvironmentFault
 
 FORMAT_DAYS = 7
-"""How long a server's answer format is taken for granted."""
+"""Days for which a server is assumed to take the answer format that it was found to take."""
 
 _TABLES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "answers": ("key TEXT PRIMARY KEY", ("answer TEXT NOT NULL", "spent TEXT", "payer TEXT")),
     "formats": ("server TEXT PRIMARY KEY", ("format TEXT NOT NULL", "learnt REAL")),
 }
-"""First column and the others; those after the second were added later, and are NULL in rows of before."""
+"""For each table its first column and the others. Columns after the second were added later, and are NULL in rows
+written before."""
 
 
 def cache_key(
@@ -32,11 +33,11 @@ def cache_key(
     """Return the hash of all that determines an answer.
 
     Args:
-        base_url: Server; the same model name may mean another model elsewhere.
+        base_url: Address of the server; the same model name may mean another model on another server.
         model: Model name.
-        messages: The whole conversation, so a changed rubric or description asks anew.
-        sampling: Temperature and the like.
-        rubric: Its version; a new one asks anew even if the words are the same.
+        messages: The whole conversation, so that a changed rubric or description has another key.
+        sampling: Settings of the sampling, such as the temperature.
+        rubric: Version of the rubric; another version has another key even if the words are the same.
 
     Returns:
         SHA-256 in hexadecimal; independent of the order of mapping keys.
@@ -50,8 +51,8 @@ class Kept(NamedTuple):
 
     Attributes:
         raw: What the judge said.
-        spent: What it took; None if that was not noted.
-        payer: Whose asking it was; None if nobody's in particular.
+        spent: Requests and tokens that the answer took; None if that was not stored.
+        payer: Path of the results folder for which the answer was asked and paid; None if it is not known.
     """
 
     raw: str
@@ -63,7 +64,7 @@ class AnswerCache:
     """A table of raw answers by key; processes may share the file."""
 
     def __init__(self, path: str | None = None) -> None:
-        """Open the cache, and make it if absent; a file of an earlier version is extended.
+        """Open the cache, and create it if it does not exist; a file of an earlier version is extended.
 
         Args:
             path: SQLite file, or `:memory:`; default `judge.sqlite` in the cache folder.
@@ -90,10 +91,10 @@ class AnswerCache:
         """Look an answer up.
 
         Args:
-            key: From `cache_key`.
+            key: Key of the answer, from `cache_key`.
 
         Returns:
-            The answer, or `None` if that is not known.
+            The answer, or `None` if the cache has none under this key.
 
         Raises:
             EnvironmentFault: If the file cannot be read.
@@ -108,7 +109,7 @@ class AnswerCache:
         """Keep an answer.
 
         Args:
-            key: From `cache_key`.
+            key: Key of the answer, from `cache_key`.
             kept: The answer.
 
         Raises:
@@ -122,7 +123,7 @@ class AnswerCache:
             )
 
     def format_of(self, server: str) -> str | None:
-        """Return the answer format that a server was found to take; `None` if that is not known, or not any more.
+        """Return the answer format that a server was found to take; `None` if none is stored or it is too old.
 
         After `FORMAT_DAYS` the server is asked again in the strictest format: it may have been upgraded.
         """
@@ -134,7 +135,7 @@ class AnswerCache:
         return None if row is None else str(row[0])
 
     def remember_format(self, server: str, name: str) -> None:
-        """Keep the answer format that a server was found to take just now."""
+        """Store the answer format that a server has just been found to take."""
         with self._faults():
             self._connection.execute(
                 "INSERT OR REPLACE INTO formats (server, format, learnt) VALUES (?, ?, ?)", (server, name, time.time())
@@ -145,7 +146,7 @@ class AnswerCache:
         return {column.split()[0] for column in columns} <= present
 
     def _extend(self, table: str, columns: Sequence[str]) -> None:
-        """Add what a file of an earlier version lacks; two processes may try at once."""
+        """Add columns that a file of an earlier version lacks; two processes may do so at once."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             for column in columns:
@@ -161,7 +162,7 @@ class AnswerCache:
         self.close()
 
     def close(self) -> None:
-        """Close the file; that happens too when nobody holds the cache any more."""
+        """Close the file; this also happens when the cache is garbage-collected."""
         self._end()
 
     @contextlib.contextmanager

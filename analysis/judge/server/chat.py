@@ -1,4 +1,4 @@
-"""Many conversations with one OpenAI-compatible server: limits, retries, the strictest JSON that the server has."""
+"""Many conversations with one OpenAI-compatible server, with limits, retries and the strictest JSON that it takes."""
 
 from __future__ import annotations
 
@@ -24,30 +24,37 @@ OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 
 FORMATS = ("json_schema", "json_object", "text")
-"""Ways to ask for JSON, the strictest first; a server that refuses one is asked in the next."""
+"""Ways to ask for JSON, the strictest first; if a server refuses one, the next is tried."""
 
 LENGTHS = ("max_tokens", "max_completion_tokens")
-"""What limits an answer's length; the second is OpenAI's for reasoning models."""
+"""Fields of a request that limit the length of its answer; the second is OpenAI's for reasoning models."""
 SECOND_TRY = {"temperature": 0.5, "top_p": 1.0}
-"""At least this for an answer that could not be read: nearly greedy sampling would say the same again."""
+"""Least sampling settings for the second try after an answer that could not be read: nearly greedy sampling would give
+the same answer again."""
 
 OTHERS = 3
-"""Further conversations that are tried before a refusal is put down to the model or the settings."""
+"""Number of further conversations that must be refused too before the model or the settings are held to be the
+reason."""
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
-"""Seconds before the first further try, doubled for each one after it up to the longest."""
+"""Seconds to wait before the second try, and the most to wait: the wait is doubled for each further try up to that."""
 LONGEST_RETRY_AFTER = 120.0
-"""Seconds; a server that asks for a longer pause is left alone until the user comes back."""
+"""Longest pause, in seconds, that a server may ask for; if it asks for a longer one, the request counts as failed."""
 
 _RETRIED = (408, 409, 429)
 
 
 OnReply = Callable[[Chat, Reply], Chat | None]
-"""Takes a reply; what it returns is asked next, before anything new."""
+"""Called with a conversation and its reply; if it returns a conversation, this one is asked next."""
 
 
 class _Setback(NamedTuple):
-    """A try that may be repeated: what to tell if no further one is left, and the pause the server wants."""
+    """A try that failed and may be repeated.
+
+    Attributes:
+        fault: The error to raise if no try is left.
+        retry_after: Pause in seconds that the server asks for; None if it asks for none.
+    """
 
     fault: EX2Error
     retry_after: float | None
@@ -60,7 +67,7 @@ class _Exhausted(Exception):
 
 
 class _Refused(Exception):
-    """A conversation was refused in every format, by a server that has taken none yet."""
+    """A conversation was refused in every answer format, by a server that has not accepted any request yet."""
 
     def __init__(self, chat: Chat, reply: Reply, fault: UserError) -> None:
         super().__init__(str(fault))
@@ -68,7 +75,7 @@ class _Refused(Exception):
 
 
 def url_problem(base_url: str | None) -> str | None:
-    """Say what is wrong with a `base_url`; None if nothing is, as with the default."""
+    """Say what is wrong with a `base_url`; None if nothing is wrong. The default, None, is valid."""
     try:
         parts = urlsplit(base_url or OPENAI_URL)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -81,8 +88,8 @@ class ChatServer:
     """A model behind a server; `OpenAIJudge` documents the settings.
 
     Attributes:
-        shown_url: Without user name and password.
-        format: Index into `FORMATS`: nothing stricter is tried. It grows as the server refuses.
+        shown_url: Address of the server without user name and password.
+        format: Index into `FORMATS` of the strictest format to try; it grows as the server refuses formats.
     """
 
     def __init__(
@@ -120,7 +127,7 @@ class ChatServer:
 
     @property
     def api_key(self) -> str:
-        """The key; `none` for a server that needs none.
+        """The API key; `none` for a server that needs no key.
 
         Raises:
             UserError: If the key's environment variable is not set.
@@ -136,7 +143,7 @@ class ChatServer:
         return key
 
     def body(self, chat: Chat, format_index: int | None = None) -> dict[str, Any]:
-        """Return the JSON of a request."""
+        """Return the JSON body of a request."""
         name = FORMATS[self.format if format_index is None else format_index]
         wanted: dict[str, Any] = {}
         if name == "json_schema":
@@ -148,14 +155,14 @@ class ChatServer:
         return {**always, **wanted, **self.extra_body, **chat.sampling}
 
     def second_sampling(self) -> dict[str, Any]:
-        """Return what changes in a second try: freer, and twice as long; what is left to the server stays so."""
+        """Return the settings of a second try that change: freer sampling, twice the length; unset ones stay unset."""
         given = {**self.sampling, **self.extra_body}
         first = {key: value for key, value in given.items() if isinstance(value, int | float)}
         changed = {key: max(first[key], least) for key, least in SECOND_TRY.items() if key in first}
         return changed | {key: 2 * first[key] for key in LENGTHS if key in first}
 
     def estimate(self, chat: Chat) -> Usage:
-        """Estimate what one request takes: input as a guess, output as its upper bound (0 if there is none)."""
+        """Estimate what one request takes: roughly the input tokens, at most the output tokens (0 without a limit)."""
         body = {**self.sampling, **self.extra_body, **chat.sampling}
         lengths = [body[key] for key in LENGTHS if isinstance(body.get(key), int | float)]
         return Usage(1, estimate_tokens(chat.messages), int(max(lengths, default=0)))
@@ -163,18 +170,22 @@ class ChatServer:
     def ask_all(self, chats: Sequence[Chat], on_reply: OnReply, example: Chat | None = None) -> None:
         """Hold all conversations, `concurrency` of them at once.
 
-        The first goes alone: it learns the format, and meets a dead server once. If it is refused, others tell whether
-        that is due to its text. One that fails in all its tries while others succeed is put at the end of the line.
+        The first conversation is asked alone: it finds the format that the server takes, and a dead server is met only
+        once. If it is refused, others are tried to see whether its text is the reason. A conversation that fails in all
+        its tries while others succeed is asked again at the end.
 
         Args:
-            chats: Any number.
-            on_reply: Called once for each conversation and each one it returned.
-            example: A conversation that no server minds, asked only where too few others are left to tell. Its reply
-                is not passed on; what it took is added to the conversation it was asked for.
+            chats: Any number of conversations.
+            on_reply: Called with each conversation and its reply, also for conversations that it returned itself.
+            example: A conversation that no server has reason to refuse. It is asked only if too few others are left to
+                find the reason of a refusal. Its reply is not passed on; what it took is added to the refused
+                conversation.
 
         Raises:
-            UserError: If the server refuses the key, or the model or the settings: each of several conversations.
-            EnvironmentFault: If it cannot be reached or keeps failing; replies so far have been passed on.
+            UserError: If the server refuses the key, or refuses several conversations, as it does for a wrong model or
+                setting.
+            EnvironmentFault: If the server cannot be reached or keeps failing. Replies received so far have been passed
+                on.
         """
         if chats:
             asyncio.run(self._ask_all(deque(chats), on_reply, example))
@@ -218,7 +229,7 @@ class ChatServer:
         deliver: Callable[[Chat, Reply], None],
         example: Chat | None,
     ) -> None:
-        """Ask one after the other until one is answered, which says that model and settings are right."""
+        """Ask one conversation after the other until one is answered, which shows that model and settings are right."""
         refused: list[_Refused] = []
         while waiting or (refused and example is not None):
             asked = example
@@ -304,7 +315,7 @@ class ChatServer:
         raise AssertionError("there is no format to ask in")
 
     def _setback(self, error: openai.APIError | TimeoutError) -> _Setback:
-        """Return a failure that may pass; raise one that will not."""
+        """Return a failure that may be temporary; raise one that will not pass."""
         fault = self.fault(error)
         if isinstance(error, openai.APIStatusError):
             passes = error.status_code in _RETRIED or error.status_code >= 500
@@ -319,6 +330,6 @@ class ChatServer:
 
 
 def _delay(attempt: int, wanted: float | None) -> float:
-    """Return the seconds to wait before a further try; the random part keeps many from returning at once."""
+    """Return the seconds to wait before a further try; a random part keeps requests from returning all at once."""
     backoff = min(FIRST_DELAY * 2.0 ** (attempt - 1), LONGEST_DELAY)
     return backoff * random.uniform(0.5, 1.0) if wanted is None else wanted + min(wanted, backoff) * random.random() / 4

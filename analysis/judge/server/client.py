@@ -18,10 +18,10 @@ from reward.errors import UserError
 
 
 class OpenAIJudge:
-    """Asks a chat model the rubric's two questions; a verdict is kept in a cache shared by all runs.
+    """Asks a chat model the rubric's two questions; verdicts are kept in a cache shared by all runs.
 
-    An answer that cannot be read is asked for once more, more freely and with twice the tokens (the usual reason is an
-    answer cut short); the second is kept, whatever it is.
+    If an answer cannot be read, the question is asked once more, with freer sampling and twice the tokens (the usual
+    reason is an answer cut short). The second answer counts, whatever it is.
     """
 
     exact = False
@@ -38,7 +38,7 @@ class OpenAIJudge:
             "mode",
         }
     )
-    """Settings that change no answer: verdicts stay valid when they change."""
+    """Settings that do not change any answer: verdicts stay valid when these settings change."""
 
     def __init__(
         self,
@@ -64,29 +64,30 @@ class OpenAIJudge:
 
         Args:
             model: Model name as the server knows it; the paper used gpt-3.5-turbo-1106.
-            base_url: Up to and including `/v1`; default OpenAI.
-            api_key_env: Environment variable that holds the key. Default OPENAI_API_KEY for OpenAI and none for other
-                servers, so that the key is never sent to another by accident.
+            base_url: Address of the server, up to and including `/v1`; default OpenAI's.
+            api_key_env: Environment variable that holds the API key. The default is OPENAI_API_KEY for OpenAI and no
+                key for other servers, so that OpenAI's key is never sent to another server by accident.
             rubric: `paper`, `fenced` (the description is enclosed and declared to be data) or the path of a JSON file.
             mode: `batch` hands the questions in through the server's Batch API; the same command collects the answers.
-            temperature: In [0, 2]; null leaves it to the server.
-            top_p: In (0, 1]; null leaves it to the server.
-            max_tokens: Of the answer; null leaves it to the server.
-            concurrency: Requests under way at once.
-            requests_per_minute: Started at most, evenly spaced; null is no limit.
-            tokens_per_minute: At most, input and output; a request counts with its longest answer until its true one
-                is known. null is no limit.
+            temperature: Sampling temperature, in [0, 2]; null leaves it to the server.
+            top_p: Nucleus sampling, in (0, 1]; null leaves it to the server.
+            max_tokens: Most tokens of an answer; null leaves it to the server.
+            concurrency: Number of requests under way at once.
+            requests_per_minute: Most requests started in a minute, evenly spaced; null is no limit.
+            tokens_per_minute: Most tokens in a minute, input and output. A request counts with its longest possible
+                answer until the length of the real one is known. null is no limit.
             max_retries: Further tries after a refused connection, a time-out, 408, 409, 429, 5xx or an unreadable
                 body. `Retry-After` is honoured up to two minutes.
             timeout: Seconds per try.
             price_per_million: Prices of a million `input` and `output` tokens, for estimates and sums.
             cache: SQLite file of verdicts; default `judge.sqlite` in the cache folder.
             extra_body: Further fields of the request, such as `max_completion_tokens` or `seed`.
-            folder: Of the seed's results, where a batch is remembered, and in whose name answers are paid; given by the
-                program.
+            folder: Folder of the seed's results, where batches under way are remembered and for which answers are paid.
+                It is set by the program, not by a recipe.
 
         Raises:
-            UserError: If a setting is out of range, or the rubric or the URL is none; every problem at once.
+            UserError: If a setting is out of range, or if the rubric or the URL is invalid; the message lists every
+                problem.
         """
         given = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         checked = {
@@ -124,7 +125,7 @@ class OpenAIJudge:
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
-        """List settings that cannot work; arguments as `reward.components.settings_problems`."""
+        """List settings that cannot work; the arguments are those of `reward.components.settings_problems`."""
         allowed: dict[str, tuple[Callable[[Any], bool], str]] = {
             "temperature": (lambda value: 0 <= value <= 2, "0 to 2"),
             "top_p": (lambda value: 0 < value <= 1, "above 0, up to 1"),
@@ -157,13 +158,15 @@ class OpenAIJudge:
         """Answer every request, those in the cache first.
 
         Args:
-            requests: Any number.
-            on_answer: Called once per request, in the order of the answers. A refusal arrives as `Unparsed`.
+            requests: Any number of requests.
+            on_answer: Called once per request, in the order in which answers arrive. A refusal is passed on as
+                `Unparsed`.
 
         Raises:
-            UserError: If the key is missing, or the server refuses it, the model or the first request.
-            EnvironmentFault: If it cannot be reached or keeps failing; answers received so far have been passed on.
-            NotYet: In batch mode, until the batch is done.
+            UserError: If the API key is missing, or if the server refuses the key, the model or the first request.
+            EnvironmentFault: If the server cannot be reached or keeps failing. Answers received so far have been passed
+                on.
+            NotYet: In batch mode, as long as a batch is under way.
         """
         with AnswerCache(self._cache_path) as cache:
             missing: dict[str, list[JudgeRequest]] = {}

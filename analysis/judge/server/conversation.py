@@ -1,4 +1,4 @@
-"""The conversations of a judge: a rubric's questions as chats with a server, and the replies read by the rubric."""
+"""A judge's conversations with a server: they ask a rubric's questions, and the rubric reads the replies."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from analysis.judge.server.replies import Chat, Reply
 
 
 class Conversation:
-    """Asks a server about a rubric's questions.
+    """Asks a server a rubric's questions.
 
     Args:
         rubric: Builds the questions and reads the answers.
-        server: Is asked.
+        server: The server that is asked.
     """
 
     def __init__(self, rubric: Rubric, server: ChatServer) -> None:
@@ -25,11 +25,15 @@ class Conversation:
         self.server = server
 
     def ask(self, chats: Sequence[Chat], on_answer: OnAnswer) -> None:
-        """Ask the server directly, past the cache.
+        """Ask the server directly, without the cache.
 
         Args:
-            chats: From `chat`, about any number of questions.
-            on_answer: Called once for each; errors as of `OpenAIJudge.answer`.
+            chats: Any number of conversations from `chat`.
+            on_answer: Called once for each conversation with its question and answer.
+
+        Raises:
+            UserError: As `OpenAIJudge.answer`.
+            EnvironmentFault: As `OpenAIJudge.answer`.
         """
 
         def on_reply(chat: Chat, reply: Reply) -> Chat | None:
@@ -53,8 +57,8 @@ class Conversation:
 
         Args:
             request: The question.
-            again: An earlier answer could not be read.
-            spent: On it so far.
+            again: Whether an earlier answer could not be read, so that the sampling is freer.
+            spent: What the question has taken so far; None for nothing.
         """
         return Chat(
             self.rubric.messages(request),

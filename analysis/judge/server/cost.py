@@ -1,4 +1,4 @@
-"""Tokens and money, before and after."""
+"""Tokens and money: estimated before judging, computed after it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from analysis.judge.base import Usage, contents
 
 BYTES_PER_TOKEN = 4
-"""Of English text in the usual vocabularies; other languages take more tokens."""
+"""Bytes of English text per token in the usual vocabularies; other languages take more tokens."""
 TOKENS_PER_MESSAGE = 4
-"""What a chat template adds to each message."""
+"""Tokens that a chat template adds to each message."""
 
 PRICES = ("input", "output")
 
 
 def estimate_tokens(messages: Sequence[Mapping[str, str]]) -> int:
-    """Estimate the tokens of a conversation, without its model's vocabulary: rounded up for each message."""
+    """Estimate the tokens of a conversation without the model's vocabulary, rounded up for each message."""
     return sum(-(-len(text.encode()) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE for text in contents(messages))
 
 
@@ -23,11 +23,12 @@ def cost(spent: Usage, price_per_million: Mapping[str, float] | None) -> float |
     """Return the price of tokens.
 
     Args:
-        spent: Tokens.
-        price_per_million: Price of a million `input` and `output` tokens, in any currency; None is unknown.
+        spent: Numbers of tokens.
+        price_per_million: Price of a million `input` and of a million `output` tokens, in any currency; None if
+            unknown.
 
     Returns:
-        The price in the same currency, or None.
+        The price in the same currency, or None if prices are unknown.
     """
     if price_per_million is None:
         return None

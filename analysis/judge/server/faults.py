@@ -1,4 +1,4 @@
-"""What a failing server is told to the user as: one line, with what to do."""
+"""Error messages about a failing server: one line each, which says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from analysis.judge.server.replies import server_words, short
 from reward.errors import EnvironmentFault, EX2Error, UserError
 
 REFUSALS = (400, 413, 422)
-"""Statuses of a request that was understood and is declined: for its model, its settings, its format or its text."""
+"""HTTP statuses of a request that the server understood and declines, for its model, settings, format or text."""
 
 _ABOUT_FORMAT = re.compile("response_format|json_schema", re.IGNORECASE)
 
@@ -19,8 +19,8 @@ _ABOUT_FORMAT = re.compile("response_format|json_schema", re.IGNORECASE)
 def refuses(error: openai.APIStatusError) -> bool:
     """Say whether the server declines the request, rather than fails to serve it.
 
-    Some answer 500 to a `response_format` that they do not know (llama-cpp-python's server does): such a failure counts
-    if it names the format.
+    Some servers (llama-cpp-python's, for example) answer 500 to a `response_format` that they do not know: such a
+    failure counts as a refusal if it names the format.
     """
     return error.status_code in REFUSALS or (
         error.status_code >= 500 and _ABOUT_FORMAT.search(server_words(error)) is not None
@@ -29,13 +29,13 @@ def refuses(error: openai.APIStatusError) -> bool:
 
 @dataclass(frozen=True)
 class Wording:
-    """Words for what goes wrong with one server.
+    """Makes the error messages about one server.
 
     Attributes:
-        url: Without user name and password.
-        model: As the server knows it.
+        url: Address of the server without user name and password.
+        model: Name of the model as the server knows it.
         timeout: Seconds per try.
-        tries: Of one request.
+        tries: Number of tries of one request.
     """
 
     url: str
@@ -44,14 +44,14 @@ class Wording:
     tries: int
 
     def refused(self, status: int, message: str) -> UserError:
-        """Return what a refusal of the request itself is told as."""
+        """Return the error for a refusal of the request itself."""
         return UserError(
             f"judge {self.url}: refused the request for model '{self.model}' ({status}: {short(message)}); "
             "check judge.model and the sampling settings."
         )
 
     def no_completion(self, body: str) -> EnvironmentFault:
-        """Return what a reply of another kind is told as."""
+        """Return the error for a reply that is not a chat completion."""
         return EnvironmentFault(
             f"judge {self.url}: the reply is no chat completion, after {self.tries} tries: '{short(body)}'; check "
             "judge.base_url, then run the same command again: answers so far are kept."

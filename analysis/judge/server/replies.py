@@ -1,4 +1,4 @@
-"""What goes to a chat server and what comes back, of which only that is read in which servers do not differ."""
+"""What is sent to a chat server and what comes back; only those parts of a reply are read that all servers have."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Chat:
     """One conversation that wants an answer.
 
     Attributes:
-        messages: With `role` and `content`.
-        schema_name: Of the answer's JSON schema.
+        messages: Messages with `role` and `content`.
+        schema_name: Name of the answer's JSON schema.
         schema: The answer's JSON schema.
-        about: Whatever the caller knows it by.
-        again: An earlier answer could not be used.
+        about: Whatever the caller recognises the conversation by, such as the question.
+        again: Whether an earlier answer could not be used.
         sampling: Settings that replace the server's, `extra_body` included, for this conversation.
-        spent: On it so far.
+        spent: Requests and tokens that the conversation has taken so far.
     """
 
     messages: list[dict[str, str]]
@@ -46,7 +46,7 @@ class Chat:
 
 
 class Reply(NamedTuple):
-    """What the model said, or (`refused`) that it, a filter or the server declined to say anything."""
+    """What the model said. If `refused`, the model, a filter or the server declined, and `text` says why."""
 
     text: str
     refused: bool
@@ -54,7 +54,7 @@ class Reply(NamedTuple):
 
 
 def _otherwise(default: Any) -> WrapValidator:
-    """Take a default for what is of another form."""
+    """Return a validator that gives a default for values of another form."""
 
     def read(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -92,7 +92,7 @@ class _Choice(Record):
 
 @dataclass(frozen=True)
 class _Completion(Record):
-    """A chat completion; the client's own model takes any types. Choices after the first are not looked at."""
+    """A chat completion, checked here because the client's class accepts any types; only the first choice is read."""
 
     choices: Annotated[list[_Choice], Field(min_length=1), BeforeValidator(_first)]
     usage: Annotated[_Counts, _otherwise(_Counts())] = field(default_factory=_Counts)
@@ -100,7 +100,7 @@ class _Completion(Record):
 
 @dataclass(frozen=True)
 class _Complaint(Record):
-    """A server's words on what went wrong, in one of these keys."""
+    """A server's error body: one of these keys says what went wrong."""
 
     error: Any = None
     detail: Any = None
@@ -108,9 +108,10 @@ class _Complaint(Record):
 
 
 def read_reply(body: str | Mapping[str, Any]) -> Reply | None:
-    """Take the first choice's text out of a chat completion; `None` if the body is none.
+    """Return the first choice of a chat completion as a reply; `None` if the body is not a chat completion.
 
-    A message without content has an empty text: a reasoning model that is cut short while it thinks sends one.
+    A message without content gives an empty text; reasoning models that are cut short while thinking send such
+    messages.
     """
     try:
         completion = _Completion.from_json(json.loads(body) if isinstance(body, str) else body)
