@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ex2.policy.generation_defaults import drop_generation_defaults
 from ex2.policy.source import ModelSource
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault, UserError
@@ -100,6 +101,8 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
 def load_model(source: ModelSource, device: torch.device) -> PreTrainedModel:
     """Load a language model onto a device, quantized if its source says so.
 
+    Of the generation settings stored with it, only the special tokens are kept: how to sample is for the recipe to say.
+
     Raises:
         UserError: If the folder holds no model.
         EnvironmentFault: If the hub cannot be reached.
@@ -124,6 +127,7 @@ def load_model(source: ModelSource, device: torch.device) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, **settings)
     except (OSError, ValueError) as error:
         raise _not_loadable(source, path, error) from error
+    drop_generation_defaults(model, source)
     return model if source.quantization != "none" else model.to(device)  # type: ignore[arg-type]
 
 
