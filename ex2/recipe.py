@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ex2.data.source import DatasetSource, Selection
 from ex2.monitoring.rules import DEFAULT_RULES, FIRST, METRICS, Rule
 from ex2.policy.source import Dtype, ModelSource, Quantization, Sampling
+from ex2.trainers.kl import KLController
 from reward.errors import unknown_name
 
 Positive = Annotated[int, Field(gt=0)]
@@ -110,6 +111,12 @@ class KL(RecipeSection):
     horizon: Positive = Field(10_000, description="in horizon_unit; shorter: β moves faster")
     horizon_unit: Literal["samples", "batches"] = Field("samples", description="samples: of the global batch")
     damping: Annotated[float, Field(ge=0, le=2)] = Field(1.0, description="of log: against swinging")
+
+    def at_start(self) -> KLController:
+        """Return the controller at the start of a run."""
+        return KLController(
+            self.init_coef, self.target, self.horizon, self.controller, self.unit, self.horizon_unit, self.damping
+        )
 
 
 class RL(RecipeSection):

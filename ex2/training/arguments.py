@@ -10,7 +10,7 @@ from peft import LoraConfig
 from ex2.recipe import KL, Lora, Recipe
 from ex2.run.directory import SeedDirectory
 from ex2.trainers.config import ControlledGRPOConfig, ControlledRLOOConfig, PPOConfig
-from ex2.trainers.kl import KLController, reach_lines
+from ex2.trainers.kl import reach_lines
 from ex2.trainers.ppo import PPOTrainer
 from ex2.trainers.rloo_grpo import ControlledGRPO, ControlledRLOO
 from reward.errors import UserError
@@ -36,9 +36,7 @@ def kl_arguments(kl: KL) -> dict[str, Any]:
 
 def kl_lines(recipe: Recipe) -> list[str]:
     """Say how far β can move in the run, and warn if that is not far."""
-    kl = recipe.rl.kl
-    controller = KLController(kl.init_coef, kl.target, kl.horizon, kl.controller, kl.unit, kl.horizon_unit, kl.damping)
-    return reach_lines(controller, recipe.rl.batch_size, recipe.rl.batches)
+    return reach_lines(recipe.rl.kl.at_start(), recipe.rl.batch_size, recipe.rl.batches)
 
 
 def batches_line(recipe: Recipe) -> str:
