@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from ex2.policy.generation_defaults import drop_generation_defaults
 from ex2.policy.source import ModelSource
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault, UserError
-from reward.files import writing
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -139,20 +137,3 @@ def _not_loadable(source: ModelSource, path: str, error: Exception) -> Exception
         f"{source.named_in}.model: '{source.model}' is neither in the local cache nor could it be downloaded "
         f"({reason}); check the name and the network, or give a folder."
     )
-
-
-def merge_adapter(base: ModelSource, adapter: Path, folder: Path) -> None:
-    """Write base plus adapter as one model with its tokenizer, on the CPU and not quantized.
-
-    Args:
-        base: The model that the adapter was trained on; its `dtype` is that of the copy.
-        adapter: Folder of the adapter.
-        folder: Where the model goes.
-    """
-    from peft import PeftModel
-
-    loaded = load_model(replace(base, quantization="none"), torch.device("cpu"))
-    model: Any = PeftModel.from_pretrained(loaded, str(adapter))
-    with writing(folder):
-        model.merge_and_unload().save_pretrained(folder)
-        load_tokenizer(base).save_pretrained(folder)

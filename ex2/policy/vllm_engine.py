@@ -23,9 +23,11 @@ from transformers import GenerationConfig
 from ex2.data.prompts import Prompt, Style
 from ex2.policy.generation import Generated, as_generated, derived_seed, end_tokens, prompt_ids
 from ex2.policy.generation_defaults import generation_defaults, tell_dropped
-from ex2.policy.loading import load_tokenizer, merge_adapter, model_path
+from ex2.policy.loading import load_tokenizer, model_path
+from ex2.policy.merging import merge_adapter
 from ex2.policy.source import ModelSource, PolicyName, Sampling
 from reward.errors import UserError
+from reward.files import new_folder
 
 INSTALL = "pip install 'ex2[vllm]'"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -146,8 +148,8 @@ class VLLMGenerator:
             raise UserError("describe.policies: 'aligned' needs a trained adapter.")
         if self._merged is None:
             folder = self._adapter.with_name("merged.temporary")
-            shutil.rmtree(folder, ignore_errors=True)
-            merge_adapter(self._base, self._adapter, folder)
+            with new_folder(folder) as fresh:
+                merge_adapter(self._base, self._adapter, fresh)
             self._merged = folder
         return self._merged
 
