@@ -191,6 +191,16 @@ class Generation(RecipeSection):
         """Return what the generators take."""
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.top_k)
 
+    def kl_note(self) -> str | None:
+        """Say that the KL is not that of the distribution sampled from; None where every token may be drawn."""
+        cuts = [f"top_p {self.top_p:g}"] * (self.top_p < 1) + [f"top_k {self.top_k}"] * (self.top_k > 0)
+        if not cuts:
+            return None
+        return (
+            f"Descriptions are drawn with {' and '.join(cuts)}, but log-probabilities, and with them the KL that is "
+            "reported and controlled, are those before this cut: it is not the KL of what is sampled."
+        )
+
 
 class WatchRule(RecipeSection):
     """A metric of the log that stays beyond a limit; see `ex2.monitoring.rules.Rule`."""

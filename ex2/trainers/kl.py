@@ -2,6 +2,9 @@
 
 Every algorithm can use any of the three controllers. The KL that they follow is the same for all: log π − log π_ref of
 the sampled tokens, in nats, under the policy that sampled them, before the batch's first update.
+
+With top-p or top-k the log-probabilities are those before the cut, so it is not the KL of what is sampled. That one
+would be infinite wherever the policy draws a token that the cut takes from the reference.
 """
 
 from __future__ import annotations

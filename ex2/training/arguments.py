@@ -35,8 +35,10 @@ def kl_arguments(kl: KL) -> dict[str, Any]:
 
 
 def kl_lines(recipe: Recipe) -> list[str]:
-    """Say how far β can move in the run, and warn if that is not far."""
-    return reach_lines(recipe.rl.kl.at_start(), recipe.rl.batch_size, recipe.rl.batches)
+    """Say how far β can move in the run, warn if that is not far, and note a KL that is not of what is sampled."""
+    note = recipe.generation.kl_note()
+    lines = reach_lines(recipe.rl.kl.at_start(), recipe.rl.batch_size, recipe.rl.batches)
+    return [*lines, f"note: {note}"] if note else lines
 
 
 def batches_line(recipe: Recipe) -> str:
