@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ex2.data.source import DatasetSource, Selection
 from ex2.monitoring.rules import DEFAULT_RULES, FIRST, METRICS, Rule
 from ex2.policy.source import Dtype, ModelSource, Quantization, Sampling
+from ex2.trainers.kl_controller import KLController
 from reward.errors import unknown_name
 
 Positive = Annotated[int, Field(gt=0)]
@@ -111,6 +112,12 @@ class KL(RecipeSection):
     horizon_unit: Literal["samples", "batches"] = Field("samples", description="samples: of the global batch")
     damping: Annotated[float, Field(ge=0, le=2)] = Field(1.0, description="of log: against swinging")
 
+    def at_start(self) -> KLController:
+        """Return the controller at the start of a run."""
+        return KLController(
+            self.init_coef, self.target, self.horizon, self.controller, self.unit, self.horizon_unit, self.damping
+        )
+
 
 class RL(RecipeSection):
     """Reinforcement learning, the same for all algorithms: sizes, optimizer, KL controller."""
@@ -195,6 +202,16 @@ class Generation(RecipeSection):
     def sampling(self) -> Sampling:
         """Return the settings in the form that the generators take."""
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.top_k)
+
+    def kl_note(self) -> str | None:
+        """Say that the KL is not that of the distribution sampled from; None where every token may be drawn."""
+        cuts = [f"top_p {self.top_p:g}"] * (self.top_p < 1) + [f"top_k {self.top_k}"] * (self.top_k > 0)
+        if not cuts:
+            return None
+        return (
+            f"Descriptions are drawn with {' and '.join(cuts)}, but log-probabilities, and with them the KL that is "
+            "reported and controlled, are those before this cut: it is not the KL of what is sampled."
+        )
 
 
 class WatchRule(RecipeSection):

@@ -1,4 +1,4 @@
-"""The VLMs that a recipe can name; each row pins every setting that could change an embedding (DESIGN.md, decision 3).
+"""The VLMs that a recipe can name; each row pins every setting that could change an embedding.
 
 A preset is a backend with its settings; nothing is inferred from a name. A recipe may override single settings
 (`vlm: {name: clip-vit-b32, device: cpu}`), name a backend and give every setting itself, or give the dotted path of a

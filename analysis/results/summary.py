@@ -40,7 +40,9 @@ class Summary(NamedTuple):
 def print_summary(recipe: Recipe, seeds: Sequence[int]) -> None:
     """Print the summary of several seeds; print nothing if there is only one."""
     if len(seeds) > 1:
-        print("\n".join(summary_lines(summarize(recipe, seeds), recipe.analysis.confidence)))
+        lines = summary_lines(summarize(recipe, seeds), recipe.analysis.confidence)
+        note = recipe.generation.kl_note()
+        print("\n".join([*lines, f"KL: {note}"] if lines and note else lines))
 
 
 def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:

@@ -10,6 +10,7 @@ from ex2.data.datasets.base import DATASETS
 from ex2.data.prompts import question_ids, too_few_prompts
 from ex2.policy.loading import resolve_model
 from ex2.recipe import Recipe
+from ex2.trainers.kl_controller import horizon_problem
 from reward.components import check_component
 from reward.errors import EX2Error, UserError
 from reward.presets import vlm_problems
@@ -55,6 +56,9 @@ def recipe_problems(recipe: Recipe, path: str, *, judges: Mapping[str, str], che
 def _sizes(recipe: Recipe) -> list[str]:
     rl = recipe.rl
     problems = full_training_problems(recipe)
+    too_short = horizon_problem(rl.kl.at_start(), rl.batch_size)
+    if too_short:
+        problems.append(too_short)
     if rl.micro_batch_size and rl.minibatch_size % rl.micro_batch_size:
         problems.append(
             f"rl.micro_batch_size: {rl.micro_batch_size} does not divide rl.minibatch_size {rl.minibatch_size}; "

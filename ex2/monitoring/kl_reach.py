@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
-from ex2.trainers.kl import out_of_reach
+from ex2.trainers.kl_controller import out_of_reach
 
 WINDOW = 20
 """Number of batches looked at: the KL of the last ten is compared with that of the ten before."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ex2.policy.generation_defaults import drop_generation_defaults
 from ex2.policy.source import ModelSource
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault, UserError
-from reward.files import writing
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -100,6 +99,8 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
 def load_model(source: ModelSource, device: torch.device) -> PreTrainedModel:
     """Load a language model onto a device, quantized if its source says so.
 
+    Of the generation settings stored with it, only the special tokens are kept: how to sample is for the recipe to say.
+
     Raises:
         UserError: If the folder holds no model.
         EnvironmentFault: If the hub cannot be reached.
@@ -124,6 +125,7 @@ def load_model(source: ModelSource, device: torch.device) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, **settings)
     except (OSError, ValueError) as error:
         raise _not_loadable(source, path, error) from error
+    drop_generation_defaults(model, source)
     return model if source.quantization != "none" else model.to(device)  # type: ignore[arg-type]
 
 
@@ -135,20 +137,3 @@ def _not_loadable(source: ModelSource, path: str, error: Exception) -> Exception
         f"{source.named_in}.model: '{source.model}' is neither in the local cache nor could it be downloaded "
         f"({reason}); check the name and the network, or give a folder."
     )
-
-
-def merge_adapter(base: ModelSource, adapter: Path, folder: Path) -> None:
-    """Merge a model and its adapter on the CPU, without quantization, and write the merged model with its tokenizer.
-
-    Args:
-        base: The model that the adapter was trained on; the merged model has its `dtype`.
-        adapter: Folder of the adapter.
-        folder: Folder to write the merged model to.
-    """
-    from peft import PeftModel
-
-    loaded = load_model(replace(base, quantization="none"), torch.device("cpu"))
-    model: Any = PeftModel.from_pretrained(loaded, str(adapter))
-    with writing(folder):
-        model.merge_and_unload().save_pretrained(folder)
-        load_tokenizer(base).save_pretrained(folder)

@@ -22,9 +22,12 @@ from transformers import GenerationConfig
 
 from ex2.data.prompts import Prompt, Style
 from ex2.policy.generation import Generated, as_generated, derived_seed, end_tokens, prompt_ids
-from ex2.policy.loading import load_tokenizer, merge_adapter, model_path
+from ex2.policy.generation_defaults import generation_defaults, tell_dropped
+from ex2.policy.loading import load_tokenizer, model_path
+from ex2.policy.merging import merge_adapter
 from ex2.policy.source import ModelSource, PolicyName, Sampling
 from reward.errors import UserError
+from reward.files import new_folder
 
 INSTALL = "pip install 'ex2[vllm]'"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -65,7 +68,9 @@ class VLLMGenerator:
         self._context = longest_prompt + sampling.max_new_tokens
         self._tokenizer = load_tokenizer(base)
         self._path = model_path(base)
-        self._ends = end_tokens(_generation_config(self._path, base.revision), self._tokenizer)
+        stored = _generation_config(self._path, base.revision)
+        tell_dropped(base, generation_defaults(stored))
+        self._ends = end_tokens(stored, self._tokenizer)
         self._lora_rank = None if adapter is None or attach == "merged" else lora_rank(adapter)
         self._engine: Any = None
         self._loaded: PolicyName | None = None
@@ -126,6 +131,7 @@ class VLLMGenerator:
             "gpu_memory_utilization": self._memory,
             "max_model_len": self._context,
             "seed": 0,
+            "generation_config": "vllm",  # not the model's own, whose sampling settings vLLM would else start from
         }
         if self._lora_rank is not None:
             settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": self._lora_rank}
@@ -142,8 +148,8 @@ class VLLMGenerator:
             raise UserError("describe.policies: 'aligned' needs a trained adapter.")
         if self._merged is None:
             folder = self._adapter.with_name("merged.temporary")
-            shutil.rmtree(folder, ignore_errors=True)
-            merge_adapter(self._base, self._adapter, folder)
+            with new_folder(folder) as fresh:
+                merge_adapter(self._base, self._adapter, fresh)
             self._merged = folder
         return self._merged
 

@@ -72,6 +72,7 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
         f"- Training: {summary['batches']} batches of {recipe.rl.batch_size} descriptions.",
         f"- KL to the base model in the last batch: {'not measured' if kl is None else f'{kl:.3g} nats {spread}'} "
         f"(target {recipe.rl.kl.target:g}, final β {summary['kl_coef']:.3g}).",
+        *([f"- {note}"] if (note := recipe.generation.kl_note()) else []),
         *_accuracy_lines(accuracy),
     ]
     if merged and recipe.lora and recipe.policy.quantization != "none":

@@ -2,6 +2,8 @@
 
     ex2 export RECIPE --out DIR [--merge]
 
+What is written is put in place once it is known to compute, on a few texts, the logits of what was trained.
+
 The adapter's folder is what plain PEFT loads; the merged folder is what transformers and vLLM load.
 """
 
@@ -12,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ex2.policy.loading import merge_adapter
+from ex2.policy.merging import check_copy, merge_adapter
 from ex2.recipe_io import read_recipe
 from ex2.run.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.run.directory import RunDirectory
@@ -52,6 +54,9 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
         folder: Folder to write; it must not exist, or be empty.
         merge: Whether to write one model with the adapter merged in, in `policy.dtype` and not quantised, in place of
             the adapter.
+
+    Raises:
+        EnvironmentFault: If what was written computes other logits than what was trained, or cannot be written.
     """
     source = RunDirectory.of(recipe).seed(seed)
     with writing(folder), new_folder(folder) as fresh:
@@ -60,6 +65,7 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
         else:
             left_out = NOT_FOR_SERVING if merge else ()
             shutil.copytree(source.adapter, fresh, ignore=shutil.ignore_patterns(*left_out))
+            check_copy(recipe.policy.source(), source.adapter, fresh)
         write_text(fresh / MODEL_CARD, stored_card(recipe, seed, source, merged=merge))
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from torch.utils.data import Sampler
 from trl import GRPOConfig, RLOOConfig
 
-from ex2.trainers.kl import Controller, HorizonUnit, KLController, Unit
+from ex2.trainers.kl_controller import Controller, HorizonUnit, KLController, Unit
 from ex2.trainers.losses import LossMean
 from ex2.trainers.prompt_order import PromptSampler
 from ex2.trainers.value_head import ValueInit, ValueTrunk
@@ -19,7 +19,7 @@ ValueClipUnit = Literal["reward", "spread"]
 
 @dataclass
 class KLArguments:
-    """The KL controller's settings, the same for every algorithm; see `ex2.trainers.kl.KLController`.
+    """The KL controller's settings, the same for every algorithm; see `ex2.trainers.kl_controller.KLController`.
 
     Attributes:
         kl_controller: `adaptive`, `log` or `fixed`.

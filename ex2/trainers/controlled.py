@@ -33,12 +33,13 @@ from ex2.trainers.batch_log import batch_cost, logged_by_rewards
 from ex2.trainers.checkpoints import delete_old_checkpoints, mark_complete
 from ex2.trainers.config import GroupSampler
 from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
-from ex2.trainers.kl import KLController
+from ex2.trainers.kl_controller import KLController, horizon_problem
 from ex2.trainers.not_finite import stop_not_finite
 from ex2.trainers.prompt_order import PromptSampler
 from ex2.trainers.rollout import Pass, WithValues
 from ex2.trainers.scores import check_scored, combined_scores, is_news, with_reference
 from ex2.trainers.seeded_sampling import SeededSampler, row_key, seeded_generation
+from reward.errors import UserError
 
 STATE = "ppo_state.json"
 """File of a checkpoint with the KL controller's state and the batch's number. All algorithms use this name, which comes
@@ -51,6 +52,9 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
     """Mixin for `trl.RLOOTrainer` or `trl.GRPOTrainer`, whose arguments it takes; it must come first among the bases.
 
     After `train()`, `kl_controller.coef` is the final β.
+
+    Raises:
+        UserError: If the horizon of the KL controller is too short for the batch.
 
     Attributes:
         trl_logger: Name of the logger that TRL's trainer uses.
@@ -72,6 +76,9 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self.kl_controller: KLController = self.args.make_kl_controller()
+        too_short = horizon_problem(self.kl_controller, self.args.generation_batch_size)
+        if too_short:
+            raise UserError(too_short)
         self.score_mean: float | None = None
         self.batch_log: dict[str, float | int | None] = {}
         self._start_batch = 0  # the dataloader is made before the trainer's state is restored

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from transformers import TrainerCallback
 
-from ex2.trainers.kl import KLController
+from ex2.trainers.kl_controller import KLController
 from reward.completions import Completion
 
 

@@ -1,4 +1,4 @@
-"""RLOO and GRPO on TRL's own trainers, under the KL controller of `ex2.trainers.kl`.
+"""RLOO and GRPO on TRL's own trainers, under the KL controller of `ex2.trainers.kl_controller`.
 
 Rollouts, advantages and losses are TRL's, unchanged. Added are `ex2.trainers.controlled`, and here that β comes from
 the controller for each batch. TRL 1.16 uses β as follows. RLOO subtracts β · (summed log-ratio) from the score before

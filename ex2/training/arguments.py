@@ -10,7 +10,7 @@ from peft import LoraConfig
 from ex2.recipe import KL, Lora, Recipe
 from ex2.run.directory import SeedDirectory
 from ex2.trainers.config import ControlledGRPOConfig, ControlledRLOOConfig, PPOConfig
-from ex2.trainers.kl import KLController, reach_lines
+from ex2.trainers.kl_controller import reach_lines
 from ex2.trainers.ppo import PPOTrainer
 from ex2.trainers.rloo_grpo import ControlledGRPO, ControlledRLOO
 from reward.errors import UserError
@@ -35,10 +35,10 @@ def kl_arguments(kl: KL) -> dict[str, Any]:
 
 
 def kl_lines(recipe: Recipe) -> list[str]:
-    """Return lines that say how far β can move in the run, with a warning if that is not far."""
-    kl = recipe.rl.kl
-    controller = KLController(kl.init_coef, kl.target, kl.horizon, kl.controller, kl.unit, kl.horizon_unit, kl.damping)
-    return reach_lines(controller, recipe.rl.batch_size, recipe.rl.batches)
+    """Return lines on how far β can move, with a warning if not far, and on a KL that is not of what is sampled."""
+    note = recipe.generation.kl_note()
+    lines = reach_lines(recipe.rl.kl.at_start(), recipe.rl.batch_size, recipe.rl.batches)
+    return [*lines, f"note: {note}"] if note else lines
 
 
 def batches_line(recipe: Recipe) -> str:

@@ -302,6 +302,27 @@ def test_validate_checks_the_inputs_too(
     assert "rl.batch_size: 32 is more than the 4 prompts (classes × questions) there are" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's
+@pytest.mark.parametrize("command", [["validate", "--recipe-only"], ["train", "--dry-run"]])
+def test_a_horizon_with_which_beta_could_fall_below_zero_is_refused_before_training(
+    command: list[str], recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb, flag = command
+
+    def run(*overrides: str) -> int:
+        return main([verb, str(recipe_file), flag, *overrides])
+
+    allowed = "allowed is at least 7 for batches of 32 samples: the adaptive controller multiplies"
+    assert run("rl.kl.horizon=1") == 2
+    assert f"rl.kl.horizon: given 1 samples; {allowed}" in capsys.readouterr().err
+    assert run("rl.kl.horizon=6") == 2
+    assert f"rl.kl.horizon: given 6 samples; {allowed}" in capsys.readouterr().err
+    for fine in (["horizon=7"], ["horizon=1", "horizon_unit=batches"], ["horizon=1", "controller=log"]):
+        assert run(*(f"rl.kl.{setting}" for setting in fine)) == 0
+    assert run("rl.kl.horizon=102", "rl.batch_size=512") == 2
+    assert run("rl.kl.horizon=103", "rl.batch_size=512") == 0
+
+
 def test_a_class_without_images_is_named(recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import tiny
 

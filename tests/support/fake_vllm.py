@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 LLMS: list[LLM] = []
 
@@ -94,11 +94,14 @@ class LLM:
         enable_lora: bool = False,
         max_loras: int = 1,
         max_lora_rank: int = 16,
+        generation_config: str = "auto",
     ) -> None:
         self.settings = {key: value for key, value in locals().items() if key != "self"}
         assert dtype in ("auto", "float32", "bfloat16", "float16")
         assert max_lora_rank in (1, 8, 16, 32, 64, 128, 256, 320, 512)
         self._model = AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=torch.float32).eval()
+        if generation_config == "vllm":  # else what the model's file says holds where a request says nothing
+            self._model.generation_config = GenerationConfig()
         self.prompts: list[list[int]] = []
         self.parameters: list[SamplingParams] = []
         LLMS.append(self)

@@ -182,6 +182,23 @@ def test_a_kl_far_from_its_target_is_flagged(tmp_path: Path) -> None:
     assert "† KL 13.0, more than 20 % above its target 10" in off.text
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({}, ""), ({"top_p": 0.9}, "top_p 0.9"), ({"top_k": 5}, "top_k 5"), ({"top_p": 0.5, "top_k": 5}, "and top_k 5")],
+)
+def test_a_kl_that_is_not_of_what_is_sampled_says_so_where_it_is_shown(
+    changes: dict[str, float], words: str, tmp_path: Path
+) -> None:
+    made, result = recipe(tmp_path, [0]), seed_result(0)
+    made = made.model_copy(update={"generation": made.generation.model_copy(update=changes)})
+    shown = Page(render(made, [result], pool_seeds("tiny", [result]), missing_seeds=[], provenance={})).text
+    said = "before this cut: it is not the KL of what is sampled."
+    tiles, _, rest = shown.partition("What the aligned descriptions are made of")
+    training = rest.partition("How it was learnt")[2]
+    assert [part.count(said) for part in (tiles, training)] == ([1, 1] if words else [0, 0])
+    assert words in tiles
+
+
 def test_a_question_is_one_whatever_class_it_names() -> None:
     result = seed_result(0)
     for index, one in enumerate(result.descriptions):

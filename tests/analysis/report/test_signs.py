@@ -108,6 +108,9 @@ def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "accuracy, %                    –     80.50         –   80.50 no interval (n = 1)",
         "brackets: 95 % t-intervals over seeds",
     ]
+    cut = made.model_copy(update={"generation": made.generation.model_copy(update={"top_p": 0.9})})
+    print_summary(cut, [0, 1, 2])
+    assert capsys.readouterr().out.splitlines()[-1] == f"KL: {cut.generation.kl_note()}"
     print_summary(made, [1])
     assert capsys.readouterr().out == ""
     assert summary_lines([], 0.95) == []

@@ -18,7 +18,7 @@ from ex2.monitoring.guard import Guard, read_best
 from ex2.monitoring.rules import DEFAULT_RULES, METRICS, Firing, Rule, Watch, fired, objective
 from ex2.recipe_io import read_recipe
 from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
-from ex2.trainers.kl import KLController
+from ex2.trainers.kl_controller import KLController
 from ex2.trainers.not_finite import stop_not_finite
 from reward.errors import UserError
 

@@ -173,6 +173,17 @@ def test_grpo_adds_beta_times_kl_to_each_tokens_loss(mistral: Path, tmp_path: Pa
     assert loss == pytest.approx(total / (tokens_of_two_minibatches / 2), abs=1e-4)
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo"])
+@pytest.mark.parametrize("horizon", [1, 0, -5])
+def test_a_horizon_too_short_for_the_batch_is_refused_when_the_trainer_is_made(
+    algorithm: str, horizon: int, mistral: Path, tmp_path: Path
+) -> None:
+    adaptive = {"kl_controller": "adaptive", "kl_horizon_unit": "samples"}
+    with pytest.raises(UserError, match=f"rl.kl.horizon: given {horizon} samples; allowed is at least 2 for batches"):
+        make(algorithm, mistral, tmp_path, kl_horizon=horizon, **adaptive)
+    make(algorithm, mistral, tmp_path, kl_horizon=2, **adaptive)
+
+
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
 def test_a_beta_of_zero_still_measures_kl(algorithm: str, mistral: Path, tmp_path: Path) -> None:
     trainer, rollouts = make(algorithm, mistral, tmp_path, kl_controller="fixed", kl_coef=0.0)

@@ -24,7 +24,7 @@ from golden.record import (
 )
 
 from ex2.trainers.advantages import gae, sequence_kl, token_rewards, whiten
-from ex2.trainers.kl import KLController
+from ex2.trainers.kl_controller import KLController
 from ex2.trainers.losses import ppo_loss
 
 LOSS = {

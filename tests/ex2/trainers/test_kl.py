@@ -13,7 +13,7 @@ import torch
 
 from ex2.monitoring.kl_reach import WINDOW, KLWatch
 from ex2.trainers.finished_batch import FinishedBatch
-from ex2.trainers.kl import KLController, needed_factor, out_of_reach, reach_lines
+from ex2.trainers.kl_controller import KLController, horizon_problem, needed_factor, out_of_reach, reach_lines
 
 ADAPTIVE = KLController(0.2, 10.0, 10_000)
 LOG = KLController(0.2, 10.0, 10, controller="log", horizon_unit="batches", damping=0.5)
@@ -264,3 +264,99 @@ def test_the_watch_warns_once_and_only_on_a_full_window(capsys: pytest.CaptureFi
     assert out.count("warning") == 1
     assert out.startswith("warning: batch 20: KL 90 is far from its target 10")
     assert "after the 40 batches left" in out
+
+
+@pytest.mark.parametrize(
+    ("horizon", "samples"), [(1, 32), (6, 32), (7, 32), (100, 512), (102, 512), (103, 512), (1, 5)]
+)
+def test_a_horizon_is_refused_where_a_batch_could_take_beta_to_zero_or_below(horizon: int, samples: int) -> None:
+    controller = replace(ADAPTIVE, horizon=horizon)
+    factor = 1 - 0.2 * samples / horizon  # the paper's, at a KL far below its target
+    assert (horizon_problem(controller, samples) is None) == (factor > 1e-9)
+    for harmless in ({"horizon_unit": "batches"}, {"controller": "log"}, {"controller": "fixed"}):
+        assert horizon_problem(replace(controller, **harmless), samples) is None
+
+
+@pytest.mark.parametrize("samples", [1, 2, 4, 5, 6, 9, 10, 31, 32, 35, 128, 1000, 1001])
+@pytest.mark.parametrize("unit", ["samples", "batches"])
+def test_the_horizon_named_is_the_shortest_that_keeps_beta_above_zero(unit: str, samples: int) -> None:
+    refused = horizon_problem(replace(ADAPTIVE, horizon=0, horizon_unit=unit), samples)
+    assert refused is not None
+    least = int(refused.split("allowed is at least ")[1].split(" ")[0].rstrip(".").replace(",", ""))
+    shortest = replace(ADAPTIVE, horizon=least, horizon_unit=unit)
+    assert horizon_problem(shortest, samples) is None
+    for _ in range(3):
+        shortest.update(0.0, samples)
+        assert shortest.coef > 0
+    assert least == 1 or horizon_problem(replace(shortest, horizon=least - 1), samples)
+
+
+def test_the_refusal_says_what_is_allowed() -> None:
+    assert horizon_problem(replace(ADAPTIVE, horizon=6), 32) == (
+        "rl.kl.horizon: given 6 samples; allowed is at least 7 for batches of 32 samples: the adaptive controller "
+        "multiplies β by 1 − 0.2 · 32 / horizon where the KL is low, which must stay above 0. Take a longer horizon, "
+        "smaller batches (rl.batch_size), or rl.kl.controller=log."
+    )
+    assert horizon_problem(replace(LOG, horizon=0), 32) == ("rl.kl.horizon: given 0 batches; allowed is at least 1.")
+    assert reach_lines(replace(ADAPTIVE, horizon=1), 1024, 1) == [horizon_problem(replace(ADAPTIVE, horizon=1), 1024)]
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "log"])
+@pytest.mark.parametrize("unit", ["samples", "batches"])
+@pytest.mark.parametrize("damping", [0.0, 1.0, 2.0])
+def test_no_horizon_is_advised_that_would_be_refused(kind: str, unit: str, damping: float) -> None:
+    """Over sizes and lengths of runs: what is advised is allowed, and gives the reach that is promised."""
+    advised = 0
+    for samples, batches in itertools.product([2, 4, 8, 31, 32, 100, 512], [1, 2, 3, 4, 5, 8, 20, 100]):
+        slow = replace(ADAPTIVE, controller=kind, horizon_unit=unit, horizon=10_000_000, damping=damping)
+        lines = reach_lines(slow, samples, batches)
+        warned = " ".join(lines)
+        if "set rl.kl.horizon to at most" not in warned:
+            assert len(lines) == 1 or f"no horizon that is allowed gives a tenfold reach in {batches} batches" in warned
+            continue
+        advised += 1
+        quick = replace(slow, horizon=int(warned.split("to at most ")[1].split(" ")[0].replace(",", "")))
+        assert horizon_problem(quick, samples) is None
+        low, high = quick.reach(samples, batches)
+        assert 0 < low <= 0.2 / 9.6
+        assert high >= 0.2 * 9.6
+        assert len(reach_lines(quick, samples, batches)) == 1
+    assert advised > 10
+
+
+@pytest.mark.parametrize("kl", [0.0, 1e9])
+@pytest.mark.parametrize(
+    "controller",
+    [
+        replace(LOG, horizon=1, horizon_unit="samples"),
+        replace(LOG, horizon=1),
+        replace(ADAPTIVE, horizon=7),
+        replace(ADAPTIVE, horizon=1, horizon_unit="batches"),
+    ],
+)
+@pytest.mark.parametrize("samples", [32, 1024])
+def test_beta_comes_back_from_however_long_a_run_on_one_side(controller: KLController, kl: float, samples: int) -> None:
+    """Thousands of batches would take β to 0 or to infinity, from which no factor leads back."""
+    if horizon_problem(controller, samples):
+        controller = replace(controller, horizon=controller.least_horizon(samples))
+    away = replace(controller)
+    for _ in range(5000):
+        away.update(kl, samples)
+    assert 1e-31 < away.coef < 1e31
+    assert (away.coef > 0.2) == (kl > 0)
+    back = replace(away)
+    for _ in range(5000):
+        back.update(1e9 - kl, samples)
+    assert (back.coef > away.coef) == (kl == 0)
+    low, high = controller.reach(samples, 3000)
+    assert 0 < low < high < math.inf
+
+
+def test_a_shorter_horizon_is_not_advised_where_it_is_the_shortest() -> None:
+    shortest = replace(ADAPTIVE, horizon=7)
+    message = out_of_reach(shortest, [90.0] * 20, target=10.0, samples=32, batches_left=1)
+    assert message is not None
+    assert message.endswith("Start again with rl.kl.init_coef near 0.6.")
+    message = out_of_reach(replace(shortest, horizon=8), [90.0] * 20, target=10.0, samples=32, batches_left=1)
+    assert message is not None
+    assert message.endswith("or with a shorter rl.kl.horizon (now 8 samples).")

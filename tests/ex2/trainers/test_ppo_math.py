@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ex2.trainers.advantages import explained_variance, gae, last_token, sequence_kl, token_rewards, whiten
-from ex2.trainers.kl import KLController
+from ex2.trainers.kl_controller import KLController
 from ex2.trainers.losses import LossMean, ppo_loss, token_weights
 
 T = torch.tensor

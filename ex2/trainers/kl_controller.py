@@ -2,6 +2,9 @@
 
 Every algorithm can use any of the three controllers. The KL that they follow is the same for all: log π − log π_ref of
 the sampled tokens, in nats, under the policy that sampled them, before the batch's first update.
+
+With top-p or top-k the log-probabilities are those before the cut, so it is not the KL of what is sampled. That one
+would be infinite wherever the policy draws a token that the cut takes from the reference.
 """
 
 from __future__ import annotations
@@ -25,6 +28,13 @@ descriptions has an error of about a third, which the damping would pass on to �
 SHORT_REACH = 2.0
 """If β cannot both rise and fall by this factor in a run, a warning says so. The KL moves by the square of β's factor
 at most (`needed_factor`)."""
+TENFOLD = 9.7
+"""A reach that may be called tenfold: steps of β are discrete, and a little is lost to rounding the horizon."""
+LEAST_COEF, MOST_COEF = 1e-30, 1e30
+"""A β above 0 stays between these, far inside float32. It could not come back from 0 nor from infinity, where many
+batches on the same side of the target can take it."""
+MOST_EXPONENT = 700.0
+"""Largest change of log β in a batch; `math.exp` overflows a little above."""
 FAR = 2.0
 """A KL is far from its target if it is off by more than this factor."""
 
@@ -40,7 +50,8 @@ class Reach(NamedTuple):
 class KLController:
     """β, and its update after each batch.
 
-    `adaptive` (arXiv 1909.08593, section 2.2, the paper's): β ← β (1 + clip(KL/target − 1, ±0.2) · n/horizon).
+    `adaptive` (arXiv 1909.08593, section 2.2, the paper's): β ← β (1 + clip(KL/target − 1, ±0.2) · n/horizon). From
+    n/horizon = 5 the factor would reach zero and below, so such horizons are refused (`horizon_problem`).
 
     `log`: log β ← log β + n/horizon · e + damping · (e − e′), with e = clip(log ρ, ±1), e′ that of the batch before,
     and ρ the running average of KL/target: ρ ← ρ + 0.3 (min(KL/target, e¹) − ρ). The first term moves β until the KL is
@@ -91,19 +102,31 @@ class KLController:
         target = self.sequence_target(length)
         if math.isnan(kl) or math.isnan(target):
             raise ValueError(f"KL {kl} against target {target}: not numbers (unit {self.unit}, length {length})")
-        step = self.step(samples)
+        if self.controller == "fixed":
+            return
+        changed = self.coef * self._factor(kl / target, self.step(samples))
+        self.coef = min(max(changed, LEAST_COEF), MOST_COEF) if self.coef else 0.0
+
+    def _factor(self, ratio: float, step: float) -> float:
+        """Return what β is multiplied by, and keep the running average of the KL over its target."""
         if self.controller == "adaptive":
-            self.coef *= 1 + _clip(kl / target - 1, ADAPTIVE_CLIP) * step
-        elif self.controller == "log":
-            before, ratio = self.ratio, min(kl / target, math.exp(LOG_CLIP))
-            self.ratio = ratio if before is None else before + LOG_SMOOTHING * (ratio - before)
-            error = _log_error(self.ratio)
-            change = 0.0 if before is None else error - _log_error(before)
-            self.coef *= math.exp(step * error + self.damping * change)
+            return 1 + _clip(ratio - 1, ADAPTIVE_CLIP) * step
+        before, ratio = self.ratio, min(ratio, math.exp(LOG_CLIP))
+        self.ratio = ratio if before is None else before + LOG_SMOOTHING * (ratio - before)
+        error = _log_error(self.ratio)
+        change = 0.0 if before is None else error - _log_error(before)
+        return math.exp(min(step * error + self.damping * change, MOST_EXPONENT))
 
     def step(self, samples: int) -> float:
         """Return the share of the horizon that a batch of `samples` takes."""
-        return (samples if self.horizon_unit == "samples" else 1) / self.horizon
+        return self._per_batch(samples) / self.horizon
+
+    def least_horizon(self, samples: int) -> int:
+        """Return the shortest horizon that is allowed for batches of `samples`: 1, and more for `adaptive`."""
+        return self._per_batch(samples) // round(1 / ADAPTIVE_CLIP) + 1 if self.controller == "adaptive" else 1
+
+    def _per_batch(self, samples: int) -> int:
+        return samples if self.horizon_unit == "samples" else 1
 
     def reach(self, samples: int, batches: int) -> Reach:
         """Return how far β can move in `batches` batches of `samples`, if the KL is far off its target in each.
@@ -127,6 +150,26 @@ class KLController:
         self.coef, self.ratio = state["kl_coef"], state.get("kl_ratio")
 
 
+def horizon_problem(controller: KLController, samples: int) -> str | None:
+    """Say why a controller's horizon is too short for batches of `samples`; None if it is not.
+
+    Args:
+        controller: At the start of a run.
+        samples: Samples in the global batch.
+    """
+    least, unit = controller.least_horizon(samples), controller.horizon_unit
+    if controller.controller == "fixed" or controller.horizon >= least:
+        return None
+    said = f"rl.kl.horizon: given {controller.horizon:,} {unit}; allowed is at least {least:,}"
+    if controller.controller == "log" or unit == "batches":
+        return f"{said}."
+    return (
+        f"{said} for batches of {samples:,} samples: the adaptive controller multiplies β by "
+        f"1 − {ADAPTIVE_CLIP:g} · {samples:,} / horizon where the KL is low, which must stay above 0. Take a longer "
+        "horizon, smaller batches (rl.batch_size), or rl.kl.controller=log."
+    )
+
+
 def needed_factor(kl: float, target: float) -> float:
     """Return the least factor by which β has to change to bring a KL to its target; both are in nats.
 
@@ -147,12 +190,15 @@ def reach_lines(controller: KLController, samples: int, batches: int) -> list[st
         batches: Batches in the run.
 
     Returns:
-        Lines for the user; warnings begin with `warning:`.
+        Lines for the user; warnings begin with `warning:`. For a horizon that is refused, why it is.
     """
     nats = "nats a description" if controller.unit == "sequence" else "nats a token"
     target = f"target KL {controller.target:g} {nats}"
     if controller.controller == "fixed":
         return [f"β stays at {controller.coef:g} in {batches:,} batches; {target} is not aimed at"]
+    problem = horizon_problem(controller, samples)
+    if problem:
+        return [problem]
     low, high = controller.reach(samples, batches)
     lines = [
         f"β starts at {controller.coef:g} and can reach {low:.3g} to {high:.3g} in {batches:,} batches; {target}",
@@ -160,16 +206,37 @@ def reach_lines(controller: KLController, samples: int, batches: int) -> list[st
     if controller.coef == 0:
         lines.append("warning: a β of 0 stays 0, so nothing holds the KL; set rl.kl.init_coef above 0.")
     elif min(controller.coef / low if low else math.inf, high / controller.coef) < SHORT_REACH:
-        per_batch = samples if controller.horizon_unit == "samples" else 1
-        tenfold = batches * per_batch / math.log(10)
-        tenfold *= ADAPTIVE_CLIP if controller.controller == "adaptive" else LOG_CLIP
+        advised = tenfold_horizon(controller, samples, batches)
         lines.append(
             f"warning: β can fall to {low / controller.coef:.2f} and rise to {high / controller.coef:.2f} times its "
-            "start, so the KL reached will depend on rl.kl.init_coef more than on rl.kl.target; for a tenfold "
-            f"reach set rl.kl.horizon to at most {max(1, math.floor(tenfold)):,} (now {controller.horizon:,} "
-            f"{controller.horizon_unit})."
+            "start, so the KL reached will depend on rl.kl.init_coef more than on rl.kl.target; "
+            + (
+                f"no horizon that is allowed gives a tenfold reach in {batches:,} batches, so choose the start with "
+                "care or take more rl.batches."
+                if advised is None
+                else f"for a tenfold reach set rl.kl.horizon to at most {advised:,} (now {controller.horizon:,} "
+                f"{controller.horizon_unit})."
+            )
         )
     return lines
+
+
+def tenfold_horizon(controller: KLController, samples: int, batches: int) -> int | None:
+    """Return a horizon with which β can rise and fall tenfold in a run, as long as is easily found.
+
+    Returns:
+        It is one that is allowed; None if there is none.
+    """
+    clip = ADAPTIVE_CLIP if controller.controller == "adaptive" else LOG_CLIP
+    least = controller.least_horizon(samples)
+    # right where a batch moves β by little; else shorter ones are tried
+    horizon = math.floor(batches * replace(controller, horizon=1).step(samples) * clip / math.log(10))
+    while horizon >= least:
+        low, high = replace(controller, horizon=horizon).reach(samples, batches)
+        if min(controller.coef / low, high / controller.coef) >= TENFOLD:
+            return horizon
+        horizon = min(horizon - 1, math.floor(0.9 * horizon))
+    return None
 
 
 def out_of_reach(
@@ -202,11 +269,15 @@ def out_of_reach(
     if low <= needed <= high:
         return None
     end, bound = (f"at most {high:.3g}", "at least") if kl > target else (f"at least {low:.3g}", "at most")
+    shorter = (
+        f", or with a shorter rl.kl.horizon (now {controller.horizon:,} {controller.horizon_unit})"
+        if controller.horizon > controller.least_horizon(samples)
+        else ""
+    )
     return (
         f"KL {kl:.3g} is far from its target {target:.3g}, and the target is out of reach: β is {controller.coef:.3g} "
         f"and will be {end} after the {batches_left} batches left, but {bound} {needed:.2g} is needed. Start again "
-        f"with rl.kl.init_coef near {needed:.2g}, or with a shorter rl.kl.horizon (now {controller.horizon:,} "
-        f"{controller.horizon_unit})."
+        f"with rl.kl.init_coef near {needed:.2g}{shorter}."
     )
 
 
