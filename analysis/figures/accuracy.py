@@ -9,7 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from analysis.accuracy.measure import ARMS
-from analysis.figures import svg
+from analysis.figures import measure, svg
 from analysis.figures.svg import pick
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference, Pooled
@@ -17,6 +17,10 @@ from analysis.results.wording import ARM_NAMES, KIND_NAMES, NBSP, count, evidenc
 from analysis.verdicts.breakdown import GROUPS
 
 CONTROLS = "For comparison"
+PANEL, COLUMN = 150.0, 140.0
+"""Widths of the panel of differences and of the words right of it, in pixels of the wide drawing."""
+LINE = 14.5
+"""Height of a line of these words."""
 APART = 36.0
 """Height of the line above the control arms."""
 
@@ -92,7 +96,8 @@ def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
 def _wide(rows: Sequence[Row], description: str) -> Markup:
     top, step, bar = 42.0, 50.0, 20.0
     left, unit = 190.0, 2.9  # of the bars; pixels per per cent
-    places, bottom = _places(rows, top, step, APART)
+    beside = [_beside(row) for row in rows]
+    places, bottom = _places(rows, top, [max(step, LINE * len(said) + 8) for said in beside], APART)
     bottom += 6
     parts = [svg.text(left, 16, f"Accuracy{_images(rows)}", "strong")]
     parts += _percent_axis(left, unit, top - 10, bottom)
@@ -100,14 +105,14 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
     if templates:
         x = left + 100 * templates.value * unit
         parts.append(svg.line((x, top - 8), (x, bottom - 4), "mark"))
-    low, high, scale = _difference_scale(rows, 200.0)
+    low, high, scale = _difference_scale(rows, PANEL)
     origin = 652.0 - low * scale
     parts.append(svg.text(652, 16, "Points above the templates", "strong"))
     for tick in svg.ticks(low, high, 5):
         x = origin + tick * scale
         parts.append(svg.line((x, top - 10), (x, bottom - 4), "zero" if tick == 0 else "grid"))
         parts.append(svg.text(x, bottom + 12, f"{tick:+g}".replace("-", "−") if tick else "0", "tick", anchor="middle"))
-    for row, y in zip(rows, places, strict=True):
+    for row, y, told in zip(rows, places, beside, strict=True):
         middle = y + bar / 2
         if row is _first_control(rows):
             parts.append(svg.line((0, y - APART + 4), (960, y - APART + 4), "grid"))
@@ -119,20 +124,27 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
         if row.accuracy and row.fallback:
             parts.append(svg.text(indent, middle + 4 + 16 * len(lines_of_name), _by_template(row), "tick"))
         if row.accuracy is None:
-            parts.append(svg.text(left + 6, middle + 5, "no descriptions of this kind", "small soft"))
+            parts.append(svg.text(left + 100 * unit + 12, middle + 5, "no descriptions", "small soft"))
             continue
         parts += _bar(row, row.accuracy, left, y, unit, bar)
         # In a column of its own: right beside the bar it would collide with the whisker.
         parts.append(svg.text(left + 100 * unit + 12, middle + 5, percent(row.accuracy), "small"))
         if row.difference:
             parts += _difference(row.difference, origin, middle, scale)
-            said, _, interval = points(row.difference).partition(" [")
-            parts.append(svg.text(956, middle - 9 if interval else middle + 5, said, "small", anchor="end"))
-            if interval:
-                parts.append(svg.text(956, middle + 5, f"[{interval}", "tick", anchor="end"))
-            # Below bar and dot, as over several seeds it is too long for the column.
-            parts.append(svg.text(956, middle + 21, evidence(row.difference), "tick", anchor="end"))
+        for number, (said, css) in enumerate(told):
+            parts.append(svg.text(956, middle + 5 + LINE * (number - (len(told) - 1) / 2), said, css, anchor="end"))
     return svg.document(960, bottom + 20, parts, title="Zero-shot accuracy", description=description, key="accuracy")
+
+
+def _beside(row: Row) -> list[tuple[str, str]]:
+    """Return the lines that stand right of a row's difference, each with its class, broken to fit their column."""
+    if row.accuracy is None or row.difference is None:
+        return []
+    said, _, interval = points(row.difference).partition(" [")
+    lines = [(said, "small")]
+    if interval:
+        lines.append((f"[{interval}", "tick"))
+    return lines + [(line, "tick") for line in measure.lines(evidence(row.difference), "tick", COLUMN)]
 
 
 def _narrow(rows: Sequence[Row], description: str) -> Markup:
@@ -184,12 +196,12 @@ def _first_control(rows: Sequence[Row]) -> Row | None:
     return next((row for row in rows if row.note is not None), None)
 
 
-def _places(rows: Sequence[Row], top: float, step: float, apart: float) -> tuple[list[float], float]:
+def _places(rows: Sequence[Row], top: float, steps: Sequence[float], apart: float) -> tuple[list[float], float]:
     """Return the upper edge of each row, with space before the control arms, and the lower edge of the last."""
     places, y = [], top
-    for row in rows:
+    for row, step in zip(rows, steps, strict=True):
         y += apart if row is _first_control(rows) else 0.0
-        places.append(y)
+        places.append(y + (step - min(steps)) / 2)  # a taller row has its bar in its middle
         y += step
     return places, y
 

@@ -8,7 +8,7 @@
   const lower = data.rows.map((row) => row[TEXT].toLowerCase());
   const $ = (id) => document.getElementById(id);
   const seedFilter = $("f-seed"); // only with several seeds
-  let found = [];
+  let found = []; // groups of indices: equal descriptions of a class by one policy, judged alike
   let shown = 0;
 
   const element = (tag, css, content) => {
@@ -37,11 +37,19 @@
     return made;
   };
 
-  const item = (row, wanted) => {
+  const mean = (rows) => {
+    const known = rows.map((row) => row[REWARD]).filter((reward) => reward !== null);
+    return known.length ? known.reduce((sum, reward) => sum + reward, 0) / known.length : null;
+  };
+
+  const item = (group, wanted) => {
+    const rows = group.map((index) => data.rows[index]), row = rows[0];
     const made = element("tr");
     made.setAttribute("role", "row");
     const who = cell("th", "who", data.classes[row[CLASS]]);
-    who.append(element("small", "", row[POLICY] + (seedFilter ? `, seed ${row[SEED]}` : "")));
+    const seeds = [...new Set(rows.map((one) => one[SEED]))];
+    const of = seeds.length > 1 ? `, seeds ${seeds.join(", ")}` : `, seed ${seeds[0]}`;
+    who.append(element("small", "", row[POLICY] + (seedFilter ? of : "")));
     const images = data.images[row[CLASS]];
     if (images.length) {
       const thumbs = element("div", "thumbs");
@@ -55,12 +63,17 @@
     }
     const said = cell("td", "said");
     said.append(row[TEXT].trim() ? marked(row[TEXT] + (row[CUT] ? " …" : ""), wanted) : element("i", "soft", "(empty)"));
+    if (rows.length > 1) said.append(element("b", "times", ` × ${rows.length}`));
     if (data.notes[row[NOTE]]) said.append(element("small", "", `Judge: ${data.notes[row[NOTE]]}`));
     const kind = data.kinds[row[KIND]];
     const verdict = cell("td", "verdict");
     verdict.append(element("span", `chip chip-${kind.key}`, kind.name));
-    const score = cell("td", "score", row[REWARD] === null ? "none" : row[REWARD].toFixed(2));
-    made.append(who, said, cell("td", "asked", data.questions[row[QUESTION]]), verdict, score);
+    const reward = mean(rows);
+    const score = cell("td", "score", reward === null ? "none" : reward.toFixed(2));
+    const questions = new Set(rows.map((one) => one[QUESTION]));
+    const asked = cell("td", "asked", data.questions[row[QUESTION]]);
+    if (questions.size > 1) asked.append(element("small", "", `and ${questions.size - 1} more questions`.replace(/^and 1 more questions$/, "and 1 more question")));
+    made.append(who, said, asked, verdict, score);
     return made;
   };
 
@@ -68,12 +81,15 @@
 
   const more = () => {
     const page = document.createDocumentFragment();
-    for (const index of found.slice(shown, shown + PAGE)) page.append(item(data.rows[index], words()));
+    for (const group of found.slice(shown, shown + PAGE)) page.append(item(group, words()));
     const first = page.firstElementChild;
     $("rows").append(page);
     shown = Math.min(shown + PAGE, found.length);
     $("more").hidden = shown >= found.length;
-    $("count").textContent = `${found.length} of ${data.rows.length} descriptions` + (shown < found.length ? `, ${shown} shown` : "");
+    const total = found.reduce((sum, group) => sum + group.length, 0);
+    $("count").textContent = `${total} of ${data.rows.length} descriptions`
+      + (total > found.length ? `, ${found.length} different ones` : "")
+      + (shown < found.length ? `, ${shown} shown` : "");
     return first;
   };
 
@@ -97,7 +113,7 @@
     const cls = $("f-class").value, question = $("f-question").value, policy = $("f-policy").value;
     const seed = seedFilter ? seedFilter.value : "", kinds = wantedKinds.get($("f-kind").value);
     const wanted = words(), order = $("f-order").value;
-    found = [];
+    const groups = new Map();
     data.rows.forEach((row, index) => {
       if (cls !== "" && row[CLASS] !== Number(cls)) return;
       if (question !== "" && data.asked[row[QUESTION]] !== Number(question)) return;
@@ -105,13 +121,16 @@
       if (seed !== "" && row[SEED] !== Number(seed)) return;
       if (kinds && !kinds.has(row[KIND])) return;
       if (wanted && !lower[index].includes(wanted)) return;
-      found.push(index);
+      const key = [row[CLASS], row[POLICY], row[KIND], row[CUT], row[TEXT]].join("\u0000");
+      if (groups.has(key)) groups.get(key).push(index);
+      else groups.set(key, [index]);
     });
+    found = [...groups.values()];
     if (order) {
       const sign = order[0] === "-" ? -1 : 1, key = ORDERS[order.replace("-", "")];
-      const keys = data.rows.map(key);
+      const keys = new Map(found.map((group) => [group, order.endsWith("reward") ? mean(group.map((index) => data.rows[index])) : key(data.rows[group[0]])]));
       // what has no reward comes last either way; equals stay as generated
-      found.sort((a, b) => (keys[a] === null) - (keys[b] === null) || sign * (keys[a] - keys[b]));
+      found.sort((a, b) => (keys.get(a) === null) - (keys.get(b) === null) || sign * (keys.get(a) - keys.get(b)));
     }
     for (const head of document.querySelectorAll("th[data-order]")) {
       const own = order.replace("-", "") === head.dataset.order.replace("-", "");

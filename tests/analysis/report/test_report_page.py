@@ -6,12 +6,15 @@ import base64
 import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import browser
 import pytest
 from full_report import HOSTILE, full_report
+from pages import page as parts
+from pages import seed_result
 from PIL import Image
 from run_samples import write_run
 
@@ -66,6 +69,30 @@ def test_filters(page: Any) -> None:
     found(page, "60 of 240")
     assert set(page.locator("#rows .asked").all_inner_texts()) == {"What is a {}?"}
     assert page.locator("#f-seed").count() == 0, "one seed alone is no choice"
+
+
+def test_equal_descriptions_are_one_row_with_their_number(chromium: Any, tmp_path: Path) -> None:
+    """Three equal ones of one class and one of another; of the three, two have a reward."""
+    result = seed_result(0)
+    same = [
+        replace(one, text="aligned 0 0") for one in result.descriptions if one.text in ("aligned 0 0", "aligned 0 2")
+    ]
+    other = replace(same[0], reward=None, question="What is a {}?")
+    rows = [one for one in result.descriptions if one.text not in ("aligned 0 0", "aligned 0 2")]
+    made = replace(result, descriptions=[*same, other, *rows])
+    path = tmp_path / "page.html"
+    path.write_text(parts(tmp_path, made)[1], encoding="utf-8")
+    with browser.opened(chromium, path) as page:
+        page.wait_for_selector("#rows tr")
+        assert str(page.inner_text("#count")) == "41 of 81 descriptions, 39 different ones"
+        first = page.locator("#rows tr").first
+        assert first.locator(".times").inner_text().strip() == "× 3"
+        assert first.locator(".score").inner_text() == "20.10"  # of 20.0, 20.2 and none
+        assert first.locator(".asked small").inner_text() == "and 1 more question"
+        assert page.locator("#rows .times").count() == 1
+        page.select_option("#f-policy", "")
+        page.fill("#f-text", "aligned 0 0")
+        found(page, "3 of 81")
 
 
 def test_the_columns_order_the_list(page: Any) -> None:
