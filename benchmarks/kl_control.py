@@ -29,9 +29,10 @@ SETTINGS = ("rl.batches=200", "rl.learning_rate=1e-3")
 STARTS = (10.0, 0.01)
 """β at the start. About 0.3 holds this KL, as the runs themselves find."""
 HORIZON, DAMPING = 6, 2.0
-"""Batches in which β can change by a factor of e, and how much it answers to the KL's movement. With 12 and 1, β came too
-late from 0.01: the KL went to 10 in the first 20 batches, and one of three policies had by then given up so many of the
-reference's ways of saying it that even a β of 600 did not bring it back (a way that is not sampled has no gradient)."""
+"""Batches in which β can change by a factor of e, and how much it answers to the KL's movement. With 12 and 1, β came
+too late from 0.01: the KL went to 10 in the first 20 batches, and one of three policies had by then given up so many of
+the reference's ways of saying it that even a β of 600 did not bring it back (a way that is not sampled has no
+gradient)."""
 FROM, WINDOW, MOST = 60, 10, 3.0
 LAST, NEAR, FAR = 40, 0.2, 0.3
 
