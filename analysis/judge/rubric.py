@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, Va
 from pydantic_core import ErrorDetails
 
 from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
+from analysis.judge.reading import read_reply_text
 from reward.errors import UserError, unknown_name
 from reward.records import JSON, Record
 
@@ -86,6 +87,11 @@ class RubricPart(Record):
         """Return the question about a description; the two texts may hold any characters, braces included."""
         values = {"class_name": class_name, "description": escape_fence(one_line(description), self.fence)}
         return _PLACE.sub(lambda place: values[place[1]], self.user)
+
+    def shown(self, request: JudgeRequest) -> tuple[str, ...]:
+        """Return the texts of a question that others wrote: as they are, and as the judge sees them."""
+        texts = (request.class_name, request.description)
+        return (*texts, *(escape_fence(one_line(text), self.fence) for text in texts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,30 +167,38 @@ class Rubric(Record):
             "additionalProperties": False,
         }
 
-    def parse(self, question: Question, raw: str) -> Answer:
+    def parse(self, request: JudgeRequest, raw: str, *, cut: bool = False) -> Answer:
         """Read a judge's answer; what is not clearly yes or no is unparsed.
 
-        The answer must hold a JSON object with the question's key. The value is true, false, or a text that starts with
-        the whole word yes or no, in any case, and does not also contain the other word. If there are several such
-        objects, the last one counts, because models correct themselves.
+        The answer is a JSON object with the question's key, or a single yes or no. The key's value is true, false, or a
+        text that starts with the whole word yes or no, in any case, and does not also contain the other word. What
+        stands in a thinking block, and JSON copied from the description or the class name, is no answer. Several
+        objects must agree, unless the words between them say that the later one corrects the earlier.
 
         Args:
-            question: The question that was asked; it decides the key.
+            request: The question that was asked.
             raw: What the judge said, with or without text around the JSON.
+            cut: Whether the reply ended at its greatest length.
 
         Returns:
             The verdict, or `Unparsed` with the same text.
         """
-        value: Any = None
-        for found in json_objects(raw):
-            value = found.get(self.part(question).key, value)
-        if isinstance(value, bool):
-            return Verdict(value, raw)
-        if isinstance(value, str):
-            match = _VERDICT.match(value)
-            if match and not (_YES.search(value) and _NO.search(value)):
-                return Verdict(match[1].lower() == "yes", raw)
-        return Unparsed(raw)
+        part = self.part(request.question)
+        said = read_reply_text(raw, part.key, part.shown(request), cut=cut)
+        read = {_yes_or_no(value) for value in said.values} or {said.bare}
+        answer = read.pop()
+        return Unparsed(raw) if answer is None or read else Verdict(answer, raw)
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    """Return the meaning of the value under the question's key; None if it is neither yes nor no."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        match = _VERDICT.match(value)
+        if match and not (_YES.search(value) and _NO.search(value)):
+            return match[1].lower() == "yes"
+    return None
 
 
 def one_line(text: str) -> str:
@@ -242,22 +256,6 @@ def _told(found: ErrorDetails) -> str:
         return "must be a JSON object"
     raised = found.get("ctx", {}).get("error")
     return f"'{'.'.join(place)}' " + (str(raised) if raised else f"must be {_KINDS.get(place[-1], 'a text')}")
-
-
-def json_objects(raw: str) -> list[dict[str, Any]]:
-    """Return the outermost JSON objects in a text, in order."""
-    decoder = json.JSONDecoder()
-    found: list[dict[str, Any]] = []
-    position = raw.find("{")
-    while position >= 0:
-        try:
-            value, end = decoder.raw_decode(raw, position)
-        except (json.JSONDecodeError, RecursionError):  # cut or broken here: try the next brace
-            end = position + 1
-        else:
-            found.append(value)
-        position = raw.find("{", end)
-    return found
 
 
 PAPER = load_rubric("paper")

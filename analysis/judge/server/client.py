@@ -178,7 +178,7 @@ class OpenAIJudge:
                     continue
                 # Asked for in the same name, and yet not known to who asks: it was paid for just before a kill.
                 ours = self._payer is not None and kept.payer == self._payer
-                answer = self.conversation.rubric.parse(request.question, kept.raw)
+                answer = self.conversation.rubric.parse(request, kept.raw)
                 on_answer(request, replace(answer, spent=kept.spent if ours else None))
 
             def keep(request: JudgeRequest, answer: Answer) -> None:

@@ -20,7 +20,7 @@ from analysis.judge.table import JUDGES, build_judge
 from reward.components import check_component
 from reward.errors import EnvironmentFault, UserError
 
-messages, parse, schema = PAPER.messages, PAPER.parse, PAPER.schema
+messages, schema = PAPER.messages, PAPER.schema
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,8 @@ def test_schema_asks_for_the_explanation_first() -> None:
         ('{"increases_knowledge": "No", "increases_knowledge": "Yes"}', True),
         ('{ oops {"increases_knowledge": "No"}', False),
         ("", None),
-        ("Yes", None),  # no JSON object
+        ("Yes", True),
+        ("I would say yes", None),  # neither a JSON object nor the bare word
         ("{}", None),
         ('["increases_knowledge", "Yes"]', None),
         ('{"provides_visual_description": "Yes"}', None),  # the other question's key
@@ -112,7 +113,9 @@ def test_schema_asks_for_the_explanation_first() -> None:
     ],
 )
 def test_parse(raw: str, expected: bool | None) -> None:
-    assert parse("informative", raw) == (Unparsed(raw) if expected is None else Verdict(expected, raw))
+    assert PAPER.parse(JudgeRequest("informative", "oak", "It is tall."), raw) == (
+        Unparsed(raw) if expected is None else Verdict(expected, raw)
+    )
 
 
 # ---------------------------------------------------------------- client
