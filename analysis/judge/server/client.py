@@ -204,6 +204,10 @@ class OpenAIJudge:
                 if self.server.format_works and FORMATS[self.server.format] != known:
                     cache.remember_format(server, FORMATS[self.server.format])
 
+    def read_again(self, request: JudgeRequest, answer: Answer) -> Answer:
+        """Read a stored answer's text by the rules of today; nothing is sent."""
+        return replace(self.conversation.rubric.parse(request, answer.raw), spent=answer.spent)
+
     def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Estimate what `answer` would take; nothing is sent, and no key is needed."""
         cached, missing = 0, {}
