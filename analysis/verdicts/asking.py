@@ -1,4 +1,4 @@
-"""Asking a judge: each question is asked once, and each answer is stored as it comes."""
+"""Asking a judge: a pilot first, then each question once, and each answer is stored as it comes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from analysis.judge.base import Answer, Judge, JudgeRequest, ReadsAgain
+from analysis.verdicts.pilot import check_pilot, pilot_questions
 from analysis.verdicts.verdicts import VerdictRow, Verdicts, read_verdicts
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
@@ -33,8 +34,8 @@ def judge_descriptions(
         A verdict or an unparsed answer for every description.
 
     Raises:
-        EnvironmentFault: If the judge cannot be reached or the log cannot be written. Answers received so far are in
-            the log.
+        EnvironmentFault: If the judge cannot be reached, the log cannot be written, or most of the pilot's answers
+            cannot be read. Answers received so far are in the log.
         NotYet: If the judge has the questions and will answer later.
         UserError: If the judge refuses the requests, or leaves a question unanswered.
     """
@@ -42,9 +43,17 @@ def judge_descriptions(
     verdicts, reread = known_verdicts(judge, path, digest=digest, earlier=earlier)
     if reread:
         append_jsonl(path, [VerdictRow.of(request, answer, judge, digest).to_json() for request, answer in reread])
+    pilot = pilot_questions(_open_first(described, verdicts), verdicts)
+    if pilot:
+        _ask(judge, pilot, verdicts, path, digest, name="pilot")
+        check_pilot(judge, verdicts, path, left=len(_open_first(described, verdicts)))
     for _ in ("informative", "visual"):  # the second is known once the first is answered
         _ask(judge, open_questions(described, verdicts).certain, verdicts, path, digest)
     return verdicts
+
+
+def _open_first(described: Sequence[DescribedClass], verdicts: Verdicts) -> list[JudgeRequest]:
+    return [request for request in open_questions(described, verdicts).certain if request.question == "informative"]
 
 
 class Known(NamedTuple):
@@ -105,11 +114,14 @@ def open_questions(descriptions: Iterable[DescribedClass], verdicts: Verdicts) -
     return OpenQuestions(first, second) if first else OpenQuestions(second, [])
 
 
-def _ask(judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, path: Path, digest: str) -> None:
+def _ask(
+    judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, path: Path, digest: str, name: str = ""
+) -> None:
     if not requests:
         return
     waiting = set(requests)
-    with _VerdictLog(path) as log, tqdm(total=len(requests), desc=f"judge: {requests[0].question}", unit="desc") as bar:
+    shown = f"judge: {name or requests[0].question}"
+    with _VerdictLog(path) as log, tqdm(total=len(requests), desc=shown, unit="desc") as bar:
 
         def on_answer(request: JudgeRequest, answer: Answer) -> None:
             waiting.remove(request)  # KeyError: the judge answered twice, or what was not asked: a bug in it
