@@ -59,10 +59,10 @@ def check_pilot(judge: Judge, verdicts: Verdicts, path: Path, *, left: int) -> N
     example = " ".join(unread[0].raw.split())
     shown = f"'{example[:_MOST_SHOWN]}{'…' if len(example) > _MOST_SHOWN else ''}'" if example else "an empty text"
     raise EnvironmentFault(
-        f"judge {judge.name}: {len(unread)} of the pilot's {len(last)} answers cannot be read, so that the other {left} "
-        f"questions were not asked; for example: {shown}. Correct judge.model, its sampling settings or the server (a "
-        "model that thinks needs a larger judge.max_tokens), then run the same command again: these answers are kept "
-        f"in {path}, and no result was overwritten."
+        f"judge {judge.name}: {len(unread)} of the pilot's {len(last)} answers cannot be read, so that the other "
+        f"{left} questions were not asked; for example: {shown}. Correct judge.model, its sampling settings or the "
+        "server (a model that thinks needs a larger judge.max_tokens), then run the same command again: these answers "
+        f"are kept in {path}, and no result was overwritten."
     )
 
 
