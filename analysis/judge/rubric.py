@@ -2,7 +2,8 @@
 
 A rubric is a JSON file: `version`, `system`, and for `informative` and `visual` the answer's `key`, the `user` template
 with {class_name} and {description}, and one worked example (`one_shot_class`, `one_shot_description`,
-`one_shot_answer`). An optional `fence` names a tag that encloses descriptions: what would close it is escaped in them.
+`one_shot_answer`). An optional `fence` names a tag that encloses descriptions, and `class_fence` one that encloses
+class names: what would open or close either tag is escaped in both texts.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from reward.errors import UserError, unknown_name
 from reward.records import JSON, Record
 
 SHIPPED = {path.stem: path for path in sorted(Path(__file__).with_name("rubrics").glob("*.json"))}
-"""Paths of the rubrics that EX2 ships, by name. `paper` has the paper's words, `fenced` declares the description to be
-data."""
+"""Paths of the rubrics that EX2 ships, by name. `paper` has the paper's words, `fenced` declares class name and
+description to be data."""
 
 _EXAMPLE = Path(__file__).with_name("rubrics") / "fenced.json"
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
@@ -47,9 +48,10 @@ def _tag(value: Any) -> str | None:
 def _template(user: str, part: ValidationInfo) -> str:
     if set(_PLACE.findall(user)) != {"class_name", "description"}:
         raise ValueError("must hold {class_name} and {description}")
-    tag = part.data["fence"]
-    if tag is not None and not re.search(rf"<{tag}>\s*\{{description\}}\s*</{tag}>", user):
-        raise ValueError(f"must enclose {{description}} in <{tag}> and </{tag}>")
+    for place, tag in (("description", part.data["fence"]), ("class_name", part.data["class_fence"])):
+        rest = user if tag is None else re.sub(rf"<{tag}>\s*\{{{place}\}}\s*</{tag}>", "", user)
+        if tag is not None and f"{{{place}}}" in rest:
+            raise ValueError(f"must enclose {{{place}}} in <{tag}> and </{tag}>")
     return user
 
 
@@ -69,6 +71,7 @@ class RubricPart(Record):
 
     Attributes:
         fence: The rubric's tag that encloses descriptions; None if there is none.
+        class_fence: The rubric's tag that encloses class names; None if there is none.
         key: Key of the answer's JSON object that holds the judge's yes or no.
         one_shot_class: Class of the worked example.
         one_shot_description: Description in the worked example.
@@ -77,6 +80,7 @@ class RubricPart(Record):
     """
 
     fence: str | None = None
+    class_fence: str | None = None
     key: _Text
     one_shot_class: _Text
     one_shot_description: _Text
@@ -85,13 +89,16 @@ class RubricPart(Record):
 
     def fill(self, class_name: str, description: str) -> str:
         """Return the question about a description; the two texts may hold any characters, braces included."""
-        values = {"class_name": class_name, "description": escape_fence(one_line(description), self.fence)}
+        values = {"class_name": self._escaped(class_name), "description": self._escaped(one_line(description))}
         return _PLACE.sub(lambda place: values[place[1]], self.user)
 
     def shown(self, request: JudgeRequest) -> tuple[str, ...]:
         """Return the texts of a question that others wrote: as they are, and as the judge sees them."""
         texts = (request.class_name, request.description)
-        return (*texts, *(escape_fence(one_line(text), self.fence) for text in texts))
+        return (*texts, *(self._escaped(one_line(text)) for text in texts))
+
+    def _escaped(self, text: str) -> str:
+        return escape_fence(escape_fence(text, self.fence), self.class_fence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +110,7 @@ class Rubric(Record):
             descriptions are then judged again.
         system: The first message.
         fence: Name of the tag that encloses descriptions; None if there is none.
+        class_fence: Name of the tag that encloses class names; None if there is none.
         informative: The first question.
         visual: The second question.
     """
@@ -110,19 +118,20 @@ class Rubric(Record):
     version: str
     system: str
     fence: Annotated[str | None, BeforeValidator(_tag)] = None
+    class_fence: Annotated[str | None, BeforeValidator(_tag)] = None
     informative: RubricPart
     visual: RubricPart
 
     @model_validator(mode="before")
     @classmethod
     def _share_fence(cls, stored: Any) -> Any:
-        """Copy the fence into both parts, because it decides how their templates are checked."""
+        """Copy the fences into both parts, because they decide how their templates are checked."""
         if not isinstance(stored, dict):
             return stored
-        fence = stored.get("fence")
-        known = fence if isinstance(fence, str) and _TAG.fullmatch(fence) else None
+        given = {name: stored.get(name) for name in ("fence", "class_fence")}
+        fences = {name: tag if isinstance(tag, str) and _TAG.fullmatch(tag) else None for name, tag in given.items()}
         parts = {key: stored[key] for key in get_args(Question) if isinstance(stored.get(key), dict)}
-        return stored | {key: part | {"fence": known} for key, part in parts.items()}
+        return stored | {key: part | fences for key, part in parts.items()}
 
     def part(self, question: Question) -> RubricPart:
         """Return the words of a question."""

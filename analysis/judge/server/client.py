@@ -45,7 +45,7 @@ class OpenAIJudge:
         model: str,
         base_url: str | None = None,
         api_key_env: str | None = None,
-        rubric: str = "paper",
+        rubric: str = "fenced",
         mode: Literal["direct", "batch"] = "direct",
         temperature: float | None = 0.1,
         top_p: float | None = 0.1,
@@ -67,7 +67,8 @@ class OpenAIJudge:
             base_url: Address of the server, up to and including `/v1`; default OpenAI's.
             api_key_env: Environment variable that holds the API key. The default is OPENAI_API_KEY for OpenAI and no
                 key for other servers, so that OpenAI's key is never sent to another server by accident.
-            rubric: `paper`, `fenced` (the description is enclosed and declared to be data) or the path of a JSON file.
+            rubric: `fenced` (class name and description are enclosed and declared to be data), `paper` (the paper's
+                words, which a description can talk a judge out of) or the path of a JSON file.
             mode: `batch` hands the questions in through the server's Batch API; the same command collects the answers.
             temperature: Sampling temperature, in [0, 2]; null leaves it to the server.
             top_p: Nucleus sampling, in (0, 1]; null leaves it to the server.
@@ -149,7 +150,7 @@ class OpenAIJudge:
         if wrong_url:
             problems.append(f"{where}.base_url: {wrong_url}")
         try:
-            load_rubric(settings.get("rubric", "paper"))
+            load_rubric(settings.get("rubric", "fenced"))
         except UserError as error:
             problems += [where + line.removeprefix("judge") for line in str(error).splitlines()]
         return problems

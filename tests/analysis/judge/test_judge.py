@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import NO, YES, Reply, ask, completion, failure, failure_with_code, requests_for, starting
+from judge_stub import NO, YES, Reply, ask, completion, described, failure, failure_with_code, requests_for, starting
 from paths import DATA
 
 from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
@@ -191,7 +191,7 @@ def test_refused_formats_are_learnt_once(serve: Any, refused: tuple[str, ...], f
 
 def test_refusals_and_garbage_are_unparsed_and_not_cached(serve: Any, tmp_path: Path) -> None:
     def handler(body: dict[str, Any], number: int) -> Reply:
-        text = body["messages"][3]["content"]
+        text = described(body)
         if text.endswith("text 0"):
             return completion(None, refusal="I cannot help with that.")
         if text.endswith("text 1"):

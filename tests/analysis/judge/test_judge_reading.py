@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batch_stub import BatchServer, answer, run, starting_batches
-from judge_stub import NO, YES, Reply, ask, completion, requests_for, starting
+from judge_stub import NO, YES, Reply, ask, completion, described, requests_for, starting
 
 from analysis.attributes.judges import NamedAttributes, parse_attributes
 from analysis.judge.base import Answer, JudgeRequest, NotYet, Unparsed, Usage, Verdict
@@ -266,7 +266,7 @@ WANTED: dict[str, bool | None] = dict(zip(REPLIES, [None, None, None, None, None
 
 
 def answered(body: dict[str, Any]) -> Reply:
-    return REPLIES["text " + body["messages"][3]["content"].rpartition("text ")[2][0]]
+    return REPLIES[described(body)]
 
 
 def words(answers: dict[str, Answer]) -> dict[str, bool | None]:
@@ -283,7 +283,7 @@ def test_one_reader_for_a_judge_and_for_a_panel(serve: Any, tmp_path: Path) -> N
 
 def test_the_batch_api_has_the_same_reader(batches: BatchServer, tmp_path: Path) -> None:
     def respond(body: dict[str, Any]) -> Any:
-        last = body["messages"][3]["content"].rpartition(" ")[2]
+        last = described(body).rpartition(" ")[2]
         reply = REPLIES.get(f"text {last}")
         return json.loads(reply[2]) if reply and "increases" in body["messages"][2]["content"] else answer(body)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from batch_stub import BatchServer, starting_batches
-from judge_stub import NO, YES, Reply, Server, completion, starting
+from judge_stub import NO, YES, Reply, Server, completion, described, starting
 from run_samples import write_run
 
 from analysis.judge.base import Answer, JudgeRequest, NotYet, Unparsed, Verdict
@@ -42,7 +42,7 @@ def rows(count: int) -> list[DescribedClass]:
 
 
 def text_of(body: dict[str, Any]) -> str:
-    return "text " + str(body["messages"][3]["content"].rpartition("text ")[2].split("\n")[0])
+    return described(body)
 
 
 def is_visual(body: dict[str, Any]) -> bool:
