@@ -23,7 +23,7 @@ from analysis.statistics.intervals import IntervalSettings
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity, JudgingCost
-from analysis.verdicts.verdicts import Verdicts, judge_digest, rubric_version
+from analysis.verdicts.verdicts import Verdicts, asked_digest, judge_digest, rubric_version
 from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.recipe import Recipe
@@ -49,9 +49,10 @@ def analyze(recipe: Recipe, seed: int) -> None:
     where = RunDirectory.of(recipe).seed(seed)
     descriptions = read_descriptions(where)
     files = _files(recipe)  # before the judge is asked: a wrong name must cost nothing
-    digest = judge_digest(recipe.judge.name, recipe.judge.settings)
+    digest, earlier = (of(recipe.judge.name, recipe.judge.settings) for of in (judge_digest, asked_digest))
     judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
-    verdicts = judge_descriptions(judge, [one.of_class for one in descriptions], where.verdicts, digest=digest)
+    asked = [one.of_class for one in descriptions]
+    verdicts = judge_descriptions(judge, asked, where.verdicts, digest=digest, earlier=earlier)
     write_disagreements(verdicts.items(), where.root)
 
     vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)

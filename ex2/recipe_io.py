@@ -25,6 +25,8 @@ FORMER = {
     "value_learning_rate": "policy",
 }
 """What runs of versions without these keys of `ppo` did."""
+RUBRIC, FORMER_RUBRIC = "fenced", "paper"
+"""Rubric of a judge behind a server whose recipe names none: today, and in runs that did not store it."""
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -60,6 +62,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             if today != name:
                 renamed[today] = name
     _respell(tree.get("reward"))
+    _name_rubric(tree.get("judge"), RUBRIC)
     if renamed:
         (first, old), more = next(iter(renamed.items())), len(renamed) - 1
         _tell_once(f"{old} is now {first}" + f", and {more} more of its section likewise" * (more > 0))
@@ -94,6 +97,7 @@ def stored_tree(path: Path) -> dict[str, Any]:
         tree["ppo"] = {}
     if isinstance(tree["ppo"], dict):
         tree["ppo"] = FORMER | tree["ppo"]
+    _name_rubric(tree.get("judge"), FORMER_RUBRIC)
     return tree
 
 
@@ -141,6 +145,16 @@ def _respell(part: Any) -> None:
     elif isinstance(part, list):
         for inner in part:
             _respell(inner)
+
+
+def _name_rubric(judge: Any, rubric: str) -> None:
+    """Write the rubric into a judge behind a server, or into those of a panel, that names none."""
+    if not isinstance(judge, dict):
+        return
+    if judge.get("name") == "openai":
+        judge.setdefault("rubric", rubric)
+    for member in judge["judges"] if isinstance(judge.get("judges"), list) else ():
+        _name_rubric(member, rubric)
 
 
 def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe:

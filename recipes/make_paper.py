@@ -95,7 +95,7 @@ ppo:
 generation: {{max_new_tokens: 32, temperature: 1.0, top_p: 1.0, top_k: 0}}
 seeds: [0]
 resources: {{gpus: 1, cpus: 4}}
-judge: {{name: openai, model: gpt-3.5-turbo-1106}}
+judge: {{name: openai, model: gpt-3.5-turbo-1106, rubric: paper}}
 analysis: {{denominator: all}}
 """
 

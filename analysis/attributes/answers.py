@@ -41,7 +41,7 @@ class AnswerRow(Record):
         parsed: Whether the answer could be read.
         judge: Name of the judge.
         version: Version of the question's wording.
-        settings: `judge_digest` of the judge.
+        settings: `asked_digest` of the judge.
     """
 
     class_name: Annotated[str, Field(alias="class")]
@@ -62,7 +62,7 @@ class AnswerRow(Record):
             one: The description that was asked about.
             answer: What the judge answered.
             judge: The judge that was asked.
-            digest: `judge_digest` of the judge.
+            digest: `asked_digest` of the judge.
         """
         named = answer if isinstance(answer, NamedAttributes) else None
         return AnswerRow(
@@ -154,7 +154,7 @@ def ask(judge: AttributeJudge, described: Sequence[DescribedClass], path: Path, 
         judge: The judge to ask.
         described: The descriptions; one that occurs several times is asked about once.
         path: Path of `attributes.jsonl`, to which new answers are appended.
-        digest: `judge_digest` of the judge. Answers in the log with another digest are not used.
+        digest: `asked_digest` of the judge. Answers in the log with another digest are not used.
 
     Returns:
         The answer for each description.

@@ -21,7 +21,7 @@ from analysis.results.pooling import confidence_of
 from analysis.results.runs import Run, gather_runs
 from analysis.tables.files import write_study
 from analysis.verdicts.breakdown import MEMBERS
-from analysis.verdicts.verdicts import judge_digest
+from analysis.verdicts.verdicts import asked_digest
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 
@@ -65,7 +65,7 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
     for run in runs:
         section = run.recipe.judge
         judge = attribute_judge(section.name, section.settings)
-        digest = judge_digest(section.name, section.settings)
+        digest = asked_digest(section.name, section.settings)  # its own log, whose answers are read once
         seeds = []
         for result in run.results:
             described = informative(result)

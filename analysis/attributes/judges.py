@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from analysis.judge.base import Unparsed
-from analysis.judge.rubric import json_objects, one_line
+from analysis.judge.reading import read_reply_text
+from analysis.judge.rubric import one_line
 from analysis.judge.scripted import ScriptedJudge
 from analysis.judge.server.client import OpenAIJudge
 from analysis.judge.server.replies import Chat, Reply
@@ -192,7 +193,7 @@ class ChatAttributes:
         """
 
         def on_reply(chat: Chat, reply: Reply) -> Chat | None:
-            answer = Unparsed(reply.text) if reply.refused else parse_attributes(reply.text)
+            answer = _read(chat.about, reply)
             if isinstance(answer, Unparsed) and not chat.again:
                 return replace(chat, again=True, sampling=self._judge.server.second_sampling(), spent=reply.spent)
             on_named(chat.about, answer)
@@ -224,25 +225,39 @@ def attribute_messages(described: DescribedClass) -> list[dict[str, str]]:
     ]
 
 
-def parse_attributes(raw: str) -> AttributeAnswer:
-    """Read an answer: the last JSON object with a list of texts under `attributes` and nothing else in that list.
+def parse_attributes(raw: str, given: Sequence[str] = (), *, cut: bool = False) -> AttributeAnswer:
+    """Read an answer: a JSON object with a list of texts under `attributes` and nothing else in that list.
+
+    Thinking blocks, copies of what was asked about, and several objects are treated as in a yes or no.
 
     Args:
         raw: What the judge said, with or without text around the JSON.
+        given: Class name and description that were asked about.
+        cut: Whether the reply ended at its greatest length.
 
     Returns:
         The names: known spellings as in `ATTRIBUTES`, all other names as `others`. `Unparsed` if there is no such list,
-        or if the last `attributes` key holds anything but a list of texts that are not blank.
+        if objects disagree, or if an `attributes` key holds anything but a list of texts that are not blank.
     """
-    value: Any = None
-    for found in json_objects(raw):
-        value = found.get("attributes", value)
+    read = {_names(value) for value in read_reply_text(raw, "attributes", given, cut=cut).values} or {None}
+    names = read.pop()
+    return Unparsed(raw) if names is None or read else NamedAttributes(*names, raw)
+
+
+def _names(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return the attributes that a list names, and its own names for others; None if it is no list of names."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
-        return Unparsed(raw)
+        return None
     given = [" ".join(name.lower().replace("_", " ").split()) for name in value]
     own = tuple(dict.fromkeys(name for name in given if name not in _CANONICAL))
     known = {_CANONICAL.get(name, OTHERS) for name in given}
-    return NamedAttributes(tuple(name for name in ATTRIBUTES if name in known), own, raw)
+    return tuple(name for name in ATTRIBUTES if name in known), own
+
+
+def _read(described: DescribedClass, reply: Reply) -> AttributeAnswer:
+    if reply.refused:
+        return Unparsed(reply.text)
+    return parse_attributes(reply.text, (described.class_name, described.text, one_line(described.text)), cut=reply.cut)
 
 
 def standard_name(name: str) -> str:

@@ -61,7 +61,7 @@ def breakdown_figure(experiment: Experiment, policy: PolicyName) -> tuple[Markup
         policy: The policy; the base model's breakdown is drawn lighter and lower, without accuracies.
 
     Returns:
-        A wide and a narrow drawing (for phones), or `None` if the policy has no descriptions.
+        A wide and a narrow drawing (for phones), or `None` if the policy has no descriptions, or the run no shares.
     """
     flow = _flow(experiment, policy)
     if flow is None:
@@ -71,7 +71,7 @@ def breakdown_figure(experiment: Experiment, policy: PolicyName) -> tuple[Markup
 
 def _flow(experiment: Experiment, policy: PolicyName) -> Flow | None:
     described = experiment.policies.get(policy)
-    if described is None or not described.descriptions:
+    if described is None or not described.descriptions or experiment.unread:
         return None
     total = described.descriptions
     lost = {kind: described.kinds[kind] for kind in KINDS[-2:]}

@@ -108,6 +108,15 @@ class Judge(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsAgain(Protocol):
+    """A judge that finds its answers in texts, and can read a stored text by the rules of today."""
+
+    def read_again(self, request: JudgeRequest, answer: Answer) -> Answer:
+        """Return what a stored answer's text says by the rules of today, with what asking for it took."""
+        ...
+
+
 class CostEstimate(NamedTuple):
     """What judging would take, as `EstimatesCost.estimate` returns it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -20,6 +20,7 @@ from analysis.judge.base import (
     JudgeRequest,
     OnAnswer,
     Question,
+    ReadsAgain,
     Unparsed,
     Usage,
     Verdict,
@@ -84,6 +85,11 @@ class Vote(Record):
     judge: str
     verdict: AnswerWord
     raw: str
+
+    @property
+    def answer(self) -> Answer:
+        """The vote as the judge's answer."""
+        return Unparsed(self.raw) if self.verdict == "unparsed" else Verdict(self.verdict == "yes", self.raw)
 
 
 class PanelMember(NamedTuple):
@@ -162,6 +168,17 @@ class PanelJudge:
                 judge.answer(chunk, lambda request, answer, given=given: given[request].append(answer))  # type: ignore[misc]
             for request, answers in given.items():
                 on_answer(request, majority(self.names, answers))
+
+    def read_again(self, request: JudgeRequest, answer: Answer) -> Answer:
+        """Read every judge's stored text by the rules of today, and let the majority decide anew; nothing is sent."""
+        votes = read_votes(answer.raw) or []
+        if len(votes) != len(self.judges):
+            return answer
+        answers = [
+            judge.read_again(request, vote.answer) if isinstance(judge, ReadsAgain) else vote.answer
+            for judge, vote in zip(self.judges, votes, strict=True)
+        ]
+        return replace(majority(self.names, answers), spent=answer.spent, parts=answer.parts)
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Add up the judges' estimates; those that cost nothing are left out."""

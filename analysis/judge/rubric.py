@@ -2,7 +2,8 @@
 
 A rubric is a JSON file: `version`, `system`, and for `informative` and `visual` the answer's `key`, the `user` template
 with {class_name} and {description}, and one worked example (`one_shot_class`, `one_shot_description`,
-`one_shot_answer`). An optional `fence` names a tag that encloses descriptions: what would close it is escaped in them.
+`one_shot_answer`). An optional `fence` names a tag that encloses descriptions, and `class_fence` one that encloses
+class names: what would open or close either tag is escaped in both texts.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, Va
 from pydantic_core import ErrorDetails
 
 from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
+from analysis.judge.reading import read_reply_text
 from reward.errors import UserError, unknown_name
 from reward.records import JSON, Record
 
 SHIPPED = {path.stem: path for path in sorted(Path(__file__).with_name("rubrics").glob("*.json"))}
-"""Paths of the rubrics that EX2 ships, by name. `paper` has the paper's words, `fenced` declares the description to be
-data."""
+"""Paths of the rubrics that EX2 ships, by name. `paper` has the paper's words, `fenced` declares class name and
+description to be data."""
 
 _EXAMPLE = Path(__file__).with_name("rubrics") / "fenced.json"
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
@@ -46,9 +48,10 @@ def _tag(value: Any) -> str | None:
 def _template(user: str, part: ValidationInfo) -> str:
     if set(_PLACE.findall(user)) != {"class_name", "description"}:
         raise ValueError("must hold {class_name} and {description}")
-    tag = part.data["fence"]
-    if tag is not None and not re.search(rf"<{tag}>\s*\{{description\}}\s*</{tag}>", user):
-        raise ValueError(f"must enclose {{description}} in <{tag}> and </{tag}>")
+    for place, tag in (("description", part.data["fence"]), ("class_name", part.data["class_fence"])):
+        rest = user if tag is None else re.sub(rf"<{tag}>\s*\{{{place}\}}\s*</{tag}>", "", user)
+        if tag is not None and f"{{{place}}}" in rest:
+            raise ValueError(f"must enclose {{{place}}} in <{tag}> and </{tag}>")
     return user
 
 
@@ -68,6 +71,7 @@ class RubricPart(Record):
 
     Attributes:
         fence: The rubric's tag that encloses descriptions; None if there is none.
+        class_fence: The rubric's tag that encloses class names; None if there is none.
         key: Key of the answer's JSON object that holds the judge's yes or no.
         one_shot_class: Class of the worked example.
         one_shot_description: Description in the worked example.
@@ -76,6 +80,7 @@ class RubricPart(Record):
     """
 
     fence: str | None = None
+    class_fence: str | None = None
     key: _Text
     one_shot_class: _Text
     one_shot_description: _Text
@@ -84,8 +89,16 @@ class RubricPart(Record):
 
     def fill(self, class_name: str, description: str) -> str:
         """Return the question about a description; the two texts may hold any characters, braces included."""
-        values = {"class_name": class_name, "description": escape_fence(one_line(description), self.fence)}
+        values = {"class_name": self._escaped(class_name), "description": self._escaped(one_line(description))}
         return _PLACE.sub(lambda place: values[place[1]], self.user)
+
+    def shown(self, request: JudgeRequest) -> tuple[str, ...]:
+        """Return the texts of a question that others wrote: as they are, and as the judge sees them."""
+        texts = (request.class_name, request.description)
+        return (*texts, *(self._escaped(one_line(text)) for text in texts))
+
+    def _escaped(self, text: str) -> str:
+        return escape_fence(escape_fence(text, self.fence), self.class_fence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +110,7 @@ class Rubric(Record):
             descriptions are then judged again.
         system: The first message.
         fence: Name of the tag that encloses descriptions; None if there is none.
+        class_fence: Name of the tag that encloses class names; None if there is none.
         informative: The first question.
         visual: The second question.
     """
@@ -104,19 +118,20 @@ class Rubric(Record):
     version: str
     system: str
     fence: Annotated[str | None, BeforeValidator(_tag)] = None
+    class_fence: Annotated[str | None, BeforeValidator(_tag)] = None
     informative: RubricPart
     visual: RubricPart
 
     @model_validator(mode="before")
     @classmethod
     def _share_fence(cls, stored: Any) -> Any:
-        """Copy the fence into both parts, because it decides how their templates are checked."""
+        """Copy the fences into both parts, because they decide how their templates are checked."""
         if not isinstance(stored, dict):
             return stored
-        fence = stored.get("fence")
-        known = fence if isinstance(fence, str) and _TAG.fullmatch(fence) else None
+        given = {name: stored.get(name) for name in ("fence", "class_fence")}
+        fences = {name: tag if isinstance(tag, str) and _TAG.fullmatch(tag) else None for name, tag in given.items()}
         parts = {key: stored[key] for key in get_args(Question) if isinstance(stored.get(key), dict)}
-        return stored | {key: part | {"fence": known} for key, part in parts.items()}
+        return stored | {key: part | fences for key, part in parts.items()}
 
     def part(self, question: Question) -> RubricPart:
         """Return the words of a question."""
@@ -161,30 +176,38 @@ class Rubric(Record):
             "additionalProperties": False,
         }
 
-    def parse(self, question: Question, raw: str) -> Answer:
+    def parse(self, request: JudgeRequest, raw: str, *, cut: bool = False) -> Answer:
         """Read a judge's answer; what is not clearly yes or no is unparsed.
 
-        The answer must hold a JSON object with the question's key. The value is true, false, or a text that starts with
-        the whole word yes or no, in any case, and does not also contain the other word. If there are several such
-        objects, the last one counts, because models correct themselves.
+        The answer is a JSON object with the question's key, or a single yes or no. The key's value is true, false, or a
+        text that starts with the whole word yes or no, in any case, and does not also contain the other word. What
+        stands in a thinking block, and JSON copied from the description or the class name, is no answer. Several
+        objects must agree, unless the words between them say that the later one corrects the earlier.
 
         Args:
-            question: The question that was asked; it decides the key.
+            request: The question that was asked.
             raw: What the judge said, with or without text around the JSON.
+            cut: Whether the reply ended at its greatest length.
 
         Returns:
             The verdict, or `Unparsed` with the same text.
         """
-        value: Any = None
-        for found in json_objects(raw):
-            value = found.get(self.part(question).key, value)
-        if isinstance(value, bool):
-            return Verdict(value, raw)
-        if isinstance(value, str):
-            match = _VERDICT.match(value)
-            if match and not (_YES.search(value) and _NO.search(value)):
-                return Verdict(match[1].lower() == "yes", raw)
-        return Unparsed(raw)
+        part = self.part(request.question)
+        said = read_reply_text(raw, part.key, part.shown(request), cut=cut)
+        read = {_yes_or_no(value) for value in said.values} or {said.bare}
+        answer = read.pop()
+        return Unparsed(raw) if answer is None or read else Verdict(answer, raw)
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    """Return the meaning of the value under the question's key; None if it is neither yes nor no."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        match = _VERDICT.match(value)
+        if match and not (_YES.search(value) and _NO.search(value)):
+            return match[1].lower() == "yes"
+    return None
 
 
 def one_line(text: str) -> str:
@@ -242,22 +265,6 @@ def _told(found: ErrorDetails) -> str:
         return "must be a JSON object"
     raised = found.get("ctx", {}).get("error")
     return f"'{'.'.join(place)}' " + (str(raised) if raised else f"must be {_KINDS.get(place[-1], 'a text')}")
-
-
-def json_objects(raw: str) -> list[dict[str, Any]]:
-    """Return the outermost JSON objects in a text, in order."""
-    decoder = json.JSONDecoder()
-    found: list[dict[str, Any]] = []
-    position = raw.find("{")
-    while position >= 0:
-        try:
-            value, end = decoder.raw_decode(raw, position)
-        except (json.JSONDecodeError, RecursionError):  # cut or broken here: try the next brace
-            end = position + 1
-        else:
-            found.append(value)
-        position = raw.find("{", end)
-    return found
 
 
 PAPER = load_rubric("paper")

@@ -22,7 +22,7 @@ from analysis.results.experiment import Experiment
 from analysis.results.runs import Run, experiment_of, gather_runs, with_denominator
 from analysis.tables.export import duplicate_keys
 from analysis.tables.files import FORMATS, write_everything
-from analysis.tables.rules import Rules
+from analysis.tables.rules import Rules, unread_notes
 from analysis.tables.table import Table
 from analysis.tables.terminal import print_left_out
 from analysis.verdicts.breakdown import Denominator
@@ -88,6 +88,8 @@ def main(options: argparse.Namespace) -> int:
         console.print(f"tables: {escape(line)}", soft_wrap=True)
     if written.lacking:
         console.print(f"tables: left out: {escape(written.lacking)}", soft_wrap=True)
+    for line in unread_notes(material.experiments):
+        console.print(f"tables: {escape(line)}", soft_wrap=True)
     print_claims(found, console)
     files = f"{len(written.names)} files in {escape(str(options.out))}"
     console.print(f"tables: {len(tables)} tables, {files}", soft_wrap=True)

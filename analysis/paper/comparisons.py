@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.results.experiment import Example, Experiment, by_row, by_target, datasets_of
 from analysis.results.wording import KIND_NAMES, NBSP
-from analysis.tables.rules import TESTS, Rules, common_notes, denominators, lost_answers
+from analysis.tables.rules import TESTS, Rules, common_notes, denominators, lost_answers, unknown
 from analysis.tables.table import Cell, Row, Table, percent_cell, points_cell, row_of, text_cell, with_kl
 from reward.errors import UserError
 
@@ -114,7 +114,7 @@ def _kl_cell(experiment: Experiment, name: str, rules: Rules) -> Cell:
         kl = experiment.kl and experiment.kl.mean
         cell = Cell("nats", kl.value, kl.low, kl.high, kl.n, kl.seeds) if kl else Cell(empty="not known")
     elif name == "informative":
-        cell = percent_cell(experiment.share("informative"), "not known")
+        cell = percent_cell(experiment.share("informative"), unknown(experiment))
     else:
         cell = percent_cell(experiment.accuracy("aligned"))
     return with_kl(cell, experiment.kl, rules.tolerance)

@@ -13,7 +13,7 @@ from analysis.figures.files import captioned
 from analysis.paper.comparisons import slug
 from analysis.results.experiment import Experiment, by_row, datasets_of
 from analysis.results.wording import KIND_NAMES, percent_value, points
-from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown
+from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown, unknown
 from ex2.policy.source import POLICIES
 
 LEGEND = {
@@ -102,7 +102,7 @@ def _place(experiment: Experiment | None, x: float, y: float, width: float, rule
         return [*parts, svg.text(x, y + 54, NOT_ABOVE, "tick")]
     total = experiment.total("all")
     if not total or experiment.total("spurious") is None:
-        return [*parts, svg.text(x, y + 54, "kinds not known", "tick")]
+        return [*parts, svg.text(x, y + 54, "no shares" if experiment.unread else "kinds not known", "tick")]
     position = x
     for kind, size in kinds_of(experiment).items():
         span = width * size / total
@@ -138,7 +138,9 @@ def _gain(experiment: Experiment) -> str:
 
 def _shares(experiment: Experiment) -> str:
     share = experiment.share("informative")
-    return f"{percent_value(share)} informative" if share else "share of informative descriptions not known"
+    if share is None:
+        return f"share of informative descriptions: {unknown(experiment)}"
+    return f"{percent_value(share)} informative"
 
 
 def _cut(text: str, most: int) -> str:

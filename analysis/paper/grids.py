@@ -21,6 +21,7 @@ from analysis.tables.rules import (
     denominators,
     lost_answers,
     shown,
+    unknown,
     weak_information,
 )
 from analysis.tables.table import Cell, Row, Table, count_cell, percent_cell, points_cell, with_kl
@@ -159,7 +160,7 @@ def _absent(experiment: Experiment, *arms: str) -> str:
 
 
 def _count(name: str) -> CellOf:
-    return lambda experiment: count_cell(experiment.total(name), "not known", n=experiment.total("all") or 0)
+    return lambda experiment: count_cell(experiment.total(name), unknown(experiment), n=experiment.total("all") or 0)
 
 
 def _arms(groups: tuple[Group, Group], rules: Rules) -> dict[str, CellOf]:
@@ -185,7 +186,7 @@ def _partly(cell_of: CellOf, *groups: Group) -> CellOf:
 
 def _informative(experiment: Experiment, rules: Rules) -> Cell:
     share = experiment.share("informative")
-    cell = percent_cell(share, "not known")
+    cell = percent_cell(share, unknown(experiment))
     if share and 100 * share.value < rules.solely:
         return replace(cell, notes=(*cell.notes, f"under {rules.solely:g} % informative"))
     return cell
@@ -193,5 +194,5 @@ def _informative(experiment: Experiment, rules: Rules) -> Cell:
 
 def _visual(experiment: Experiment, rules: Rules) -> Cell:
     """Make the cell of a visual share, with notes if it says little: few informative descriptions, or useless ones."""
-    cell = percent_cell(experiment.share("visual"), "not known")
+    cell = percent_cell(experiment.share("visual"), unknown(experiment))
     return replace(cell, notes=(*cell.notes, *weak_information(experiment, rules)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from analysis.paper.comparisons import slug
 from analysis.results.experiment import Example, Experiment
 from analysis.results.wording import ARM_NAMES, KIND_NAMES
-from analysis.tables.rules import FALLBACK, TESTS, Rules, by_template, common_notes, denominators, lost_answers
+from analysis.tables.rules import FALLBACK, TESTS, Rules, by_template, common_notes, denominators, lost_answers, unknown
 from analysis.tables.table import NOTHING, Cell, Table, count_cell, percent_cell, points_cell, row_of, text_cell
 from analysis.verdicts.breakdown import GROUPS, Group
 from analysis.verdicts.verdicts import KINDS
@@ -85,12 +85,14 @@ def _breakdown(experiment: Experiment, rules: Rules) -> Table:
         cells: list[Cell] = []
         for policy, part in described.items():
             share, within = experiment.share_of_all(policy, group), experiment.share_of_parent(policy, group)
+            absent = unknown(experiment, "no descriptions")
             cells += [
-                percent_cell(share, "no descriptions"),
-                percent_cell(within, "no descriptions"),
-                count_cell(share.count if share else None, "no descriptions", n=part.descriptions if part else 0),
+                percent_cell(share, absent),
+                percent_cell(within, absent),
+                count_cell(share.count if share else None, absent, n=part.descriptions if part else 0),
             ]
-        cells.append(points_cell(experiment.share_changes.get(group), "base model not described"))
+        absent = unknown(experiment, "base model not described")
+        cells.append(points_cell(experiment.share_changes.get(group), absent))
         rows.append(row_of((KIND_NAMES[group],), cells, experiment, rules.tolerance))
     lost = {policy: [part.kinds[kind] if part else 0 for kind in KINDS[-2:]] for policy, part in described.items()}
     columns = [f"{policy}, {of}" for policy in policies for of in ("of all", "of its parent", "descriptions")]

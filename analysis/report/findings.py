@@ -11,6 +11,7 @@ from analysis.agreement.tables import SHARE_NAMES
 from analysis.report.headline import leaf_changes
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
+from analysis.results.unread import unread_banner
 from analysis.results.wording import (
     KIND_NAMES,
     NOT_SIGNIFICANT,
@@ -56,6 +57,7 @@ def findings(experiment: Experiment, agreement: JudgeAgreement | None = None) ->
         agreement: How far the judge agrees with people; `None` if nobody labelled the run.
     """
     found = [
+        _unread(experiment),
         _shares(experiment),
         _reward(experiment),
         _accuracy(experiment),
@@ -78,6 +80,11 @@ def judge_standing(experiment: Experiment, agreement: JudgeAgreement | None = No
     if agreement is None or agreement.lacking:
         return "uncalibrated"
     return f"calibrated on {agreement.content.used.questions['informative'].n:,} labelled descriptions"
+
+
+def _unread(experiment: Experiment) -> Finding | None:
+    banner = unread_banner(experiment)
+    return Finding("The judge could hardly be read", banner) if banner else None
 
 
 def _shares(experiment: Experiment) -> Finding | None:
@@ -243,7 +250,7 @@ def _judge(experiment: Experiment, agreement: JudgeAgreement | None) -> Finding 
     ]
     text = f"{judge.name} agrees with people on {'; '.join(rates)}."
     aligned = agreement.content.policies.get("aligned")
-    shares = aligned.shares if aligned else {}
+    shares = aligned.shares if aligned and not experiment.unread else {}
     corrected = [
         f"{SHARE_NAMES[name]} {share_text(share.corrected)} instead of {share_text(share.judged)}"
         for name, share in shares.items()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
+from analysis.results.unread import unread_banner
 from analysis.results.wording import KIND_NAMES, count, percent, percent_interval, percent_value
 from analysis.verdicts.breakdown import LEAVES, Group, Leaf
 
@@ -28,10 +29,13 @@ def headline(experiment: Experiment) -> Headline:
     """Say which kind of description the VLM rewards.
 
     Rule: of visual, non-visual and spurious, the kind whose share rose most from the base model to the aligned one,
-    provided that the interval of its rise lies above 0. Without a base model there is nothing to compare with.
+    provided that the interval of its rise lies above 0. Without a base model, or with a judge that could hardly be
+    read, there is nothing to compare.
     """
     vlm = experiment.vlm
     shares = {leaf: share for leaf in reversed(LEAVES) if (share := experiment.share_of_all("aligned", leaf))}
+    if experiment.unread:
+        return Headline(f"{vlm}: what it rewards is not known", unread_banner(experiment), None)
     if not shares:
         return Headline(f"{vlm}: no aligned descriptions yet", "Only the base model was described.", None)
     changes = leaf_changes(experiment)

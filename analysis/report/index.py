@@ -21,8 +21,9 @@ from analysis.report.findings import judge_standing
 from analysis.report.templating import page_environment, page_script
 from analysis.results.experiment import Experiment, by_row, datasets_of, improves
 from analysis.results.runs import Run, experiment_of, read_run
+from analysis.results.unread import NO_SHARES
 from analysis.results.wording import NBSP, count, evidence, images_interval, listing, percent, percent_value, points
-from analysis.tables.rules import NOT_ABOVE, Rules, shown
+from analysis.tables.rules import NOT_ABOVE, Rules, shown, unread_notes
 from analysis.tables.view import table_view
 from ex2.run.directory import find_runs
 from reward.errors import UserError
@@ -109,6 +110,7 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
             confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
             denominators=sorted({experiment.denominator for experiment in experiments}),
             problems=problems,
+            unread=unread_notes(experiments),
             script=script,
             script_source=script_source,
         )
@@ -157,7 +159,7 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
         "better": bool(improves(experiment) and change and change.significant),
         "parts": parts,
         "informative": f"{percent(informative)} informative, {count(informative)}" if informative and filled else "",
-        "empty": "" if filled else NOT_ABOVE,
+        "empty": NO_SHARES if experiment.unread else "" if filled else NOT_ABOVE,
         "kl": _kl(experiment),
         "kl_off": bool(experiment.kl and experiment.kl.off(rules.tolerance)),
     }
@@ -171,7 +173,7 @@ def _kl(experiment: Experiment) -> str:
 
 
 def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, Any]:
-    judge = run.results[0].breakdown.judge
+    judge, aligned = run.results[0].breakdown.judge, experiment.policies.get("aligned")
     return {
         "name": experiment.name,
         "link": links[run.directory.root],
@@ -184,7 +186,7 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
         "rubric": judge.rubric,
         "images": f"{run.results[0].accuracy.images:,}",
         "descriptions": f"{experiment.total('all') or 0:,}",
-        "unparsed": f"{(experiment.total('lost_information') or 0) + (experiment.total('lost_visibility') or 0):,}",
+        "unparsed": f"{sum(aligned.unparsed.values()) if aligned else 0:,}",
     }
 
 

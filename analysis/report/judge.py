@@ -23,9 +23,11 @@ def both_denominators(experiment: Experiment) -> list[dict[str, Any]]:
 
     Returns:
         For each policy its name, its unparsed answers by question, and rows of a name and two cells in the order of
-        `DENOMINATORS`. Empty if every answer could be read.
+        `DENOMINATORS`. Empty if every answer could be read, and if so few could that no share is shown.
     """
-    tables = []
+    tables: list[dict[str, Any]] = []
+    if experiment.unread:
+        return tables
     for policy in reversed(POLICIES):
         described = experiment.policies.get(policy)
         if described is None or not any(described.unparsed.values()):

@@ -30,6 +30,7 @@ from analysis.results.experiment import Experiment
 from analysis.results.load import SeedResult, load_results
 from analysis.results.runs import examples_of
 from analysis.results.seeds import pool_seeds
+from analysis.results.unread import unread_banner, without_shares
 from analysis.tables.rules import Rules
 from analysis.tables.view import ReportSection, TableView, table_view
 from ex2.recipe import Recipe
@@ -110,6 +111,8 @@ def render(
     """
     trust = judge_standing(experiment, agreement)
     columns = [pool_seeds(recipe.name, [result]) for result in results] if len(results) > 1 else []
+    if experiment.unread:
+        columns = [without_shares(column, experiment.unread) for column in columns]
     script, script_source = page_script(SCRIPTS)
     return (
         page_environment()
@@ -131,6 +134,7 @@ def render(
             seed_names=seed_names(experiment),
             seed_table=seed_table([*columns, experiment]),
             missing_seeds=list(missing_seeds),
+            unread=unread_banner(experiment),
             judge=experiment.judge,
             trust=trust,
             denominators=both_denominators(experiment),

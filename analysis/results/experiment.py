@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from analysis.accuracy.record import Control
+from analysis.judge.base import Question
 from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled, pool
 from analysis.statistics.intervals import Estimate
@@ -126,6 +128,22 @@ class Described:
     by_denominator: Mapping[Denominator, Shares]
 
 
+class Unread(NamedTuple):
+    """Answers of a judge of which under half could be read.
+
+    Attributes:
+        policy: The policy whose descriptions were asked about.
+        question: The question.
+        read: Number of descriptions with a readable answer.
+        asked: Number of descriptions asked about.
+    """
+
+    policy: PolicyName
+    question: Question
+    read: int
+    asked: int
+
+
 @dataclass(frozen=True)
 class Texts:
     """What is known of an arm beside its top-1 accuracy, all seeds together.
@@ -199,6 +217,8 @@ class Experiment:
             VLM's logits; `None` without such pairs.
         reward_end: Mean reward at the end of training, where `n` counts batches; `None` where it is not known.
         judge: The judge that sorted the descriptions; `None` where it is not known.
+        unread: Answers that could hardly be read. If there are any, the experiment has no shares, see
+            `unread.without_shares`.
     """
 
     name: str
@@ -229,6 +249,7 @@ class Experiment:
     reward_gain: Difference | None = None
     reward_end: Pooled | None = None
     judge: JudgeIdentity | None = None
+    unread: tuple[Unread, ...] = ()
 
     def accuracy(self, arm: str) -> Pooled | None:
         """Return an arm's accuracy; `None` where it is not known."""

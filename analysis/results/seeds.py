@@ -20,6 +20,7 @@ from analysis.results.pooling import (
     share_change,
     share_of,
 )
+from analysis.results.unread import unread_answers, without_shares
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from analysis.verdicts.verdicts import KINDS
 from ex2.policy.source import POLICIES, PolicyName
@@ -34,14 +35,14 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
             results hold.
 
     Returns:
-        The experiment with what the seeds' own files hold. The recipe's KL setting, results of `ex2 cross`, examples
-        and folder are not set.
+        The experiment with what the seeds' own files hold; without shares if the judge could hardly be read. The
+        recipe's KL setting, results of `ex2 cross`, examples and folder are not set.
     """
     first = results[0].accuracy
     arms = dict.fromkeys(arm for result in results for arm in result.accuracy.arms)
     accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
     pairs = dict.fromkeys((part.arm, part.against) for r in results for part in r.accuracy.differences)
-    return Experiment(
+    made = Experiment(
         name=name,
         vlm=first.vlm,
         dataset=first.dataset,
@@ -65,6 +66,8 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
         reward_end=end_of_training(results, "reward_mean"),
         judge=results[0].breakdown.judge,
     )
+    unread = unread_answers(made.policies)
+    return without_shares(made, unread) if unread else made
 
 
 def _counts(result: SeedResult) -> Counts | None:

@@ -15,6 +15,7 @@ from analysis.accuracy.record import read_accuracy
 from analysis.results.experiment import Experiment
 from analysis.results.load import last_of_each_batch
 from analysis.results.pooling import Difference, Pooled, end_of_logs
+from analysis.results.unread import unread_banner
 from analysis.results.wording import UNKNOWN, brief_verdict, percent
 from analysis.statistics.intervals import Estimate, all_equal, mean_t
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
@@ -98,7 +99,7 @@ def summary_lines(summaries: Sequence[Summary], confidence: float) -> list[str]:
 
 
 def print_seed(experiment: Experiment, console: Console) -> None:
-    """Print accuracy of each arm, share of each group, and the reward gained.
+    """Print accuracy of each arm, share of each group or why there is none, and the reward gained.
 
     Args:
         experiment: Experiment of one seed only.
@@ -124,21 +125,11 @@ def print_seed(experiment: Experiment, console: Console) -> None:
         compared = _compared(experiment.tested(arm, "aligned"))
         against = f"; against EX2 {compared}" if compared else ""
         console.print(f"{control.name}: {control.note}{against}", highlight=False, markup=False)
-    any_unparsed = any(any(part.unparsed.values()) for part in policies.values())
-    table = Table(
-        "share of descriptions",
-        *(f"{policy}, n = {part.descriptions}" for policy, part in policies.items()),
-        box=box.SIMPLE_HEAD,
-    )
-    for group in GROUPS:
-        label = group.replace("_", "-")
-        if not any_unparsed:
-            table.add_row(label, *(_interval(part.shares.of_all.get(group)) for part in policies.values()))
-            continue
-        for way, words in zip(DENOMINATORS, ("of readable answers", "of all"), strict=True):  # the paper's is of all
-            cells = [_interval(part.by_denominator[way].of_all.get(group)) for part in policies.values()]
-            table.add_row(f"{label}, {words}", *cells)
-    console.print(table)
+    banner = unread_banner(experiment)
+    if banner:
+        console.print(banner, style="bold", highlight=False, markup=False)
+    else:
+        console.print(_shares_table(experiment))
     gain = experiment.reward_gain
     if gain:
         interval = f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low is not None else ""
@@ -154,6 +145,25 @@ def print_seed(experiment: Experiment, console: Console) -> None:
             f"answers: {informative} informative, {visual} visual",
             highlight=False,
         )
+
+
+def _shares_table(experiment: Experiment) -> Table:
+    policies = experiment.policies
+    any_unparsed = any(any(part.unparsed.values()) for part in policies.values())
+    table = Table(
+        "share of descriptions",
+        *(f"{policy}, n = {part.descriptions}" for policy, part in policies.items()),
+        box=box.SIMPLE_HEAD,
+    )
+    for group in GROUPS:
+        label = group.replace("_", "-")
+        if not any_unparsed:
+            table.add_row(label, *(_interval(part.shares.of_all.get(group)) for part in policies.values()))
+            continue
+        for way, words in zip(DENOMINATORS, ("of readable answers", "of all"), strict=True):  # the paper's is of all
+            cells = [_interval(part.by_denominator[way].of_all.get(group)) for part in policies.values()]
+            table.add_row(f"{label}, {words}", *cells)
+    return table
 
 
 def _compared(change: Difference | None) -> str:

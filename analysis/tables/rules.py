@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from analysis.results.experiment import EPSILON, Experiment, by_row, improves
 from analysis.results.kl import KL_TOLERANCE
+from analysis.results.unread import NO_SHARES, unread_banner
 from analysis.results.wording import NOT_SIGNIFICANT
 from analysis.verdicts.breakdown import Group
 
@@ -77,8 +78,18 @@ def weak_information(experiment: Experiment, rules: Rules) -> tuple[str, ...]:
 
 
 def common_notes(experiments: Sequence[Experiment], rules: Rules) -> tuple[str, ...]:
-    """Return the notes of every table over experiments: the KL reached, what the dagger means, and seeds left out."""
-    return (*kl_note(experiments), rules.kl, *missing_seeds(experiments))
+    """Return the notes of every table over experiments: runs without shares, the KL reached, seeds left out."""
+    return (*unread_notes(experiments), *kl_note(experiments), rules.kl, *missing_seeds(experiments))
+
+
+def unread_notes(experiments: Sequence[Experiment]) -> list[str]:
+    """Return a sentence for each run whose judge could hardly be read."""
+    return [f"{experiment.name}: {unread_banner(experiment)}" for experiment in experiments if experiment.unread]
+
+
+def unknown(experiment: Experiment, otherwise: str = "not known") -> str:
+    """Return the words that stand where an experiment lacks a share or a count of a kind."""
+    return NO_SHARES if experiment.unread else otherwise
 
 
 def kl_note(experiments: Sequence[Experiment]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Asking a judge: each question is asked once, and each answer is stored as it comes."""
+"""Asking a judge: a pilot first, then each question once, and each answer is stored as it comes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from analysis.judge.base import Answer, Judge, JudgeRequest
+from analysis.judge.base import Answer, Judge, JudgeRequest, ReadsAgain
+from analysis.verdicts.pilot import check_pilot, pilot_questions
 from analysis.verdicts.verdicts import VerdictRow, Verdicts, read_verdicts
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 from reward.files import append_jsonl
 
 
-def judge_descriptions(judge: Judge, descriptions: Iterable[DescribedClass], path: Path, *, digest: str) -> Verdicts:
+def judge_descriptions(
+    judge: Judge, descriptions: Iterable[DescribedClass], path: Path, *, digest: str, earlier: str | None = None
+) -> Verdicts:
     """Ask the judge what is not yet in the log, and append each answer to it.
 
     Args:
@@ -24,21 +27,57 @@ def judge_descriptions(judge: Judge, descriptions: Iterable[DescribedClass], pat
         descriptions: Descriptions of any policies.
         path: Path of `verdicts.jsonl`, to which new answers are appended.
         digest: `judge_digest` of the judge; answers in the log with another digest are not used.
+        earlier: `asked_digest` of the judge: answers in the log that an earlier version read are read again. They are
+            appended as answers of today; their own rows stay, because stored results were made of them.
 
     Returns:
         A verdict or an unparsed answer for every description.
 
     Raises:
-        EnvironmentFault: If the judge cannot be reached or the log cannot be written. Answers received so far are in
-            the log.
+        EnvironmentFault: If the judge cannot be reached, the log cannot be written, or most of the pilot's answers
+            cannot be read. Answers received so far are in the log.
         NotYet: If the judge has the questions and will answer later.
         UserError: If the judge refuses the requests, or leaves a question unanswered.
     """
     described = list(descriptions)
-    verdicts = read_verdicts(path, digest=digest)
+    verdicts, reread = known_verdicts(judge, path, digest=digest, earlier=earlier)
+    if reread:
+        append_jsonl(path, [VerdictRow.of(request, answer, judge, digest).to_json() for request, answer in reread])
+    pilot = pilot_questions(_open_first(described, verdicts), verdicts)
+    if pilot:
+        _ask(judge, pilot, verdicts, path, digest, name="pilot")
+        check_pilot(judge, verdicts, path, left=len(_open_first(described, verdicts)))
     for _ in ("informative", "visual"):  # the second is known once the first is answered
         _ask(judge, open_questions(described, verdicts).certain, verdicts, path, digest)
     return verdicts
+
+
+def _open_first(described: Sequence[DescribedClass], verdicts: Verdicts) -> list[JudgeRequest]:
+    return [request for request in open_questions(described, verdicts).certain if request.question == "informative"]
+
+
+class Known(NamedTuple):
+    """What a log holds of a judge's answers.
+
+    Attributes:
+        verdicts: The answers, those that were read again included.
+        reread: Answers of an earlier version as they are read today, which the log does not hold yet.
+    """
+
+    verdicts: Verdicts
+    reread: list[tuple[JudgeRequest, Answer]]
+
+
+def known_verdicts(judge: Judge, path: Path, *, digest: str, earlier: str | None = None) -> Known:
+    """Read what a log holds of a judge's answers; nothing is asked or written. Arguments as of `judge_descriptions`."""
+    verdicts = read_verdicts(path, digest=digest)
+    reread: list[tuple[JudgeRequest, Answer]] = []
+    if earlier is not None and earlier != digest and isinstance(judge, ReadsAgain):
+        former = [(request, answer) for request, answer in read_verdicts(path, digest=earlier).items()]
+        reread = [(request, judge.read_again(request, answer)) for request, answer in former if request not in verdicts]
+        for request, answer in reread:
+            verdicts.add(request.question, request.class_name, request.description, answer)
+    return Known(verdicts, reread)
 
 
 class OpenQuestions(NamedTuple):
@@ -75,11 +114,14 @@ def open_questions(descriptions: Iterable[DescribedClass], verdicts: Verdicts) -
     return OpenQuestions(first, second) if first else OpenQuestions(second, [])
 
 
-def _ask(judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, path: Path, digest: str) -> None:
+def _ask(
+    judge: Judge, requests: Sequence[JudgeRequest], verdicts: Verdicts, path: Path, digest: str, name: str = ""
+) -> None:
     if not requests:
         return
     waiting = set(requests)
-    with _VerdictLog(path) as log, tqdm(total=len(requests), desc=f"judge: {requests[0].question}", unit="desc") as bar:
+    shown = f"judge: {name or requests[0].question}"
+    with _VerdictLog(path) as log, tqdm(total=len(requests), desc=shown, unit="desc") as bar:
 
         def on_answer(request: JudgeRequest, answer: Answer) -> None:
             waiting.remove(request)  # KeyError: the judge answered twice, or what was not asked: a bug in it

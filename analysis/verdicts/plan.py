@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from analysis.judge.base import CostEstimate, EstimatesCost, Judge, JudgeRequest
 from analysis.judge.table import build_judge
-from analysis.verdicts.asking import open_questions
-from analysis.verdicts.verdicts import judge_digest, read_verdicts, rubric_version
+from analysis.verdicts.asking import known_verdicts, open_questions
+from analysis.verdicts.verdicts import asked_digest, judge_digest, rubric_version
 from ex2.recipe import Recipe
 from ex2.run.descriptions import read_descriptions
 from ex2.run.directory import RunDirectory
@@ -44,9 +44,9 @@ def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
     for seed in seeds:
         where = RunDirectory.of(recipe).seed(seed)
         descriptions = read_descriptions(where)
-        digest = judge_digest(recipe.judge.name, recipe.judge.settings)
+        digest, earlier = (of(recipe.judge.name, recipe.judge.settings) for of in (judge_digest, asked_digest))
         judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
-        known = read_verdicts(where.verdicts, digest=digest)
+        known = known_verdicts(judge, where.verdicts, digest=digest, earlier=earlier).verdicts
         questions = open_questions([one.of_class for one in descriptions], known)
         lines.append(
             f"{recipe.name}, seed {seed}, judge {judge.name}, rubric {rubric_version(judge)}: {len(descriptions)} "

@@ -28,6 +28,7 @@ from analysis.judge.base import (
     answer_word,
 )
 from analysis.judge.panel import panel_members
+from analysis.judge.reading import READING
 from analysis.judge.rubric import PAPER, load_rubric
 from analysis.judge.table import JUDGES
 from ex2.run.descriptions import is_empty
@@ -182,10 +183,10 @@ def settings_digest(name: str, settings: Mapping[str, Any]) -> str:
 
 
 def judge_digest(name: str, settings: Mapping[str, Any]) -> str:
-    """Return the `settings_digest` of all that determines a judge's answers.
+    """Return the `settings_digest` of all that determines a judge's answers, and how they are read.
 
     Settings that the judge declares `immaterial` (limits, prices, places) are left out; the rubric's version is
-    included.
+    included, and so is the version of the rules by which texts are read.
 
     Args:
         name: A key of `JUDGES` or a dotted path.
@@ -194,18 +195,29 @@ def judge_digest(name: str, settings: Mapping[str, Any]) -> str:
     Raises:
         UserError: If there is no such judge or rubric.
     """
-    return settings_digest(name, _material(name, settings))
+    return settings_digest(name, _material(name, settings, READING))
 
 
-def _material(name: str, settings: Mapping[str, Any]) -> JSON:
+def asked_digest(name: str, settings: Mapping[str, Any]) -> str:
+    """Return the `settings_digest` of all that determines what a judge says, however it is read.
+
+    It is the `judge_digest` of versions that had one way of reading only. Arguments and errors are those of
+    `judge_digest`.
+    """
+    return settings_digest(name, _material(name, settings, None))
+
+
+def _material(name: str, settings: Mapping[str, Any], reading: str | None) -> JSON:
     factory = resolve(name, JUDGES, "judge.name")
     kept = {key: value for key, value in settings.items() if key not in getattr(factory, "immaterial", ())}
     rubric = inspect.signature(factory).parameters.get("rubric")
     if rubric is not None:
         kept |= {"rubric": load_rubric(str(kept.get("rubric", rubric.default))).version}
+        if reading is not None:
+            kept |= {"reading": reading}
     if name == "panel":
         asked = panel_members(settings)
-        kept |= {"judges": [{"name": one.name, **_material(one.name, one.settings)} for one in asked]}
+        kept |= {"judges": [{"name": one.name, **_material(one.name, one.settings, reading)} for one in asked]}
     return kept
 
 

@@ -83,6 +83,7 @@ def test_the_grid_is_complete_and_every_setting_is_the_papers() -> None:
         assert recipe.rl == RL(kl=KL(target=target))
         assert (recipe.policy.model, recipe.policy.quantization) == ("mistralai/Mistral-7B-v0.1", "8bit")
         assert recipe.vlm.settings["dtype"] == ("float32" if vlm == "align" else "float16")
+        assert recipe.judge.settings == {"model": "gpt-3.5-turbo-1106", "rubric": "paper"}
         assert recipe.seeds == [0]
         assert recipe.resources.gpus == 1
     assert len(names) == 63

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from judge_stub import NO, YES, completion
+from judge_stub import NO, YES, completion, described
 
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
@@ -29,7 +29,7 @@ def answer(body: dict[str, Any]) -> str:
     """Odd texts and the rubric's example are informative, none is visual."""
     if "provides_visual_description" in body["messages"][2]["content"]:
         return VISUAL
-    last = body["messages"][3]["content"].rpartition(" ")[2]
+    last = described(body).rpartition(" ")[2]
     return YES if last == "color." or int(last) % 2 else NO
 
 

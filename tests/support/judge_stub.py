@@ -18,6 +18,14 @@ Reply = tuple[int, dict[str, str], str]
 Handler = Callable[[dict[str, Any], int], Reply]
 
 
+def described(body: dict[str, Any]) -> str:
+    """The description that a question asks about, fenced or not."""
+    _, fence, text = str(body["messages"][3]["content"]).rpartition("<text_snippet>\n")
+    if not fence:
+        return text.rpartition("Text snippet: ")[2]
+    return text.removesuffix("\n</text_snippet>")
+
+
 def completion(content: str | None, **extra: Any) -> Reply:
     usage = {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 107}
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content, **extra}}

@@ -91,6 +91,7 @@ def _collect(
 ) -> list[str]:
     """Pass answers on and remove their questions from `missing`; return which batches are under way, in words."""
     waiting: list[str] = []
+    asked = set(missing)  # a batch keeps answers to others: a later call may ask for them
     for batch in [batch for batch in state.batches if missing.keys() & set(batch.keys)]:
         if batch.batch_id is None:
             batch.batch_id = _created(client, batch.input_file)
@@ -125,7 +126,9 @@ def _collect(
                 failures[line.custom_id] = failure
         works = len(failures) < len(batch.keys)
         ended = _count_failures(failures, missing, on_answer, state, works=works)
-        state.batches.remove(batch)
+        batch.keys = [key for key in batch.keys if key not in asked]
+        if not batch.keys:
+            state.batches.remove(batch)
         state.save()
         if not works and not ended:
             reasons = short(next(iter(failures.values())).reason)

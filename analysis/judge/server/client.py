@@ -45,7 +45,7 @@ class OpenAIJudge:
         model: str,
         base_url: str | None = None,
         api_key_env: str | None = None,
-        rubric: str = "paper",
+        rubric: str = "fenced",
         mode: Literal["direct", "batch"] = "direct",
         temperature: float | None = 0.1,
         top_p: float | None = 0.1,
@@ -67,7 +67,8 @@ class OpenAIJudge:
             base_url: Address of the server, up to and including `/v1`; default OpenAI's.
             api_key_env: Environment variable that holds the API key. The default is OPENAI_API_KEY for OpenAI and no
                 key for other servers, so that OpenAI's key is never sent to another server by accident.
-            rubric: `paper`, `fenced` (the description is enclosed and declared to be data) or the path of a JSON file.
+            rubric: `fenced` (class name and description are enclosed and declared to be data), `paper` (the paper's
+                words, which a description can talk a judge out of) or the path of a JSON file.
             mode: `batch` hands the questions in through the server's Batch API; the same command collects the answers.
             temperature: Sampling temperature, in [0, 2]; null leaves it to the server.
             top_p: Nucleus sampling, in (0, 1]; null leaves it to the server.
@@ -149,7 +150,7 @@ class OpenAIJudge:
         if wrong_url:
             problems.append(f"{where}.base_url: {wrong_url}")
         try:
-            load_rubric(settings.get("rubric", "paper"))
+            load_rubric(settings.get("rubric", "fenced"))
         except UserError as error:
             problems += [where + line.removeprefix("judge") for line in str(error).splitlines()]
         return problems
@@ -178,7 +179,7 @@ class OpenAIJudge:
                     continue
                 # Asked for in the same name, and yet not known to who asks: it was paid for just before a kill.
                 ours = self._payer is not None and kept.payer == self._payer
-                answer = self.conversation.rubric.parse(request.question, kept.raw)
+                answer = self.conversation.rubric.parse(request, kept.raw)
                 on_answer(request, replace(answer, spent=kept.spent if ours else None))
 
             def keep(request: JudgeRequest, answer: Answer) -> None:
@@ -203,6 +204,10 @@ class OpenAIJudge:
                 # A format that was only taken over keeps its date, so that it is tried out anew some day.
                 if self.server.format_works and FORMATS[self.server.format] != known:
                     cache.remember_format(server, FORMATS[self.server.format])
+
+    def read_again(self, request: JudgeRequest, answer: Answer) -> Answer:
+        """Read a stored answer's text by the rules of today; nothing is sent."""
+        return replace(self.conversation.rubric.parse(request, answer.raw), spent=answer.spent)
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Estimate what `answer` would take; nothing is sent, and no key is needed."""

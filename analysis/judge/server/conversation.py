@@ -50,7 +50,7 @@ class Conversation:
         """Read a reply by the rubric."""
         if reply.refused:
             return Unparsed(reply.text, reply.spent)
-        return replace(self.rubric.parse(request.question, reply.text), spent=reply.spent)
+        return replace(self.rubric.parse(request, reply.text, cut=reply.cut), spent=reply.spent)
 
     def chat(self, request: JudgeRequest, *, again: bool = False, spent: Usage | None = None) -> Chat:
         """Return the conversation that asks a question.

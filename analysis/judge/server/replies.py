@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,11 +47,23 @@ class Chat:
 
 
 class Reply(NamedTuple):
-    """What the model said. If `refused`, the model, a filter or the server declined, and `text` says why."""
+    """What the model said.
+
+    Attributes:
+        text: The reply without what the server itself sets apart as thoughts.
+        refused: Whether the model, a filter or the server declined; `text` says why.
+        spent: Requests and tokens that the reply took.
+        cut: Whether the reply ended at its greatest length.
+    """
 
     text: str
     refused: bool
     spent: Usage
+    cut: bool = False
+
+
+_CUT = ("length", "max_tokens", "model_length")
+"""Values of `finish_reason` by which servers say that a reply ended at its greatest length."""
 
 
 def _otherwise(default: Any) -> WrapValidator:
@@ -85,6 +98,19 @@ class _Message(Record):
 
 
 @dataclass(frozen=True)
+class _Part(Record):
+    """One part of a message's content; parts of other kinds, such as images, have neither text nor refusal."""
+
+    type: str = "text"
+    text: str | None = None
+    refusal: str | None = None
+
+
+_THOUGHTS = re.compile("think|thought|reason", re.IGNORECASE)
+"""Found in the `type` of parts that are thoughts."""
+
+
+@dataclass(frozen=True)
 class _Choice(Record):
     message: _Message
     finish_reason: Any = None
@@ -111,20 +137,46 @@ def read_reply(body: str | Mapping[str, Any]) -> Reply | None:
     """Return the first choice of a chat completion as a reply; `None` if the body is not a chat completion.
 
     A message without content gives an empty text; reasoning models that are cut short while thinking send such
-    messages.
+    messages. Of content that is a list of parts, the texts are joined; parts that are thoughts are left out.
     """
     try:
         completion = _Completion.from_json(json.loads(body) if isinstance(body, str) else body)
     except (ValueError, RecursionError):
         return None
     choice = completion.choices[0]
-    text, refusal = choice.message.content, choice.message.refusal
+    said = _joined(choice.message.content)
+    if said is None:
+        return None
+    refusal = choice.message.refusal or said.refusal
     spent = Usage(0, completion.usage.prompt_tokens, completion.usage.completion_tokens)
     if isinstance(refusal, str) and refusal:
         return Reply(refusal, refused=True, spent=spent)
     if choice.finish_reason == "content_filter":
-        return Reply(str(text or "content filter"), refused=True, spent=spent)
-    return Reply(text or "", refused=False, spent=spent) if text is None or isinstance(text, str) else None
+        return Reply(said.text or "content filter", refused=True, spent=spent)
+    return Reply(said.text, refused=False, spent=spent, cut=str(choice.finish_reason).lower() in _CUT)
+
+
+class _Content(NamedTuple):
+    text: str
+    refusal: str = ""
+
+
+def _joined(content: Any) -> _Content | None:
+    """Join the texts and refusals of a message's content; None if the content has no form that servers send."""
+    if content is None or isinstance(content, str):
+        return _Content(content or "")
+    if not isinstance(content, list):
+        return None
+    text, refusal = "", ""
+    for given in content:
+        try:
+            part = _Part(text=given) if isinstance(given, str) else _Part.from_json(given)
+        except ValueError:
+            return None
+        if not _THOUGHTS.search(part.type):
+            text += part.text or ""
+            refusal += part.refusal or ""
+    return _Content(text, refusal)
 
 
 def server_words(error: openai.APIError) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import NO, YES, Reply, ask, completion, failure, failure_with_code, requests_for, starting
+from judge_stub import NO, YES, Reply, ask, completion, described, failure, failure_with_code, requests_for, starting
 from paths import DATA
 
 from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
@@ -20,7 +20,7 @@ from analysis.judge.table import JUDGES, build_judge
 from reward.components import check_component
 from reward.errors import EnvironmentFault, UserError
 
-messages, parse, schema = PAPER.messages, PAPER.parse, PAPER.schema
+messages, schema = PAPER.messages, PAPER.schema
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,8 @@ def test_schema_asks_for_the_explanation_first() -> None:
         ('{"increases_knowledge": "No", "increases_knowledge": "Yes"}', True),
         ('{ oops {"increases_knowledge": "No"}', False),
         ("", None),
-        ("Yes", None),  # no JSON object
+        ("Yes", True),
+        ("I would say yes", None),  # neither a JSON object nor the bare word
         ("{}", None),
         ('["increases_knowledge", "Yes"]', None),
         ('{"provides_visual_description": "Yes"}', None),  # the other question's key
@@ -112,7 +113,9 @@ def test_schema_asks_for_the_explanation_first() -> None:
     ],
 )
 def test_parse(raw: str, expected: bool | None) -> None:
-    assert parse("informative", raw) == (Unparsed(raw) if expected is None else Verdict(expected, raw))
+    assert PAPER.parse(JudgeRequest("informative", "oak", "It is tall."), raw) == (
+        Unparsed(raw) if expected is None else Verdict(expected, raw)
+    )
 
 
 # ---------------------------------------------------------------- client
@@ -188,7 +191,7 @@ def test_refused_formats_are_learnt_once(serve: Any, refused: tuple[str, ...], f
 
 def test_refusals_and_garbage_are_unparsed_and_not_cached(serve: Any, tmp_path: Path) -> None:
     def handler(body: dict[str, Any], number: int) -> Reply:
-        text = body["messages"][3]["content"]
+        text = described(body)
         if text.endswith("text 0"):
             return completion(None, refusal="I cannot help with that.")
         if text.endswith("text 1"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import YES, Reply, ask, completion, failure, requests_for, starting
+from judge_stub import YES, Reply, ask, completion, described, failure, requests_for, starting
 
 from analysis.judge.base import Answer, Unparsed, Usage, Verdict
 from analysis.judge.server import chat, replies
@@ -56,7 +56,7 @@ def test_the_format_is_remembered_for_the_next_run(serve: Any, tmp_path: Path) -
 
 def test_one_refused_request_is_unparsed_and_stops_nothing(serve: Any) -> None:
     def handler(body: dict[str, Any], number: int) -> Reply:
-        ends = body["messages"][3]["content"].endswith("text 3")
+        ends = described(body).endswith("text 3")
         return failure(400, "control characters are not allowed") if ends else completion(YES)
 
     server = serve(handler)

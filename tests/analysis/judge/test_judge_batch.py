@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batch_stub import ROWS, BatchServer, answer, run, starting_batches
-from judge_stub import YES
+from judge_stub import YES, described
 
 import ex2.cli
 from analysis.judge.base import NotYet, Unparsed, Usage, Verdict
@@ -52,14 +52,14 @@ def test_expired_lines_are_handed_in_again_and_unreadable_ones_once(server: Batc
     with pytest.raises(NotYet):
         run(server, tmp_path)
     special: dict[str, str | None] = {"3": None, "5": "perhaps"}
-    server.respond = lambda body: special.get(body["messages"][3]["content"].rpartition(" ")[2], answer(body))
+    server.respond = lambda body: special.get(described(body).rpartition(" ")[2], answer(body))
     server.finish("batch_0", "expired")
     # What is left is 3 and 5; the first of them is asked directly, and now answered.
     special["3"] = YES
     with pytest.raises(NotYet, match=r"1 questions were handed in as batch batch_1"):
         run(server, tmp_path)
     again = server.lines("batch_1")
-    assert [line["body"]["messages"][3]["content"].rpartition(" ")[2] for line in again] == ["5"]
+    assert [described(line["body"]).rpartition(" ")[2] for line in again] == ["5"]
     assert (again[0]["body"]["max_tokens"], again[0]["body"]["temperature"]) == (256, 0.5), "its second try"
     server.finish("batch_1")
     with pytest.raises(NotYet, match=r"2 questions were handed in"):  # visual: 1, 3 and 7, one of them directly

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batch_stub import ROWS, BatchServer, Given, answer, run, starting_batches
-from judge_stub import YES, completion
+from judge_stub import YES, completion, described
 
 from analysis.judge.base import NotYet, Unparsed, Usage, Verdict
 from analysis.judge.server import batch
@@ -21,7 +21,7 @@ server = pytest.fixture(starting_batches)
 
 
 def number_of(body: dict[str, Any]) -> str:
-    return str(body["messages"][3]["content"].rpartition(" ")[2])
+    return described(body).rpartition(" ")[2]
 
 
 def informative(verdicts: Verdicts) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_a_question_that_fails_twice_is_unparsed(server: BatchServer, tmp_path: 
     assert informative(verdicts)["text 4"].spent == Usage(3, 100, 7)
     handed = [number_of(line["body"]) for name in server.batches for line in server.lines(name)]
     assert handed.count("4") == 2
-    assert sum("a tench" in body["messages"][3]["content"] for body in server.direct) == 1
+    assert sum("a tench" in described(body) for body in server.direct) == 1
     assert read_json(tmp_path / batch.BATCH_FILE) == {"batches": [], "tries": {}}
 
 

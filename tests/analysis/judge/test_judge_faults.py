@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import NO, YES, Reply, Server, completion, failure, requests_for, starting
+from judge_stub import NO, YES, Reply, Server, completion, described, failure, requests_for, starting
 
 from analysis.judge.base import Answer, JudgeRequest, Unparsed, Usage, Verdict
 from analysis.judge.server import chat
@@ -50,7 +50,7 @@ class Faulty:
         self.stop_after: int | None = None
 
     def __call__(self, body: dict[str, Any], number: int) -> Reply:
-        question = body["messages"][3]["content"]
+        question = described(body)
         key = "informative" if "increases_knowledge" in body["messages"][2]["content"] else "visual"
         with self.lock:
             if self.stop_after is not None and sum(self.verdicts.values()) >= self.stop_after:
@@ -115,7 +115,7 @@ def test_every_description_ends_with_one_verdict_or_a_counted_unparsed(serve: An
     judge_descriptions(kept(faulty, server, tmp_path), rows, log, digest="d")
     assert len(server.asked) == before, "the log knows all, what is unparsed too"
     judge_descriptions(kept(faulty, server, tmp_path), rows, tmp_path / "other.jsonl", digest="d")
-    texts = {"text " + body["messages"][3]["content"].rpartition(" ")[2] for body in server.asked[before:]}
+    texts = {"text " + described(body).rpartition(" ")[2] for body in server.asked[before:]}
     assert texts <= {row["description"] for row in logged if row["verdict"] == "unparsed"}, "the cache knows the rest"
 
 
@@ -166,7 +166,7 @@ def test_a_kill_that_spares_only_the_cache_loses_no_answer(serve: Any, tmp_path:
 
 def test_one_that_always_fails_does_not_hold_up_the_others(serve: Any) -> None:
     def handler(body: dict[str, Any], number: int) -> Reply:
-        cursed = body["messages"][3]["content"].endswith("text 1")
+        cursed = described(body).endswith("text 1")
         return failure(500, "cursed", **{"Retry-After-Ms": "1"}) if cursed else completion(YES)
 
     server = serve(handler)

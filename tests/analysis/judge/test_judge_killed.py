@@ -12,7 +12,7 @@ from typing import Any
 
 import killable_judge
 import pytest
-from judge_stub import NO, YES, Reply, Server, completion, starting
+from judge_stub import NO, YES, Reply, Server, completion, described, starting
 from processes import Process
 
 from analysis.judge.base import Usage
@@ -43,7 +43,7 @@ class Judging:
 
 def question_of(body: dict[str, Any]) -> tuple[str, str]:
     kind = "visual" if "provides_visual_description" in body["messages"][2]["content"] else "informative"
-    return kind, "text " + body["messages"][3]["content"].rpartition(" ")[2]
+    return kind, described(body)
 
 
 @pytest.mark.parametrize("at", [25, COUNT + 10])  # in the middle of the first question, and of the second

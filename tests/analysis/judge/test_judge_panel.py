@@ -219,7 +219,7 @@ def test_dry_run_counts_questions_tokens_and_cost(recipe: Any, tmp_path: Path, s
     ]
     tokens = [sum(estimate_tokens(chat) for chat in asked) for asked in chats]
     told = plan(made, [0]).splitlines()
-    assert told[0].endswith("rubric paper-1: 5 descriptions, 0 verdicts in the log")
+    assert told[0].endswith("rubric fenced-2: 5 descriptions, 0 verdicts in the log")
     for line, words, count in zip(told[1:], ("to ask", "then, if all are informative, at most"), tokens, strict=True):
         price = (10 * count + 20 * 300) / 1e6
         twice = (10 * 2 * count + 20 * (300 + 600)) / 1e6  # the second try may be twice as long

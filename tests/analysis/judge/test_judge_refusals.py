@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import NO, YES, Reply, ask, completion, failure, requests_for, starting
+from judge_stub import NO, YES, Reply, ask, completion, described, failure, requests_for, starting
 
 from analysis.judge.base import JudgeRequest, Unparsed, Usage, Verdict
 from analysis.judge.server import chat
@@ -23,7 +23,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def text_of(body: dict[str, Any]) -> str:
-    return str(body["messages"][3]["content"].rpartition("Text snippet: ")[2])
+    return described(body)
 
 
 # ---------------------------------------------------------------- a reply without content
