@@ -274,7 +274,7 @@ class ChatServer:
                 if got.retry_after is not None and got.retry_after > LONGEST_RETRY_AFTER:
                     break
                 continue
-            self._limits.correct(
+            self._limits.adjust(
                 estimated.input_tokens + estimated.output_tokens, got.spent.input_tokens + got.spent.output_tokens
             )
             return chat, got._replace(spent=chat.spent.plus(got.spent))

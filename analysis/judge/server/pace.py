@@ -25,7 +25,7 @@ class Pace:
         self._free_at = start + units * self._seconds_per_unit
         return start - self._clock()
 
-    def correct(self, units: float) -> None:
+    def adjust(self, units: float) -> None:
         """Add units that an estimate had missed, or take back units (below 0); starting times already reserved stay."""
         self._free_at += units * self._seconds_per_unit
 
@@ -44,7 +44,7 @@ class Limits:
         if delays and max(delays) > 0:
             await asyncio.sleep(max(delays))
 
-    def correct(self, estimated: int, counted: int) -> None:
+    def adjust(self, estimated: int, counted: int) -> None:
         """Replace an estimate by the server's count of tokens; a count of 0 means that the server does not count."""
         if self._tokens and counted:
-            self._tokens.correct(counted - estimated)
+            self._tokens.adjust(counted - estimated)

@@ -217,7 +217,7 @@ def test_pace_spaces_evenly_and_in_order() -> None:
     now[0] = 200.0
     assert pace.reserve(1) == 0.0  # what was not used is not saved up
     assert pace.reserve(1) == 0.5
-    pace.correct(-1)
+    pace.adjust(-1)
     assert pace.reserve(1) == 0.5  # the place of the one before, which turned out to take nothing
 
 
@@ -246,9 +246,9 @@ def test_limits_take_the_stricter_and_correct_by_the_count(monkeypatch: pytest.M
         await limits.wait(50)
         await limits.wait(5)  # after the 0.5 s of the first one's tokens
         await limits.wait(5)  # 0.55 s
-        limits.correct(50, 10)  # 0.6 s − 0.4 s: now the requests are slower
+        limits.adjust(50, 10)  # 0.6 s − 0.4 s: now the requests are slower
         await limits.wait(5)
-        limits.correct(5, 0)  # a server that does not count
+        limits.adjust(5, 0)  # a server that does not count
         await limits.wait(5)
 
     asyncio.run(run())
