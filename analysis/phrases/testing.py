@@ -11,7 +11,8 @@ import torch
 from analysis.accuracy.measure import Texts
 from analysis.accuracy.zero_shot import rank_classes
 from analysis.phrases.templates import fill
-from analysis.statistics.intervals import Estimate, IntervalSettings, PairedAccuracy, paired_accuracy, wilson
+from analysis.statistics.intervals import Estimate, IntervalSettings, wilson
+from analysis.statistics.paired import PairedAccuracy, paired_accuracy
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
 
@@ -81,14 +82,7 @@ def measure(
     }
     estimates = {template: wilson(sum(hits), len(hits), settings.confidence) for template, hits in right.items()}
     compared = [
-        paired_accuracy(
-            right[template],
-            right[plain],
-            confidence=settings.confidence,
-            samples=settings.samples,
-            seed=settings.seed,
-        )
-        for template in templates
+        paired_accuracy(right[template], right[plain], confidence=settings.confidence) for template in templates
     ]
     return estimates[plain], [
         Measured(template, estimates[template], paired) for template, paired in zip(templates, compared, strict=True)

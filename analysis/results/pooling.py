@@ -19,12 +19,12 @@ from analysis.results.load import SeedResult
 from analysis.statistics.intervals import (
     Estimate,
     IntervalSettings,
-    PairedAccuracy,
     all_equal,
     averaged_accuracy,
     mean_t,
     newcombe,
 )
+from analysis.statistics.paired import PairedAccuracy
 from analysis.verdicts.breakdown import Denominator, Group, Of, group_shares
 from ex2.policy.source import PolicyName
 from reward.files import JSON
@@ -66,13 +66,13 @@ class Difference:
         high: Upper end of its interval.
         significant: Whether the difference is told from 0 by every test there is, at the run's confidence; `None`
             without a test.
-        p: McNemar's exact p-value, if this is a difference of accuracies of one seed; else `None`.
+        p: McNemar's p-value, if this is a difference of accuracies of one seed; else `None`.
         n: Number of descriptions or pairs of all seeds together, or of the images that all seeds share.
         seeds: Number of seeds that have both numbers; 1 if neither depends on the seed.
         shared: Whether `n` counts observations that all seeds share, such as the test images.
         images: Bootstrap interval over images of the mean over seeds, if this is a difference of accuracies over
             several seeds.
-        p_by_seed: McNemar's exact p-value of each seed, if this is a difference of accuracies over several seeds.
+        p_by_seed: McNemar's p-value of each seed, if this is a difference of accuracies over several seeds.
         doubts: Those of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS` that do not tell the difference from 0 although
             another test does.
     """
@@ -233,6 +233,8 @@ def pool_differences(
 
 
 def _difference_of_one_seed(part: PairedAccuracy, confidence: float) -> Difference:
+    # Today's interval and p are one inversion and say the same. Those of earlier versions were a bootstrap and the
+    # exact test, which need not: both must tell.
     tests = {MCNEMAR: part.p < 1 - confidence, OVER_IMAGES: _apart(part.low, part.high) is True}
     significant = all(tests.values())
     return Difference(part.difference, part.low, part.high, significant, part.p, part.n, 1, True, doubts=_doubts(tests))

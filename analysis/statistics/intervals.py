@@ -44,28 +44,6 @@ class Estimate(NamedTuple):
     n: int
 
 
-class PairedAccuracy(NamedTuple):
-    """Two classifiers on the same images.
-
-    Attributes:
-        difference: Accuracy of the first minus that of the second.
-        low: Lower end of the bootstrap interval.
-        high: Upper end of the bootstrap interval.
-        p: McNemar's exact two-sided p-value.
-        only_first: Images that only the first has right.
-        only_second: Images that only the second has right.
-        n: Number of images.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-    only_first: int
-    only_second: int
-    n: int
-
-
 class PairedMean(NamedTuple):
     """Mean difference of pairs, with two intervals.
 
@@ -174,59 +152,6 @@ def newcombe(first: Estimate, second: Estimate) -> Estimate:
     below = math.hypot(first.value - first.low, second.high - second.value)
     above = math.hypot(first.high - first.value, second.value - second.low)
     return Estimate(difference, difference - below, difference + above, min(first.n, second.n))
-
-
-def mcnemar_p(only_first: int, only_second: int) -> float:
-    """McNemar's exact two-sided p-value: a fair coin over the images on which two classifiers differ.
-
-    Args:
-        only_first: Images that only the first has right.
-        only_second: Images that only the second has right.
-
-    Returns:
-        p in (0, 1]; 1 if they never differ.
-    """
-    discordant = only_first + only_second
-    return float(stats.binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
-
-
-def paired_accuracy(
-    first: Sequence[bool], second: Sequence[bool], *, confidence: float = 0.95, samples: int = 2000, seed: int = 0
-) -> PairedAccuracy:
-    """Compare two classifiers on the same images.
-
-    Args:
-        first: Whether the first is right, per image, shape (N,).
-        second: The same for the second, in the same order.
-        confidence: Coverage of the bootstrap interval.
-        samples: Number of bootstrap resamples of the images.
-        seed: Seed of the resampling.
-
-    Returns:
-        First minus second, with a percentile bootstrap interval and McNemar's exact test.
-
-    Raises:
-        ValueError: If the lengths differ or there are no images.
-    """
-    if len(first) != len(second) or not len(first):
-        raise ValueError(f"paired samples of {len(first)} and {len(second)} images")
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    n, only_first, only_second = len(a), int((a & ~b).sum()), int((b & ~a).sum())
-    # An image contributes +1, -1 or 0, so resampling images is drawing three counts: exact, and fast for any N.
-    draws = np.random.default_rng(seed).multinomial(
-        n, [only_first / n, only_second / n, 1 - (only_first + only_second) / n], size=samples
-    )
-    differences = (draws[:, 0] - draws[:, 1]) / n
-    low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return PairedAccuracy(
-        (only_first - only_second) / n,
-        float(low),
-        float(high),
-        mcnemar_p(only_first, only_second),
-        only_first,
-        only_second,
-        n,
-    )
 
 
 def averaged_accuracy(
