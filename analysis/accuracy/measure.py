@@ -19,9 +19,9 @@ from analysis.statistics.intervals import (
     mean_share,
     mean_t,
     paired_mean,
-    wilson,
 )
 from analysis.statistics.paired import paired_accuracy
+from analysis.statistics.shares import share_interval
 from analysis.verdicts.breakdown import GROUPS, MEMBERS
 from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
@@ -231,7 +231,7 @@ def _control_comparisons(arms: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _hits(right: Sequence[bool], confidence: float, *, keep_bits: bool = False) -> Hits:
-    estimate = wilson(sum(right), len(right), confidence)
+    estimate = share_interval(sum(right), len(right), confidence)
     assert estimate.low is not None, "a share has an interval"
     assert estimate.high is not None, "a share has an interval"
     bits = pack_correct(right) if keep_bits else ""

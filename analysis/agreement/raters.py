@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.statistics.intervals import Estimate, wilson
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.shares import share_interval
 
 
 class Confusion(NamedTuple):
@@ -40,7 +41,7 @@ class Confusion(NamedTuple):
         return [[self.both_yes, self.only_people], [self.only_judge, self.both_no]]
 
     def agreement(self, confidence: float = 0.95) -> Estimate | None:
-        """Share of equal answers, with its Wilson interval; `None` without pairs."""
+        """Share of equal answers, with its interval; `None` without pairs."""
         return _share(self.both_yes + self.both_no, sum(self), confidence)
 
     def sensitivity(self, confidence: float = 0.95) -> Estimate | None:
@@ -152,4 +153,4 @@ def _alpha(sums: np.ndarray) -> np.ndarray:
 
 
 def _share(count: int, n: int, confidence: float) -> Estimate | None:
-    return wilson(count, n, confidence) if n else None
+    return share_interval(count, n, confidence) if n else None

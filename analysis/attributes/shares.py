@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.results.pooling import Pooled, pool
-from analysis.statistics.intervals import Estimate, all_equal, wilson_bounds
+from analysis.statistics.intervals import Estimate, all_equal
+from analysis.statistics.shares import share_bounds
 
 Mentions = NDArray[np.int64]
 """1 where a description mentions an attribute, shape (descriptions, attributes)."""
@@ -30,9 +31,10 @@ def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confiden
         confidence: Coverage, in (0, 1).
 
     Returns:
-        The share p with Wilson's interval at the effective number of mentions. That number is p(1 − p) divided by the
-        ratio estimator's variance Σ (hits − p · mentions)² / (Σ mentions)², but at most the number of mentions; if p is
-        0 or 1 it is the number of descriptions with mentions. `n` counts mentions. `None` if there are no mentions.
+        The share p with the interval of `share_bounds` at the effective number of mentions. That number is p(1 − p)
+        divided by the ratio estimator's variance Σ (hits − p · mentions)² / (Σ mentions)², but at most the number of
+        mentions; if p is 0 or 1 it is the number of descriptions with mentions. `n` counts mentions. `None` if there
+        are no mentions.
 
     Source: Korn and Graubard (1998), Survey Methodology 24, for effective sizes in place of n.
     """
@@ -42,7 +44,7 @@ def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confiden
     value = float(hits.sum()) / total
     variance = float(((hits - value * mentions) ** 2).sum()) / total**2
     effective = float((mentions > 0).sum()) if variance == 0 else min(value * (1 - value) / variance, float(total))
-    low, high = wilson_bounds(value, effective, confidence)
+    low, high = share_bounds(value, effective, confidence)
     return Estimate(value, low, high, total)
 
 

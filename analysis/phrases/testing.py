@@ -11,8 +11,9 @@ import torch
 from analysis.accuracy.measure import Texts
 from analysis.accuracy.zero_shot import rank_classes
 from analysis.phrases.templates import fill
-from analysis.statistics.intervals import Estimate, IntervalSettings, wilson
+from analysis.statistics.intervals import Estimate, IntervalSettings
 from analysis.statistics.paired import PairedAccuracy, paired_accuracy
+from analysis.statistics.shares import share_interval
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
 
@@ -80,7 +81,9 @@ def measure(
     right = {
         template: rank_classes(images.embeddings, texts[row], images.labels).hits(1) for template, row in rows.items()
     }
-    estimates = {template: wilson(sum(hits), len(hits), settings.confidence) for template, hits in right.items()}
+    estimates = {
+        template: share_interval(sum(hits), len(hits), settings.confidence) for template, hits in right.items()
+    }
     compared = [
         paired_accuracy(right[template], right[plain], confidence=settings.confidence) for template in templates
     ]

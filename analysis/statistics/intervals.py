@@ -132,11 +132,11 @@ def mean_share(successes: Sequence[int], counts: Sequence[int], confidence: floa
 
 
 def newcombe(first: Estimate, second: Estimate) -> Estimate:
-    """Interval of the difference of two independent shares, from their Wilson intervals.
+    """Interval of the difference of two independent shares, from their own intervals.
 
     Args:
-        first: Share with its Wilson interval.
-        second: Share with its Wilson interval at the same confidence.
+        first: Share with its interval.
+        second: Share with its interval at the same confidence.
 
     Returns:
         `first - second`; `n` is the smaller of the two.

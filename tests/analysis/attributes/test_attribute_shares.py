@@ -30,15 +30,24 @@ def test_clusters_widen_the_interval() -> None:
     share = mention_share(np.array([1, 1, 0, 0]), np.array([1, 1, 3, 3]))
     assert share is not None
     assert (share.value, share.n) == (0.25, 8)
+    # 4/3 hits and 4 misses: Clopper and Pearson's ends are quantiles of beta distributions.
+    assert share.low == pytest.approx(stats.beta.ppf(0.025, 4 / 3, 4 + 1))
+    assert share.high == pytest.approx(stats.beta.ppf(0.975, 4 / 3 + 1, 4))
+
+
+def test_clusters_widen_wilsons_interval_too() -> None:
+    """Five times as many: n = 80/3, of which 20/3 hits."""
+    share = mention_share(np.tile([1, 1, 0, 0], 5), np.tile([1, 1, 3, 3], 5))
+    assert share is not None
     for bound in (share.low, share.high):  # Wilson's ends solve |p − x| = z·sqrt(x(1 − x)/n)
         assert bound is not None
-        assert abs(0.25 - bound) == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / (16 / 3)), rel=1e-5)
+        assert abs(0.25 - bound) == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / (80 / 3)), rel=1e-5)
 
 
 def test_unanimous_mentions_are_not_certain() -> None:
     """Six mentions of one attribute in three descriptions: as three out of three."""
     share = mention_share(np.array([1, 1, 1, 0]), np.array([1, 1, 1, 0]))
-    assert share == pytest.approx(wilson(3, 3))
+    assert share == pytest.approx((1.0, 0.025 ** (1 / 3), 1.0, 3))
     assert mention_share(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)) is None
 
 

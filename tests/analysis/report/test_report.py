@@ -210,7 +210,8 @@ def test_the_method_tells_what_each_interval_is(tmp_path: Path) -> None:
     assert "Its interval is Student's t over pairs." in one.text
     three, _ = page(tmp_path, *(seed_result(seed, 28 + seed) for seed in range(3)))
     assert (
-        "The templates and other texts that no seed changes keep Wilson's interval over the test images." in three.text
+        "The templates and other texts that no seed changes keep one seed's interval over the test images."
+        in three.text
     )
     assert "Its interval is Student's t over the seeds' means." in three.text
     assert "Mean over classes, n = 2 classes" in one.text.replace("\u00a0", " ")

@@ -255,7 +255,7 @@ def test_the_stage_writes_and_prints(recipe: Recipe, capsys: pytest.CaptureFixtu
     }
     assert shares["policies"]["aligned"]["groups"]["visual"]["of_all"]["share"] == 0.5
     printed = capsys.readouterr().out
-    assert "100.0 % [88.6–100.0]" in printed
+    assert "100.0 % [88.4–100.0]" in printed
     assert "50.0 % [18.8–81.2]" in printed
     assert (
         "aligned: 7 descriptions, 1 empty (counted as spurious), unparsed answers: 1 informative, 0 visual"
