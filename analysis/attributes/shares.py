@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.results.pooling import Pooled, pool
-from analysis.statistics.intervals import Estimate, all_equal
+from analysis.results.pooling import DIFFERENCE, SHARE, Pooled, pool
+from analysis.statistics.intervals import Estimate, all_equal, within
 from analysis.statistics.shares import share_bounds
 
 Mentions = NDArray[np.int64]
@@ -56,15 +56,15 @@ def over_seeds(shares: Sequence[Estimate | None], confidence: float = 0.95) -> P
         confidence: Coverage, in (0, 1).
 
     Returns:
-        With one seed, its share and interval. With several, the mean with Student's t-interval over seeds, which may
-        reach beyond [0, 1], or with the first seed's interval if all shares are equal. `n` is the sum over seeds.
+        With one seed, its share and interval. With several, the mean with Student's t-interval over seeds, cut to
+        [0, 1], or with the first seed's interval if all shares are equal. `n` is the sum over seeds.
         `None` if no seed has a share.
     """
-    return pool([share for share in shares if share is not None], confidence, 0)
+    return pool([share for share in shares if share is not None], confidence, 0, SHARE)
 
 
 def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Return the difference of two means over seeds with its interval; the variances need not be equal.
+    """Return the difference of two mean shares over seeds with its interval; the variances need not be equal.
 
     Args:
         first: Value of each seed of the first side, at least two.
@@ -72,7 +72,8 @@ def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0
         confidence: Coverage, in (0, 1).
 
     Returns:
-        Mean of the first minus mean of the second; `n` is the smaller number of seeds.
+        Mean of the first minus mean of the second, both shares, so that the interval is cut to [-1, 1]; `n` is the
+        smaller number of seeds.
 
     Raises:
         ValueError: If a side has fewer than two values, or if the values of neither side vary, because an interval
@@ -87,4 +88,4 @@ def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0
     variance, value = float(sum(parts)), float(a.mean() - b.mean())
     freedom = variance**2 / float(parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
-    return Estimate(value, value - half, value + half, min(len(a), len(b)))
+    return within(Estimate(value, value - half, value + half, min(len(a), len(b))), *DIFFERENCE)

@@ -14,6 +14,7 @@ from analysis.results.pooling import Difference
 from analysis.results.wording import (
     KIND_NAMES,
     NOT_SIGNIFICANT,
+    batches,
     count,
     evidence,
     listing,
@@ -192,8 +193,8 @@ def _kl(experiment: Experiment) -> Finding | None:
     target = "" if kl.target is None else f"target {kl.target:g}, "
     return Finding(
         "Distance from the base model",
-        f"In the last tenth of training the KL divergence is {plain(kl.mean)} nats per description ({target}"
-        f"{count(kl.mean, 'batches')}). A larger one allows more change, and more reward at the price of language.",
+        f"At the end of training the KL divergence is {plain(kl.mean)} nats per description ({target}"
+        f"{batches(kl.mean)}). A larger one allows more change, and more reward at the price of language.",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.accuracy.record import Control
 from analysis.results.kl import KLReached
-from analysis.results.pooling import Difference, Pooled, pool
+from analysis.results.pooling import SHARE, Difference, Pooled, pool
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import GROUPS, Denominator, Group, group_shares
 from analysis.verdicts.record import JudgeIdentity
@@ -250,7 +250,7 @@ class Experiment:
             return self.share_of_parent("aligned", group)
         found = [(c, e) for c in self.counts if (e := c.share(group, self.denominator, self.confidence))]
         hits = sum(getattr(counts, group) or 0 for counts, _ in found)
-        return pool([estimate for _, estimate in found], self.confidence, hits)
+        return pool([estimate for _, estimate in found], self.confidence, hits, SHARE)
 
     def tested(self, arm: str, against: str) -> Difference | None:
         """Return an arm's accuracy minus another's as tested, in either direction; `None` if it was not tested."""

@@ -9,6 +9,7 @@ of one seed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,12 +18,14 @@ from analysis.accuracy.record import Hits
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.results.load import SeedResult
 from analysis.statistics.intervals import (
+    FEWEST,
     Estimate,
     IntervalSettings,
     all_equal,
     averaged_accuracy,
     mean_t,
     newcombe,
+    within,
 )
 from analysis.statistics.paired import PairedAccuracy
 from analysis.verdicts.breakdown import Denominator, Group, Of, group_shares
@@ -31,6 +34,12 @@ from reward.files import JSON
 
 MCNEMAR, OVER_IMAGES, OVER_SEEDS = "McNemar", "interval over images", "interval over seeds"
 """Names of the tests of a difference of accuracies."""
+
+SHARE, DIFFERENCE, ANY = (0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)
+"""The least and the most that a share, a difference of two shares and a quantity without bounds can be."""
+
+END = 10
+"""Fewest batches that the end of training is, if the run has at least twice as many."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ def pool_accuracies(parts: Sequence[Hits], confidence: float) -> Pooled | None:
     """
     if _same([part.correct_bits for part in parts]):
         parts = parts[:1]
-    pooled = pool([part.estimate for part in parts], confidence, sum(part.correct for part in parts))
+    pooled = pool([part.estimate for part in parts], confidence, sum(part.correct for part in parts), SHARE)
     return pooled and replace(pooled, n=parts[0].n, shared=True)
 
 
@@ -147,7 +156,7 @@ def further_accuracy(
     estimates = [number for number, _ in found]
     if arm == "templates" or _same([bits for _, bits in found]):
         estimates = estimates[:1]
-    pooled = pool(estimates, confidence_of(results), 0)
+    pooled = pool(estimates, confidence_of(results), 0, SHARE)
     return pooled and replace(pooled, n=estimates[0].n, shared=True)
 
 
@@ -205,7 +214,7 @@ def pool_differences(
     if len(parts) == 1 or (columns and all(_same(column) for column in columns)):
         return _difference_of_one_seed(parts[0], settings.confidence)
     values = [part.difference for part in parts]
-    over = mean_t(values, settings.confidence)
+    over = within(mean_t(values, settings.confidence), *DIFFERENCE)
     # Seeds that agree by chance would give an interval of no width: they do not tell how far seeds differ.
     low, high = (None, None) if all_equal(values) else (over.low, over.high)
     tests = {OVER_SEEDS: _apart(low, high) is True}
@@ -254,7 +263,7 @@ def share_of(results: Sequence[SeedResult], policy: PolicyName, group: Group, of
     """Return a group's share among a policy's descriptions, or `None` if there are none."""
     groups = [part.groups[group] for result in results if (part := result.breakdown.policy(policy))]
     found = [(share, each.count) for each in groups if (share := each.share(of))]
-    return pool([share for share, _ in found], confidence_of(results), sum(count for _, count in found))
+    return pool([share for share, _ in found], confidence_of(results), sum(count for _, count in found), SHARE)
 
 
 def share_change(results: Sequence[SeedResult], group: Group) -> Difference | None:
@@ -265,7 +274,7 @@ def share_change(results: Sequence[SeedResult], group: Group) -> Difference | No
         estimates = [Estimate(share.value, share.low, share.high, share.n) for share in pair if share]
         if len(estimates) == 2:
             changes.append(newcombe(*estimates))
-    return _difference(changes, confidence_of(results))
+    return _difference(changes, confidence_of(results), DIFFERENCE)
 
 
 def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
@@ -275,38 +284,40 @@ def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
     return _difference(estimates, confidence_of(results))
 
 
-def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) -> Pooled | None:
-    """Return the mean of a training metric over the last part of the batches.
+def end_of_training(results: Sequence[SeedResult], key: str) -> Pooled | None:
+    """Return the mean of a training metric at the end of training, see `end_of_logs`.
 
     Args:
         results: The run's seeds.
         key: Key of the metric in `train.jsonl`.
-        part: Share of the batches to average over; at least two batches are taken.
-
-    Returns:
-        The mean; `n` counts batches. The t-interval is over batches with one seed, and over seeds with several.
     """
-    return end_of_logs([result.train for result in results], key, confidence_of(results), part)
+    return end_of_logs([result.train for result in results], key, confidence_of(results))
 
 
-def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, confidence: float, part: float = 0.1) -> Pooled | None:
-    """Return the mean of a training metric over the last part of the batches, from each seed's rows.
+def end_of_logs(
+    logs: Sequence[Sequence[JSON]], key: str, confidence: float, bounds: tuple[float, float] = ANY
+) -> Pooled | None:
+    """Return the mean of a training metric over the last batches, from each seed's rows.
+
+    The last batches are the last tenth of them, but at least `END`. A run that is shorter than twice that has no such
+    end: the later half stands for it, and `batches_words` says that it is short.
 
     Args:
         logs: Rows of each seed's `train.jsonl`, one for each batch.
         key: Key of the metric in a row.
         confidence: Coverage of the interval, in (0, 1).
-        part: Share of the batches to average over; at least two batches are taken.
+        bounds: The least and the most that the metric's mean can be.
 
     Returns:
-        The mean as in `end_of_training`; `None` if no row has the metric.
+        The mean; `n` counts batches. With one seed the t-interval is over batches, and there is none from fewer than
+        `FEWEST`; with several seeds it is over seeds. `None` if no row has the metric.
     """
     tails = []
     for log in logs:
         values = [float(row[key]) for row in log if isinstance(row.get(key), int | float)]
         if values:
-            tails.append(values[-max(2, round(part * len(values))) :])
-    return pool([mean_t(tail, confidence) for tail in tails], confidence, 0)
+            tails.append(values[-max(1, min(END, len(values) // 2), round(len(values) / 10)) :])
+    return pool([within(mean_t(tail, confidence, fewest=FEWEST), *bounds) for tail in tails], confidence, 0, bounds)
 
 
 def confidence_of(results: Sequence[SeedResult]) -> float:
@@ -324,13 +335,16 @@ def settings_of(results: Sequence[SeedResult]) -> IntervalSettings:
     )
 
 
-def pool(estimates: Sequence[Estimate], confidence: float, count: int) -> Pooled | None:
+def pool(
+    estimates: Sequence[Estimate], confidence: float, count: int, bounds: tuple[float, float] = ANY
+) -> Pooled | None:
     """Pool a number over seeds.
 
     Args:
         estimates: The estimate of each seed.
         confidence: Coverage of the interval, in (0, 1).
         count: Number of hits of all seeds together; 0 if the number is not a share.
+        bounds: The least and the most that the quantity can be; the interval over seeds is cut to it.
 
     Returns:
         The mean with Student's t-interval over seeds; `None` without estimates. If all estimates are equal, that
@@ -339,12 +353,14 @@ def pool(estimates: Sequence[Estimate], confidence: float, count: int) -> Pooled
     if not estimates:
         return None
     values = [estimate.value for estimate in estimates]
-    over = estimates[0] if all_equal(values) else mean_t(values, confidence)
+    over = estimates[0] if all_equal(values) else within(mean_t(values, confidence), *bounds)
     return Pooled(over.value, over.low, over.high, sum(estimate.n for estimate in estimates), len(estimates), count)
 
 
-def _difference(estimates: Sequence[Estimate], confidence: float) -> Difference | None:
-    over = pool(estimates, confidence, 0)
+def _difference(
+    estimates: Sequence[Estimate], confidence: float, bounds: tuple[float, float] = ANY
+) -> Difference | None:
+    over = pool(estimates, confidence, 0, bounds)
     if over is None:
         return None
     return Difference(over.value, over.low, over.high, _apart(over.low, over.high), None, over.n, over.seeds)

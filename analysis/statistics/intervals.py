@@ -13,6 +13,11 @@ import numpy as np
 from scipy import stats
 from scipy.special import ndtri
 
+FEWEST = 5
+"""Fewest batches or pairs of one run that a t-interval is made from. Their spread is unknown and hardly ever normal: t
+from two to four of them is as wide as chance has it. Seeds are another matter: three are all that a study can often
+afford, and each is itself a mean of many values, so a t-interval over seeds is made from two."""
+
 
 class IntervalSettings(NamedTuple):
     """How intervals are made.
@@ -49,7 +54,7 @@ class PairedMean(NamedTuple):
 
     Attributes:
         difference: Mean of first minus second.
-        low: Lower end of the t-interval; `None` below two pairs.
+        low: Lower end of the t-interval; `None` below `FEWEST` pairs.
         high: Upper end of the t-interval.
         bootstrap_low: Lower end of the percentile bootstrap interval.
         bootstrap_high: Upper end of the percentile bootstrap interval.
@@ -188,12 +193,14 @@ def all_equal(values: Sequence[float]) -> bool:
     return max(values) - min(values) < 1e-12 * max(1.0, abs(values[0]))
 
 
-def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Mean with Student's t-interval, as over seeds.
+def mean_t(values: Sequence[float], confidence: float = 0.95, *, fewest: int = 2) -> Estimate:
+    """Mean with Student's t-interval.
 
     Args:
-        values: At least one number; one alone has no interval.
+        values: At least one number.
         confidence: Coverage, in (0, 1).
+        fewest: Fewest values that an interval is made from, at least 2: 2 over seeds, `FEWEST` over the batches or
+            pairs of one run.
 
     Returns:
         The mean; `n` is the number of values.
@@ -205,10 +212,28 @@ def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:
         raise ValueError("a mean of nothing has no value")
     data = np.asarray(values, dtype=np.float64)
     mean = float(data.mean())
-    if len(data) < 2:
+    if len(data) < fewest:
         return Estimate(mean, None, None, len(data))
     half = float(stats.t.ppf((1 + confidence) / 2, len(data) - 1) * data.std(ddof=1) / math.sqrt(len(data)))
     return Estimate(mean, mean - half, mean + half, len(data))
+
+
+def within(estimate: Estimate, least: float, most: float) -> Estimate:
+    """Cut an interval to what the quantity can be.
+
+    A t-interval over few values knows no bounds. Cutting takes away only what cannot be true, so that the coverage
+    stays as it is.
+
+    Args:
+        estimate: The estimate. Its value may itself be outside, as a KL estimated from samples may be below 0; then the
+            interval reaches to it.
+        least: The least that the quantity can be.
+        most: The most that it can be.
+    """
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    low, high = max(estimate.low, min(least, estimate.value)), min(estimate.high, max(most, estimate.value))
+    return estimate._replace(low=low, high=high)
 
 
 def paired_mean(
@@ -224,7 +249,7 @@ def paired_mean(
         seed: Seed of the resampling.
 
     Returns:
-        Mean of first minus second, with both intervals.
+        Mean of first minus second, with both intervals; without them below `FEWEST` pairs.
 
     Raises:
         ValueError: If the lengths differ or there are no pairs.
@@ -232,7 +257,7 @@ def paired_mean(
     if len(first) != len(second):
         raise ValueError(f"paired samples of {len(first)} and {len(second)} values")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    t = mean_t(differences.tolist(), confidence)
+    t = mean_t(differences.tolist(), confidence, fewest=FEWEST)
     if t.low is None:
         return PairedMean(t.value, None, None, None, None, t.n)
     bootstrap = stats.bootstrap(

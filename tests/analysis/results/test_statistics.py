@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.intervals import (
+    FEWEST,
+    Estimate,
     IntervalSettings,
     all_equal,
     averaged_accuracy,
@@ -17,6 +19,7 @@ from analysis.statistics.intervals import (
     paired_mean,
     wilson,
     wilson_bounds,
+    within,
 )
 from analysis.statistics.paired import paired_accuracy
 
@@ -116,6 +119,24 @@ def test_paired_mean_bootstrap_is_near_the_t_interval() -> None:
     assert result.low > 0.7
     assert (result.bootstrap_low, result.bootstrap_high) == pytest.approx((result.low, result.high), abs=0.03)
     assert paired_mean([3.0], [1.0]) == (2.0, None, None, None, None, 1)
+
+
+def test_no_t_interval_of_one_run_from_fewer_than_five() -> None:
+    """Over seeds two are enough; of pairs and batches, whose spread nobody knows, five are."""
+    four, five = [1.0, 2.0, 4.0, 3.0], [1.0, 2.0, 4.0, 3.0, 5.0]
+    assert paired_mean(four, [0.0] * 4) == (2.5, None, None, None, None, 4)
+    assert mean_t(four, fewest=FEWEST) == (2.5, None, None, 4)
+    assert mean_t(four).low is not None
+    half = 2.776445 * math.sqrt(2.5 / 5)  # t(0.975, 4), variance 2.5
+    assert paired_mean(five, [0.0] * 5)[:3] == pytest.approx((3, 3 - half, 3 + half), abs=1e-5)
+    assert mean_t(five, fewest=FEWEST) == mean_t(five)
+
+
+def test_no_interval_reaches_beyond_what_the_quantity_can_be() -> None:
+    assert within(Estimate(0.3, -0.2, 1.1, 3), 0.0, 1.0) == (0.3, 0.0, 1.0, 3)
+    assert within(Estimate(0.3, 0.1, 0.9, 3), 0.0, 1.0) == (0.3, 0.1, 0.9, 3)
+    assert within(Estimate(0.3, None, None, 1), 0.0, 1.0) == (0.3, None, None, 1)
+    assert within(Estimate(-0.01, -0.5, 0.4, 5), 0.0, math.inf) == (-0.01, -0.01, 0.4, 5), "a KL estimated below 0"
 
 
 def test_unpaired_lengths_are_refused() -> None:
