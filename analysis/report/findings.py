@@ -8,7 +8,7 @@ from analysis.accuracy.measure import COMPARISONS
 from analysis.agreement.section import number_text, share_text
 from analysis.agreement.stored import JudgeAgreement
 from analysis.agreement.tables import SHARE_NAMES
-from analysis.report.headline import leaf_changes
+from analysis.report.headline import leaf_changes, together_words
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
 from analysis.results.wording import (
@@ -23,6 +23,7 @@ from analysis.results.wording import (
     points,
     signed,
 )
+from analysis.statistics.together import FEWEST_SEEDS
 
 T = TypeVar("T")
 
@@ -92,8 +93,15 @@ def _shares(experiment: Experiment) -> Finding | None:
     most = max(changes, key=lambda leaf: changes[leaf].value)
     return Finding(
         "What alignment changed",
-        f"Share among all descriptions, aligned minus base: {'; '.join(sentences)}. {KIND_NAMES[most].capitalize()} "
-        f"means: {EXPLAINED[most]}.",
+        " ".join(
+            part
+            for part in (
+                f"Share among all descriptions, aligned minus base: {'; '.join(sentences)}.",
+                together_words(experiment),
+                f"{KIND_NAMES[most].capitalize()} means: {EXPLAINED[most]}.",
+            )
+            if part
+        ),
     )
 
 
@@ -292,7 +300,16 @@ def _cautions(experiment: Experiment) -> list[Finding]:
             Finding(
                 "One seed",
                 "Intervals tell how much other images or descriptions would change the numbers; how much another "
-                "alignment would is unknown until the recipe runs on several seeds.",
+                f"alignment would is unknown until the recipe runs on {FEWEST_SEEDS} seeds or more. All sentences are "
+                "of this run.",
+            )
+        )
+    elif len(experiment.seeds) < FEWEST_SEEDS:
+        found.append(
+            Finding(
+                "Two seeds",
+                f"Two seeds hardly tell how much seeds differ: all sentences are of these runs until there are "
+                f"{FEWEST_SEEDS} seeds or more.",
             )
         )
     return found

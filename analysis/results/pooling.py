@@ -84,6 +84,7 @@ class Difference:
         p_by_seed: McNemar's p-value of each seed, if this is a difference of accuracies over several seeds.
         doubts: Those of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS` that do not tell the difference from 0 although
             another test does.
+        by_seed: The difference in each seed, where there are several; empty for differences of accuracies.
     """
 
     value: float
@@ -97,12 +98,14 @@ class Difference:
     images: tuple[float, float] | None = None
     p_by_seed: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
+    by_seed: tuple[float, ...] = ()
 
     def flipped(self) -> Difference:
         """Return the difference with the opposite sign: the second minus the first."""
         low, high = (None if end is None else -end for end in (self.high, self.low))
         images = None if self.images is None else (-self.images[1], -self.images[0])
-        return replace(self, value=-self.value, low=low, high=high, images=images)
+        by_seed = tuple(-value for value in self.by_seed)
+        return replace(self, value=-self.value, low=low, high=high, images=images, by_seed=by_seed)
 
     def surely_above(self, threshold: float) -> bool | None:
         """Say whether every interval lies above a threshold and every test tells the difference from 0.
@@ -363,7 +366,9 @@ def _difference(
     over = pool(estimates, confidence, 0, bounds)
     if over is None:
         return None
-    return Difference(over.value, over.low, over.high, _apart(over.low, over.high), None, over.n, over.seeds)
+    by_seed = tuple(estimate.value for estimate in estimates) if len(estimates) > 1 else ()
+    told = _apart(over.low, over.high)
+    return Difference(over.value, over.low, over.high, told, None, over.n, over.seeds, by_seed=by_seed)
 
 
 def _apart(low: float | None, high: float | None) -> bool | None:
