@@ -43,6 +43,16 @@ class Confusion(NamedTuple):
         return cls(*(found.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))))
 
     @property
+    def people_yes(self) -> int:
+        """How often people said yes."""
+        return self.both_yes + self.only_people
+
+    @property
+    def people_no(self) -> int:
+        """How often people said no."""
+        return self.both_no + self.only_judge
+
+    @property
     def table(self) -> list[list[int]]:
         """Counts as 2 × 2: people's answer (rows) × the judge's answer (columns), each in the order yes, no."""
         return [[self.both_yes, self.only_people], [self.only_judge, self.both_no]]
@@ -58,6 +68,10 @@ class Confusion(NamedTuple):
     def specificity(self, confidence: float = 0.95) -> Estimate | None:
         """Share of the judge's no where people say no; `None` where they never do."""
         return _share(self.both_no, self.both_no + self.only_judge, confidence)
+
+    def false_yes(self, confidence: float = 0.95) -> Estimate | None:
+        """Share of the judge's yes where people say no, 1 − specificity; `None` where they never do."""
+        return _share(self.only_judge, self.people_no, confidence)
 
     def kappa(self, confidence: float = 0.95) -> Estimate | None:
         """Agreement beyond chance, see `cohen_kappa`."""

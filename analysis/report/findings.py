@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.measure import COMPARISONS
 from analysis.agreement.section import number_text, share_text
-from analysis.agreement.stored import JudgeAgreement
+from analysis.agreement.stored import QUESTION_WORDS, JudgeAgreement
 from analysis.agreement.tables import SHARE_NAMES
 from analysis.report.headline import leaf_changes, together_words
 from analysis.results.experiment import Experiment
@@ -71,15 +71,19 @@ def findings(experiment: Experiment, agreement: JudgeAgreement | None = None) ->
 
 
 def judge_standing(experiment: Experiment, agreement: JudgeAgreement | None = None) -> str:
-    """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
+    """Return whether the judge is `exact`, `calibrated on …`, naming each question's labels, or `uncalibrated`.
 
-    A judge counts as calibrated if people answered the first question with yes for some descriptions and no for others.
+    By `JudgeAgreement.shortfalls`, a judge may be calibrated on one question only: `calibrated on 50 labelled
+    descriptions (informative or not), not on visual or not`.
     """
     if experiment.judge and experiment.judge.exact:
         return "exact"
     if agreement is None or agreement.lacking:
         return "uncalibrated"
-    return f"calibrated on {agreement.content.used.questions['informative'].n:,} labelled descriptions"
+    questions, short = agreement.content.used.questions, agreement.shortfalls
+    on = [f"{questions[one].n:,} ({QUESTION_WORDS[one]})" for one, why in short.items() if not why]
+    missing = [QUESTION_WORDS[one] for one, why in short.items() if why]
+    return f"calibrated on labelled descriptions: {listing(on)}" + (f"; not on {listing(missing)}" if missing else "")
 
 
 def _shares(experiment: Experiment) -> Finding | None:
@@ -236,8 +240,8 @@ def _judge(experiment: Experiment, agreement: JudgeAgreement | None) -> Finding 
     standing = judge_standing(experiment, agreement)
     if judge is None or standing == "exact":
         return None
-    if standing == "uncalibrated" or agreement is None:
-        why = agreement.lacking if agreement else "its verdicts have not been compared with people's"
+    if agreement is None or agreement.silent:
+        why = agreement.silent if agreement else "its verdicts have not been compared with people's"
         return Finding(
             "The judge is uncalibrated",
             f"{judge.name} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
@@ -251,6 +255,9 @@ def _judge(experiment: Experiment, agreement: JudgeAgreement | None) -> Finding 
         )
     ]
     text = f"{judge.name} agrees with people on {'; '.join(rates)}."
+    for question, why in agreement.shortfalls.items():
+        if why:
+            text += f" It is not calibrated on {QUESTION_WORDS[question]}: {why}."
     aligned = agreement.content.policies.get("aligned")
     shares = aligned.shares if aligned else {}
     corrected = [
