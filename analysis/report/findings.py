@@ -147,6 +147,7 @@ def _accuracy(experiment: Experiment) -> Finding | None:
 
 
 def _worth(experiment: Experiment) -> Finding | None:
+    filled: list[str] = []
     better: list[str] = []
     same: list[str] = []
     worse: list[str] = []
@@ -155,9 +156,15 @@ def _worth(experiment: Experiment) -> Finding | None:
         change = experiment.tested(group, "templates")
         if change is None:
             continue
+        if experiment.mostly_template(group):
+            filled.append(
+                f"{KIND_NAMES[group]} ({experiment.fallback[group]} of {experiment.classes} classes have no such text "
+                "and take the plain template)"
+            )
+            continue
         said = f"{KIND_NAMES[group]} ({points(change)})"
         _verdict(change, above=better, below=worse, same=same, untested=untested).append(said)
-    if not better + same + worse + untested:
+    if not better + same + worse + untested + filled:
         return None
     sentences = []
     if better:
@@ -168,6 +175,8 @@ def _worth(experiment: Experiment) -> Finding | None:
         sentences.append(f"significantly below: {listing(worse)}")
     if untested:
         sentences.append(f"cannot be tested against the templates: {listing(untested)}")
+    if filled:
+        sentences.append(f"no conclusion is drawn from {listing(filled)}")
     return Finding("What each kind is worth", f"Used alone, {'; '.join(sentences)}.")
 
 

@@ -269,6 +269,13 @@ class Experiment:
         """Say whether an arm has, or may have, texts; even then its accuracy may be unknown."""
         return arm not in self.textless and (arm not in GROUPS or self.total(arm) != 0)
 
+    def mostly_template(self, arm: str) -> bool:
+        """Say whether the plain template stands for more than half of an arm's classes, in the seed with the most.
+
+        What such an arm reaches is the template's accuracy more than that of its texts: nothing follows from it.
+        """
+        return 2 * self.fallback.get(arm, 0) > self.classes > 0
+
     def total(self, name: str) -> int | None:
         """Return a number of `Counts`, by its name there, summed over seeds; `None` if it is not known for a seed."""
         values = [getattr(counts, name) for counts in self.counts]
