@@ -27,7 +27,8 @@ from analysis.results.runs import (
     gather_runs,
     stored_cross,
 )
-from analysis.statistics.intervals import IntervalSettings, paired_accuracy
+from analysis.statistics.intervals import IntervalSettings
+from analysis.statistics.paired import paired_accuracy
 from analysis.tables.rules import Rules
 from analysis.tables.terminal import print_left_out, print_table
 from ex2.banks import test_embeddings
@@ -205,9 +206,7 @@ def _against_own(
             kept = arm and arm.top1
             if other.seed == result.seed and kept and kept.n == hits.n:
                 first, second = (unpack_correct(bits, kept.n) for bits in (hits.correct_bits, kept.correct_bits))
-                paired = paired_accuracy(
-                    first, second, confidence=settings.confidence, samples=settings.samples, seed=settings.seed
-                )
+                paired = paired_accuracy(first, second, confidence=settings.confidence)
                 return AgainstOwn(own.recipe.name, other.seed, paired, kept.correct_bits)
     return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from analysis.accuracy.record import Hits
-from analysis.statistics.intervals import PairedAccuracy
+from analysis.statistics.paired import PairedAccuracy
 from reward.files import read_record
 from reward.records import Flat, Keyed, Record
 

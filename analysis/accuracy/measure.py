@@ -18,10 +18,10 @@ from analysis.statistics.intervals import (
     IntervalSettings,
     mean_share,
     mean_t,
-    paired_accuracy,
     paired_mean,
-    wilson,
 )
+from analysis.statistics.paired import paired_accuracy
+from analysis.statistics.shares import share_interval
 from analysis.verdicts.breakdown import GROUPS, MEMBERS
 from analysis.verdicts.verdicts import Verdicts
 from ex2.data.prompts import generic_templates
@@ -231,7 +231,7 @@ def _control_comparisons(arms: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _hits(right: Sequence[bool], confidence: float, *, keep_bits: bool = False) -> Hits:
-    estimate = wilson(sum(right), len(right), confidence)
+    estimate = share_interval(sum(right), len(right), confidence)
     assert estimate.low is not None, "a share has an interval"
     assert estimate.high is not None, "a share has an interval"
     bits = pack_correct(right) if keep_bits else ""
@@ -246,10 +246,7 @@ def _mean_per_class(ranking: Ranking, images: ImageEmbeddings, confidence: float
 
 
 def _difference(right: Mapping[str, Sequence[bool]], first: str, second: str, settings: IntervalSettings) -> Comparison:
-    paired = paired_accuracy(
-        right[first], right[second], confidence=settings.confidence, samples=settings.samples, seed=settings.seed
-    )
-    return Comparison(first, second, paired)
+    return Comparison(first, second, paired_accuracy(right[first], right[second], confidence=settings.confidence))
 
 
 def _covered_by_both(

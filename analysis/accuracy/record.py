@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from analysis.statistics.intervals import Estimate, PairedAccuracy, PairedMean
+from analysis.statistics.intervals import Estimate, PairedMean
+from analysis.statistics.paired import PairedAccuracy
 from reward.files import read_record
 from reward.records import Always, Flat, Keyed, Omitted, Record
 

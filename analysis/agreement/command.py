@@ -40,7 +40,8 @@ from analysis.agreement.record import (
 )
 from analysis.agreement.tables import print_agreement, to_csv
 from analysis.judge.base import Question
-from analysis.statistics.intervals import Estimate, wilson
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.shares import share_interval
 from analysis.verdicts.breakdown import LEAVES, Leaf, group_shares
 from ex2.run.directory import find_runs
 from reward.errors import UserError
@@ -161,7 +162,7 @@ def compare_with_people(runs: Sequence[RunLabels], confidence: float = 0.95) -> 
         kinds=LEAVES,
         verdicts=OUTCOMES,
         table=tuple(tuple(row) for row in table.tolist()),
-        kind_agreement=wilson(int(read.trace()), int(read.sum()), confidence) if read.any() else None,
+        kind_agreement=share_interval(int(read.trace()), int(read.sum()), confidence) if read.any() else None,
         kind_kappa=cohen_kappa(read, confidence),
         questions={
             question: _question(rows, pooled_votes(runs, question), question, confidence)

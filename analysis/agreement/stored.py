@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from analysis.agreement.raters import Confusion
 from analysis.agreement.record import Agreement, read_agreement
+from analysis.judge.base import Question
 from analysis.labeling.sample import frame_digest, read_frame
 from analysis.results.load import SeedResult
+from analysis.statistics.intervals import newcombe
 from analysis.verdicts.verdicts import KINDS
+
+FEWEST_LABELS = 10
+"""How often people must have given each answer to a question, for the judge to count as calibrated on it."""
+
+QUESTION_WORDS: dict[Question, str] = {"informative": "informative or not", "visual": "visual or not"}
 
 
 class JudgeAgreement(NamedTuple):
@@ -24,16 +32,53 @@ class JudgeAgreement(NamedTuple):
     stale: str = ""
 
     @property
-    def lacking(self) -> str:
-        """Why the judge does not count as calibrated by this result; empty if it does."""
+    def silent(self) -> str:
+        """Why the result says nothing of the judge at all; empty if it does."""
         if self.stale:
             return f"agreement.json does not count: {self.stale}"
         first = self.content.used.questions["informative"].confusion
-        yes, no = first.both_yes + first.only_people, first.only_judge + first.both_no
-        if yes and no:
+        if first.people_yes and first.people_no:
             return ""
-        only = "none" if not yes + no else f"{yes + no} of them, all {'spurious' if no else 'informative'}"
+        total = sum(first)
+        only = "none" if not total else f"{total} of them, all {'spurious' if first.people_no else 'informative'}"
         return f"people labelled {only}: label until both answers occur, with `ex2 label --n`, then run `ex2 agreement`"
+
+    @property
+    def lacking(self) -> str:
+        """Why the judge does not count as calibrated on any question by this result; empty if it does on one."""
+        if self.silent:
+            return self.silent
+        short = self.shortfalls
+        return "" if "" in short.values() else "; ".join(f"{QUESTION_WORDS[one]}: {why}" for one, why in short.items())
+
+    @property
+    def shortfalls(self) -> dict[Question, str]:
+        """Why the judge does not count as calibrated, by question; empty where it does."""
+        used, confidence = self.content.used.questions, self.content.confidence
+        return {question: _shortfall(used[question].confusion, confidence) for question in QUESTION_WORDS}
+
+
+def _shortfall(found: Confusion, confidence: float) -> str:
+    """Say what a comparison with people lacks to call a judge calibrated: labels, agreement or information.
+
+    A judge counts as calibrated if people gave each answer at least `FEWEST_LABELS` times, the interval of κ lies above
+    0, and so does that of sensitivity + specificity − 1, without which its verdicts tell nothing of what people say.
+    """
+    if min(found.people_yes, found.people_no) < FEWEST_LABELS:
+        return (
+            f"people said yes {found.people_yes} and no {found.people_no} times: label until both are at least "
+            f"{FEWEST_LABELS}, with `ex2 label --n`, then run `ex2 agreement`"
+        )
+    kappa = found.kappa(confidence)
+    if kappa is None or kappa.low is None or kappa.low <= 0:
+        return "Cohen's κ cannot be told from 0"
+    sensitivity, false_yes = found.sensitivity(confidence), found.false_yes(confidence)
+    assert sensitivity, "people said yes"
+    assert false_yes, "people said no"
+    told = newcombe(sensitivity, false_yes)
+    if told.low is None or told.low <= 0:
+        return "sensitivity and specificity together cannot be told from 100 %, those of a coin"
+    return ""
 
 
 def read_judge_agreement(run: Path, results: Sequence[SeedResult], *, complete: bool) -> JudgeAgreement | None:

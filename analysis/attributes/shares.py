@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.results.pooling import Pooled, pool
-from analysis.statistics.intervals import Estimate, all_equal, wilson_bounds
+from analysis.results.pooling import DIFFERENCE, SHARE, Pooled, pool
+from analysis.statistics.intervals import Estimate, all_equal, within
+from analysis.statistics.shares import share_bounds
 
 Mentions = NDArray[np.int64]
 """1 where a description mentions an attribute, shape (descriptions, attributes)."""
@@ -30,9 +31,10 @@ def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confiden
         confidence: Coverage, in (0, 1).
 
     Returns:
-        The share p with Wilson's interval at the effective number of mentions. That number is p(1 − p) divided by the
-        ratio estimator's variance Σ (hits − p · mentions)² / (Σ mentions)², but at most the number of mentions; if p is
-        0 or 1 it is the number of descriptions with mentions. `n` counts mentions. `None` if there are no mentions.
+        The share p with the interval of `share_bounds` at the effective number of mentions. That number is p(1 − p)
+        divided by the ratio estimator's variance Σ (hits − p · mentions)² / (Σ mentions)², but at most the number of
+        mentions; if p is 0 or 1 it is the number of descriptions with mentions. `n` counts mentions. `None` if there
+        are no mentions.
 
     Source: Korn and Graubard (1998), Survey Methodology 24, for effective sizes in place of n.
     """
@@ -42,7 +44,7 @@ def mention_share(hits: NDArray[np.int64], mentions: NDArray[np.int64], confiden
     value = float(hits.sum()) / total
     variance = float(((hits - value * mentions) ** 2).sum()) / total**2
     effective = float((mentions > 0).sum()) if variance == 0 else min(value * (1 - value) / variance, float(total))
-    low, high = wilson_bounds(value, effective, confidence)
+    low, high = share_bounds(value, effective, confidence)
     return Estimate(value, low, high, total)
 
 
@@ -54,15 +56,15 @@ def over_seeds(shares: Sequence[Estimate | None], confidence: float = 0.95) -> P
         confidence: Coverage, in (0, 1).
 
     Returns:
-        With one seed, its share and interval. With several, the mean with Student's t-interval over seeds, which may
-        reach beyond [0, 1], or with the first seed's interval if all shares are equal. `n` is the sum over seeds.
+        With one seed, its share and interval. With several, the mean with Student's t-interval over seeds, cut to
+        [0, 1], or with the first seed's interval if all shares are equal. `n` is the sum over seeds.
         `None` if no seed has a share.
     """
-    return pool([share for share in shares if share is not None], confidence, 0)
+    return pool([share for share in shares if share is not None], confidence, 0, SHARE)
 
 
 def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Return the difference of two means over seeds with its interval; the variances need not be equal.
+    """Return the difference of two mean shares over seeds with its interval; the variances need not be equal.
 
     Args:
         first: Value of each seed of the first side, at least two.
@@ -70,7 +72,8 @@ def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0
         confidence: Coverage, in (0, 1).
 
     Returns:
-        Mean of the first minus mean of the second; `n` is the smaller number of seeds.
+        Mean of the first minus mean of the second, both shares, so that the interval is cut to [-1, 1]; `n` is the
+        smaller number of seeds.
 
     Raises:
         ValueError: If a side has fewer than two values, or if the values of neither side vary, because an interval
@@ -85,4 +88,4 @@ def welch(first: Sequence[float], second: Sequence[float], confidence: float = 0
     variance, value = float(sum(parts)), float(a.mean() - b.mean())
     freedom = variance**2 / float(parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
-    return Estimate(value, value - half, value + half, min(len(a), len(b)))
+    return within(Estimate(value, value - half, value + half, min(len(a), len(b))), *DIFFERENCE)

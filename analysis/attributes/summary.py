@@ -17,7 +17,8 @@ from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeAnswer, Nam
 from analysis.attributes.record import Attributes, AttributeShares, Gap, Group, Identity, Mentioned, RunsCompared
 from analysis.attributes.shares import Mentions, mention_share, over_seeds, welch
 from analysis.statistics import holm
-from analysis.statistics.intervals import Estimate, all_equal, newcombe, wilson
+from analysis.statistics.intervals import Estimate, all_equal, newcombe
+from analysis.statistics.shares import share_interval
 
 PERMUTATIONS = 5000
 
@@ -50,8 +51,8 @@ def summarize(runs: Sequence[Answered], confidence: float, *, sample: int, seed:
         confidence=confidence,
         sample=sample,
         seed=seed,
-        intervals="of one seed: descriptions as clusters (Wilson at the effective number of mentions); of several: "
-        "Student's t over seeds",
+        intervals="of one seed: descriptions as clusters (Wilson at the effective number of mentions, Clopper and "
+        "Pearson where it is few); of several: Student's t over seeds",
         test=f"whole seeds exchanged where there are enough of them, else {PERMUTATIONS} relabellings of whole "
         "descriptions within classes, given these seeds; Holm's correction",
         groups=tuple(groups),
@@ -152,7 +153,7 @@ def _mentioned(seeds: Sequence[Sequence[AttributeAnswer]], confidence: float) ->
     for column, name in enumerate(ATTRIBUTES):
         hits = [mentions[:, column] for mentions in by_seed]
         of_mentions = [mention_share(own, each, confidence) for own, each in zip(hits, of_each, strict=True)]
-        with_it = [wilson(int(own.sum()), len(own), confidence) if len(own) else None for own in hits]
+        with_it = [share_interval(int(own.sum()), len(own), confidence) if len(own) else None for own in hits]
         attributes[name] = AttributeShares(
             mentions=sum(int(own.sum()) for own in hits),
             of_mentions=over_seeds(of_mentions, confidence),

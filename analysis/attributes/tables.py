@@ -15,10 +15,10 @@ from analysis.attributes.judges import ATTRIBUTES, standard_name
 from analysis.attributes.record import Attributes, Gap, Group, Mentioned, RunsCompared
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import merged
-from analysis.attributes.wording import how_tested
+from analysis.attributes.wording import could_tell, how_tested, untold
 from analysis.results.kl import KL_TOLERANCE, KLReached
 from analysis.results.runs import Run, stored_results
-from analysis.results.wording import NOT_SIGNIFICANT, p_digits
+from analysis.results.wording import NOT_SIGNIFICANT, UNKNOWN, p_digits
 from analysis.tables.table import Cell, Row, Table, count_cell, percent_cell, text_cell, with_kl
 from reward.errors import UserError
 from reward.files import read_json
@@ -206,26 +206,29 @@ def _tests(result: Attributes, notes: Sequence[str], tolerance: float) -> Table 
     if not found:
         return None
     kls = {group.identity: group.kl for group in result.groups}
+    alpha, of_attributes = 1 - result.confidence, sum(len(row.attributes) for row in found)
     rows = []
     for row in found:
+        told = could_tell(row, of_attributes, alpha)
         names = (row.dataset, row.first, row.second)
         # The one further off its target stands for both: a difference carries one KL.
         kl = max((kls[run] for run in row.runs), key=lambda kl: kl.distance if kl else -1.0)
 
         def cells(
-            shown: Cell, part: RunsCompared | Gap, row: RunsCompared = row, kl: KLReached | None = kl
+            shown: Cell, part: RunsCompared | Gap, row: RunsCompared = row, kl: KLReached | None = kl, told: bool = told
         ) -> tuple[Cell, ...]:
+            tested = told or isinstance(part, RunsCompared)
             return (
                 with_kl(shown, kl, tolerance),
-                text_cell(p_digits(part.p)),
-                text_cell(p_digits(part.p_holm)),
+                text_cell(p_digits(part.p) if tested else untold(row, alpha)),
+                text_cell(p_digits(part.p_holm) if tested else UNKNOWN),
                 text_cell(how_tested(row)),
                 count_cell(row.shared_classes),
             )
 
         verdict = text_cell("differ" if row.significant else NOT_SIGNIFICANT)
         rows.append(Row((*names, "all attributes"), cells(verdict, row)))
-        rows += [Row((*names, gap.attribute), cells(_gap(gap, row), gap)) for gap in row.attributes]
+        rows += [Row((*names, gap.attribute), cells(_gap(gap, row, told=told), gap)) for gap in row.attributes]
     return Table(
         f"{KEY}-tests",
         "Whether two VLMs' descriptions mention attributes alike: differences of shares of mentions, points",
@@ -238,18 +241,19 @@ def _tests(result: Attributes, notes: Sequence[str], tolerance: float) -> Table 
             "within classes, and the answer holds for these seeds.",
             "Intervals are Welch's t over seeds where both have several, else Newcombe's, given these seeds.",
             f"p is corrected by Holm's method: over {len(found)} comparison{'s' if len(found) > 1 else ''}, and over "
-            f"all {sum(len(row.attributes) for row in found)} tests of one attribute.",
+            f"all {of_attributes} tests of one attribute. Where no p of one attribute could be below "
+            f"{alpha:.2g} once corrected, none is given: more seeds are needed.",
             *notes,
         ),
     )
 
 
-def _gap(gap: Gap, row: RunsCompared) -> Cell:
-    significant = gap.significant
+def _gap(gap: Gap, row: RunsCompared, *, told: bool) -> Cell:
+    significant = gap.significant if told else None  # what could not be found was not tested
     if gap.difference is None or gap.low is None or gap.high is None:
         return Cell(empty="one side mentions nothing in the classes shared", significant=significant)
     low, high = 100 * gap.low, 100 * gap.high
-    notes: tuple[str, ...] = () if significant else (NOT_SIGNIFICANT,)
+    notes: tuple[str, ...] = () if significant or not told else (NOT_SIGNIFICANT,)
     if significant and row.unit == "descriptions":
         notes = (how_tested(row),)
         if low <= 0 <= high:

@@ -68,7 +68,7 @@ def accuracy_rows(experiment: Experiment) -> list[Row]:
         rows.append(
             Row(
                 arm,
-                control.name if control else ARM_NAMES.get(arm, arm),
+                _name(experiment, arm),
                 experiment.accuracy(arm),
                 experiment.tested(arm, "templates") if arm != "templates" else None,
                 arm in GROUPS,
@@ -78,6 +78,16 @@ def accuracy_rows(experiment: Experiment) -> list[Row]:
             )
         )
     return rows
+
+
+def _name(experiment: Experiment, arm: str) -> str:
+    """Return an arm's name; `non-visual, 11 of 73 classes` instead of "non-visual only" where it is mostly template."""
+    control = experiment.controls.get(arm)
+    name = control.name if control else ARM_NAMES.get(arm, arm)
+    if not experiment.mostly_template(arm):
+        return name
+    own = experiment.classes - experiment.fallback[arm]
+    return f"{name.removesuffix(' only')}, {own} of {experiment.classes} classes"
 
 
 def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from analysis.phrases.mining import Phrase
 from analysis.results.kl import StoredKL
-from analysis.statistics.intervals import Estimate, PairedAccuracy
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.paired import PairedAccuracy
 from reward.files import JSON
 from reward.records import Always, Flat, Keyed, Omitted, Record
 
@@ -133,7 +134,8 @@ class Phrases(Record):
     Attributes:
         seed: Seed of the split of classes and of the resampling.
         confidence: Coverage of every interval, in (0, 1). Tests are made at the level 1 − `confidence`.
-        bootstrap_samples: Number of bootstrap resamples.
+        bootstrap_samples: Number of bootstrap resamples that the run's recipe asks for. Earlier versions made the
+            intervals of differences with them; today's need none.
         templates_source: Where the user's templates come from, in the words of their file; "" if it does not say.
         tests: Number of tests that the p-values are corrected for: those on all datasets of one call of the command.
         correction: How the p-values are corrected, in words.

@@ -155,9 +155,9 @@ def _notes(parts: Sequence[DatasetPhrases], confidence: float, tests: int) -> li
     if not parts:
         return []
     notes = [
-        f"Intervals of {100 * confidence:g} %: Wilson's of accuracies, a bootstrap over images of differences, which "
-        f"are on the same images. p is of McNemar's test; corrected by Holm's method over all {tests} tests shown, "
-        "which the verdict follows."
+        f"Intervals of {100 * confidence:g} %: Wilson's of accuracies (Clopper and Pearson's where fewer than 4 images "
+        "are right or wrong); of differences, which are on the same images, the one that belongs to McNemar's mid-p "
+        f"test. p is of this test; corrected by Holm's method over all {tests} tests shown, which the verdict follows."
     ]
     for part in parts:
         mined, held = len(part.mined_classes), len(part.tested_classes)

@@ -11,7 +11,9 @@ import torch
 from analysis.accuracy.measure import Texts
 from analysis.accuracy.zero_shot import rank_classes
 from analysis.phrases.templates import fill
-from analysis.statistics.intervals import Estimate, IntervalSettings, PairedAccuracy, paired_accuracy, wilson
+from analysis.statistics.intervals import Estimate, IntervalSettings
+from analysis.statistics.paired import PairedAccuracy, paired_accuracy
+from analysis.statistics.shares import share_interval
 from reward.image_bank import ImageEmbeddings
 from reward.vlm import VLM
 
@@ -79,16 +81,11 @@ def measure(
     right = {
         template: rank_classes(images.embeddings, texts[row], images.labels).hits(1) for template, row in rows.items()
     }
-    estimates = {template: wilson(sum(hits), len(hits), settings.confidence) for template, hits in right.items()}
+    estimates = {
+        template: share_interval(sum(hits), len(hits), settings.confidence) for template, hits in right.items()
+    }
     compared = [
-        paired_accuracy(
-            right[template],
-            right[plain],
-            confidence=settings.confidence,
-            samples=settings.samples,
-            seed=settings.seed,
-        )
-        for template in templates
+        paired_accuracy(right[template], right[plain], confidence=settings.confidence) for template in templates
     ]
     return estimates[plain], [
         Measured(template, estimates[template], paired) for template, paired in zip(templates, compared, strict=True)

@@ -11,6 +11,8 @@ from analysis.results.load import SeedResult
 from analysis.results.pooling import Difference
 from analysis.results.wording import NBSP, count, evidence, images_interval, percent, points
 
+FILLED = "no conclusion: most classes take the plain template"
+
 
 def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
     """Return a row of cells for each arm: accuracies, difference to the templates, and for controls also to EX2."""
@@ -30,10 +32,12 @@ def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
                 "texts": f"{texts.texts if texts else 0:,}",
                 "difference": points(row.difference) if row.difference else "",
                 "over_images": images_interval(row.difference) if row.difference else "",
-                "verdict": _verdict(row.difference),
+                "verdict": FILLED if experiment.mostly_template(row.arm) else _verdict(row.difference),
                 "to_aligned": points(row.to_aligned) if row.to_aligned else "",
                 "to_aligned_over_images": images_interval(row.to_aligned) if row.to_aligned else "",
-                "to_aligned_verdict": _verdict(row.to_aligned),
+                "to_aligned_verdict": FILLED
+                if row.to_aligned and experiment.mostly_template(row.arm)
+                else _verdict(row.to_aligned),
                 "fallback": len(fallback),
                 "fallback_names": ", ".join(fallback[:12]) + (", …" if len(fallback) > 12 else ""),
             }

@@ -6,15 +6,16 @@ from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.measure import COMPARISONS
 from analysis.agreement.section import number_text, share_text
-from analysis.agreement.stored import JudgeAgreement
+from analysis.agreement.stored import QUESTION_WORDS, JudgeAgreement
 from analysis.agreement.tables import SHARE_NAMES
-from analysis.report.headline import leaf_changes
+from analysis.report.headline import leaf_changes, together_words
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
 from analysis.results.unread import unread_banner
 from analysis.results.wording import (
     KIND_NAMES,
     NOT_SIGNIFICANT,
+    batches,
     count,
     evidence,
     listing,
@@ -23,6 +24,7 @@ from analysis.results.wording import (
     points,
     signed,
 )
+from analysis.statistics.together import FEWEST_SEEDS
 
 T = TypeVar("T")
 
@@ -71,15 +73,19 @@ def findings(experiment: Experiment, agreement: JudgeAgreement | None = None) ->
 
 
 def judge_standing(experiment: Experiment, agreement: JudgeAgreement | None = None) -> str:
-    """Return whether the judge is `exact`, `calibrated on 50 labelled descriptions`, or `uncalibrated`.
+    """Return whether the judge is `exact`, `calibrated on …`, naming each question's labels, or `uncalibrated`.
 
-    A judge counts as calibrated if people answered the first question with yes for some descriptions and no for others.
+    By `JudgeAgreement.shortfalls`, a judge may be calibrated on one question only: `calibrated on 50 labelled
+    descriptions (informative or not), not on visual or not`.
     """
     if experiment.judge and experiment.judge.exact:
         return "exact"
     if agreement is None or agreement.lacking:
         return "uncalibrated"
-    return f"calibrated on {agreement.content.used.questions['informative'].n:,} labelled descriptions"
+    questions, short = agreement.content.used.questions, agreement.shortfalls
+    on = [f"{questions[one].n:,} ({QUESTION_WORDS[one]})" for one, why in short.items() if not why]
+    missing = [QUESTION_WORDS[one] for one, why in short.items() if why]
+    return f"calibrated on labelled descriptions: {listing(on)}" + (f"; not on {listing(missing)}" if missing else "")
 
 
 def _unread(experiment: Experiment) -> Finding | None:
@@ -98,8 +104,15 @@ def _shares(experiment: Experiment) -> Finding | None:
     most = max(changes, key=lambda leaf: changes[leaf].value)
     return Finding(
         "What alignment changed",
-        f"Share among all descriptions, aligned minus base: {'; '.join(sentences)}. {KIND_NAMES[most].capitalize()} "
-        f"means: {EXPLAINED[most]}.",
+        " ".join(
+            part
+            for part in (
+                f"Share among all descriptions, aligned minus base: {'; '.join(sentences)}.",
+                together_words(experiment),
+                f"{KIND_NAMES[most].capitalize()} means: {EXPLAINED[most]}.",
+            )
+            if part
+        ),
     )
 
 
@@ -141,6 +154,7 @@ def _accuracy(experiment: Experiment) -> Finding | None:
 
 
 def _worth(experiment: Experiment) -> Finding | None:
+    filled: list[str] = []
     better: list[str] = []
     same: list[str] = []
     worse: list[str] = []
@@ -149,9 +163,15 @@ def _worth(experiment: Experiment) -> Finding | None:
         change = experiment.tested(group, "templates")
         if change is None:
             continue
+        if experiment.mostly_template(group):
+            filled.append(
+                f"{KIND_NAMES[group]} ({experiment.fallback[group]} of {experiment.classes} classes have no such text "
+                "and take the plain template)"
+            )
+            continue
         said = f"{KIND_NAMES[group]} ({points(change)})"
         _verdict(change, above=better, below=worse, same=same, untested=untested).append(said)
-    if not better + same + worse + untested:
+    if not better + same + worse + untested + filled:
         return None
     sentences = []
     if better:
@@ -162,6 +182,8 @@ def _worth(experiment: Experiment) -> Finding | None:
         sentences.append(f"significantly below: {listing(worse)}")
     if untested:
         sentences.append(f"cannot be tested against the templates: {listing(untested)}")
+    if filled:
+        sentences.append(f"no conclusion is drawn from {listing(filled)}")
     return Finding("What each kind is worth", f"Used alone, {'; '.join(sentences)}.")
 
 
@@ -199,8 +221,8 @@ def _kl(experiment: Experiment) -> Finding | None:
     target = "" if kl.target is None else f"target {kl.target:g}, "
     return Finding(
         "Distance from the base model",
-        f"In the last tenth of training the KL divergence is {plain(kl.mean)} nats per description ({target}"
-        f"{count(kl.mean, 'batches')}). A larger one allows more change, and more reward at the price of language.",
+        f"At the end of training the KL divergence is {plain(kl.mean)} nats per description ({target}"
+        f"{batches(kl.mean)}). A larger one allows more change, and more reward at the price of language.",
     )
 
 
@@ -234,8 +256,8 @@ def _judge(experiment: Experiment, agreement: JudgeAgreement | None) -> Finding 
     standing = judge_standing(experiment, agreement)
     if judge is None or standing == "exact":
         return None
-    if standing == "uncalibrated" or agreement is None:
-        why = agreement.lacking if agreement else "its verdicts have not been compared with people's"
+    if agreement is None or agreement.silent:
+        why = agreement.silent if agreement else "its verdicts have not been compared with people's"
         return Finding(
             "The judge is uncalibrated",
             f"{judge.name} sorted the descriptions, and shares carry its errors beside the intervals shown: {why}.",
@@ -249,6 +271,9 @@ def _judge(experiment: Experiment, agreement: JudgeAgreement | None) -> Finding 
         )
     ]
     text = f"{judge.name} agrees with people on {'; '.join(rates)}."
+    for question, why in agreement.shortfalls.items():
+        if why:
+            text += f" It is not calibrated on {QUESTION_WORDS[question]}: {why}."
     aligned = agreement.content.policies.get("aligned")
     shares = aligned.shares if aligned and not experiment.unread else {}
     corrected = [
@@ -298,7 +323,16 @@ def _cautions(experiment: Experiment) -> list[Finding]:
             Finding(
                 "One seed",
                 "Intervals tell how much other images or descriptions would change the numbers; how much another "
-                "alignment would is unknown until the recipe runs on several seeds.",
+                f"alignment would is unknown until the recipe runs on {FEWEST_SEEDS} seeds or more. All sentences are "
+                "of this run.",
+            )
+        )
+    elif len(experiment.seeds) < FEWEST_SEEDS:
+        found.append(
+            Finding(
+                "Two seeds",
+                f"Two seeds hardly tell how much seeds differ: all sentences are of these runs until there are "
+                f"{FEWEST_SEEDS} seeds or more.",
             )
         )
     return found

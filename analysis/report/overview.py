@@ -12,6 +12,7 @@ from analysis.results.wording import (
     ARM_NAMES,
     KIND_NAMES,
     NBSP,
+    batches,
     count,
     evidence,
     images_interval,
@@ -56,7 +57,7 @@ def _kl_tile(kl: KLReached | None) -> list[dict[str, str]]:
     note, css = f"target {kl.target:g}" if kl.target else "no target", "all"
     if off:
         note, css = f"† {off}", "off"
-    return [_tile("nats of KL", f"{mean.value:.1f}", plain(mean), count(mean, "batches"), note, css)]
+    return [_tile("nats of KL", f"{mean.value:.1f}", plain(mean), batches(mean), note, css)]
 
 
 def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dict[str, str]:
@@ -101,7 +102,7 @@ def seed_table(columns: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
         ("reward at the end", [column.reward_end for column in columns]),
         ("KL at the end, nats", [column.kl.mean if column.kl else None for column in columns]),
     ):
-        table.append((name, [f"{plain(end)}, {count(end, 'batches')}" if end else "–" for end in ends]))
+        table.append((name, [f"{plain(end)}, {batches(end)}" if end else "–" for end in ends]))
     return table
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from analysis.accuracy.record import Control
 from analysis.judge.base import Question
 from analysis.results.kl import KLReached
-from analysis.results.pooling import Difference, Pooled, pool
+from analysis.results.pooling import SHARE, Difference, Pooled, pool
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import GROUPS, Denominator, Group, group_shares
 from analysis.verdicts.record import JudgeIdentity
@@ -271,7 +271,7 @@ class Experiment:
             return self.share_of_parent("aligned", group)
         found = [(c, e) for c in self.counts if (e := c.share(group, self.denominator, self.confidence))]
         hits = sum(getattr(counts, group) or 0 for counts, _ in found)
-        return pool([estimate for _, estimate in found], self.confidence, hits)
+        return pool([estimate for _, estimate in found], self.confidence, hits, SHARE)
 
     def tested(self, arm: str, against: str) -> Difference | None:
         """Return an arm's accuracy minus another's as tested, in either direction; `None` if it was not tested."""
@@ -289,6 +289,13 @@ class Experiment:
     def has_texts(self, arm: str) -> bool:
         """Say whether an arm has, or may have, texts; even then its accuracy may be unknown."""
         return arm not in self.textless and (arm not in GROUPS or self.total(arm) != 0)
+
+    def mostly_template(self, arm: str) -> bool:
+        """Say whether the plain template stands for more than half of an arm's classes, in the seed with the most.
+
+        What such an arm reaches is the template's accuracy more than that of its texts: nothing follows from it.
+        """
+        return 2 * self.fallback.get(arm, 0) > self.classes > 0
 
     def total(self, name: str) -> int | None:
         """Return a number of `Counts`, by its name there, summed over seeds; `None` if it is not known for a seed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ class KLReached(Record):
     """Mean KL per description at the end of training, in nats.
 
     Attributes:
-        mean: Mean over seeds; `n` counts batches.
+        mean: Mean over seeds, with an interval at or above 0; `n` counts batches.
         target: Target of the KL; `None` if there is none.
         by_seed: KL of each seed; empty where only the mean is known.
     """
@@ -115,7 +116,7 @@ def kl_reached(logs: Mapping[int, Sequence[JSON]], confidence: float) -> KLReach
     Returns:
         The KL; `None` if no log has one.
     """
-    mean = end_of_logs(list(logs.values()), "kl", confidence)
+    mean = end_of_logs(list(logs.values()), "kl", confidence, (0.0, math.inf))
     if mean is None:
         return None
     target = end_of_logs(list(logs.values()), "kl_target", confidence)

@@ -9,6 +9,7 @@ of one seed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,20 +18,28 @@ from analysis.accuracy.record import Hits
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.results.load import SeedResult
 from analysis.statistics.intervals import (
+    FEWEST,
     Estimate,
     IntervalSettings,
-    PairedAccuracy,
     all_equal,
     averaged_accuracy,
     mean_t,
     newcombe,
+    within,
 )
+from analysis.statistics.paired import PairedAccuracy
 from analysis.verdicts.breakdown import Denominator, Group, Of, group_shares
 from ex2.policy.source import PolicyName
 from reward.files import JSON
 
 MCNEMAR, OVER_IMAGES, OVER_SEEDS = "McNemar", "interval over images", "interval over seeds"
 """Names of the tests of a difference of accuracies."""
+
+SHARE, DIFFERENCE, ANY = (0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)
+"""The least and the most that a share, a difference of two shares and a quantity without bounds can be."""
+
+END = 10
+"""Fewest batches that the end of training is, if the run has at least twice as many."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +75,16 @@ class Difference:
         high: Upper end of its interval.
         significant: Whether the difference is told from 0 by every test there is, at the run's confidence; `None`
             without a test.
-        p: McNemar's exact p-value, if this is a difference of accuracies of one seed; else `None`.
+        p: McNemar's p-value, if this is a difference of accuracies of one seed; else `None`.
         n: Number of descriptions or pairs of all seeds together, or of the images that all seeds share.
         seeds: Number of seeds that have both numbers; 1 if neither depends on the seed.
         shared: Whether `n` counts observations that all seeds share, such as the test images.
         images: Bootstrap interval over images of the mean over seeds, if this is a difference of accuracies over
             several seeds.
-        p_by_seed: McNemar's exact p-value of each seed, if this is a difference of accuracies over several seeds.
+        p_by_seed: McNemar's p-value of each seed, if this is a difference of accuracies over several seeds.
         doubts: Those of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS` that do not tell the difference from 0 although
             another test does.
+        by_seed: The difference in each seed, where there are several; empty for differences of accuracies.
     """
 
     value: float
@@ -88,12 +98,14 @@ class Difference:
     images: tuple[float, float] | None = None
     p_by_seed: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
+    by_seed: tuple[float, ...] = ()
 
     def flipped(self) -> Difference:
         """Return the difference with the opposite sign: the second minus the first."""
         low, high = (None if end is None else -end for end in (self.high, self.low))
         images = None if self.images is None else (-self.images[1], -self.images[0])
-        return replace(self, value=-self.value, low=low, high=high, images=images)
+        by_seed = tuple(-value for value in self.by_seed)
+        return replace(self, value=-self.value, low=low, high=high, images=images, by_seed=by_seed)
 
     def surely_above(self, threshold: float) -> bool | None:
         """Say whether every interval lies above a threshold and every test tells the difference from 0.
@@ -130,7 +142,7 @@ def pool_accuracies(parts: Sequence[Hits], confidence: float) -> Pooled | None:
     """
     if _same([part.correct_bits for part in parts]):
         parts = parts[:1]
-    pooled = pool([part.estimate for part in parts], confidence, sum(part.correct for part in parts))
+    pooled = pool([part.estimate for part in parts], confidence, sum(part.correct for part in parts), SHARE)
     return pooled and replace(pooled, n=parts[0].n, shared=True)
 
 
@@ -147,7 +159,7 @@ def further_accuracy(
     estimates = [number for number, _ in found]
     if arm == "templates" or _same([bits for _, bits in found]):
         estimates = estimates[:1]
-    pooled = pool(estimates, confidence_of(results), 0)
+    pooled = pool(estimates, confidence_of(results), 0, SHARE)
     return pooled and replace(pooled, n=estimates[0].n, shared=True)
 
 
@@ -205,7 +217,7 @@ def pool_differences(
     if len(parts) == 1 or (columns and all(_same(column) for column in columns)):
         return _difference_of_one_seed(parts[0], settings.confidence)
     values = [part.difference for part in parts]
-    over = mean_t(values, settings.confidence)
+    over = within(mean_t(values, settings.confidence), *DIFFERENCE)
     # Seeds that agree by chance would give an interval of no width: they do not tell how far seeds differ.
     low, high = (None, None) if all_equal(values) else (over.low, over.high)
     tests = {OVER_SEEDS: _apart(low, high) is True}
@@ -233,6 +245,8 @@ def pool_differences(
 
 
 def _difference_of_one_seed(part: PairedAccuracy, confidence: float) -> Difference:
+    # Today's interval and p are one inversion and say the same. Those of earlier versions were a bootstrap and the
+    # exact test, which need not: both must tell.
     tests = {MCNEMAR: part.p < 1 - confidence, OVER_IMAGES: _apart(part.low, part.high) is True}
     significant = all(tests.values())
     return Difference(part.difference, part.low, part.high, significant, part.p, part.n, 1, True, doubts=_doubts(tests))
@@ -252,7 +266,7 @@ def share_of(results: Sequence[SeedResult], policy: PolicyName, group: Group, of
     """Return a group's share among a policy's descriptions, or `None` if there are none."""
     groups = [part.groups[group] for result in results if (part := result.breakdown.policy(policy))]
     found = [(share, each.count) for each in groups if (share := each.share(of))]
-    return pool([share for share, _ in found], confidence_of(results), sum(count for _, count in found))
+    return pool([share for share, _ in found], confidence_of(results), sum(count for _, count in found), SHARE)
 
 
 def share_change(results: Sequence[SeedResult], group: Group) -> Difference | None:
@@ -263,7 +277,7 @@ def share_change(results: Sequence[SeedResult], group: Group) -> Difference | No
         estimates = [Estimate(share.value, share.low, share.high, share.n) for share in pair if share]
         if len(estimates) == 2:
             changes.append(newcombe(*estimates))
-    return _difference(changes, confidence_of(results))
+    return _difference(changes, confidence_of(results), DIFFERENCE)
 
 
 def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
@@ -273,38 +287,40 @@ def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
     return _difference(estimates, confidence_of(results))
 
 
-def end_of_training(results: Sequence[SeedResult], key: str, part: float = 0.1) -> Pooled | None:
-    """Return the mean of a training metric over the last part of the batches.
+def end_of_training(results: Sequence[SeedResult], key: str) -> Pooled | None:
+    """Return the mean of a training metric at the end of training, see `end_of_logs`.
 
     Args:
         results: The run's seeds.
         key: Key of the metric in `train.jsonl`.
-        part: Share of the batches to average over; at least two batches are taken.
-
-    Returns:
-        The mean; `n` counts batches. The t-interval is over batches with one seed, and over seeds with several.
     """
-    return end_of_logs([result.train for result in results], key, confidence_of(results), part)
+    return end_of_logs([result.train for result in results], key, confidence_of(results))
 
 
-def end_of_logs(logs: Sequence[Sequence[JSON]], key: str, confidence: float, part: float = 0.1) -> Pooled | None:
-    """Return the mean of a training metric over the last part of the batches, from each seed's rows.
+def end_of_logs(
+    logs: Sequence[Sequence[JSON]], key: str, confidence: float, bounds: tuple[float, float] = ANY
+) -> Pooled | None:
+    """Return the mean of a training metric over the last batches, from each seed's rows.
+
+    The last batches are the last tenth of them, but at least `END`. A run that is shorter than twice that has no such
+    end: the later half stands for it, and `batches_words` says that it is short.
 
     Args:
         logs: Rows of each seed's `train.jsonl`, one for each batch.
         key: Key of the metric in a row.
         confidence: Coverage of the interval, in (0, 1).
-        part: Share of the batches to average over; at least two batches are taken.
+        bounds: The least and the most that the metric's mean can be.
 
     Returns:
-        The mean as in `end_of_training`; `None` if no row has the metric.
+        The mean; `n` counts batches. With one seed the t-interval is over batches, and there is none from fewer than
+        `FEWEST`; with several seeds it is over seeds. `None` if no row has the metric.
     """
     tails = []
     for log in logs:
         values = [float(row[key]) for row in log if isinstance(row.get(key), int | float)]
         if values:
-            tails.append(values[-max(2, round(part * len(values))) :])
-    return pool([mean_t(tail, confidence) for tail in tails], confidence, 0)
+            tails.append(values[-max(1, min(END, len(values) // 2), round(len(values) / 10)) :])
+    return pool([within(mean_t(tail, confidence, fewest=FEWEST), *bounds) for tail in tails], confidence, 0, bounds)
 
 
 def confidence_of(results: Sequence[SeedResult]) -> float:
@@ -322,13 +338,16 @@ def settings_of(results: Sequence[SeedResult]) -> IntervalSettings:
     )
 
 
-def pool(estimates: Sequence[Estimate], confidence: float, count: int) -> Pooled | None:
+def pool(
+    estimates: Sequence[Estimate], confidence: float, count: int, bounds: tuple[float, float] = ANY
+) -> Pooled | None:
     """Pool a number over seeds.
 
     Args:
         estimates: The estimate of each seed.
         confidence: Coverage of the interval, in (0, 1).
         count: Number of hits of all seeds together; 0 if the number is not a share.
+        bounds: The least and the most that the quantity can be; the interval over seeds is cut to it.
 
     Returns:
         The mean with Student's t-interval over seeds; `None` without estimates. If all estimates are equal, that
@@ -337,15 +356,19 @@ def pool(estimates: Sequence[Estimate], confidence: float, count: int) -> Pooled
     if not estimates:
         return None
     values = [estimate.value for estimate in estimates]
-    over = estimates[0] if all_equal(values) else mean_t(values, confidence)
+    over = estimates[0] if all_equal(values) else within(mean_t(values, confidence), *bounds)
     return Pooled(over.value, over.low, over.high, sum(estimate.n for estimate in estimates), len(estimates), count)
 
 
-def _difference(estimates: Sequence[Estimate], confidence: float) -> Difference | None:
-    over = pool(estimates, confidence, 0)
+def _difference(
+    estimates: Sequence[Estimate], confidence: float, bounds: tuple[float, float] = ANY
+) -> Difference | None:
+    over = pool(estimates, confidence, 0, bounds)
     if over is None:
         return None
-    return Difference(over.value, over.low, over.high, _apart(over.low, over.high), None, over.n, over.seeds)
+    by_seed = tuple(estimate.value for estimate in estimates) if len(estimates) > 1 else ()
+    told = _apart(over.low, over.high)
+    return Difference(over.value, over.low, over.high, told, None, over.n, over.seeds, by_seed=by_seed)
 
 
 def _apart(low: float | None, high: float | None) -> bool | None:

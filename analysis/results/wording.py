@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from analysis.results.pooling import OVER_IMAGES, Difference, Pooled
+from analysis.results.pooling import END, OVER_IMAGES, Difference, Pooled
 
 NBSP = "\u00a0"
 UNKNOWN = "–"
@@ -37,6 +37,16 @@ def count(number: Pooled | Difference, unit: str = "") -> str:
     if number.seeds < 2:
         return what
     return f"{what}{NBSP}×{NBSP}{number.seeds}{NBSP}seeds" if number.shared else f"{what}, {number.seeds}{NBSP}seeds"
+
+
+def batches(end: Pooled) -> str:
+    """Return `n = 10 batches` of a number at the end of training, and that they are `fewer than 10` where they are."""
+    return count(end, "batches") + (f", fewer than{NBSP}{END}" if is_short(end) else "")
+
+
+def is_short(end: Pooled) -> bool:
+    """Say whether a number at the end of training is of fewer than `END` batches in some seed."""
+    return end.n < END * end.seeds
 
 
 class Share(Protocol):

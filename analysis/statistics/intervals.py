@@ -13,6 +13,11 @@ import numpy as np
 from scipy import stats
 from scipy.special import ndtri
 
+FEWEST = 5
+"""Fewest batches or pairs of one run that a t-interval is made from. Their spread is unknown and hardly ever normal: t
+from two to four of them is as wide as chance has it. Seeds are another matter: three are all that a study can often
+afford, and each is itself a mean of many values, so a t-interval over seeds is made from two."""
+
 
 class IntervalSettings(NamedTuple):
     """How intervals are made.
@@ -44,34 +49,12 @@ class Estimate(NamedTuple):
     n: int
 
 
-class PairedAccuracy(NamedTuple):
-    """Two classifiers on the same images.
-
-    Attributes:
-        difference: Accuracy of the first minus that of the second.
-        low: Lower end of the bootstrap interval.
-        high: Upper end of the bootstrap interval.
-        p: McNemar's exact two-sided p-value.
-        only_first: Images that only the first has right.
-        only_second: Images that only the second has right.
-        n: Number of images.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-    only_first: int
-    only_second: int
-    n: int
-
-
 class PairedMean(NamedTuple):
     """Mean difference of pairs, with two intervals.
 
     Attributes:
         difference: Mean of first minus second.
-        low: Lower end of the t-interval; `None` below two pairs.
+        low: Lower end of the t-interval; `None` below `FEWEST` pairs.
         high: Upper end of the t-interval.
         bootstrap_low: Lower end of the percentile bootstrap interval.
         bootstrap_high: Upper end of the percentile bootstrap interval.
@@ -154,11 +137,11 @@ def mean_share(successes: Sequence[int], counts: Sequence[int], confidence: floa
 
 
 def newcombe(first: Estimate, second: Estimate) -> Estimate:
-    """Interval of the difference of two independent shares, from their Wilson intervals.
+    """Interval of the difference of two independent shares, from their own intervals.
 
     Args:
-        first: Share with its Wilson interval.
-        second: Share with its Wilson interval at the same confidence.
+        first: Share with its interval.
+        second: Share with its interval at the same confidence.
 
     Returns:
         `first - second`; `n` is the smaller of the two.
@@ -174,59 +157,6 @@ def newcombe(first: Estimate, second: Estimate) -> Estimate:
     below = math.hypot(first.value - first.low, second.high - second.value)
     above = math.hypot(first.high - first.value, second.value - second.low)
     return Estimate(difference, difference - below, difference + above, min(first.n, second.n))
-
-
-def mcnemar_p(only_first: int, only_second: int) -> float:
-    """McNemar's exact two-sided p-value: a fair coin over the images on which two classifiers differ.
-
-    Args:
-        only_first: Images that only the first has right.
-        only_second: Images that only the second has right.
-
-    Returns:
-        p in (0, 1]; 1 if they never differ.
-    """
-    discordant = only_first + only_second
-    return float(stats.binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
-
-
-def paired_accuracy(
-    first: Sequence[bool], second: Sequence[bool], *, confidence: float = 0.95, samples: int = 2000, seed: int = 0
-) -> PairedAccuracy:
-    """Compare two classifiers on the same images.
-
-    Args:
-        first: Whether the first is right, per image, shape (N,).
-        second: The same for the second, in the same order.
-        confidence: Coverage of the bootstrap interval.
-        samples: Number of bootstrap resamples of the images.
-        seed: Seed of the resampling.
-
-    Returns:
-        First minus second, with a percentile bootstrap interval and McNemar's exact test.
-
-    Raises:
-        ValueError: If the lengths differ or there are no images.
-    """
-    if len(first) != len(second) or not len(first):
-        raise ValueError(f"paired samples of {len(first)} and {len(second)} images")
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    n, only_first, only_second = len(a), int((a & ~b).sum()), int((b & ~a).sum())
-    # An image contributes +1, -1 or 0, so resampling images is drawing three counts: exact, and fast for any N.
-    draws = np.random.default_rng(seed).multinomial(
-        n, [only_first / n, only_second / n, 1 - (only_first + only_second) / n], size=samples
-    )
-    differences = (draws[:, 0] - draws[:, 1]) / n
-    low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return PairedAccuracy(
-        (only_first - only_second) / n,
-        float(low),
-        float(high),
-        mcnemar_p(only_first, only_second),
-        only_first,
-        only_second,
-        n,
-    )
 
 
 def averaged_accuracy(
@@ -263,12 +193,14 @@ def all_equal(values: Sequence[float]) -> bool:
     return max(values) - min(values) < 1e-12 * max(1.0, abs(values[0]))
 
 
-def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Mean with Student's t-interval, as over seeds.
+def mean_t(values: Sequence[float], confidence: float = 0.95, *, fewest: int = 2) -> Estimate:
+    """Mean with Student's t-interval.
 
     Args:
-        values: At least one number; one alone has no interval.
+        values: At least one number.
         confidence: Coverage, in (0, 1).
+        fewest: Fewest values that an interval is made from, at least 2: 2 over seeds, `FEWEST` over the batches or
+            pairs of one run.
 
     Returns:
         The mean; `n` is the number of values.
@@ -280,10 +212,28 @@ def mean_t(values: Sequence[float], confidence: float = 0.95) -> Estimate:
         raise ValueError("a mean of nothing has no value")
     data = np.asarray(values, dtype=np.float64)
     mean = float(data.mean())
-    if len(data) < 2:
+    if len(data) < fewest:
         return Estimate(mean, None, None, len(data))
     half = float(stats.t.ppf((1 + confidence) / 2, len(data) - 1) * data.std(ddof=1) / math.sqrt(len(data)))
     return Estimate(mean, mean - half, mean + half, len(data))
+
+
+def within(estimate: Estimate, least: float, most: float) -> Estimate:
+    """Cut an interval to what the quantity can be.
+
+    A t-interval over few values knows no bounds. Cutting takes away only what cannot be true, so that the coverage
+    stays as it is.
+
+    Args:
+        estimate: The estimate. Its value may itself be outside, as a KL estimated from samples may be below 0; then the
+            interval reaches to it.
+        least: The least that the quantity can be.
+        most: The most that it can be.
+    """
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    low, high = max(estimate.low, min(least, estimate.value)), min(estimate.high, max(most, estimate.value))
+    return estimate._replace(low=low, high=high)
 
 
 def paired_mean(
@@ -299,7 +249,7 @@ def paired_mean(
         seed: Seed of the resampling.
 
     Returns:
-        Mean of first minus second, with both intervals.
+        Mean of first minus second, with both intervals; without them below `FEWEST` pairs.
 
     Raises:
         ValueError: If the lengths differ or there are no pairs.
@@ -307,7 +257,7 @@ def paired_mean(
     if len(first) != len(second):
         raise ValueError(f"paired samples of {len(first)} and {len(second)} values")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    t = mean_t(differences.tolist(), confidence)
+    t = mean_t(differences.tolist(), confidence, fewest=FEWEST)
     if t.low is None:
         return PairedMean(t.value, None, None, None, None, t.n)
     bootstrap = stats.bootstrap(

@@ -14,11 +14,12 @@ from analysis.verdicts.breakdown import Group
 NOT_ABOVE = "EX2 not above the templates"
 
 TESTS = (
-    "Accuracies of one seed have Wilson intervals; differences a bootstrap interval over images and McNemar's exact "
-    "test, and are significant by both. Over several seeds intervals are Student's t; beside a difference stand the "
-    "bootstrap interval over images of the seeds' mean, which must exclude 0 too, and McNemar's p, the seeds' smallest "
-    f"to largest. n.s.: {NOT_SIGNIFICANT}; a test named after it is the one that does not tell. What no seed "
-    "changes has the interval of one seed. Tests are not corrected for their number."
+    "Accuracies of one seed have Wilson intervals, or Clopper and Pearson's where fewer than 4 images are right or "
+    "wrong; differences McNemar's mid-p test, and the interval over images that belongs to it. Over several seeds "
+    "intervals are Student's t; beside a difference stand the bootstrap interval over images of the seeds' mean, which "
+    "must exclude 0 too, and McNemar's p, the seeds' smallest to largest. "
+    f"n.s.: {NOT_SIGNIFICANT}; a test named after it is the one that does not tell. What no seed changes has the "
+    "interval of one seed. Tests are not corrected for their number."
 )
 
 FALLBACK = "Classes without a text of a kind are recognised by the plain template; cells say how many."

@@ -30,7 +30,7 @@ class Cell:
         seeds: Number of seeds pooled.
         shared: Whether all seeds have the same n observations.
         text: Words of a text cell.
-        p: McNemar's exact p-value, if one seed was tested.
+        p: McNemar's p-value, if one seed was tested.
         significant: Whether a difference is significant by every test there is; `None` where no test is possible.
         doubts: Tests that do not tell a difference from 0 although another does.
         images_low: Lower end of the interval over images of the mean of several seeds.

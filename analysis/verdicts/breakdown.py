@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from analysis.statistics.intervals import Estimate, wilson
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.shares import share_interval
 from analysis.verdicts.verdicts import KINDS, Kind, Verdicts
 from ex2.run.descriptions import Description
 from reward.records import Keyed, Omitted, Record, Whole
@@ -105,7 +106,7 @@ def group_shares(
     Args:
         counts: Number of descriptions of each kind; absent kinds count 0.
         denominator: `parsed` or `all`, see above.
-        confidence: Coverage of the Wilson intervals, in (0, 1).
+        confidence: Coverage of the intervals, in (0, 1).
 
     Returns:
         Each group's count and its two shares, which are `None` where the denominator is 0.
@@ -126,8 +127,8 @@ def group_shares(
         is_leaf_of_informative = group in ("visual", "non_visual")
         result[group] = GroupShares(
             count,
-            of_parent=_wilson(count, second if is_leaf_of_informative else first, confidence),
-            of_all=_wilson(count, leaves if is_leaf_of_informative else first, confidence),
+            of_parent=_interval(count, second if is_leaf_of_informative else first, confidence),
+            of_all=_interval(count, leaves if is_leaf_of_informative else first, confidence),
         )
     return result
 
@@ -167,5 +168,5 @@ def breakdown(
     return result
 
 
-def _wilson(count: int, n: int, confidence: float) -> Estimate | None:
-    return wilson(count, n, confidence) if n else None
+def _interval(count: int, n: int, confidence: float) -> Estimate | None:
+    return share_interval(count, n, confidence) if n else None

@@ -18,7 +18,7 @@ from analysis.agreement.labels import read_run
 from analysis.judge.base import Usage
 from analysis.judge.panel import PanelVotes
 from analysis.report.page import write_report
-from analysis.statistics.intervals import paired_accuracy
+from analysis.statistics.paired import paired_accuracy
 from analysis.verdicts.record import JudgingCost, read_breakdown
 from ex2.data.demo.shapes import Shapes
 from ex2.recipe_io import read_recipe
@@ -49,7 +49,7 @@ def full_report(root: Path) -> Path:
         measured = with_arms(measured, {name: arm(correct)})
         for other, right in (("templates", 140), ("aligned", 160)):
             pair = [[index < count for index in range(200)] for count in (correct, right)]
-            found = paired_accuracy(*pair, samples=200)
+            found = paired_accuracy(*pair)
             measured = with_arms(measured, {}, [against(name, other, found.difference, found.p)])
     write_json(where.accuracy, measured.to_json())
     votes = {"one": {"yes": 90, "no": 110, "unparsed": 0}, "two": {"yes": 80, "no": 115, "unparsed": 5}}

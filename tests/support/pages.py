@@ -12,7 +12,8 @@ from analysis.judge.base import Unparsed, Verdict
 from analysis.report.page import render
 from analysis.results.load import SeedResult
 from analysis.results.seeds import pool_seeds
-from analysis.statistics.intervals import PairedAccuracy, PairedMean
+from analysis.statistics.intervals import PairedMean
+from analysis.statistics.paired import PairedAccuracy
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Verdicts

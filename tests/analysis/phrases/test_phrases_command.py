@@ -52,8 +52,8 @@ def test_the_verb(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixtur
     by = {(r["template"], r["vlm"]): r for r in dataset["results"]}
     blurred = by["A blur of {}.", "demo-visual"]
     assert (blurred["n"], blurred["only_second"], blurred["accuracy"]) == (30, 20, 10 / 30)
-    assert blurred["p"] == pytest.approx(2 / 2**20)
-    assert blurred["p_holm"] == pytest.approx(6 * 2 / 2**20), "the smaller of two equal p-values, of six tests"
+    assert blurred["p"] == pytest.approx(1 / 2**20)
+    assert blurred["p_holm"] == pytest.approx(6 / 2**20), "the smaller of two equal p-values, of six tests"
     assert blurred["significant"]
     assert by["A blur of {}.", "demo-spurious"]["p_holm"] == 1.0
     table = csv.DictReader((tmp_path / "out" / "table-07-hypotheses.csv").read_text().splitlines())

@@ -18,7 +18,8 @@ from analysis.phrases.testing import split_classes
 from analysis.phrases.trials import corrected, trials
 from analysis.results.runs import Run
 from analysis.statistics.holm import holm
-from analysis.statistics.intervals import Estimate, PairedAccuracy
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.paired import PairedAccuracy
 from analysis.tables.export import WRITERS
 from analysis.tables.table import Cell, Table
 from ex2.cli import main
@@ -65,9 +66,9 @@ def test_rows_by_hand(runs: list[Path]) -> None:
     assert change.low is not None
     assert change.high is not None
     assert change.low < -200 / 3 < change.high
-    assert change.p == pytest.approx(2 / 2**20)
+    assert change.p == pytest.approx(1 / 2**20)
     corrected_p = cell(table, *place, "p, corrected")
-    assert (corrected_p.text, corrected_p.p) == ("7.6e-06", None), "4 · 2/2²⁰, once"
+    assert (corrected_p.text, corrected_p.p) == ("3.8e-06", None), "4 · 1/2²⁰, once"
     assert (cell(table, *place, "verdict").text, cell(table, *place, "from").text) == ("worse", "a")
     same = ("shapes", "A blur of {}.", "demo-spurious")
     assert cell(table, *same, "verdict").text == "no significant difference"

@@ -72,7 +72,7 @@ def test_numbers_carry_n_and_interval(tmp_path: Path) -> None:
     text = parsed.text.replace("\u00a0", " ")
     # 30 of 39 parsed; Wilson: 61.66 to 87.35.
     assert "77 % [62–87] of aligned descriptions are visual (n = 39); before, of the base model's, 25 % [14–40]" in text
-    assert "toy-visual rewards visual descriptions." in text
+    assert "toy-visual: this run's descriptions became more often visual." in text
     assert "80.0 % [75.0–85.0], +10.0 points [+6.0, +14.0] (n = 200 images)" in text
     assert "score +1.00 [+0.50, +1.50] against the base model's, in units of the VLM's logits (n = 39 pairs)" in text
     assert "no significant difference, p = 1.000" in text
@@ -98,10 +98,10 @@ def test_reading_says_no_significant_difference() -> None:
 
 def test_headline_without_a_clear_rise() -> None:
     found = headline(pool_seeds("tiny", [seed_result(0, visual=11)]))
-    assert found.answer == "toy-visual rewards no kind of description more than another"
+    assert found.answer == "toy-visual: no kind of this run's descriptions rose for certain"
     assert found.kind is None
     spurious = headline(pool_seeds("tiny", [seed_result(0, visual=0)]))
-    assert spurious.answer == "toy-visual rewards spurious descriptions"
+    assert spurious.answer == "toy-visual: this run's descriptions became more often spurious"
 
 
 def test_without_a_base_model(tmp_path: Path) -> None:
@@ -178,7 +178,9 @@ def test_sections_stand_in_the_papers_order(tmp_path: Path) -> None:
 
 
 def test_a_kl_far_from_its_target_is_flagged(tmp_path: Path) -> None:
-    near, _ = page(tmp_path, seed_result(0))  # 9.75 of 10
+    close = seed_result(0)
+    close.train[:] = [row | {"kl": 9.75} for row in close.train]
+    near, _ = page(tmp_path, close)
     assert "tile-off" not in {css for _, attrs in near.elements for css in str(attrs.get("class")).split()}
     far = seed_result(0)
     far.train[:] = [row | {"kl": 13.0} for row in far.train]
@@ -232,7 +234,8 @@ def test_the_method_tells_what_each_interval_is(tmp_path: Path) -> None:
     assert "Its interval is Student's t over pairs." in one.text
     three, _ = page(tmp_path, *(seed_result(seed, 28 + seed) for seed in range(3)))
     assert (
-        "The templates and other texts that no seed changes keep Wilson's interval over the test images." in three.text
+        "The templates and other texts that no seed changes keep one seed's interval over the test images."
+        in three.text
     )
     assert "Its interval is Student's t over the seeds' means." in three.text
     assert "Mean over classes, n = 2 classes" in one.text.replace("\u00a0", " ")

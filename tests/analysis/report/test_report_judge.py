@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from agreed_runs import KINDS, agreement_of, edit, make, results_of, said
 from pages import seed_result
 from record_samples import judged
 from run_samples import write_run
+from scipy import stats
 
+from analysis.agreement.labels import JUDGE_QUESTIONS
+from analysis.agreement.raters import Confusion, cohen_kappa
 from analysis.agreement.section import agreement_tables, number_text, share_text
-from analysis.agreement.stored import read_judge_agreement
+from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
 from analysis.judge.base import Usage
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.labeling.sample import open_sample
@@ -30,11 +34,13 @@ from reward.files import JSON, read_jsonl, write_jsonl
 
 
 def test_an_agreement_that_holds(tmp_path: Path) -> None:
-    run = make(tmp_path)
+    run = make(tmp_path, 100)
     found = agreement_of(run)
     assert (found.stale, found.lacking) == ("", "")
     n = found.content.own.questions["informative"].n
-    assert judge_standing(pool_seeds("run", results_of(run)), found) == f"calibrated on {n} labelled descriptions"
+    assert judge_standing(pool_seeds("run", results_of(run)), found) == (
+        f"calibrated on labelled descriptions: {n} (informative or not); not on visual or not"
+    ), "fewer than ten were called non-visual"
     write_run(tmp_path, "bare", kinds=KINDS)
     assert read_judge_agreement(tmp_path / "bare", results_of(tmp_path / "bare"), complete=True) is None
 
@@ -102,6 +108,90 @@ def test_labels_of_one_answer_calibrate_nothing(tmp_path: Path, n: int, only: st
     )
     assert judge_standing(pool_seeds("run", results_of(run)), found) == "uncalibrated"
     assert words in said(run)["The judge is uncalibrated"]
+
+
+def with_confusions(found: JudgeAgreement, **questions: tuple[int, int, int, int]) -> JudgeAgreement:
+    """With these confusions: both yes, only people, only the judge, both no; 40 and 40 right where none is given."""
+    used = dict(found.content.own.questions)
+    for name in JUDGE_QUESTIONS:
+        used[name] = replace(used[name], confusion=Confusion(*questions.get(name, (40, 0, 0, 40))))
+    return found._replace(content=replace(found.content, own=replace(found.content.own, questions=used)))
+
+
+def standing(run: Path, **questions: tuple[int, int, int, int]) -> tuple[str, dict[str, str]]:
+    """The judge's standing with these confusions, and what is short, by question."""
+    found = with_confusions(agreement_of(run), **questions)
+    short: dict[str, str] = {name: why.partition(":")[0] for name, why in found.shortfalls.items()}
+    return judge_standing(pool_seeds("run", results_of(run)), found), short
+
+
+BOTH = "calibrated on labelled descriptions: 80 (informative or not) and 80 (visual or not)"
+
+
+def test_calibrated_is_named_by_question_and_has_three_thresholds(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    assert standing(run) == (BOTH, {"informative": "", "visual": ""})
+    # Each answer ten times, or nine.
+    assert standing(run, visual=(10, 0, 0, 10))[1]["visual"] == ""
+    words, short = standing(run, visual=(9, 0, 0, 71))
+    assert words == "calibrated on labelled descriptions: 80 (informative or not); not on visual or not"
+    assert short["visual"] == "people said yes 9 and no 71 times"
+    assert standing(run, informative=(71, 0, 0, 9))[0].endswith("80 (visual or not); not on informative or not")
+    # κ above 0 with its interval, or not: 14 and 13 of 20 right in each row.
+    for right, why in ((14, ""), (13, "Cohen's κ cannot be told from 0")):
+        kappa = cohen_kappa([[right, 20 - right], [20 - right, right]])
+        assert kappa is not None
+        assert kappa.low is not None
+        assert (kappa.low > 0) is (why == "")
+        assert standing(run, informative=(right, 20 - right, 20 - right, right))[1]["informative"] == why
+
+
+def test_ten_labels_with_a_kappa_below_zero_calibrate_nothing(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    ten = (2, 3, 3, 2)
+    kappa = cohen_kappa([[2, 3], [3, 2]])
+    assert kappa is not None
+    assert kappa.value == pytest.approx(-0.2)
+    words, short = standing(run, informative=ten, visual=ten)
+    assert words == "uncalibrated"
+    assert set(short.values()) == {"people said yes 5 and no 5 times"}
+    assert standing(run, informative=(8, 12, 12, 8))[1]["informative"] == "Cohen's κ cannot be told from 0"
+    text = said(run)
+    assert "The judge is uncalibrated" not in text
+    assert "It is not calibrated on visual or not: people said yes" in text["The judge against people"]
+
+
+def test_sensitivity_and_specificity_must_exceed_a_coins(tmp_path: Path) -> None:
+    """κ's interval and Newcombe's differ a little: where κ tells and these do not, the judge is not calibrated."""
+    agreed, seen = agreement_of(make(tmp_path)), set()
+    for yes, no in ((10, 30), (12, 40)):
+        for right in range(yes + 1):
+            for wrong in range(no + 1):
+                found = Confusion(right, yes - right, wrong, no - wrong)
+                sensitivity, false_yes = wilsons(right, yes), wilsons(wrong, no)
+                gap = right / yes - wrong / no
+                low = gap - math.hypot(right / yes - sensitivity[0], false_yes[1] - wrong / no)
+                if abs(low) >= 0.04:
+                    continue
+                kappa = found.kappa()
+                assert kappa is not None
+                assert kappa.low is not None
+                if kappa.low > 0:
+                    why = with_confusions(agreed, informative=found).shortfalls["informative"]
+                    assert (why == "") is (low > 0), found
+                    assert why in (
+                        "",
+                        "sensitivity and specificity together cannot be told from 100 %, those of a coin",
+                    )
+                    seen.add(why)
+    assert len(seen) == 2, "both sides of the threshold"
+
+
+def wilsons(hits: int, n: int) -> tuple[float, float]:
+    """Ends of a share's interval by scipy: exact below four hits or misses."""
+    method: Any = "exact" if min(hits, n - hits) < 4 else "wilson"
+    interval = stats.binomtest(hits, n).proportion_ci(0.95, method=method)
+    return float(interval.low), float(interval.high)
 
 
 def test_every_number_has_its_n(tmp_path: Path) -> None:

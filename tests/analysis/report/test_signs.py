@@ -14,6 +14,7 @@ from analysis.results.kl import kl_of
 from analysis.results.pooling import end_of_training
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_summary, summarize, summary_lines
+from analysis.results.wording import batches
 from ex2.monitoring.progress import signs_in_short
 from ex2.run.directory import RunDirectory
 from reward.files import append_jsonl, write_json
@@ -60,8 +61,8 @@ def test_without_signs_the_section_is_as_it_was(tmp_path: Path) -> None:
     assert "Does the policy game its reward?" not in html
     assert "None of the 7 rules that watched the training fired." in parsed.text
     assert "reward at the end" in parsed.text
-    # the last two of 20 batches, at 21.9 and 22
-    assert parsed.text.split("reward at the end")[1].strip().startswith("21.95")
+    # the last ten of 20 batches, from 21.1 to 22
+    assert parsed.text.split("reward at the end")[1].strip().startswith("21.55")
 
 
 def test_signs_in_the_progress_line() -> None:
@@ -71,39 +72,41 @@ def test_signs_in_the_progress_line() -> None:
 
 
 def test_the_end_of_a_short_training_is_one_number_wherever_it_stands(tmp_path: Path) -> None:
-    """A tenth of 8 batches is less than one: the last two count, in the terminal as in the report."""
+    """8 batches have no last ten that are an end: the later half counts, in the terminal as in the report."""
     made, run = recipe(tmp_path, [0]), RunDirectory(tmp_path / "tiny")
     log = [{"batch": batch, "reward_mean": float(batch**2), "kl": float(batch)} for batch in range(1, 9)]
     append_jsonl(run.seed(0).train_log, log)
     reward, kl = summarize(made, [0])
-    assert (reward.values, kl.values) == ({0: (49 + 64) / 2}, {0: 7.5})
+    assert (reward.values, kl.values) == ({0: (25 + 36 + 49 + 64) / 4}, {0: 6.5})
     result = replace(seed_result(0), train=log)
     told, reached = end_of_training([result], "reward_mean"), kl_of([result])
     assert told is not None
     assert reached is not None
-    assert (told.value, reached.mean.value) == (56.5, 7.5)
+    assert (told.value, reached.mean.value) == (43.5, 6.5)
+    assert (told.low, reached.mean.low) == (None, None), "four values are too few for t"
+    assert batches(told) == "n\u00a0=\u00a04\u00a0batches, fewer than\u00a010"
 
 
 def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made, run = recipe(tmp_path, [0, 1, 2]), RunDirectory(tmp_path / "tiny")
     for seed in (0, 1, 2):
-        # last tenth of 20 batches: the 19th and 20th
+        # the end of 20 batches: the 11th to the 20th; of 19 with a KL, 9
         log = [
             {"batch": b, "reward_mean": 20.0 + seed + (b == 20), "kl": None if b == 20 else 5.0} for b in range(1, 21)
         ]
         append_jsonl(run.seed(seed).train_log, log)
     write_json(run.seed(1).accuracy, seed_result(1, aligned=161).accuracy.to_json())
     reward, kl, accuracy = summarize(made, [0, 1, 2])
-    assert reward.values == {0: 20.5, 1: 21.5, 2: 22.5}
+    assert reward.values == {0: 20.1, 1: 21.1, 2: 22.1}
     # standard deviation 1, t(0.975, 2) = 4.302653
     half = 4.302653 / 3**0.5
-    assert reward.over_seeds == pytest.approx((21.5, 21.5 - half, 21.5 + half, 3))
+    assert reward.over_seeds == pytest.approx((21.1, 21.1 - half, 21.1 + half, 3))
     assert kl.values == {0: 5.0, 1: 5.0, 2: 5.0}
     assert accuracy.values == {1: 0.805}
     print_summary(made, [0, 1, 2])
     assert capsys.readouterr().out.splitlines() == [
         "at the end of training    seed 0    seed 1    seed 2   mean over seeds",
-        "reward                     20.50     21.50     22.50   21.50 [19.02, 23.98] (n = 3)",
+        "reward                     20.10     21.10     22.10   21.10 [18.62, 23.58] (n = 3)",
         "KL, nats                    5.00      5.00      5.00   5.00 no interval: all are equal (n = 3)",
         "accuracy, %                    –     80.50         –   80.50 no interval (n = 1)",
         "brackets: 95 % t-intervals over seeds",

@@ -10,6 +10,7 @@ from pages import against, arm, seed_result
 from record_samples import measured, with_arms
 
 from analysis.accuracy.record import Control, Covered, RewardGain
+from analysis.report.accuracy import accuracy_table
 from analysis.report.findings import findings
 from analysis.report.headline import LEAVES
 from analysis.results.experiment import Coverage, Experiment
@@ -93,3 +94,30 @@ def test_several_seeds_say_which_test_doubts_and_what_mcnemar_says(monkeypatch: 
     text = {topic: words.replace("\u00a0", " ") for topic, words in said(*results).items()}
     test = "intervals over 3 seeds and over images exclude 0, McNemar p 0.002–0.031 by seed"
     assert text["Accuracy"].endswith(f"({test}).")
+
+
+@pytest.mark.parametrize(("filled", "named"), [(36, False), (37, True), (62, True)])
+def test_a_kind_that_is_mostly_the_template_is_not_called_by_its_name(filled: int, named: bool) -> None:
+    """Of 73 classes, 36 are less than half and 37 more."""
+    made = pool_seeds("tiny", [seed_result(0)])
+    change = Difference(-0.1, -0.15, -0.05, True, 0.001, 200, 1, shared=True)
+    made = replace(
+        made,
+        classes=73,
+        fallback={"non_visual": filled},
+        accuracies=made.accuracies | {"non_visual": made.accuracies["aligned"]},
+        differences=made.differences | {("non_visual", "templates"): change},
+    )
+    text = {finding.topic: finding.text.replace("\u00a0", " ") for finding in findings(made)}["What each kind is worth"]
+    (row,) = (row for row in accuracy_table(made) if row["name"].startswith("non-visual"))
+    if not named:
+        assert "significantly below: spurious (−20.0 points [−24.0, −16.0]) and non-visual (−10.0 points" in text
+        assert (row["name"], row["verdict"]) == ("non-visual only", "p\u00a0=\u00a00.001")
+        return
+    assert "significantly below: spurious (−20.0 points [−24.0, −16.0]);" in text
+    assert (
+        f"no conclusion is drawn from non-visual ({filled} of 73 classes have no such text and take the plain template)"
+        in text
+    )
+    assert row["name"] == f"non-visual, {73 - filled} of 73 classes"
+    assert row["verdict"] == "no conclusion: most classes take the plain template"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mid_p import mid_p
 from record_samples import with_arms
 from run_samples import arm_of, write_run
 from scipy import stats
@@ -35,7 +36,8 @@ from analysis.results.runs import read_run
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import Summary, summary_lines
 from analysis.results.wording import evidence, images_interval, seed_tests, verdict_words
-from analysis.statistics.intervals import Estimate, IntervalSettings, PairedAccuracy, mean_t
+from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t
+from analysis.statistics.paired import PairedAccuracy
 
 TEMPLATES = hits(200, (0, 140))
 
@@ -54,10 +56,11 @@ def test_what_no_seed_changes_has_the_tests_of_one_seed(tmp_path: Path) -> None:
     assert (accuracy.seeds, accuracy.n, accuracy.count) == (1, 200, 142)
     change = accuracy_difference(results, "aligned", "templates")
     assert change is not None
-    # Two images that EX2 alone has right: McNemar's p is 2 · (1/2)².
-    assert (change.value, change.p, change.significant, change.seeds) == (pytest.approx(0.01), 0.5, False, 1)
-    assert change.low == 0
-    assert evidence(change) == "no significant difference, p\u00a0=\u00a00.500"
+    # Two images that EX2 alone has right: McNemar's mid-p is (1/2)².
+    assert (change.value, change.p, change.significant, change.seeds) == (pytest.approx(0.01), 0.25, False, 1)
+    assert change.low is not None
+    assert change.low < 0
+    assert evidence(change) == "no significant difference, p\u00a0=\u00a00.250"
     row = next(row for row in accuracy_table(pool_seeds("same", results)) if row["name"] == "EX2, all descriptions")
     assert row["accuracy"] == "71.0\u00a0%\u00a0[64.4–76.8]"
     assert "excludes 0" not in row["verdict"]
@@ -73,10 +76,10 @@ def test_arms_of_files_are_as_constant_as_the_templates(tmp_path: Path) -> None:
     change = accuracy_difference(results, "file:cupl", "templates")
     assert change is not None
     # 10:0, p = 2 · 2⁻¹⁰.
-    assert (change.seeds, change.p, change.significant) == (1, pytest.approx(2 / 1024), True)
+    assert (change.seeds, change.p, change.significant) == (1, pytest.approx(1 / 1024), True)
     against = accuracy_difference(results, "file:cupl", "aligned")
     assert against is not None
-    assert (against.seeds, against.p, against.p_by_seed) == (2, None, (1.0, 1.0))
+    assert (against.seeds, against.p, against.p_by_seed) == (2, None, (1.0, 0.5))
 
 
 def test_top_5_of_what_no_seed_changes(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_several_seeds_keep_three_things(tmp_path: Path) -> None:
     draws = np.random.default_rng(5).integers(0, 200, size=(20_000, 200))
     low, high = np.quantile(gaps[draws].mean(1), [0.025, 0.975])
     assert change.images == pytest.approx((low, high), abs=0.008)
-    expected = [stats.binomtest(10, 50 + 2 * seed).pvalue for seed in (0, 1, 2)]
+    expected = [mid_p(10, 50 + 2 * seed) for seed in (0, 1, 2)]
     assert change.p_by_seed == pytest.approx(expected)
     assert (change.significant, change.p, change.doubts) == (True, None, ())
     assert evidence(change) == "intervals over 3 seeds and over images exclude 0, McNemar p\u00a0<\u00a00.001 by seed"
@@ -131,7 +134,7 @@ def test_few_images_apart_fail_over_images_though_seeds_agree(tmp_path: Path) ->
     assert (change.significant, change.doubts) == (False, (OVER_IMAGES,))
     assert verdict_words(change) == "no significant difference by interval over images"
     assert change.surely_above(0) is False
-    assert seed_tests(change) == "McNemar p\u00a00.250–0.500 by seed"
+    assert seed_tests(change) == "McNemar p\u00a00.125–0.250 by seed"
 
 
 def test_seeds_that_differ_widely_fail_over_seeds(tmp_path: Path) -> None:
@@ -159,16 +162,26 @@ def test_seeds_equal_by_chance_have_no_interval_over_seeds(tmp_path: Path) -> No
     )
 
 
-def test_interval_and_mcnemar_must_both_tell() -> None:
-    # 4:0 of 100: the bootstrap interval starts above 0, McNemar's p is 2 · 2⁻⁴.
-    part = difference_of("aligned", hits(100, (0, 64)), "templates", hits(100, (0, 60)))
-    change = pool_differences([part.paired], [], IntervalSettings())
+def test_an_earlier_versions_interval_and_mcnemar_must_both_tell() -> None:
+    # 4:0 of 100: its bootstrap interval starts above 0, its exact p is 2 · 2⁻⁴.
+    part = PairedAccuracy(0.04, 0.01, 0.08, 0.125, 4, 0, 100)
+    change = pool_differences([part], [], IntervalSettings())
     assert change is not None
     assert change.low is not None
     assert change.low > 0
     assert (change.p, change.significant, change.doubts) == (0.125, False, (MCNEMAR,))
     assert evidence(change) == "no significant difference by McNemar, p\u00a0=\u00a00.125"
     assert change.surely_above(0) is False
+
+
+def test_interval_and_mcnemar_of_one_seed_say_the_same() -> None:
+    # 4:0 of 100: McNemar's mid-p is 2⁻⁴, and the interval that belongs to it holds 0; with 5:0 both tell.
+    for more, p in ((4, 1 / 16), (5, 1 / 32)):
+        part = difference_of("aligned", hits(100, (0, 60 + more)), "templates", hits(100, (0, 60)))
+        change = pool_differences([part.paired], [], IntervalSettings())
+        assert change is not None
+        assert change.low is not None
+        assert (change.p, change.significant, change.low > 0, change.doubts) == (p, more > 4, more > 4, ())
 
 
 def test_surely_above_needs_every_interval() -> None:

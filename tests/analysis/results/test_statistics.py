@@ -9,17 +9,19 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.intervals import (
+    FEWEST,
+    Estimate,
     IntervalSettings,
     all_equal,
     averaged_accuracy,
-    mcnemar_p,
     mean_t,
     newcombe,
-    paired_accuracy,
     paired_mean,
     wilson,
     wilson_bounds,
+    within,
 )
+from analysis.statistics.paired import paired_accuracy
 
 
 def test_wilson_published() -> None:
@@ -73,48 +75,6 @@ def test_newcombe_published() -> None:
     assert newcombe(wilson(9, 10), wilson(3, 10))[:3] == pytest.approx((0.6, 0.1705, 0.8090), abs=5e-5)
 
 
-@pytest.mark.parametrize(
-    ("only_first", "only_second", "p"),
-    [
-        (0, 0, 1.0),
-        (3, 0, 2 / 8),
-        (10, 2, 2 * (1 + 12 + 66) / 4096),  # 2 · P(at most 2 of 12 heads)
-        (2, 10, 2 * (1 + 12 + 66) / 4096),
-        (4, 4, 1.0),
-    ],
-)
-def test_mcnemar_exact(only_first: int, only_second: int, p: float) -> None:
-    assert mcnemar_p(only_first, only_second) == pytest.approx(p)
-
-
-def test_paired_accuracy() -> None:
-    # 400 images: 60 only the first, 20 only the second, the others equal.
-    first = [True] * 60 + [False] * 20 + [True] * 200 + [False] * 120
-    second = [False] * 60 + [True] * 20 + [True] * 200 + [False] * 120
-    result = paired_accuracy(first, second, samples=20_000)
-    assert (result.difference, result.only_first, result.only_second, result.n) == (0.1, 60, 20, 400)
-    # Large-sample interval: variance of one image's difference is 80/400 − 0.1² = 0.19.
-    half = 1.959964 * math.sqrt(0.19 / 400)
-    assert (result.low, result.high) == pytest.approx((0.1 - half, 0.1 + half), abs=0.004)
-    assert result.p < 1e-5
-    mirrored = paired_accuracy(second, first, samples=20_000)
-    assert (mirrored.difference, mirrored.p) == (-0.1, result.p)
-
-
-def test_paired_accuracy_of_equals() -> None:
-    result = paired_accuracy([True, False, True], [True, False, True])
-    assert result == (0.0, 0.0, 0.0, 1.0, 0, 0, 3)
-
-
-def test_paired_accuracy_agrees_with_resampling_images() -> None:
-    rng = np.random.default_rng(1)
-    first, second = rng.random(80) < 0.7, rng.random(80) < 0.6
-    draws = rng.integers(0, 80, size=(20_000, 80))
-    resampled = first[draws].mean(1) - second[draws].mean(1)
-    result = paired_accuracy(first.tolist(), second.tolist(), samples=20_000)
-    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.013)
-
-
 def test_averaged_accuracy_agrees_with_resampling_images() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.random((3, 90)) < 0.7, rng.random((3, 90)) < 0.6
@@ -128,7 +88,7 @@ def test_averaged_accuracy_agrees_with_resampling_images() -> None:
 def test_averaged_accuracy_of_one_seed_is_the_paired_one() -> None:
     first, second = [True] * 60 + [False] * 40, [True] * 45 + [False] * 30 + [True] * 10 + [False] * 15
     one = averaged_accuracy([first], [second], IntervalSettings(samples=20_000))
-    paired = paired_accuracy(first, second, samples=20_000)
+    paired = paired_accuracy(first, second)
     assert one.value == paired.difference
     assert (one.low, one.high) == pytest.approx((paired.low, paired.high), abs=0.011)
     with pytest.raises(ValueError, match=r"paired samples of shapes \(1, 2\) and \(2, 1\)"):
@@ -161,8 +121,24 @@ def test_paired_mean_bootstrap_is_near_the_t_interval() -> None:
     assert paired_mean([3.0], [1.0]) == (2.0, None, None, None, None, 1)
 
 
+def test_no_t_interval_of_one_run_from_fewer_than_five() -> None:
+    """Over seeds two are enough; of pairs and batches, whose spread nobody knows, five are."""
+    four, five = [1.0, 2.0, 4.0, 3.0], [1.0, 2.0, 4.0, 3.0, 5.0]
+    assert paired_mean(four, [0.0] * 4) == (2.5, None, None, None, None, 4)
+    assert mean_t(four, fewest=FEWEST) == (2.5, None, None, 4)
+    assert mean_t(four).low is not None
+    half = 2.776445 * math.sqrt(2.5 / 5)  # t(0.975, 4), variance 2.5
+    assert paired_mean(five, [0.0] * 5)[:3] == pytest.approx((3, 3 - half, 3 + half), abs=1e-5)
+    assert mean_t(five, fewest=FEWEST) == mean_t(five)
+
+
+def test_no_interval_reaches_beyond_what_the_quantity_can_be() -> None:
+    assert within(Estimate(0.3, -0.2, 1.1, 3), 0.0, 1.0) == (0.3, 0.0, 1.0, 3)
+    assert within(Estimate(0.3, 0.1, 0.9, 3), 0.0, 1.0) == (0.3, 0.1, 0.9, 3)
+    assert within(Estimate(0.3, None, None, 1), 0.0, 1.0) == (0.3, None, None, 1)
+    assert within(Estimate(-0.01, -0.5, 0.4, 5), 0.0, math.inf) == (-0.01, -0.01, 0.4, 5), "a KL estimated below 0"
+
+
 def test_unpaired_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="paired samples of 1 and 2 images"):
-        paired_accuracy([True], [True, False])
     with pytest.raises(ValueError, match="paired samples of 2 and 1 values"):
         paired_mean([1.0, 2.0], [1.0])

@@ -14,7 +14,7 @@ from analysis.accuracy.record import Comparison, Control
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed
 from analysis.results.wording import evidence
-from analysis.statistics.intervals import PairedAccuracy
+from analysis.statistics.paired import PairedAccuracy
 
 
 def printed(low: float, p: float, width: int = 80) -> tuple[list[str], str]:
