@@ -46,7 +46,7 @@ paper-recipes: install   ## write the paper's recipes and the table in recipes/R
 	$(BIN)/python recipes/make_paper.py
 
 # pictures of the pages stay in build/screenshots
-SUITE = $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_OPTIONS)
+SUITE = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_OPTIONS)
 test: install
 	EX2_SCREENSHOTS=$(CURDIR)/build/screenshots $(SUITE) tests
 

@@ -38,7 +38,14 @@ def pytest_configure(config: pytest.Config) -> None:
     needs.required()  # a name that is not known is told before anything runs
 
 
+FIRST = ("whole", "ex2")
+"""Folders of the longest files, which workers take first: one that comes last leaves the others without work."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        rank = {folder: place for place, folder in enumerate(FIRST)}
+        items.sort(key=lambda item: min((rank[part] for part in item.path.parts if part in rank), default=len(FIRST)))
     for item in items:
         for kind in ("slow", "gpu"):
             if kind in item.keywords and not config.getoption(f"--run-{kind}"):
