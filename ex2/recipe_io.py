@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ex2.recipe import RL, Recipe, RecipeSection
+from ex2.runtime import tell_once
 from reward.errors import UserError, unknown_name
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
@@ -65,7 +63,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     _name_rubric(tree.get("judge"), RUBRIC)
     if renamed:
         (first, old), more = next(iter(renamed.items())), len(renamed) - 1
-        _tell_once(f"{old} is now {first}" + f", and {more} more of its section likewise" * (more > 0))
+        others = f", and {more} more of its section likewise" * (more > 0)
+        tell_once(f"note: {old} is now {first}{others}; earlier names stay valid.")
     return _checked(tree, str(path), renamed)
 
 
@@ -162,12 +161,6 @@ def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise UserError("\n".join(_message(path, problem, renamed) for problem in error.errors())) from error
-
-
-@functools.cache
-def _tell_once(renamed: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
-        print(f"note: {renamed}; earlier names stay valid.", file=sys.stderr, flush=True)
 
 
 def _today(key: str) -> str:

@@ -1,23 +1,42 @@
-"""Settings of a whole process: its threads, quiet libraries, and how it leaves its process group."""
+"""Settings of a whole process: its threads, quiet libraries, what it tells, and how it leaves its process group.
+
+Heavy libraries are imported where they are needed: reading a recipe must not load them.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
+import sys
 import warnings
 
-import torch
-from datasets.utils.logging import disable_progress_bar
-from transformers.utils import logging as transformers_logging
+
+def is_main_process() -> bool:
+    """Say whether this is the only process, or the first of those that were launched together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@functools.cache
+def tell_once(line: str) -> None:
+    """Print a line on stderr, once for each line and by the main process only."""
+    if is_main_process():
+        print(line, file=sys.stderr, flush=True)
 
 
 def set_threads(threads: int | None) -> None:
     """Set the number of torch's threads; None leaves it as it is."""
     if threads is not None:
+        import torch
+
         torch.set_num_threads(threads)
 
 
 def quiet_libraries() -> None:
     """Silence libraries' messages and warnings about their own internals; errors are still shown."""
+    from datasets.utils.logging import disable_progress_bar
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     disable_progress_bar()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ex2.cli.options import parse
-from ex2.cli.stages import is_main_process
+from ex2.runtime import is_main_process
 
 EXIT_INTERRUPTED = 130
 

@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+from ex2.runtime import is_main_process
+
 EXIT_LATER = 75
 """Exit status of `analysis.judge.base.NotYet`: a judge was asked, and its answers come later."""
 
@@ -22,10 +24,6 @@ REPORT = "analysis.report.page:write_report"
 SUMMARY = "analysis.results.summary:print_summary"
 JUDGE_PLAN = "analysis.verdicts.plan:plan"
 JUDGES = "analysis.judge.table:JUDGES"
-
-
-def is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def checked(options: argparse.Namespace, *, check_inputs: bool = True) -> Any:

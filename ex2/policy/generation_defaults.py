@@ -7,15 +7,13 @@ log-probabilities it uses, and descriptions would depend on a file that the reci
 
 from __future__ import annotations
 
-import functools
-import os
 import reprlib
-import sys
 from typing import Any
 
 from transformers import GenerationConfig, PreTrainedModel
 
 from ex2.policy.source import ModelSource
+from ex2.runtime import tell_once
 
 SPECIAL_TOKENS = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id")
 """What a checkpoint alone can tell: which tokens begin, end and pad a text."""
@@ -53,13 +51,7 @@ def tell_dropped(source: ModelSource, settings: dict[str, Any]) -> None:
     """Say on stderr, once and by the main process only, which stored settings of a model are not used."""
     if settings:
         said = ", ".join(f"{key}={reprlib.repr(value)}" for key, value in settings.items())
-        _tell_once(
+        tell_once(
             f"note: {source.named_in}.model: '{source.model}' is stored with generation settings that are not used: "
             f"{said}. The recipe says how to sample; only the model's end, pad and begin tokens are taken from there."
         )
-
-
-@functools.cache
-def _tell_once(line: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
-        print(line, file=sys.stderr, flush=True)

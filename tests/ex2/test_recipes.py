@@ -11,13 +11,13 @@ import yaml
 from paths import ROOT
 
 from analysis.judge.table import JUDGES
-from ex2 import recipe_io
 from ex2.checks.validate import recipe_problems
 from ex2.cli import main
 from ex2.data.source import DatasetSource
 from ex2.policy.source import ModelSource, Sampling
 from ex2.recipe import Recipe
 from ex2.recipe_io import FORMER, read_recipe, to_yaml
+from ex2.runtime import tell_once
 from reward.errors import UserError
 
 RECIPES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "recipes").rglob("*.yaml"))
@@ -201,9 +201,9 @@ ppo: {lam: 0.9}
 
 @pytest.fixture
 def untold() -> Iterator[None]:
-    recipe_io._tell_once.cache_clear()
+    tell_once.cache_clear()
     yield
-    recipe_io._tell_once.cache_clear()
+    tell_once.cache_clear()
 
 
 @pytest.mark.usefixtures("untold")
