@@ -80,10 +80,10 @@ def test_report_is_one_file_and_the_numbers_are_printed(
 ) -> None:
     folder, result = finished
     page = html.unescape((folder / "demo-visual/report.html").read_text())
-    assert "demo-visual: this run's descriptions became more often visual" in page
+    assert "demo-visual: visual wording became more frequent in this run's descriptions" in page
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert "demo-visual: this run's descriptions became more often visual" in result.stdout
+    assert "demo-visual: visual wording became more frequent in this run's descriptions" in result.stdout
     assert "templates" in result.stdout
     assert f"report: {folder}/demo-visual/report.html" in result.stdout
 

@@ -48,7 +48,7 @@ def test_the_papers_counts() -> None:
     # aircraft 3, cars 1 (ALIGN).
     assert (found["spurious-responsible"].count, found["spurious-responsible"].of) == (26, 33)
     assert found["spurious-responsible"].text.startswith(
-        "In 26 of 33 experiments spurious descriptions are almost solely responsible for the gain or contribute"
+        "In 26 of 33 experiments spurious wording is almost solely responsible for the gain or contributes"
     )
     # Under 25 % visual: CLIP aircraft, ALIGN cub, aircraft and cars.
     assert (found["non_visual-solely"].count, found["non_visual-solely"].of) == (4, 19)
@@ -62,8 +62,10 @@ def test_the_papers_counts() -> None:
     # Of the 33, 10 lack an accuracy of informative ones (Table 3); one of these, EVA on pets, has no such description.
     informative = found["informative-responsible"]
     assert (informative.count, informative.of, informative.unknown) == (19, 33, 9)
-    assert informative.text.startswith("In 19 of 33 experiments (not known for 9) informative descriptions are")
-    assert informative.rule.endswith("; not known for 9, whose accuracies are not given")
+    assert informative.text.startswith("In 19 of 33 experiments (not known for 9) informative wording is")
+    assert informative.rule.endswith(
+        "; not known for 9, whose accuracies are not given or, for most classes, the plain template's"
+    )
     # Both kinds of the informative are counted over the same 19; Table 5 has 15 of them.
     assert [
         (found[f"{kind}-responsible"].count, found[f"{kind}-responsible"].of) for kind in ("visual", "non_visual")
@@ -112,7 +114,7 @@ def test_thresholds_are_settings_and_are_printed() -> None:
     found = by_key(made, rules)
     assert found["spurious-responsible"].rule == (
         "of the experiments that EX2 improves: informative share of the descriptions under 45 %, or spurious "
-        "descriptions alone at least 2.5 points above the templates"
+        "wording alone at least 2.5 points above the templates"
     )
     assert (found["spurious-responsible"].count, found["improvement-margin"].count) == (1, 0)
     assert by_key(made, Rules(considerable=2.5))["spurious-responsible"].count == 0
@@ -133,7 +135,7 @@ def test_an_unknown_accuracy_stays_among_those_looked_at() -> None:
     found = by_key([few, half])
     responsible = found["spurious-responsible"]
     assert (responsible.count, responsible.of, responsible.unknown, responsible.members) == (1, 2, 1, ("few",))
-    assert responsible.text.startswith("In 1 of 2 experiments (not known for 1) spurious descriptions")
+    assert responsible.text.startswith("In 1 of 2 experiments (not known for 1) spurious wording")
     assert (found["spurious-solely"].count, found["spurious-solely"].of, found["spurious-solely"].unknown) == (1, 2, 0)
     assert "spurious-margin" not in found, "nothing is known of any"
 

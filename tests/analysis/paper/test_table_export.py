@@ -58,7 +58,7 @@ def test_latex_is_escaped_and_uses_booktabs() -> None:
         r"\shortstack[r]{55.33\textsuperscript{\textdagger} \\ {\scriptsize {[}53.40,~57.25{]}} \\ "
         r"{\scriptsize n~=~2,550}}" in text
     )
-    assert r"\shortstack[r]{+0.00~\textit{n.s.} \\" in text, "−0.004 is not shown as −0.00"
+    assert r"\shortstack[r]{0.00~\textit{n.s.} \\" in text, "−0.004 is shown as neither −0.00 nor +0.00"
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].strip().splitlines()[1:]
     first, second = body
     assert first.startswith(r"A \& B & x & ")
@@ -132,7 +132,7 @@ def test_latex_tells_empty_cells_apart_and_keeps_what_cells_say() -> None:
         r"--\textsuperscript{b,\textdagger}",
         r"--\textsuperscript{c}",
         r"50.00\textsuperscript{d}",
-        r"+1.00~\textit{n.s. by McNemar}\textsuperscript{d}",
+        r"+1.00~\textit{n.s. by McNemar, without an interval}\textsuperscript{d}",
         "--{}",
     ]
     assert (
@@ -154,7 +154,8 @@ def test_several_seeds_show_both_intervals_and_the_range_of_p() -> None:
     [row] = csv.DictReader(io.StringIO(to_csv(table)))
     assert [row[key] for key in ("p", "p_least", "p_most", "doubts")] == ["", "0.0001", "0.3", "interval over images"]
     assert (float(row["images_low"]), float(row["images_high"])) == pytest.approx((-0.1, 3.4))
-    assert row["notes"] == "no significant difference by interval over images"
+    said = "no significant difference by interval over images: between −0.1 and +3.4 points are possible"
+    assert row["notes"].replace("\u00a0", " ") == said
     console = Console(record=True, width=200, file=io.StringIO())
     print_table(table, console)
     words = console.export_text().replace("\u00a0", " ")

@@ -109,6 +109,7 @@ def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "reward                     20.10     21.10     22.10   21.10 [18.62, 23.58] (n = 3)",
         "KL, nats                    5.00      5.00      5.00   5.00 no interval: all are equal (n = 3)",
         "accuracy, %                    –     80.50         –   80.50 no interval (n = 1)",
+        "KL, " + "; ".join(f"seed {seed}: n = 9 batches, fewer than 10" for seed in (0, 1, 2)),
         "brackets: 95 % t-intervals over seeds",
     ]
     cut = made.model_copy(update={"generation": made.generation.model_copy(update={"top_p": 0.9})})
