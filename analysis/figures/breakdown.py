@@ -99,7 +99,7 @@ def _group(experiment: Experiment, policy: PolicyName, group: Group) -> Node:
     if policy == "aligned":
         change, accuracy = change_of(experiment, group), experiment.accuracy(group)
         if change:
-            note = ", not significant" if change.significant is False else " on base"
+            note = ", n.s." if change.significant is False else " on base"
             lines.append([(f"{points(change)}{note}", "small soft")])
         if accuracy:
             lines.append([("accuracy ", "small soft"), (percent(accuracy), "small")])

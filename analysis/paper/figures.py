@@ -95,13 +95,12 @@ def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
             x += 40 + 7 * len(name)
     note = f"† KL more than {rules.kl_tolerance:g} % off its target in any seed"
     parts.append(
-        svg.text(
-            0, bottom + 52, f"n.s.: {NOT_SIGNIFICANT}; all between the brackets is possible.  {note}.", "small soft"
-        )
+        svg.text(0, bottom + 52, f"n.s.: {NOT_SIGNIFICANT}; all between the brackets is possible.", "small soft")
     )
+    parts.append(svg.text(0, bottom + 70, f"{note}.", "small soft"))
     width = max(left + wide * len(datasets), 560.0)
     return svg.document(
-        width, bottom + 62, parts, title="VLM by dataset", description=". ".join(said) + ".", key="grid"
+        width, bottom + 80, parts, title="VLM by dataset", description=". ".join(said) + ".", key="grid"
     )
 
 

@@ -126,7 +126,7 @@ def _rows(
 
 
 def _legend(dagger: float | None, *, narrow: bool) -> list[str]:
-    lines = [f"Hollow: {NOT_SIGNIFICANT}; all that the line spans is possible."]
+    lines = [f"Hollow: {NOT_SIGNIFICANT};", "all that the line spans is possible."]
     if dagger is not None:
         lines.append(f"†: KL of its run more than {100 * dagger:g}\u00a0% off the target.")
     return lines if narrow else [" ".join(lines)]

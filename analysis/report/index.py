@@ -173,12 +173,13 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
         "parts": parts,
         "informative": f"{percent(informative)} informative, {count(informative)}" if informative and filled else "",
         "empty": NO_SHARES if experiment.unread else "" if filled else NOT_ABOVE,
-        "kl": _kl(experiment),
+        "kl": kl_words(experiment),
         "kl_off": bool(experiment.kl and experiment.kl.off(rules.tolerance)),
     }
 
 
-def _kl(experiment: Experiment) -> str:
+def kl_words(experiment: Experiment) -> str:
+    """Return `KL 9.8 of 10`, with the number of batches where they are few; "" if it is not known."""
     if experiment.kl is None:
         return ""
     target = f" of {experiment.kl.target:g}" if experiment.kl.target else ", no target"

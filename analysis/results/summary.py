@@ -153,7 +153,7 @@ def print_seed(experiment: Experiment, console: Console) -> None:
         table.add_row(label, _interval(accuracy) if accuracy else "no descriptions", change, verdict)
     console.print(table)
     if any(experiment.mostly_template(arm) for arm in experiment.accuracies):
-        console.print(f"{NO_P}: {NO_CONCLUSION}", highlight=False, markup=False)
+        console.print(f"{NO_P}, {NO_CONCLUSION}", highlight=False, markup=False)
     for arm, control in controls.items():
         change, verdict = _compared(experiment, arm, "aligned")
         p = verdict if verdict == NO_P else f"p = {verdict}".replace("= <", "< ")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from paths import DATA
+from rich.console import Console
 
 from analysis.paper.claims import Claim, claim_table, claims, interval_note
+from analysis.paper.command import print_claims
 from analysis.paper.published import read_published
 from analysis.results.experiment import Counts, Experiment
+from analysis.results.headline import Headline
 from analysis.results.pooling import Difference, Pooled
-from analysis.tables.rules import Rules
+from analysis.tables.rules import Rules, weak_information
 
 PAPER = DATA / "paper_tables.json"
 
@@ -224,3 +228,52 @@ def test_counts_are_out_of_those_looked_at() -> None:
     made[0] = replace(made[0], missing_seeds=(1, 2))
     notes = claim_table(claims(made, Rules()), made).notes
     assert "Seeds not analysed, and left out of every number: a: 1, 2." in notes
+
+
+@pytest.mark.parametrize(("filled", "unknown"), [(36, 0), (37, 1), (62, 1)])
+def test_nothing_follows_from_an_arm_that_is_mostly_the_template(filled: int, unknown: int) -> None:
+    """Of 73 classes, 37 are more than half: what such an arm gains is not known to be the kind's."""
+    spurious = replace(
+        experiment("e", {"aligned": (3, 1), "spurious": (2, 1)}), classes=73, fallback={"spurious": filled}
+    )
+    other = experiment("other", {"aligned": (3, 1), "spurious": (2, 1)})
+    found = by_key([spurious, other])["spurious-responsible"]
+    assert (found.count, found.of, found.unknown) == (2 - unknown, 2, unknown)
+    assert by_key([spurious, other])["spurious-margin"].count == 2 - unknown
+    (note,) = found.fallback
+    assert note == f"e: {filled} of 73 classes by template" + (": no conclusion" if unknown else "")
+    gone = replace(spurious, fallback={"informative": filled})
+    low = replace(gone, differences=gone.differences | {("informative", "templates"): _difference(-1)})
+    assert bool(weak_information(low, Rules())) is not bool(unknown), "below the templates by its own texts only"
+
+
+def _difference(points: float) -> Difference:
+    return Difference(points / 100, points / 100 - 0.005, points / 100 + 0.005, True, 0.01, 100, 1)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ([(), ()], ""),
+        ([(0, 1, 2), (0, 1, 2, 3)], ""),
+        ([(0,)], "The experiment has fewer than 3 seeds: there the sentence is of this run's descriptions, not yet of"),
+        ([(0, 1), (0,)], "2 of the 2 experiments have fewer than 3 seeds: there the sentence is of these runs'"),
+        ([(0, 1, 2), (0,), ()], "1 of the 3 experiments has fewer than 3 seeds: there the sentence is of this run's"),
+    ],
+)
+def test_few_seeds_speak_of_their_runs(seeds: list[tuple[int, ...]], words: str) -> None:
+    made = [
+        replace(experiment(f"e{number}", {"aligned": (3, 1), "spurious": (2, 1)}), seeds=own)
+        for number, own in enumerate(seeds)
+    ]
+    found = claims(made, Rules())
+    assert len({claim.caution for claim in found}) == 1
+    assert found[0].caution.startswith(words) if words else found[0].caution == ""
+    table = claim_table(found, made, headlines=[Headline("A", "E.", None, "C.")])
+    said = f"{found[0].text} {found[0].caution}" if words else found[0].text
+    assert table.rows[0].cells[0].text == said
+    assert table.notes[-2:] == ("A. C.", "E.")
+    console = Console(file=io.StringIO(), width=400)
+    print_claims(found, console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines()[0] == said

@@ -14,6 +14,7 @@ from analysis.results.pooling import Difference
 from analysis.tables.export import escape_latex, to_csv, to_json, to_latex
 from analysis.tables.table import NOTHING, Cell, Row, Table, footnotes, points_cell, text_cell
 from analysis.tables.terminal import print_table
+from analysis.tables.view import table_view
 
 HOSTILE = "<script>alert('x')</script> & \\input{x} 100% $a_b$ #1 ~^ {\n\"=1+1\", [a] |"
 
@@ -196,3 +197,18 @@ def test_letters_go_on_after_z() -> None:
 )
 def test_latex_characters(given: str, expected: str) -> None:
     assert escape_latex(given) == expected
+
+
+def test_no_file_holds_a_zero_with_a_sign() -> None:
+    """A difference of nothing, turned around, and numbers that a file of then holds as −0.0."""
+    turned = Difference(0.0, 0.0, 0.02, False, 1.0, 200, 3, True, (0.0, 0.01), by_seed=(0.0, 0.0)).flipped()
+    cells = (points_cell(turned), Cell("nats", -0.0, -0.0, 0.3, 5, kl=-0.0004, kl_target=10.0, kl_off_target=True))
+    table = Table("t", "T", ("VLM",), ("a", "b"), (Row(("A",), cells),))
+    assert not re.search(r"-0\.0(?!\d)", str(turned))
+    assert not re.search(r"-0\.0(?!\d)", to_csv(table) + to_json(table))
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_table(table, console)
+    view = table_view(table)
+    assert [cell.main for cell in view.rows[0].cells] == ["0.0", "0.0"]
+    assert view.rows[0].cells[1].mark == "†\u00a0KL\u00a00.0"
+    assert not re.search(r"[-+−]0\.0+(?!\d)", to_latex(table) + console.export_text() + str(view))

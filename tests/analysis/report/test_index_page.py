@@ -283,6 +283,22 @@ def test_in_a_browser(chromium: Any, runs: Path, tmp_path: Path, width: int, sch
             browser.screenshot(page, f"index-{width}-{scheme}", tmp_path)
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_a_phone_the_indexs_tables_are_cards(chromium: Any, runs: Path, width: int) -> None:
+    index(runs)
+    with browser.opened(chromium, runs / "index.html", width=width) as page:
+        browser.open_all(page)
+        found = browser.cards(page)
+        assert len(found) > 100
+        assert [cell for cell in found if cell["label"] != cell["header"]] == []
+        assert [cell for cell in found if not (cell["beside"] and cell["inside"])] == []
+        assert browser.wide_boxes(page) == []
+        again = page.locator("#table-01-accuracy .again").all_inner_texts()
+        assert again == ["align-base", "align-base", "clip-vit-b32", "clip-vit-b32"], "a name that spanned its rows"
+        naming = page.locator("#table-01-accuracy thead .naming").all_inner_texts()
+        assert naming == ["VLM", "descriptions"]
+
+
 def test_paper_holds_the_index(chromium: Any, runs: Path) -> None:
     index(runs)
     with browser.opened(chromium, runs / "index.html", width=718) as page:
