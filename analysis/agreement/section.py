@@ -10,6 +10,7 @@ from analysis.judge.base import Question
 from analysis.results.wording import NBSP, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
 from ex2.policy.source import POLICIES
+from reward.numerals import decimal
 
 QUESTION_NAMES: dict[Question, str] = {"informative": "Is it informative?", "visual": "Is it visual?"}
 
@@ -67,5 +68,5 @@ def number_text(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     value, low, high, n = estimate
-    ends = "" if low is None or high is None else f"{NBSP}[{low:.2f},{NBSP}{high:.2f}]"
-    return f"{value:.2f}{ends}".replace("-", "−") + f" (n{NBSP}={NBSP}{n:,})"
+    ends = "" if low is None or high is None else f"{NBSP}[{decimal(low, 2)},{NBSP}{decimal(high, 2)}]"
+    return f"{decimal(value, 2)}{ends} (n{NBSP}={NBSP}{n:,})"

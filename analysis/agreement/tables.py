@@ -14,6 +14,7 @@ from rich.table import Table
 from analysis.agreement.record import Agreement, PeopleComparison
 from analysis.results.wording import KIND_NAMES, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
+from reward.numerals import decimal
 
 SHARE_NAMES = {"spurious": "spurious", "visual": "visual", "visual_of_informative": "visual, of the informative"}
 COLUMNS = ("run", "labels_of", "policy", "subject", "quantity", "value", "low", "high", "n")
@@ -183,5 +184,5 @@ def _plain(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     value, low, high, n = estimate
-    ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return f"{value:.2f}{ends} (n = {n})"
+    ends = "" if low is None or high is None else f" [{decimal(low, 2)}, {decimal(high, 2)}]"
+    return f"{decimal(value, 2)}{ends} (n = {n})"

@@ -101,11 +101,21 @@ class Difference:
     by_seed: tuple[float, ...] = ()
 
     def flipped(self) -> Difference:
-        """Return the difference with the opposite sign: the second minus the first."""
-        low, high = (None if end is None else -end for end in (self.high, self.low))
-        images = None if self.images is None else (-self.images[1], -self.images[0])
-        by_seed = tuple(-value for value in self.by_seed)
-        return replace(self, value=-self.value, low=low, high=high, images=images, by_seed=by_seed)
+        """Return the difference with the opposite sign: the second minus the first; 0 has none."""
+        low, high = (None if end is None else 0.0 - end for end in (self.high, self.low))
+        images = None if self.images is None else (0.0 - self.images[1], 0.0 - self.images[0])
+        by_seed = tuple(0.0 - value for value in self.by_seed)
+        return replace(self, value=0.0 - self.value, low=low, high=high, images=images, by_seed=by_seed)
+
+    @property
+    def not_excluded(self) -> tuple[float, float] | None:
+        """The least and the most that the difference may be where it is not significant; `None` without an interval.
+
+        Every value counts that one of the intervals holds, and 0 too: the test that leaves the difference open is not
+        always the one that an interval belongs to.
+        """
+        ends = [end for end in (self.low, self.high, *(self.images or ())) if end is not None]
+        return (min(*ends, 0.0), max(*ends, 0.0)) if ends else None
 
     def surely_above(self, threshold: float) -> bool | None:
         """Say whether every interval lies above a threshold and every test tells the difference from 0.
