@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.agreement.stored import JudgeAgreement
-from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
+from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, WEIGHTED, kinds_table
 from analysis.judge.base import Question
 from analysis.results.wording import NBSP, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
@@ -31,7 +31,9 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
         "rubrics": others,
         "verdicts": verdicts,
         "table": table,
-        "second": f"{SECOND_QUESTION[0].upper()}{SECOND_QUESTION[1:]}.",
+        "second": " ".join(
+            f"{note[0].upper()}{note[1:]}." for note in (SECOND_QUESTION, *[WEIGHTED] * bool(used.weighted_table))
+        ),
         "questions": [
             {
                 "name": QUESTION_NAMES[question],
@@ -52,7 +54,7 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
                 "corrected": share_text(share.corrected) if share.corrected else f"– ({share.reason})",
             }
             for policy in reversed(POLICIES)
-            if policy in content.policies
+            if policy in content.policies and not content.unread
             for name, share in content.policies[policy].shares.items()
         ],
     }
