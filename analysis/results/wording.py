@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from analysis.results.pooling import END, OVER_IMAGES, Difference, Pooled
+from analysis.results.endings import END
+from analysis.results.pooling import OVER_IMAGES, Difference, Pooled
 
 NBSP = "\u00a0"
 UNKNOWN = "–"
@@ -168,8 +169,8 @@ def evidence(difference: Difference) -> str:
     """Return in words all that the tests say of a difference.
 
     Returns:
-        For example `p = 0.012`, `no significant difference by McNemar, p = 0.125` or `intervals over 3 seeds and over
-        images exclude 0, McNemar p 0.002–0.031 by seed`.
+        For example `p = 0.012, over 2 draws of the texts`, `no significant difference by McNemar, p = 0.125, for these
+        texts` or `intervals over 3 seeds and over images exclude 0, McNemar p 0.002–0.031 by seed`.
     """
     if difference.significant is None:
         return "one seed alone: no test"
@@ -177,6 +178,7 @@ def evidence(difference: Difference) -> str:
     if difference.p is not None:
         p = p_value(difference.p)
         value = f"p{NBSP}{p}" if p.startswith("<") else f"p{NBSP}={NBSP}{p}"
+        value = ", ".join(part for part in (value, texts_words(difference)) if part)
         return f"{said}, {value}" if said else value
     if not said:
         over = [f"over {difference.seeds} seeds"] if difference.seeds > 1 else []
@@ -186,6 +188,14 @@ def evidence(difference: Difference) -> str:
                 f"interval{'s' if len(over) > 1 else ''} {' and '.join(over)} exclude{'' if len(over) > 1 else 's'} 0"
             )
     return ", ".join(part for part in (said, seed_tests(difference)) if part)
+
+
+def texts_words(difference: Difference) -> str:
+    """Return `over 2 draws of the texts` if interval and test hold draws, `for these texts` if they are over images
+    alone; "" for several seeds, each of which has its own texts, and for what is no difference of accuracies."""
+    if difference.draws:
+        return f"over {difference.draws} draws of the texts"
+    return "for these texts" if difference.of_these_texts else ""
 
 
 def images_interval(difference: Difference, digits: int = 1) -> str:

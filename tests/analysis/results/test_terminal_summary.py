@@ -35,15 +35,15 @@ def printed(low: float, p: float, width: int = 80) -> tuple[list[str], str]:
 @pytest.mark.parametrize(
     ("low", "p", "terminal", "report"),
     [
-        (0.005, 0.012, "p = 0.012", "p = 0.012"),
-        (-0.005, 0.2, "p = 0.2 (n.s.)", "no significant difference, p = 0.200"),
+        (0.005, 0.012, "p = 0.012", "p = 0.012, for these texts"),
+        (-0.005, 0.2, "p = 0.2 (n.s.)", "no significant difference, p = 0.200, for these texts"),
         (
             -0.005,
             0.012,
             "p = 0.012 (n.s. by interval over images)",
-            "no significant difference by interval over images, p = 0.012",
+            "no significant difference by interval over images, p = 0.012, for these texts",
         ),
-        (0.005, 0.07, "p = 0.07 (n.s. by McNemar)", "no significant difference by McNemar, p = 0.070"),
+        (0.005, 0.07, "p = 0.07 (n.s. by McNemar)", "no significant difference by McNemar, p = 0.070, for these texts"),
     ],
 )
 def test_significance_is_the_reports(low: float, p: float, terminal: str, report: str) -> None:
