@@ -128,7 +128,7 @@ def test_equal_draws_and_single_draws_have_no_variance() -> None:
 
 
 def test_degrees_of_freedom() -> None:
-    """The squares of one class that changes have k − 1 degrees, those of five classes that are alike five times that."""
+    """Squares of one class that changes have k − 1 degrees, those of five classes that are alike five times that."""
     images, texts, fallback = world(3, classes=5, images=400)
     one = texts()[:, :1].expand(-1, 3, -1, -1).clone()
     one[0] = texts()[0]
