@@ -13,7 +13,7 @@ from analysis.accuracy.attribution import Rearranged, rearrange
 from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm, build_controls
 from analysis.accuracy.description_files import read_arms
-from analysis.accuracy.measure import accuracy, reward_gain, texts_by_arm
+from analysis.accuracy.measure import accuracy, draws_by_arm, reward_gain, texts_by_arm
 from analysis.accuracy.record import Accuracy, Control
 from analysis.accuracy.text_bank import text_banks
 from analysis.judge.base import EstimatesCost, Judge
@@ -77,7 +77,17 @@ def analyze(recipe: Recipe, seed: int) -> None:
         images=len(images.labels),
         classes=len(images.class_names),
         **settings._asdict(),
-        **accuracy(vlm, images, arms, settings, averaged=averaged, rearranged=rearranged, banks=text_banks())._asdict(),
+        **accuracy(
+            vlm,
+            images,
+            arms,
+            settings,
+            averaged=averaged,
+            rearranged=rearranged,
+            banks=text_banks(),
+            draws=draws_by_arm(descriptions, verdicts),
+            fixed=("templates", *files),
+        )._asdict(),
         controls={arm: Control(control.name, control.note) for arm, control in controls.items()},
         reward_gain=reward_gain(descriptions, settings),
     )

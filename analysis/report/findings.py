@@ -25,6 +25,7 @@ from analysis.results.wording import (
     points,
     points_value,
     signed,
+    texts_words,
     verdict_words,
 )
 from analysis.statistics.together import FEWEST_SEEDS
@@ -126,7 +127,8 @@ def _accuracy(experiment: Experiment) -> Finding | None:
         same=f"EX2's descriptions and the 80 generic templates show {NOT_SIGNIFICANT} in accuracy",
         untested="Whether EX2's descriptions or the 80 generic templates classify better cannot be tested",
     )
-    text = f"{verdict}: {percent(own)}, {points(change)} ({count(change, 'images')})."
+    said = ", ".join(part for part in (count(change, "images"), texts_words(change)) if part)
+    text = f"{verdict}: {percent(own)}, {points(change)} ({said})."
     base = experiment.tested("aligned", "base")
     if base:
         test = evidence(base)
@@ -303,9 +305,10 @@ def _cautions(experiment: Experiment) -> list[Finding]:
         found.append(
             Finding(
                 "One seed",
-                "Intervals tell how much other images or descriptions would change the numbers; how much another "
-                f"alignment would is unknown until the recipe runs on {FEWEST_SEEDS} seeds or more. All sentences are "
-                "of this run.",
+                "Intervals of shares and rewards tell how much other descriptions of the same classes and questions "
+                f"would change the numbers; those of accuracies, how much other images{_and_draws(experiment)} would. "
+                f"How much another alignment would is unknown until the recipe runs on {FEWEST_SEEDS} seeds or more. "
+                "All sentences are of this run.",
             )
         )
     elif len(experiment.seeds) < FEWEST_SEEDS:
@@ -325,6 +328,13 @@ def _told(change: Difference) -> str:
         return f"{points(change)}, cannot be tested"
     still_open = verdict_words(change)
     return f"{points_value(change)}, {still_open}" if still_open else points(change)
+
+
+def _and_draws(experiment: Experiment) -> str:
+    change = experiment.tested("aligned", "templates")
+    if change and change.draws:
+        return " and other descriptions"
+    return ", for these texts (describe.per_question of 2 or more tells how much other texts would),"
 
 
 def _verdict(difference: Difference, *, above: T, below: T, same: T, untested: T) -> T:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
 
+from analysis.results.endings import end_of_logs
 from analysis.results.load import SeedResult, last_of_each_batch
-from analysis.results.pooling import Pooled, confidence_of, end_of_logs
+from analysis.results.pooling import Pooled, confidence_of
 from analysis.results.wording import NBSP, batches, is_short, plain
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_jsonl

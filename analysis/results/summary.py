@@ -12,10 +12,11 @@ from rich.table import Column, Table
 
 from analysis.accuracy.measure import ARMS
 from analysis.accuracy.record import read_accuracy
+from analysis.results.endings import end_of_logs
 from analysis.results.experiment import Experiment
 from analysis.results.headline import headline
 from analysis.results.load import last_of_each_batch
-from analysis.results.pooling import Pooled, end_of_logs
+from analysis.results.pooling import Pooled
 from analysis.results.unread import unread_banner
 from analysis.results.wording import (
     NBSP,
@@ -73,7 +74,7 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
         seeds: The seeds to summarise.
 
     Returns:
-        Mean reward and KL at the end of training (see `pooling.end_of_logs`), and top-1 accuracies where they have been
+        Mean reward and KL at the end of training (see `endings.end_of_logs`), and top-1 accuracies where they have been
         measured. Numbers that no seed has are left out.
     """
     run = RunDirectory.of(recipe)

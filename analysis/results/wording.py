@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from analysis.results.pooling import END, OVER_IMAGES, Difference, Pooled
+from analysis.results.endings import END
+from analysis.results.pooling import OVER_IMAGES, Difference, Pooled
 from reward.numerals import decimal
 
 NBSP = "\u00a0"
@@ -225,12 +226,15 @@ def evidence(difference: Difference) -> str:
     """Return in words all that the tests say of a difference.
 
     Returns:
-        For example `p = 0.012`, `no significant difference by McNemar, p = 0.125: between 0.0 and +4.0 points are
-        possible` or `intervals over 3 seeds and over images exclude 0, McNemar p 0.002–0.031 by seed`.
+        For example `p = 0.012, over 2 draws of the texts`, `no significant difference by McNemar, p = 0.125, for these
+        texts: between 0.0 and +4.0 points are possible` or `intervals over 3 seeds and over images exclude 0, McNemar p
+        0.002–0.031 by seed`.
     """
     if difference.significant is None:
         return "one seed alone: no test"
-    tests = p_words(difference.p) if difference.p is not None else seed_tests(difference)
+    tests = seed_tests(difference)
+    if difference.p is not None:
+        tests = ", ".join(part for part in (p_words(difference.p), texts_words(difference)) if part)
     said = verdict_words(difference, tests)
     if said or difference.p is not None:
         return said or tests
@@ -239,6 +243,14 @@ def evidence(difference: Difference) -> str:
     if over:
         said = f"interval{'s' if len(over) > 1 else ''} {' and '.join(over)} exclude{'' if len(over) > 1 else 's'} 0"
     return ", ".join(part for part in (said, tests) if part)
+
+
+def texts_words(difference: Difference) -> str:
+    """Return `over 2 draws of the texts` if interval and test hold draws, `for these texts` if they are over images
+    alone; "" for several seeds, each of which has its own texts, and for what is no difference of accuracies."""
+    if difference.draws:
+        return f"over {difference.draws} draws of the texts"
+    return "for these texts" if difference.of_these_texts else ""
 
 
 def images_interval(difference: Difference, digits: int = 1) -> str:

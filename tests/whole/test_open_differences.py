@@ -28,7 +28,7 @@ from ex2.cli import main
 
 PHRASE = re.compile(r"no significant difference|not significant|(?<![\w.])n\.s\.", re.IGNORECASE)
 NUMBER = r"[+−]?\d+\.\d+"
-BOUND = re.compile(rf"between {NUMBER} and {NUMBER}|up to {NUMBER} points|\[{NUMBER}, {NUMBER}\]|any size is possible")
+BOUND = re.compile(rf"between {NUMBER} and ?{NUMBER}|up to {NUMBER} points|\[{NUMBER}, {NUMBER}\]|any size is possible")
 DEFINED = (
     "so that every size between the brackets beside it is possible",
     "all that the line spans is possible",

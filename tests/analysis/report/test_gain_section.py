@@ -38,9 +38,9 @@ def test_the_section_by_hand() -> None:
         "What these texts say of the class brings between 8.0 and 10.0 of the +10.0 points (p = 0.010)."
     )
     shown = {row[0]: (plain(row[2]).split(" [")[0], plain(row[3])) for row in section.rows}
-    open_ = "no significant difference by interval over images, p = 0.010"
+    open_ = "no significant difference by interval over images, p = 0.010, for these texts"
     assert shown == {
-        "gain": ("+10.0 points", "p = 0.010"),
+        "gain": ("+10.0 points", "p = 0.010, for these texts"),
         "style": ("+2.0 points", f"{open_}: between −2.0 and +6.0 points are possible"),
         "unevenness": ("−2.0 points", ""),
         "content, one end": ("+8.0 points", ""),

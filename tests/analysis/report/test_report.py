@@ -73,7 +73,7 @@ def test_numbers_carry_n_and_interval(tmp_path: Path) -> None:
     # 30 of 39 parsed; Wilson: 61.66 to 87.35.
     assert "77 % [62–87] of aligned descriptions are visual (n = 39); before, of the base model's, 25 % [14–40]" in text
     assert "toy-visual: visual wording became more frequent in this run." in text
-    assert "80.0 % [75.0–85.0], +10.0 points [+6.0, +14.0] (n = 200 images)" in text
+    assert "80.0 % [75.0–85.0], +10.0 points [+6.0, +14.0] (n = 200 images, for these texts)" in text
     assert "score +1.00 [+0.50, +1.50] against the base model's, in units of the VLM's logits (n = 39 pairs)" in text
     assert "no significant difference, p = 1.000" in text
     assert "1 class by template" in text

@@ -13,8 +13,8 @@ from rich.console import Console
 from analysis.report.index import kl_words
 from analysis.report.page import render
 from analysis.report.signs import fired_rules, sign_panel
+from analysis.results.endings import end_of_training
 from analysis.results.kl import kl_of
-from analysis.results.pooling import end_of_training
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed, print_summary, summarize, summary_lines
 from analysis.results.wording import batches

@@ -37,24 +37,24 @@ def printed(low: float, p: float, width: int = 80) -> tuple[list[str], str]:
 @pytest.mark.parametrize(
     ("low", "p", "terminal", "report"),
     [
-        (0.005, 0.012, "0.012", "p = 0.012"),
+        (0.005, 0.012, "0.012", "p = 0.012, for these texts"),
         (
             -0.005,
             0.2,
             "0.2 n.s.",
-            f"no significant difference, p = 0.200: {OPEN}",
+            f"no significant difference, p = 0.200, for these texts: {OPEN}",
         ),
         (
             -0.005,
             0.012,
             "0.012 n.s. by interval over images",
-            f"no significant difference by interval over images, p = 0.012: {OPEN}",
+            f"no significant difference by interval over images, p = 0.012, for these texts: {OPEN}",
         ),
         (
             0.005,
             0.07,
             "0.07 n.s. by McNemar",
-            "no significant difference by McNemar, p = 0.070: " + OPEN.replace("−0.5", "0.0"),
+            "no significant difference by McNemar, p = 0.070, for these texts: " + OPEN.replace("−0.5", "0.0"),
         ),
     ],
 )
