@@ -174,6 +174,7 @@ def read_rollouts(path: Path) -> Rollouts:
 
 def record(path: Path, overrides: Sequence[str]) -> None:
     """Train the recipe for `BATCHES` batches, with its own settings but for `overrides`, and write its rollouts."""
+    about = provenance()
     with tempfile.TemporaryDirectory() as folder:
         recipe: Recipe = read_recipe(RECIPE, [f"rl.batches={BATCHES}", f"output_dir={folder}", *overrides])
         made: list[RecordingTrainer] = []
@@ -185,8 +186,7 @@ def record(path: Path, overrides: Sequence[str]) -> None:
         stage.TRAINERS["ppo"] = recording
         stage.train(recipe, recipe.seeds[0])
     (trainer,) = made
-    about = {
-        **provenance(),
+    about |= {
         "machine": processor(),
         "recipe": to_yaml(recipe),
         "seed": recipe.seeds[0],
