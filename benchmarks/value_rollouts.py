@@ -1,6 +1,6 @@
 """Is PPO's value function worth having on a real language model? Rollouts of `make real`, replayed in order.
 
-    python benchmarks/value_rollouts.py [--rollouts FILE.npz] [--out FILE.md]
+    python benchmarks/value_rollouts.py [--rollouts FILE.npz] [--steps 0.1 0.2 …] [--out FILE.md]
 
 Trains value heads on recorded rollouts (`recorded_rollouts.py`), batch after batch, by the trainer's own functions, and
 asks before each batch how much of the variance of its returns they explain. Beside them stand ridge regression on the
@@ -109,16 +109,25 @@ class Explained(NamedTuple):
     own: dict[str, list[float]]
 
 
-def explain(rollouts: Rollouts, hidden: Sequence[torch.Tensor]) -> Explained:
-    """Replay the rollouts with every predictor."""
+def explain(rollouts: Rollouts, hidden: Sequence[torch.Tensor], steps: Sequence[float] = ()) -> Explained:
+    """Replay the rollouts with every predictor.
+
+    Args:
+        rollouts: The rollouts.
+        hidden: Hidden states of each batch, shape (B, T, hidden).
+        steps: `PPOConfig.value_step` of further heads, which are the recipe's otherwise.
+    """
     width, longest = hidden[0].shape[-1], max(batch.response_mask.shape[1] for batch in rollouts.batches)
     found = Explained({}, {})
     for to_go, into in ((True, found.to_go), (False, found.own)):
         configs = {name: config_of(rollouts, changes) for name, changes in HEADS.items()}
+        for step in steps:
+            configs[f"step {step:g}"] = config = config_of(rollouts)
+            config.value_learning_rate, config.value_step = None, step
         predictors: dict[str, Predictor] = {name: Head(width, config) for name, config in configs.items()}
         predictors |= {RIDGE: Ridge(width), POSITIONS: PositionMeans(longest), CONSTANT: Constant(longest)}
         for name, predictor in predictors.items():
-            config = configs.get(name, next(iter(configs.values())))
+            config = configs.get(name, next(iter(configs.values())))  # of other predictors only γ and λ are used
             score_mean = rollouts.about["score_mean"]
             into[name] = replay(predictor, rollouts.batches, hidden, config, score_mean, to_go=to_go).explained
     return found
@@ -166,13 +175,16 @@ def main() -> int:
     """Replay, print and write the table; status 1 unless the recipe's head passes and the twins do not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=Path, default=ROLLOUTS, help="default: those in benchmarks/rollouts")
+    parser.add_argument(
+        "--steps", type=float, nargs="*", default=[], help="of further heads, in spreads of the returns"
+    )
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     quiet_libraries()
     rollouts = read_rollouts(options.rollouts)
     digest = hashlib.sha256(options.rollouts.read_bytes()).hexdigest()[:16]
-    found = explain(rollouts, all_hidden_states(rollouts, digest))
+    found = explain(rollouts, all_hidden_states(rollouts, digest), options.steps)
     live = [explained_variance(one.old_values, one.returns, loss_mask(one)) for one in rollouts.batches]
     text = table(found, live)
     print(text)

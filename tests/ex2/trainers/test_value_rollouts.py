@@ -9,13 +9,23 @@ from typing import Any
 import pytest
 import tiny_trainers
 import torch
-from recorded_rollouts import RecordedBatch, RecordingTrainer, read_rollouts, write_rollouts
+from recorded_rollouts import ROLLOUTS, RecordedBatch, RecordingTrainer, read_rollouts, recipe_of, write_rollouts
 from sklearn.linear_model import Ridge as SklearnRidge
 from tiny_trainers import Letters, make_ppo
 from transformers import AutoModelForCausalLM
-from value_predictors import Constant, Head, PositionMeans, Ridge, hidden_states, replay, rewards_to_go
+from value_predictors import (
+    Constant,
+    Head,
+    PositionMeans,
+    Ridge,
+    hidden_states,
+    replay,
+    rewards_of,
+    rewards_to_go,
+)
 from value_rollouts import RIDGE, holds, mean_from
 
+from ex2.trainers.advantages import gae
 from ex2.trainers.config import PPOConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -162,3 +172,18 @@ def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
         for field in dataclasses.fields(RecordedBatch):
             mine, yours = getattr(ours, field.name), getattr(theirs, field.name)
             torch.testing.assert_close(mine, yours, equal_nan=True, msg=lambda text, name=field.name: f"{name}: {text}")
+
+
+def test_the_recorded_returns_follow_from_the_recorded_scores() -> None:
+    """Forty batches of the real recipe; returns again from scores, log-probabilities and the run's own values."""
+    rollouts = read_rollouts(ROLLOUTS)
+    recipe = recipe_of(rollouts)
+    assert ROLLOUTS.stat().st_size < 5e6
+    assert (recipe.name, recipe.rl.batches, len(rollouts.batches)) == ("real-smollm2-conse", 40, 40)
+    assert rollouts.about["score_mean"] == pytest.approx(float(rollouts.batches[0].scores.mean()))
+    for batch in rollouts.batches:
+        assert batch.scores.shape == (recipe.rl.batch_size,)
+        assert batch.response_mask.any(-1).all()
+        rewards = rewards_of(batch, rollouts.about["score_mean"])
+        again = gae(rewards, batch.old_values, batch.response_mask, gamma=recipe.ppo.gamma, lam=recipe.ppo.lam)
+        torch.testing.assert_close(again.returns, batch.returns, rtol=1e-4, atol=1e-3)
