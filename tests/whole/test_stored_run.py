@@ -123,7 +123,8 @@ def as_today(table: str, row: dict[str, str], now: dict[str, str]) -> dict[str, 
     `high` of differences in points now end at −100 and 100. A difference that is not significant says which sizes are
     possible: from the least to the most of 0 and its intervals. A sentence over runs says how many have few seeds.
     The interval over images of a mean over seeds was a percentile bootstrap, which covers too little where few images
-    differ; today's, in `now`, is near it. And where the plain template stands for most classes, a cell says that nothing follows from it.
+    differ; today's, in `now`, is near it. And where the plain template stands for most classes, a cell says that
+    nothing follows from it.
     """
     if row["column"] == "sentence":
         row = row | {"text": f"{row['text']} {FEW}"}
