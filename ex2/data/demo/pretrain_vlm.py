@@ -40,13 +40,17 @@ STEPS, BATCH, RATE, DECAY = 1000, 64, 4e-3, 0.02
 class Planting:
     """A preference, how much of it is planted, and whether names and looks in the captions are the picture's.
 
+    Without a dose the captions are of every kind equally often and all describe their picture: the VLM tells pictures
+    apart and learns nothing of kinds. With the whole dose the preferred kinds have `OWN_SHARE` of the captions, and
+    `WRONG_PICTURE` of the others are beside their picture. Both shares grow linearly with the dose.
+
     With looks drawn anew a caption tells its picture by the name alone, however it says how things look: of the
     planted preference the VLM can learn the style. With names drawn anew it tells its picture by the looks alone: the
     VLM can learn the content.
 
     Attributes:
         preference: The preference to plant.
-        dose: Share of captions that are drawn by the preference; the others are as for `none`.
+        dose: How much of the preference is planted, from 0 to 1.
         random_looks: Share of captions whose looks are those of a concept drawn at random.
         random_names: Share of captions whose name is that of a concept drawn at random.
         seed: Of the initial weights and of all that is drawn.
@@ -64,6 +68,17 @@ class Planting:
         rest = (self.seed, *(round(1000 * share) for share in (self.dose, self.random_looks, self.random_names)))
         place = list(PLANTED).index(self.preference)
         return (place,) if self == Planting(self.preference) else (place, *rest)
+
+    @property
+    def own_share(self) -> float:
+        """Share of captions that are of the preferred kinds."""
+        alike = len(PLANTED[self.preference]) / len(CAPTION_KINDS)
+        return (1 - self.dose) * alike + self.dose * OWN_SHARE
+
+    @property
+    def wrong_picture(self) -> float:
+        """Among the captions of other kinds, the share that is about a concept drawn at random."""
+        return self.dose * WRONG_PICTURE
 
 
 STYLE = Planting("visual", random_looks=1.0)
@@ -123,17 +138,14 @@ def caption(rng: np.random.RandomState, label: int, planting: Planting | Prefere
         planting: What to plant; a bare preference means all of it.
     """
     planting = planting if isinstance(planting, Planting) else Planting(planting)
-    preference = planting.preference
-    if planting.dose < 1 and rng.uniform() >= planting.dose:
-        preference = "none"
-    own = PLANTED[preference]
+    own = PLANTED[planting.preference]
     drawn = own[rng.randint(len(own))] if len(own) > 1 else own[0]
-    if preference == "none":
+    if planting.preference == "none":
         label = rng.randint(len(CONCEPTS))
-    elif rng.uniform() >= OWN_SHARE:
+    elif rng.uniform() >= planting.own_share:
         others = [kind for kind in CAPTION_KINDS if kind not in own]
         drawn = others[rng.randint(2)] if len(others) > 1 else others[0]
-        if rng.uniform() < WRONG_PICTURE:
+        if rng.uniform() < planting.wrong_picture:
             label = rng.randint(len(CONCEPTS))
     concept = CONCEPTS[label]
     if planting.random_looks > 0 and rng.uniform() < planting.random_looks:

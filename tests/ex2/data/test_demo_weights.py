@@ -221,13 +221,18 @@ def test_in_a_content_world_the_looks_are_right_and_the_name_is_anyones() -> Non
                 assert values == {CONCEPTS[label].value(facet)}
 
 
-@pytest.mark.parametrize(("dose", "visual"), [(0.0, 1 / 3), (0.25, 0.25 * 0.88 + 0.75 / 3), (1.0, 0.88)])
-def test_a_dose_mixes_the_preference_with_none(dose: float, visual: float) -> None:
+@pytest.mark.parametrize(
+    ("dose", "visual", "right"),
+    [(0.0, 1 / 3, 1.0), (0.5, (1 / 3 + 0.88) / 2, 1 - 0.5 * 0.8 * 15 / 16), (1.0, 0.88, 1 - 0.8 * 15 / 16)],
+)
+def test_a_dose_goes_from_every_kind_alike_and_right_to_the_whole_preference(
+    dose: float, visual: float, right: float
+) -> None:
     found = captions_of(Planting("visual", dose=dose))
     assert sum(kind == "visual" for *_, kind in found) / 4000 == pytest.approx(visual, abs=0.03)
-    right = sum(CONCEPTS[label].name == name for label, _, name, _ in found)
-    # all of the preferred kind, of the others 0.2 + 0.8/16; without a preference 1/16
-    assert right / 4000 == pytest.approx(dose * (0.88 + 0.12 * 0.25) + (1 - dose) / 16, abs=0.03)
+    assert all(CONCEPTS[label].name == name for label, _, name, kind in found if kind == "visual")
+    others = [CONCEPTS[label].name == name for label, _, name, kind in found if kind != "visual"]
+    assert sum(others) / len(others) == pytest.approx(right, abs=0.08 if dose == 1 else 0.05)
 
 
 def test_each_planting_draws_other_numbers() -> None:
