@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console
 
+from analysis.accuracy.attribution import Rearranged, rearrange
+from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm, build_controls
 from analysis.accuracy.description_files import read_arms
 from analysis.accuracy.measure import accuracy, reward_gain, texts_by_arm
@@ -28,7 +31,7 @@ from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.recipe import Recipe
 from ex2.run.card import refresh_card
-from ex2.run.descriptions import _check_labels, read_descriptions
+from ex2.run.descriptions import Description, _check_labels, read_descriptions
 from ex2.run.directory import RunDirectory
 from reward.files import write_json
 from reward.presets import load_vlm, shown_name
@@ -60,8 +63,12 @@ def analyze(recipe: Recipe, seed: int) -> None:
     _check_labels(descriptions, images.class_names, where)
     settings = IntervalSettings(recipe.analysis.confidence, recipe.analysis.bootstrap_samples)
     controls = build_controls(recipe.analysis.controls, descriptions, images.class_names, seed) | files
+    rearranged = _rearranged(recipe, descriptions, images.class_names, seed)
     arms = texts_by_arm(descriptions, verdicts, images.class_names)
-    arms |= {arm: control.texts for arm, control in controls.items()}
+    arms |= {arm: control.texts for arm, control in controls.items() if not control.further}
+    averaged = {arm: control.every for arm, control in controls.items() if control.further}
+    if rearranged:
+        controls |= rearranged.controls()
     measured = Accuracy(
         vlm=shown_name(recipe.vlm.name, vlm),
         vlm_fingerprint=vlm.fingerprint(),
@@ -70,7 +77,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
         images=len(images.labels),
         classes=len(images.class_names),
         **settings._asdict(),
-        **accuracy(vlm, images, arms, settings, banks=text_banks())._asdict(),
+        **accuracy(vlm, images, arms, settings, averaged=averaged, rearranged=rearranged, banks=text_banks())._asdict(),
         controls={arm: Control(control.name, control.note) for arm, control in controls.items()},
         reward_gain=reward_gain(descriptions, settings),
     )
@@ -107,6 +114,22 @@ def usage(judge: Judge, verdicts: Verdicts) -> JudgingCost | None:
     if isinstance(judge, PanelJudge):
         return JudgingCost(spent, judge.cost(spent, verdicts.parts), tuple(judge.usage(spent, verdicts.parts)))
     return JudgingCost(spent, judge.cost(spent) if isinstance(judge, EstimatesCost) else None)
+
+
+def _rearranged(
+    recipe: Recipe, descriptions: Sequence[Description], class_names: Sequence[str], seed: int
+) -> Rearranged | None:
+    asked = recipe.analysis.attribution
+    if asked is None:
+        return None
+    return rearrange(
+        descriptions,
+        ClassNames(class_names),
+        seed=seed,
+        confidence=recipe.analysis.confidence,
+        most_pool=asked.pool,
+        most_encodings=asked.encodings,
+    )
 
 
 def _files(recipe: Recipe) -> dict[str, ControlArm]:

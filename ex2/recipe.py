@@ -270,6 +270,13 @@ class Resources(RecipeSection):
     cpus: Annotated[float, Field(gt=0)] = 1.0
 
 
+class Attribution(RecipeSection):
+    """How it is found what EX2's gain over the templates is made of: the style of the texts, or what they say."""
+
+    pool: Positive = Field(400, description="most texts that every class is given in the arm `everyone`")
+    encodings: Positive = Field(1_000_000, description="most texts encoded for it; beyond, fewer take part")
+
+
 class Analysis(RecipeSection):
     """How the descriptions are analysed."""
 
@@ -282,6 +289,7 @@ class Analysis(RecipeSection):
     description_files: dict[str, Literal["cupl", "dclip"]] = Field(
         {}, description="further arms: JSON file → format; cupl: class → sentences, dclip: class → descriptors"
     )
+    attribution: Attribution | None = Field(Attribution(), description="null: not measured")
     partial_files: bool = Field(False, description="description_files may lack classes, or have others besides")
 
 

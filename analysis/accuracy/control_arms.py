@@ -8,30 +8,34 @@
 | `other_class` | EX2's of another class, that class's name replaced by this one's | what is said of the class |
 | `other_class_kept` | EX2's of another class as they are | the name too: they name the wrong class |
 | `base_best` | those of the base model's with the highest rewards | alignment: chosen by reward, without training |
+
+Which class another one's texts go to is drawn `PAIRINGS` times: with one pairing, an arm is as good or bad as that
+pairing happens to be. Arms that say what a gain is made of are in `attribution`.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from analysis.accuracy.class_names import name_pattern, replace_name
+from analysis.accuracy.class_names import ClassNames, name_pattern
+from analysis.accuracy.reassigned import Answer, answers_of, assignments, paired, renamed, shuffled
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE
 from ex2.run.descriptions import Description, LabeledText
 from reward.files import read_json
 from reward.records import Record
 
-T = TypeVar("T")
-
 RANDOM_WORDS = 2
 """Words in a random-word description, about as many as a generated descriptor has."""
 LEAST_WAFFLE = 15
 """Random-word descriptions made for a class that has no description of EX2's, whose number they would match."""
+PAIRINGS = 20
+"""Pairings of classes that accuracies with another class's texts are averaged over."""
 
 
 class ControlArm(NamedTuple):
@@ -41,11 +45,18 @@ class ControlArm(NamedTuple):
         name: Shown name.
         note: What the texts are, with how many there are.
         texts: Class index and text of each; a class may have any number of texts, also none.
+        further: The texts of further assignments to classes: the arm's accuracy is averaged over all.
     """
 
     name: str
     note: str
     texts: list[LabeledText]
+    further: tuple[list[LabeledText], ...] = ()
+
+    @property
+    def every(self) -> tuple[list[LabeledText], ...]:
+        """All assignments."""
+        return (self.texts, *self.further)
 
 
 @dataclass(frozen=True)
@@ -75,16 +86,19 @@ def build_controls(
     Returns:
         Name → arm, in the chosen order. An arm for which there are no texts is included, with an empty list.
     """
-    aligned = [one.of_label for one in descriptions if one.policy == "aligned" and not one.is_empty]
-    source = _Source(descriptions, aligned, class_names, seed)
+    source = _Source(descriptions, answers_of(descriptions), ClassNames(class_names), seed)
     return {name: CONTROLS[name](source) for name in dict.fromkeys(chosen)}
 
 
 class _Source(NamedTuple):
     descriptions: Sequence[Description]
-    aligned: Sequence[LabeledText]
-    class_names: Sequence[str]
+    aligned: Sequence[Answer]
+    names: ClassNames
     seed: int
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.names.names
 
 
 def _class_name(source: _Source) -> ControlArm:
@@ -94,8 +108,8 @@ def _class_name(source: _Source) -> ControlArm:
 
 def _waffle(source: _Source) -> ControlArm:
     counts: dict[int, int] = defaultdict(int)
-    for label, _ in source.aligned:
-        counts[label] += 1
+    for one in source.aligned:
+        counts[one.label] += 1
     each = max(counts.values(), default=LEAST_WAFFLE)
     texts = waffle_texts(source.class_names, random_words(), each, source.seed)
     return ControlArm("random words", f"{each} texts a class of {RANDOM_WORDS} random words, equal for all", texts)
@@ -103,20 +117,35 @@ def _waffle(source: _Source) -> ControlArm:
 
 def _shuffled(source: _Source) -> ControlArm:
     texts = [
-        LabeledText(label, shuffle_words(text, source.class_names[label], source.seed))
-        for label, text in source.aligned
+        LabeledText(one.label, shuffle_words(one.text, source.class_names[one.label], source.seed))
+        for one in source.aligned
     ]
     return ControlArm("EX2, words shuffled", "EX2's descriptions, words in random order, the class name whole", texts)
 
 
 def _other_class(source: _Source) -> ControlArm:
-    texts = other_class_texts(source.aligned, source.class_names, source.seed, keep_name=False)
-    return ControlArm("EX2 of another class", "the other class's name replaced by the class's own", texts)
+    """Only texts that name their class take part: in the others, no name could be put in."""
+    texts = [one for one in source.aligned if source.names.named(one.text, one.label)]
+    given = assignments(paired, texts, PAIRINGS, source.seed) if _several_classes(texts) else []
+    made = [renamed(texts, labels, source.names) for labels in given]
+    return _averaged("EX2 of another class", "the other class's name replaced by the class's own", made)
 
 
 def _other_class_kept(source: _Source) -> ControlArm:
-    texts = other_class_texts(source.aligned, source.class_names, source.seed, keep_name=True)
-    return ControlArm("EX2 of another, as is", "with the other class's name", texts)
+    texts = source.aligned
+    given = assignments(paired, texts, PAIRINGS, source.seed) if _several_classes(texts) else []
+    made = [[LabeledText(label, one.text) for one, label in zip(texts, labels, strict=True)] for labels in given]
+    return _averaged("EX2 of another, as is", "with the other class's name", made)
+
+
+def _several_classes(texts: Sequence[Answer]) -> bool:
+    return len({one.label for one in texts}) > 1
+
+
+def _averaged(name: str, note: str, made: Sequence[list[LabeledText]]) -> ControlArm:
+    if not made:
+        return ControlArm(name, note, [])
+    return ControlArm(name, f"{note}, averaged over {len(made)} pairings", made[0], tuple(made[1:]))
 
 
 def _base_best(source: _Source) -> ControlArm:
@@ -151,7 +180,7 @@ def waffle_texts(class_names: Sequence[str], words: Sequence[str], each: int, se
     Source: Roth et al. (2023), arXiv 2306.07282.
     """
     draw = random.Random(f"waffle {seed}")
-    endings = [" ".join(_order(words, draw)[:RANDOM_WORDS]) for _ in range(each)]
+    endings = [" ".join(shuffled(words, draw)[:RANDOM_WORDS]) for _ in range(each)]
     return [
         LabeledText(label, f"{PLAIN_TEMPLATE.replace('{}', name)}, which has {ending}")
         for label, name in enumerate(class_names)
@@ -177,47 +206,7 @@ def shuffle_words(text: str, class_name: str, seed: int) -> str:
         units.append(" ".join(found[0].split()))
         position = found.end()
     units += text[position:].split()
-    return " ".join(_order(units, random.Random(f"shuffle {seed} {class_name} {text}")))
-
-
-def derangement(items: Iterable[int], seed: int) -> dict[int, int]:
-    """Pair every item with another one, so that each is the partner of exactly one: a random cycle.
-
-    Args:
-        items: The items; with fewer than two, nothing is paired.
-        seed: Seed of the cycle.
-
-    Returns:
-        Item → its partner, never itself.
-    """
-    order = _order(sorted(set(items)), random.Random(f"derangement {seed}"))
-    return dict(zip(order, [*order[1:], *order[:1]], strict=True)) if len(order) > 1 else {}
-
-
-def other_class_texts(
-    texts: Sequence[LabeledText], class_names: Sequence[str], seed: int, *, keep_name: bool
-) -> list[LabeledText]:
-    """Give every class that has texts the texts of another class that has some.
-
-    Args:
-        texts: Class index and text.
-        class_names: C names in label order.
-        seed: Seed of the pairing of classes, see `derangement`.
-        keep_name: True leaves the texts as they are, so that they name the other class. False replaces the other
-            class's name by the class's own, so that only what is said is wrong.
-
-    Returns:
-        Class index and text, ordered by class; empty if fewer than two classes have texts.
-    """
-    by_class: dict[int, list[str]] = defaultdict(list)
-    for label, text in texts:
-        by_class[label].append(text)
-    donor = derangement(by_class, seed)
-    return [
-        LabeledText(label, text if keep_name else replace_name(text, class_names[donor[label]], class_names[label]))
-        for label in sorted(donor)
-        for text in by_class[donor[label]]
-    ]
+    return " ".join(shuffled(units, random.Random(f"shuffle {seed} {class_name} {text}")))
 
 
 class BestOfN(NamedTuple):
@@ -260,9 +249,3 @@ def best_of_n(descriptions: Sequence[Description]) -> BestOfN:
 
 def _reward(description: Description) -> float:
     return float("-inf") if description.reward is None else float(description.reward)
-
-
-def _order(items: Sequence[T], draw: random.Random) -> list[T]:
-    # `random()` alone gives the same numbers in every version of Python; `shuffle` promises nothing.
-    keys = [draw.random() for _ in items]
-    return [items[index] for index in sorted(range(len(items)), key=keys.__getitem__)]

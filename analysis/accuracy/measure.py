@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
-from analysis.accuracy.record import Arm, Comparison, Confusion, Covered, Hits, RewardGain
-from analysis.accuracy.text_bank import TextBank
+from analysis.accuracy.attribution import MASK, Rearranged
+from analysis.accuracy.averages import Average, average_arm, average_over, beside, compare_averages
+from analysis.accuracy.encoded_texts import Texts
+from analysis.accuracy.record import Arm, Attribution, Comparison, Confusion, Covered, Hits, RewardGain
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
 from analysis.statistics.intervals import (
     Estimate,
@@ -41,8 +41,6 @@ COMPARISONS = (
 
 CONTROLS_AGAINST = ("templates", "aligned")
 """Arms that every arm which is not among `ARMS` (a control) is compared with."""
-
-Keep = Callable[[Sequence[str], torch.Tensor], None]
 
 MOST_CONFUSIONS = 20
 """Pairs of classes kept for each arm."""
@@ -79,44 +77,6 @@ def texts_by_arm(
     return arms
 
 
-class Texts:
-    """Embeddings by text: each distinct text is encoded once, or not at all if the text bank has it.
-
-    Args:
-        vlm: The encoder.
-        texts: Any number of texts; they may repeat.
-        banks: Folder of text banks; with `None` no embedding is kept.
-        batch_size: Texts per forward.
-
-    Raises:
-        EnvironmentFault: If the text bank cannot be read or written.
-    """
-
-    def __init__(self, vlm: VLM, texts: Iterable[str], *, banks: Path | None = None, batch_size: int = 256) -> None:
-        unique = list(dict.fromkeys(texts))
-        self._row = {text: row for row, text in enumerate(unique)}
-        self._embeddings = torch.zeros(len(unique), vlm.dim)
-        if banks is None:
-            self._encode(vlm, unique, range(len(unique)), batch_size, lambda texts, embeddings: None)
-            return
-        with closing(TextBank(vlm, banks)) as bank:
-            self._encode(vlm, unique, bank.get(unique, self._embeddings), batch_size, bank.put)
-
-    def _encode(self, vlm: VLM, unique: Sequence[str], missing: Sequence[int], batch_size: int, keep: Keep) -> None:
-        with tqdm(total=len(missing), desc="encode texts", unit="text", leave=False) as bar:
-            for start in range(0, len(missing), batch_size):
-                rows = list(missing[start : start + batch_size])
-                batch = [unique[row] for row in rows]
-                encoded = vlm.encode_texts(batch).embeddings
-                self._embeddings[torch.tensor(rows)] = encoded
-                keep(batch, encoded)
-                bar.update(len(batch))
-
-    def __getitem__(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return embeddings of the given texts, shape (len(texts), D)."""
-        return self._embeddings[torch.tensor([self._row[text] for text in texts], dtype=torch.long)]
-
-
 class Measured(NamedTuple):
     """What `accuracy` returns.
 
@@ -125,11 +85,13 @@ class Measured(NamedTuple):
         differences: Comparisons of two arms on the same images.
         covered_by_both: Comparisons of two groups on the classes for which both have texts. All other classes are left
             out, as images and as possible answers, so that no fallback template takes part.
+        attribution: What the gain is made of; None without rearranged texts.
     """
 
     arms: dict[str, Arm | None]
     differences: tuple[Comparison, ...]
     covered_by_both: tuple[Covered, ...]
+    attribution: Attribution | None
 
 
 def accuracy(
@@ -138,6 +100,8 @@ def accuracy(
     arms: Mapping[str, Sequence[LabeledText]],
     settings: IntervalSettings,
     *,
+    averaged: Mapping[str, Sequence[Sequence[LabeledText]]] | None = None,
+    rearranged: Rearranged | None = None,
     banks: Path | None = None,
 ) -> Measured:
     """Measure every arm on the same test images.
@@ -148,10 +112,21 @@ def accuracy(
         arms: Class index and text of each arm's texts, by arm. An arm without texts is not measured. Arms that are not
             among `ARMS` are compared with those of `CONTROLS_AGAINST`.
         settings: How intervals are made.
+        averaged: Further arms, whose accuracy is averaged over several assignments of texts to classes: the texts of
+            each, by arm.
+        rearranged: Texts that say what the gain of the aligned ones is made of. Their arms are measured beside the
+            others: `everyone`, `masked` and, averaged, `exchanged`.
         banks: Folder of text banks; with `None` no embedding is kept.
     """
     plain = [PLAIN_TEMPLATE.format(name) for name in images.class_names]
-    texts = Texts(vlm, [*plain, *(text for pairs in arms.values() for _, text in pairs)], banks=banks)
+    averaged = dict(averaged or {})
+    hidden: dict[str, Sequence[Sequence[LabeledText]]] = {}
+    if rearranged:
+        arms = {**arms, "everyone": rearranged.everyone, "masked": rearranged.masked}
+        averaged["exchanged"] = rearranged.exchanged
+        hidden = {"own": [rearranged.own], **rearranged.averaged}
+    every = [*arms.values(), *(each for sets in (*averaged.values(), *hidden.values()) for each in sets)]
+    texts = Texts(vlm, [*plain, *(text for pairs in every for _, text in pairs)], banks=banks)
     fallback = texts[plain]
     vectors = {
         arm: class_vectors(
@@ -195,7 +170,20 @@ def accuracy(
         for first, second in (*COMPARISONS, *_control_comparisons(arms))
         if first in right and second in right
     )
-    return Measured(measured, differences, tuple(covered))
+    averages = {
+        arm: average_over(texts, sets, images, fallback) for arm, sets in (averaged | hidden).items() if any(sets)
+    }
+    for arm, sets in averaged.items():
+        average = averages.get(arm)
+        measured[arm] = average_arm(average, sets, names, settings.confidence) if average else None
+    differences += tuple(
+        compare_averages(arm, averages[arm], against, right[against], settings.confidence)
+        for arm in averaged
+        for against in CONTROLS_AGAINST
+        if arm in averages and against in right
+    )
+    found = _attribution(rearranged, averages, right, settings) if rearranged else None
+    return Measured(measured, differences, tuple(covered), found)
 
 
 def reward_gain(descriptions: Iterable[Description], settings: IntervalSettings) -> RewardGain | None:
@@ -224,6 +212,26 @@ def reward_gain(descriptions: Iterable[Description], settings: IntervalSettings)
     base = [of_base[key] for key in shared]
     paired = paired_mean(aligned, base, confidence=settings.confidence, samples=settings.samples, seed=settings.seed)
     return RewardGain(mean_t(aligned).value, mean_t(base).value, paired, total - 2 * len(shared))
+
+
+def _attribution(
+    texts: Rearranged, averages: Mapping[str, Average], right: Mapping[str, Sequence[bool]], settings: IntervalSettings
+) -> Attribution:
+    own = [bool(hit) for hit in averages["own"].right]
+    return Attribution(
+        names=texts.names,
+        texts=len(texts.own),
+        left_out=texts.left_out,
+        pool=texts.pool,
+        mask=MASK,
+        own=_hits(own, settings.confidence, keep_bits=True),
+        above_everyone=paired_accuracy(own, right["everyone"], confidence=settings.confidence),
+        exchanged=beside(own, averages["exchanged"]),
+        whole=beside(own, averages["whole"]),
+        masked=_hits(right["masked"], settings.confidence, keep_bits=True),
+        masked_shuffled=beside(right["masked"], averages["masked_shuffled"]),
+        masked_whole=beside(right["masked"], averages["masked_whole"]),
+    )
 
 
 def _control_comparisons(arms: Iterable[str]) -> list[tuple[str, str]]:

@@ -72,7 +72,9 @@ class Arm(Record):
             versions.
         mean_per_class: Mean over the classes of their accuracies; `n` counts classes. None in files of earlier
             versions.
-        confusions: The most frequent confusions; empty in files of earlier versions.
+        confusions: The most frequent confusions; empty in files of earlier versions, and in averages.
+        assignments: How many assignments of texts to classes `top1` is averaged over; then its interval is Student's t
+            over images, and the numbers of texts are those of the first.
     """
 
     top1: Annotated[Hits, Flat()]
@@ -82,6 +84,7 @@ class Arm(Record):
     top5: Hits | None = None
     mean_per_class: Annotated[Estimate, Keyed(value="accuracy")] | None = None
     confusions: tuple[Confusion, ...] = ()
+    assignments: Annotated[int, Omitted()] = 1
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,76 @@ class RewardGain(Record):
     unpaired: int
 
 
+@dataclass(frozen=True)
+class NamesInTexts(Record):
+    """Which names the aligned descriptions hold.
+
+    Attributes:
+        own: Texts that name their class, by its name or a part of it, singular or plural.
+        other: Texts that name another class and not their own.
+        none: Texts that name no class.
+        describing: Class names that are themselves descriptions, such as "striped texture".
+    """
+
+    own: int
+    other: int
+    none: int
+    describing: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> int:
+        """Number of texts."""
+        return self.own + self.other + self.none
+
+
+@dataclass(frozen=True)
+class Permuted(Record):
+    """An arm's accuracy beside those of its texts given to classes by chance.
+
+    Attributes:
+        accuracies: Accuracy of each assignment.
+        error: Standard error over images of the arm's accuracy minus their mean.
+    """
+
+    accuracies: tuple[float, ...]
+    error: float
+
+
+@dataclass(frozen=True)
+class Attribution(Record):
+    """What a gain is made of, by the texts that name their class: see `analysis.accuracy.attribution`.
+
+    Accuracies of the arms `everyone`, `exchanged` and `masked` are among the other arms'.
+
+    Attributes:
+        names: Which names the descriptions hold.
+        texts: Number of texts that take part.
+        left_out: Texts that name their class but were left out, to encode fewer texts.
+        pool: Number of texts that the arm `everyone` gives to every class.
+        mask: What stands in the place of the name in the arm `masked`.
+        own: Accuracy with the texts as they are.
+        above_everyone: `own` minus the arm `everyone`.
+        exchanged: `own` beside the texts permuted over classes within each question, with the class's own name.
+        whole: `own` beside the texts of each class given to one class, with its name.
+        masked: Accuracy without the name.
+        masked_shuffled: `masked` beside the same texts permuted over classes.
+        masked_whole: `masked` beside the same texts of each class given to one class.
+    """
+
+    names: NamesInTexts
+    texts: int
+    left_out: int
+    pool: int
+    mask: str
+    own: Hits
+    above_everyone: Annotated[PairedAccuracy, Keyed()]
+    exchanged: Permuted
+    whole: Permuted
+    masked: Hits
+    masked_shuffled: Permuted
+    masked_whole: Permuted
+
+
 @dataclass(frozen=True, kw_only=True)
 class Accuracy(Record):
     """Content of `accuracy.json`.
@@ -167,6 +240,8 @@ class Accuracy(Record):
         covered_by_both: Comparisons of two groups on the classes for which both have texts.
         controls: What the further arms are that not every run has, by the arm's name.
         reward_gain: How far the aligned model's rewards exceed the base model's; None without pairs of descriptions.
+        attribution: What the gain over the templates is made of; None if it was not asked for, where fewer than two
+            classes have texts that name them, and in files of earlier versions.
         analysis_id: Identifier that the `breakdown.json` of the same analysis has too; None in files of earlier
             versions.
     """
@@ -185,6 +260,7 @@ class Accuracy(Record):
     covered_by_both: tuple[Covered, ...]
     controls: Mapping[str, Control] = field(default_factory=dict)
     reward_gain: RewardGain | None = None
+    attribution: Annotated[Attribution | None, Omitted()] = None
     analysis_id: Annotated[str | None, Omitted()] = None
 
     def arm(self, name: str) -> Arm | None:

@@ -14,6 +14,7 @@ from analysis.attributes.tables import attribute_drawings, attribute_tables
 from analysis.paper.claims import Claim, claim_table, claims, interval_note
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
 from analysis.paper.figures import grid_figure, run_figures
+from analysis.paper.gain import gain_table
 from analysis.paper.grids import grid_tables
 from analysis.paper.one_run import run_tables
 from analysis.paper.published import read_published
@@ -174,9 +175,11 @@ def all_tables(
         question: Number of the question of the example descriptions; `None` shows a few questions.
     """
     by_target = kl_table(material.by_target, rules)
+    gains = gain_table(material.experiments, rules)
     return [
         *grid_tables(material.experiments, rules),
         *cross_tables(material.experiments, rules),
+        *([gains] if gains else []),
         *([by_target] if by_target else []),
         *example_tables(material.experiments, rules, class_name=class_name, question=question),
         *attribute_tables(material.runs, material.published, rules.tolerance),

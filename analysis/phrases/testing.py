@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from analysis.accuracy.measure import Texts
+from analysis.accuracy.encoded_texts import Texts
 from analysis.accuracy.zero_shot import rank_classes
 from analysis.phrases.templates import fill
 from analysis.statistics.intervals import Estimate, IntervalSettings

@@ -15,6 +15,7 @@ from analysis.paper.claims import Claim, claims, interval_note
 from analysis.paper.command import rules_of
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
 from analysis.paper.figures import LEGEND, kinds_of
+from analysis.paper.gain import gain_table
 from analysis.paper.grids import grid_tables
 from analysis.phrases.tables import phrases_tables
 from analysis.report.findings import judge_standing
@@ -82,9 +83,11 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
     first = [claim for key in MAIN for claim in found if claim.key == key]
     datasets = datasets_of(experiments)
     by_target = kl_table(experiments, rules)
+    gains = gain_table(experiments, rules)
     tables = [
         *grid_tables(experiments, rules),
         *cross_tables(experiments, rules),
+        *([gains] if gains else []),
         *([by_target] if by_target else []),
         *example_tables(experiments, rules),
         *attribute_tables(runs, (), rules.tolerance),

@@ -20,6 +20,7 @@ from analysis.phrases.section import phrases_section
 from analysis.report.accuracy import accuracy_table, confusion_table
 from analysis.report.descriptions import descriptions_table
 from analysis.report.findings import findings, judge_standing
+from analysis.report.gain import gain_section
 from analysis.report.headline import headline
 from analysis.report.images import class_images
 from analysis.report.judge import both_denominators, panel, usage
@@ -150,7 +151,7 @@ def render(
             several_seeds=len(experiment.seeds) > 1,
             recipe_yaml=to_yaml(recipe),
             provenance=_flatten(provenance),
-            sections=sections,
+            sections=[*([gain] if (gain := gain_section(experiment)) else []), *sections],
             examples=examples,
             table=descriptions_table(results, images or {}),
             kl_tolerance=f"{Rules().kl_tolerance:g}",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from analysis.accuracy.record import Control
 from analysis.judge.base import Question
+from analysis.results.attribution import GainParts
 from analysis.results.kl import KLReached
 from analysis.results.pooling import SHARE, Difference, Pooled, pool
 from analysis.statistics.intervals import Estimate
@@ -217,6 +218,7 @@ class Experiment:
             VLM's logits; `None` without such pairs.
         reward_end: Mean reward at the end of training, where `n` counts batches; `None` where it is not known.
         judge: The judge that sorted the descriptions; `None` where it is not known.
+        gain_parts: What the gain over the templates is made of; `None` where it was not measured.
         unread: Answers that could hardly be read. If there are any, the experiment has no shares, see
             `unread.without_shares`.
     """
@@ -249,6 +251,7 @@ class Experiment:
     reward_gain: Difference | None = None
     reward_end: Pooled | None = None
     judge: JudgeIdentity | None = None
+    gain_parts: GainParts | None = None
     unread: tuple[Unread, ...] = ()
 
     def accuracy(self, arm: str) -> Pooled | None:

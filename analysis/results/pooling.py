@@ -277,14 +277,14 @@ def share_change(results: Sequence[SeedResult], group: Group) -> Difference | No
         estimates = [Estimate(share.value, share.low, share.high, share.n) for share in pair if share]
         if len(estimates) == 2:
             changes.append(newcombe(*estimates))
-    return _difference(changes, confidence_of(results), DIFFERENCE)
+    return difference_over(changes, confidence_of(results), DIFFERENCE)
 
 
 def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
     """Return the mean reward of aligned minus base descriptions of the same class and question."""
     gains = [result.accuracy.reward_gain.paired for result in results if result.accuracy.reward_gain]
     estimates = [Estimate(gain.difference, gain.low, gain.high, gain.n) for gain in gains]
-    return _difference(estimates, confidence_of(results))
+    return difference_over(estimates, confidence_of(results))
 
 
 def end_of_training(results: Sequence[SeedResult], key: str) -> Pooled | None:
@@ -360,9 +360,19 @@ def pool(
     return Pooled(over.value, over.low, over.high, sum(estimate.n for estimate in estimates), len(estimates), count)
 
 
-def _difference(
+def difference_over(
     estimates: Sequence[Estimate], confidence: float, bounds: tuple[float, float] = ANY
 ) -> Difference | None:
+    """Pool a difference over seeds, as `pool` does; it is told from 0 if its interval is.
+
+    Args:
+        estimates: The difference in each seed, with its interval.
+        confidence: Coverage of the interval, in (0, 1).
+        bounds: The least and the most that the quantity can be.
+
+    Returns:
+        The difference; `None` without estimates.
+    """
     over = pool(estimates, confidence, 0, bounds)
     if over is None:
         return None

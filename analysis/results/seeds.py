@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.accuracy.record import Control
+from analysis.results.attribution import gain_parts
 from analysis.results.experiment import Counts, Coverage, Described, Experiment, Shares, Texts
 from analysis.results.kl import kl_of
 from analysis.results.load import SeedResult
@@ -65,6 +66,7 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
         reward_gain=reward_gain(results),
         reward_end=end_of_training(results, "reward_mean"),
         judge=results[0].breakdown.judge,
+        gain_parts=gain_parts(results),
     )
     unread = unread_answers(made.policies)
     return without_shares(made, unread) if unread else made

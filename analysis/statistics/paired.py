@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 from scipy.special import bdtr, ndtr, ndtri
 
 from analysis.statistics.shares import mid_p_lower
@@ -133,3 +134,34 @@ def paired_accuracy(first: Sequence[bool], second: Sequence[bool], *, confidence
         raise ValueError(f"paired samples of {len(first)} and {len(second)} images")
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     return paired_counts(int((a & ~b).sum()), int((b & ~a).sum()), len(a), confidence)
+
+
+def paired_averages(first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95) -> PairedAccuracy:
+    """Compare two classifiers of which at least one is an average over several, on the same images.
+
+    Args:
+        first: Share of the first's classifiers that are right, per image, in [0, 1], shape (N,).
+        second: The same for the second, in the same order.
+        confidence: Coverage of the interval, in (0, 1).
+
+    Returns:
+        First minus second, with Student's t-interval over images and its p-value; the numbers of images that only one
+        has right are their means, rounded. Without any difference on any image, interval and p are those of
+        `paired_counts`.
+
+    Raises:
+        ValueError: If the lengths differ or there are no images.
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"paired samples of {len(first)} and {len(second)} images")
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    changes, n = a - b, len(a)
+    spread = float(changes.std(ddof=1)) if n > 1 else 0.0
+    if spread < 1e-12:
+        same = float(changes[0]) * n
+        return paired_counts(round(max(same, 0.0)), round(max(-same, 0.0)), n, confidence)
+    value, error = float(changes.mean()), spread / math.sqrt(n)
+    reach = float(stats.t.isf((1 - confidence) / 2, n - 1)) * error
+    p = 2 * float(stats.t.sf(abs(value) / error, n - 1))
+    low, high = max(value - reach, -1.0), min(value + reach, 1.0)
+    return PairedAccuracy(value, low, high, p, round(float((a * (1 - b)).sum())), round(float((b * (1 - a)).sum())), n)

@@ -13,13 +13,11 @@ import torch
 from vlms import NamesVLM
 
 import analysis.analyze
-from analysis.accuracy.class_names import mask_name, replace_name
 from analysis.accuracy.control_arms import (
     CONTROLS,
+    PAIRINGS,
     best_of_n,
     build_controls,
-    derangement,
-    other_class_texts,
     random_words,
     shuffle_words,
     waffle_texts,
@@ -49,37 +47,6 @@ def row(label: int, text: str, policy: str = "aligned", question: int = 0, rewar
         text=text,
         reward=reward,
     )
-
-
-# ---------------------------------------------------------------- names
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("A Red  fox; RED-FOX, red_fox's", "A oak; oak, oak's"),
-        ("red foxes and red foxs", "oakes and oaks"),
-        ("a red foxhole, bored fox, fox", "a red foxhole, bored fox, fox"),
-    ],
-)
-def test_replace_name(text: str, expected: str) -> None:
-    assert replace_name(text, "red fox", "oak") == expected
-
-
-def test_a_name_with_signs_is_no_pattern() -> None:
-    assert replace_name("the 737 (MAX+) flies", "737 (MAX+)", r"\1 {}") == r"the \1 {} flies"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("the golden retriever dog is golden", "the {} is golden"),
-        ("Golden Retrievers", "{}"),
-        ("a dog and a retriever dog, golden dogs", "a {} and a {}, golden {}"),
-    ],
-)
-def test_mask_name_takes_parts_of_two_words_and_the_noun(text: str, expected: str) -> None:
-    assert mask_name(text, "golden retriever dog") == expected
 
 
 # ---------------------------------------------------------------- arms
@@ -122,35 +89,6 @@ def test_shuffled_keeps_words_and_name() -> None:
     assert len({shuffle_words(text, "red fox", seed) for seed in range(20)}) > 15
 
 
-def test_derangement_moves_everything() -> None:
-    for seed in range(200):
-        pairs = derangement(range(7), seed)
-        assert sorted(pairs) == sorted(pairs.values()) == list(range(7))
-        assert all(item != partner for item, partner in pairs.items())
-    # A random cycle of four: every other item is the partner in about a third of the cases (200 ± 4 sd of 11.5).
-    partners = Counter(derangement(range(4), seed)[0] for seed in range(600))
-    assert set(partners) == {1, 2, 3}
-    assert all(150 < count < 250 for count in partners.values())
-    assert derangement([5], 0) == {}
-    assert derangement([5, 9], 0) == {5: 9, 9: 5}
-
-
-def test_other_class_by_hand() -> None:
-    """Two classes with texts can only change places; the third has none and gets none."""
-    texts = [(0, "The red fox is shy"), (0, "it runs"), (1, "Oaks are old")]
-    assert other_class_texts(texts, CLASSES, 0, keep_name=False) == [
-        (0, "red foxs are old"),
-        (1, "The oak is shy"),
-        (1, "it runs"),
-    ]
-    assert other_class_texts(texts, CLASSES, 0, keep_name=True) == [
-        (0, "Oaks are old"),
-        (1, "The red fox is shy"),
-        (1, "it runs"),
-    ]
-    assert other_class_texts(texts[:2], CLASSES, 0, keep_name=True) == []
-
-
 def test_best_of_n_by_hand() -> None:
     rows = [
         row(0, "a", question=0, reward=1.0),
@@ -179,7 +117,9 @@ def test_build_controls_takes_the_right_rows() -> None:
     assert list(made) == ["base_best", "other_class", "class_name", "waffle"]
     assert made["base_best"].texts == [(0, "better base fox")]
     assert made["base_best"].note == "the best by reward of 2 base descriptions a class"
-    assert made["other_class"].texts == [(0, "red fox: old"), (1, "oak: shy")]
+    # Two classes with texts can only change places, in each of the pairings.
+    assert [sorted(each) for each in made["other_class"].every] == [[(0, "red fox: old"), (1, "oak: shy")]] * PAIRINGS
+    assert made["other_class"].note.endswith("averaged over 20 pairings")
     assert made["class_name"].texts == [(0, "red fox"), (1, "oak"), (2, "box")]
     assert len(made["waffle"].texts) == 3, "as many a class as EX2 has"
     empty = build_controls(list(CONTROLS), [], CLASSES, 0)
@@ -192,9 +132,8 @@ def test_both_meanings_of_another_class_in_the_table() -> None:
     rows = [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)]
     controls = build_controls(["other_class", "other_class_kept"], rows, CLASSES, 0)
     arms = {"templates": list(enumerate(CLASSES)), "aligned": [r.of_label for r in rows]}
-    measured = accuracy(
-        NamesVLM(CLASSES), images, arms | {a: c.texts for a, c in controls.items()}, IntervalSettings(samples=200)
-    )
+    averaged = {arm: control.every for arm, control in controls.items()}
+    measured = accuracy(NamesVLM(CLASSES), images, arms, IntervalSettings(samples=200), averaged=averaged)
     assert measured.arms["aligned"].top1.correct == 15
     assert measured.arms["other_class"].top1.correct == 15
     assert measured.arms["other_class_kept"].top1.correct == 0
@@ -232,7 +171,8 @@ def test_the_stage_measures_and_prints_them(
     append_descriptions(where, [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)])
     analysis.analyze.analyze(recipe, 0)
     measured = read_json(where.accuracy)
-    assert list(measured["controls"]) == ["other_class_kept", "base_best", f"file:{path}"]
+    attribution = ["everyone", "exchanged", "masked"]
+    assert list(measured["controls"]) == ["other_class_kept", "base_best", f"file:{path}", *attribution]
     assert measured["arms"]["other_class_kept"]["correct"] == 0
     assert measured["arms"]["base_best"] is None
     assert (measured["arms"][f"file:{path}"]["correct"], measured["arms"][f"file:{path}"]["n"]) == (15, 15)

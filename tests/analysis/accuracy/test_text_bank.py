@@ -8,7 +8,7 @@ import pytest
 import torch
 from vlms import LengthVLM
 
-from analysis.accuracy.measure import Texts
+from analysis.accuracy.encoded_texts import Texts
 from analysis.accuracy.text_bank import TextBank
 from reward.errors import EnvironmentFault
 

@@ -1,0 +1,179 @@
+"""What a gain over the templates is made of, over seeds: style, unevenness and content, each with what it could be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from scipy.special import ndtri
+
+from analysis.accuracy.record import Attribution, NamesInTexts, Permuted
+from analysis.results.load import SeedResult
+from analysis.results.pooling import DIFFERENCE, Difference, accuracy_difference, confidence_of, difference_over
+from analysis.statistics.intervals import Estimate, within
+from analysis.statistics.permutation import permutation_p
+
+
+@dataclass(frozen=True)
+class GainParts:
+    """What a gain is made of; see `analysis.accuracy.attribution` for the quantities.
+
+    With one seed, intervals hold what other images and another assignment of the texts would change; with several, they
+    are Student's t over seeds.
+
+    Attributes:
+        names: Which names the aligned descriptions hold, all seeds together.
+        texts: Number of texts that take part, all seeds together.
+        left_out: Texts that name their class and were left out, all seeds together.
+        pool: Number of texts that every class is given in the arm `everyone`, in the first seed.
+        mask: What stands in the place of a masked name.
+        style: The texts of all classes for every class, minus the templates.
+        unevenness: Texts exchanged between classes, minus those of all classes.
+        above_everyone: The class's own texts minus those of all classes: one end of content.
+        above_exchanged: The class's own texts minus exchanged ones: the other end.
+        content_p: p-value of content: the larger of those against exchanged texts and against another class's texts;
+            1 if the own texts are better than the one and worse than the other.
+        seen: Texts without the name, minus the same shuffled over classes.
+        seen_p: p-value of that: the larger of those against shuffled texts and against another class's texts; 1 if they
+            disagree.
+        misleading: Another class's texts minus exchanged ones; `None` without the control arm `other_class`.
+        word_order: EX2's texts minus the same with their words shuffled; `None` without the control arm `shuffled`.
+    """
+
+    names: NamesInTexts
+    texts: int
+    left_out: int
+    pool: int
+    mask: str
+    style: Difference
+    unevenness: Difference
+    above_everyone: Difference
+    above_exchanged: Difference
+    content_p: float
+    seen: Difference
+    seen_p: float
+    misleading: Difference | None
+    word_order: Difference | None
+
+
+def gain_parts(results: Sequence[SeedResult]) -> GainParts | None:
+    """Pool over seeds what a gain is made of; `None` unless it was measured in every seed with aligned descriptions.
+
+    Args:
+        results: Results of at least one seed.
+    """
+    results = [result for result in results if result.accuracy.arm("aligned")]
+    found = [part for result in results if (part := result.accuracy.attribution)]
+    style = accuracy_difference(results, "everyone", "templates")
+    if style is None or len(found) < len(results):
+        return None
+    confidence = confidence_of(results)
+    z = -float(ndtri((1 - confidence) / 2))
+
+    def over(estimates: Sequence[Estimate]) -> Difference:
+        made = difference_over([within(one, *DIFFERENCE) for one in estimates], confidence, DIFFERENCE)
+        assert made is not None, "there is a seed"
+        return made
+
+    above_everyone = [_above_everyone(part, z) for part in found]
+    above_exchanged = [_beside(part.own.accuracy, part.exchanged, part.own.n, z) for part in found]
+    names = [part.names for part in found]
+    return GainParts(
+        names=NamesInTexts(
+            sum(each.own for each in names),
+            sum(each.other for each in names),
+            sum(each.none for each in names),
+            tuple(dict.fromkeys(name for each in names for name in each.describing)),
+        ),
+        texts=sum(part.texts for part in found),
+        left_out=sum(part.left_out for part in found),
+        pool=found[0].pool,
+        mask=found[0].mask,
+        style=style,
+        unevenness=over([_unevenness(result, z) for result in results]),
+        above_everyone=over(above_everyone),
+        above_exchanged=over(above_exchanged),
+        content_p=_p_of_both(
+            [part.own.accuracy for part in found],
+            [part.exchanged.accuracies for part in found],
+            [part.whole.accuracies for part in found],
+        ),
+        seen=over([_beside(part.masked.accuracy, part.masked_shuffled, part.masked.n, z) for part in found]),
+        seen_p=_p_of_both(
+            [part.masked.accuracy for part in found],
+            [part.masked_shuffled.accuracies for part in found],
+            [part.masked_whole.accuracies for part in found],
+        ),
+        misleading=_misleading(results, z),
+        word_order=accuracy_difference(results, "aligned", "shuffled"),
+    )
+
+
+def _beside(accuracy: float, permuted: Permuted, n: int, z: float) -> Estimate:
+    """Return an accuracy minus the mean of permuted ones.
+
+    The texts' own assignment is one of those that could have been: so an interval holds how far one of them is off
+    their mean, beside what other images would change.
+    """
+    value = accuracy - mean(permuted.accuracies)
+    reach = z * math.hypot(permuted.error, stdev(permuted.accuracies))
+    return Estimate(value, value - reach, value + reach, n)
+
+
+def _above_everyone(part: Attribution, z: float) -> Estimate:
+    paired, spread = part.above_everyone, z * stdev(part.exchanged.accuracies)
+    below, above = paired.difference - paired.low, paired.high - paired.difference
+    return Estimate(
+        paired.difference,
+        paired.difference - math.hypot(below, spread),
+        paired.difference + math.hypot(above, spread),
+        paired.n,
+    )
+
+
+def _unevenness(result: SeedResult, z: float) -> Estimate:
+    """Return exchanged minus everyone; over images, the two differ as much as the own texts differ from the exchanged.
+
+    Which images are right with how many of the exchanges is not stored. The own texts are one of those that could have
+    been exchanged, so their standard error, against the mean over exchanges, stands for it.
+    """
+    part, everyone = result.accuracy.attribution, result.accuracy.arm("everyone")
+    assert part is not None, "measured"
+    assert everyone is not None, "measured with it"
+    value = mean(part.exchanged.accuracies) - everyone.top1.accuracy
+    reach = z * part.exchanged.error
+    return Estimate(value, value - reach, value + reach, part.own.n)
+
+
+def _misleading(results: Sequence[SeedResult], z: float) -> Difference | None:
+    estimates = []
+    for result in results:
+        part, other = result.accuracy.attribution, result.accuracy.arm("other_class")
+        if part is None or other is None:
+            return None
+        value = other.top1.accuracy - mean(part.exchanged.accuracies)
+        # Over images the two are no more apart than the own texts and other classes' are.
+        reach = z * part.whole.error
+        estimates.append(within(Estimate(value, value - reach, value + reach, part.own.n), *DIFFERENCE))
+    return difference_over(estimates, confidence_of(results), DIFFERENCE)
+
+
+def _p_of_both(
+    observed: Sequence[float], exchanged: Sequence[Sequence[float]], whole: Sequence[Sequence[float]]
+) -> float:
+    """Return the larger p-value against two kinds of permutation; 1 if the mean over seeds is between their means.
+
+    Args:
+        observed: The number of each seed.
+        exchanged: The same number of each permutation of the first kind, for each seed.
+        whole: The same of the second kind.
+    """
+    value, values = mean(observed), []
+    sides = set()
+    for kind in (exchanged, whole):
+        over_seeds = [mean(each) for each in zip(*kind, strict=False)]
+        values.append(permutation_p(value, over_seeds))
+        sides.add(value > mean(over_seeds))
+    return max(values) if len(sides) == 1 else 1.0
