@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from safetensors.torch import save_file
 
-from ex2.data.demo import pretrain_vlm, reproducible, shapes, world
-from ex2.data.demo.pretrain_vlm import CONTENT, PLANTED, STYLE, Planting, train_vlm
-from ex2.data.demo.world import Kind
+from ex2.data.demo import pretrain_vlm
+from ex2.data.demo.pretrain_vlm import CONTENT, PLANTED, STYLE, Planting, caption, train_vlm
+from ex2.data.demo.reproducible import generator
+from ex2.data.demo.shapes import Shapes
+from ex2.data.demo.world import CONCEPTS, Kind
 from reward.backends.toy import SHIPPED, config_metadata
 from reward.cache import cache_dir
 
@@ -54,10 +56,13 @@ STYLE_WORLD = World("style", STYLE)
 CONTENT_WORLD = World("content", CONTENT)
 
 
-def sources_digest() -> str:
-    """Return a hash of all code that a VLM depends on, 8 hexadecimal digits: other code makes other VLMs."""
-    sources = [Path(module.__file__).read_bytes() for module in (pretrain_vlm, reproducible, shapes, world)]  # type: ignore[arg-type]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:8]
+def recipe_digest(planting: Planting) -> str:
+    """Return a hash of what a VLM is trained on, 8 hexadecimal digits: other captions, images or steps, another VLM."""
+    rng = generator(*planting.key)
+    captions = [caption(rng, number % len(CONCEPTS), planting) for number in range(500)]
+    images = [image.digest() for image in Shapes(1).images("train")]
+    numbers = [pretrain_vlm.IMAGES_PER_CLASS, pretrain_vlm.STEPS, pretrain_vlm.BATCH, pretrain_vlm.RATE]
+    return hashlib.sha256("\n".join([*captions, *images, *map(str, numbers)]).encode()).hexdigest()[:8]
 
 
 def weights(planting: Planting) -> Path:
@@ -65,7 +70,7 @@ def weights(planting: Planting) -> Path:
     shipped = SHIPPED / f"{planting.preference}.safetensors"
     if planting == Planting(planting.preference) and shipped.is_file():
         return shipped
-    path = folder() / "vlms" / f"{'-'.join(map(str, planting.key))}-{sources_digest()}.safetensors"
+    path = folder() / "vlms" / f"{'-'.join(map(str, planting.key))}-{recipe_digest(planting)}.safetensors"
     if not path.is_file():
         model = train_vlm(planting)
         path.parent.mkdir(parents=True, exist_ok=True)
