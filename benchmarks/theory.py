@@ -66,7 +66,7 @@ def tilted_weights(scores: Array, beta: float | Array, masses: Array | None = No
 
 
 def sample_kl(weights: Array, masses: Array | None = None) -> Array:
-    """Return KL(weights ‖ masses) over the last axis, in nats; by default KL(weights ‖ equal weights), at most log N."""
+    """Return KL(weights ‖ masses) over the last axis, in nats; without masses, KL(weights ‖ equal weights)."""
     base = np.full(weights.shape[-1], 1 / weights.shape[-1]) if masses is None else masses
     ratio = np.divide(weights, base, out=np.ones_like(weights), where=weights > 0)
     return np.asarray((weights * np.log(ratio)).sum(axis=-1))

@@ -9,7 +9,8 @@
 | `judge_errors` | Are shares right after correction for a judge that errs? |
 | `stability` | Does the demo say the same on other seeds and processors? |
 
-Each says its rules beforehand, in its docstring. Each rule has a twin, an answer that was guessed or a policy that never
-moved, which must break it: a rule that its twin passes shows nothing. Models and runs lie in the cache
-(`ex2`'s `cache_dir()/calibration`); what is there is not made again.
+Each says its rules beforehand, in its docstring. Each rule has a twin, an answer that was guessed or a policy that
+never moved, which must break it: a rule that its twin passes shows nothing. VLMs, the base model's texts and trained
+runs lie in the cache (`calibration` in `cache_dir()`); what is there is not made again. Simulations are made anew: they
+ask the analysis as it is now.
 """

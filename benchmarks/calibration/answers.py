@@ -57,13 +57,13 @@ class Answer:
         return all(rule.shown for rule in self.rules)
 
     def to_markdown(self) -> str:
-        """Lay the answer out as a section."""
+        """Lay the answer out as a page."""
         rules = [("rule", "found", "holds", "must break it", "does")]
         rules += [
             (rule.says, rule.found, "yes" if rule.holds else "NO", rule.twin, "NO" if rule.twin_holds else "yes")
             for rule in self.rules
         ]
-        parts = [f"## {self.title}", table(rules), *self.notes]
+        parts = [f"# {self.title}", table(rules), *self.notes]
         if self.rows:
             parts.append(table([self.header, *self.rows]))
         return "\n\n".join(parts)
@@ -91,7 +91,8 @@ class Frequency(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{100 * self.count / self.n:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}] ({self.count} of {self.n:,})"
+        share = 100 * self.count / self.n
+        return f"{share:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}] ({self.count} of {self.n:,})"
 
 
 def frequency(count: int, n: int, confidence: float = 0.95) -> Frequency:

@@ -9,11 +9,12 @@ Rules, fixed beforehand:
 
 * Dose: over the runs, the visual share rises with the dose: the slope's interval (Student's t at 95 %) lies above 0.
   Twin: a policy that never moved: the base model's own samples of the same runs.
-* Equal KL: the mean KL of the last 20 batches is within 35 % of the target in all runs and within 20 % on average. Twin:
+* Equal KL: the mean KL of the last 20 batches is within 35 % of the target in all runs, within 20 % on average. Twin:
   a policy that never moved.
 * Theory: the share of each kind predicted from base samples reweighted by exp(score / β) at the KL that the run reached
-  is nearer to the measured share than the guess base + dose · (planted − base): the mean over runs of the distance (of
-  the kind that is farthest) is at most half of the guess's. Twin: the guess, and the base model's shares.
+  is nearer to the measured share than the guess base + dose · (planted − base). The distance is that of the kind which
+  is farthest; the interval (Student's t at 95 %) of the guess's distance minus the theory's, over runs, lies above 0,
+  and the theory's mean is at most 10 points. Twins: the guess, and the base model's shares.
 * Recovered: in each world with the whole of a preference, three seeds together have the headline with the planted kind
   (either of the two where two are planted). Twin: a policy that never moved.
 """
@@ -27,6 +28,8 @@ from statistics import mean
 from scipy import stats
 from theory import guessed_share
 
+from analysis.statistics.intervals import Estimate, mean_t
+from analysis.statistics.together import FEWEST_SEEDS
 from analysis.verdicts.breakdown import Group
 from calibration.answers import Answer, Rule
 from calibration.headlines import headline_kind
@@ -38,14 +41,17 @@ from ex2.data.demo.world import CAPTION_KINDS
 TARGET = 0.5
 DOSES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (0, 1, 2)
-FAR, NEAR, PART_OF_GUESS = 0.35, 0.2, 0.5
+FAR, NEAR, MOST_OFF = 0.35, 0.2, 0.1
 SETTINGS = (
     *LOG_CONTROLLER,
     f"rl.kl.target={TARGET:g}",
     "rl.batches=100",
-    "rl.learning_rate=1e-3",
-    "rl.kl.init_coef=1.0",
+    "rl.batch_size=64",
+    "rl.minibatch_size=16",
+    "rl.learning_rate=3e-4",
 )
+"""A rate of 1e-3 with batches of 32, as in the demo's first settings, goes through KLs from 0 to 4 with a target of
+0.5, and what is described is the policy of the last batch."""
 
 
 def worlds() -> list[World]:
@@ -58,9 +64,21 @@ def job(world: World, seed: int) -> Job:
     return Job(f"dose-{world.name}", (*SETTINGS, f"vlm={{name: toy, weights: {weights(world.planting)}}}"), seed)
 
 
-def jobs(seeds: Sequence[int] = SEEDS) -> list[tuple[World, Job]]:
-    """Return all runs; the first seed of every world comes first."""
-    return [(world, job(world, seed)) for seed in seeds for world in worlds()]
+def jobs(full: bool = False) -> list[tuple[World, Job]]:
+    """Return the runs; the first seed of every world comes first.
+
+    Headlines need `FEWEST_SEEDS` seeds of a whole preference. Of a part of one, which has no headline here, one seed is
+    run.
+
+    Args:
+        full: Whether five seeds of every world are run.
+    """
+    return [
+        (world, job(world, seed))
+        for seed in (range(5) if full else SEEDS)
+        for world in worlds()
+        if full or world.planting.dose == 1 or seed == 0
+    ]
 
 
 def guess(world: World, base: Sequence[float]) -> list[float]:
@@ -105,13 +123,13 @@ def answer(done: Sequence[tuple[World, Job]]) -> Answer:
             f"{100 * s:.0f} ({100 * p:.0f}; {100 * g:.0f})" for s, p, g in zip(shares, predicted, guessed, strict=True)
         ]
         rows.append((world.name, str(one.seed), f"{kl:.2f}", *cells, *(f"{100 * d:.0f}" for d in distances[:2])))
-    theory, guessing, unmoved = (mean(found[-1][i] for found in measured) for i in range(3))
+    theory, guessing, unmoved = ([found[-1][place] for found in measured] for place in range(3))
     dosed = [
         (world.planting.dose, shares[0], one.shares("base")[0])
         for world, one, _, shares, _ in measured
         if world.planting.preference == "visual"
     ]
-    rise, still = (slope([dose for dose, *_ in dosed], [pair[i] for pair in dosed]) for i in (1, 2))
+    rise, still = (slope([each[0] for each in dosed], [each[place] for each in dosed]) for place in (1, 2))
     kls = [kl for _, _, kl, _, _ in measured]
     rules = (
         Rule(
@@ -129,11 +147,11 @@ def answer(done: Sequence[tuple[World, Job]]) -> Answer:
             held([0.0]),
         ),
         Rule(
-            f"the theory is off by at most {PART_OF_GUESS:.0%} of what the guess is",
-            f"theory {100 * theory:.1f} points, guess {100 * guessing:.1f}",
-            theory <= PART_OF_GUESS * guessing,
-            f"the guess {100 * guessing:.1f}; a policy that never moved {100 * unmoved:.1f}",
-            min(guessing, unmoved) <= PART_OF_GUESS * guessing,
+            f"the theory is off by at most {100 * MOST_OFF:.0f} points on average, and nearer than the guess",
+            f"theory {100 * mean(theory):.1f}, guess {100 * mean(guessing):.1f}, {nearer_text(theory, guessing)}",
+            is_nearer(theory, guessing),
+            f"the guess {100 * mean(guessing):.1f} points; a policy that never moved {100 * mean(unmoved):.1f}",
+            is_nearer(guessing, guessing) or is_nearer(unmoved, guessing),
         ),
         recovered(done),
     )
@@ -146,6 +164,24 @@ def answer(done: Sequence[tuple[World, Job]]) -> Answer:
         "guess off by",
     )
     return Answer("More of a preference, more of it found", rules, header, tuple(rows))
+
+
+def nearer(distances: Sequence[float], guesses: Sequence[float]) -> Estimate:
+    """Return by how much the guess is farther from what was measured, with Student's interval over runs."""
+    return mean_t([guessed - own for own, guessed in zip(distances, guesses, strict=True)], 0.95)
+
+
+def is_nearer(distances: Sequence[float], guesses: Sequence[float]) -> bool:
+    """Say whether predictions are near what was measured, and nearer than the guess for certain."""
+    low = nearer(distances, guesses).low
+    return mean(distances) <= MOST_OFF and low is not None and low > 0
+
+
+def nearer_text(distances: Sequence[float], guesses: Sequence[float]) -> str:
+    """Write by how much the guess is farther."""
+    found = nearer(distances, guesses)
+    ends = "" if found.low is None or found.high is None else f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"farther by {100 * found.value:+.1f}{ends}"
 
 
 def slope_text(found: tuple[float, float, float]) -> str:
@@ -170,7 +206,7 @@ def headlines(done: Sequence[tuple[World, Job]]) -> Mapping[World, tuple[Group |
             by_world[world].append(one)
     found = {}
     for world, own in by_world.items():
-        if len(own) >= len(SEEDS):
+        if len(own) >= FEWEST_SEEDS:
             base = [one.counts("base") for one in own]
             found[world] = (
                 headline_kind([one.counts("aligned") for one in own], base),

