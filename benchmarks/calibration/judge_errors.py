@@ -1,9 +1,9 @@
 """Are shares right after correction for a judge that errs?
 
 A judge answers the true yes with yes in 90 % and the true no with no in 80 % of texts. Which texts it errs on is fixed:
-a text said twice is judged alike. Descriptions are drawn, 25 of each class from the base model and as many from the
-base samples reweighted toward the visual world at 0.5 nats; the judge's verdicts are logged, 200 of the 800 are labelled
-by the world's own parser, and EX2's own code (`ex2 agreement`) reads all that from the run's folder and corrects.
+a text said twice is judged alike. Descriptions are drawn, 25 of each class from the base model and as many from base
+samples reweighted toward the visual world at 0.5 nats. The judge's verdicts are logged, 200 of the 800 are labelled by
+the world's own parser, and EX2's own code (`ex2 agreement`) reads all that from the run's folder and corrects.
 
 Rules, fixed beforehand, over 400 such runs:
 
