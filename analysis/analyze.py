@@ -13,13 +13,13 @@ from analysis.accuracy.attribution import Rearranged, rearrange
 from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm, build_controls
 from analysis.accuracy.description_files import read_arms
-from analysis.accuracy.measure import accuracy, reward_gain, texts_by_arm
+from analysis.accuracy.measure import accuracy, draws_by_arm, reward_gain, texts_by_arm
 from analysis.accuracy.record import Accuracy, Control
 from analysis.accuracy.text_bank import text_banks
 from analysis.judge.base import EstimatesCost, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import build_judge
-from analysis.results.load import SeedResult
+from analysis.results.load import SeedResult, last_of_each_batch
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed
 from analysis.statistics.intervals import IntervalSettings
@@ -33,7 +33,7 @@ from ex2.recipe import Recipe
 from ex2.run.card import refresh_card
 from ex2.run.descriptions import Description, _check_labels, read_descriptions
 from ex2.run.directory import RunDirectory
-from reward.files import write_json
+from reward.files import read_jsonl, write_json
 from reward.presets import load_vlm, shown_name
 
 
@@ -77,7 +77,17 @@ def analyze(recipe: Recipe, seed: int) -> None:
         images=len(images.labels),
         classes=len(images.class_names),
         **settings._asdict(),
-        **accuracy(vlm, images, arms, settings, averaged=averaged, rearranged=rearranged, banks=text_banks())._asdict(),
+        **accuracy(
+            vlm,
+            images,
+            arms,
+            settings,
+            averaged=averaged,
+            rearranged=rearranged,
+            banks=text_banks(),
+            draws=draws_by_arm(descriptions, verdicts),
+            fixed=("templates", *files),
+        )._asdict(),
         controls={arm: Control(control.name, control.note) for arm, control in controls.items()},
         reward_gain=reward_gain(descriptions, settings),
     )
@@ -95,9 +105,8 @@ def analyze(recipe: Recipe, seed: int) -> None:
     write_json(where.accuracy, replace(measured, analysis_id=stamp).to_json())
     refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
     write_json(where.breakdown, replace(shares, analysis_id=stamp).to_json())
-    result = SeedResult(
-        seed, measured, shares, descriptions, verdicts, train=[]
-    )  # the summary says nothing of training
+    train = last_of_each_batch(read_jsonl(where.train_log))
+    result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     print_seed(pool_seeds(recipe.name, [result]), Console())
 
 

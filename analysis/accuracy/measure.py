@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,9 @@ import torch
 
 from analysis.accuracy.attribution import MASK, Rearranged
 from analysis.accuracy.averages import Average, average_arm, average_over, beside, compare_averages
+from analysis.accuracy.draws import Draws
 from analysis.accuracy.encoded_texts import Texts
+from analysis.accuracy.jackknife import DrawnTexts, draw_variances
 from analysis.accuracy.record import Arm, Attribution, Comparison, Confusion, Covered, Hits, RewardGain
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE, Ranking, class_vectors, confusions, pack_correct, rank_classes
 from analysis.statistics.intervals import (
@@ -64,17 +67,34 @@ def texts_by_arm(
         for label, name in enumerate(class_names)
         for template in generic_templates()
     ]
-    arms: dict[str, list[LabeledText]] = {"templates": templates, **{arm: [] for arm in ARMS[1:]}}
+    sorted_in = descriptions_by_arm(descriptions, verdicts)
+    return {"templates": templates, **{arm: [one.of_label for one in own] for arm, own in sorted_in.items()}}
+
+
+def descriptions_by_arm(descriptions: Iterable[Description], verdicts: Verdicts) -> dict[str, list[Description]]:
+    """Sort descriptions into the arms that are made of them, those of `ARMS` but the templates; empty ones into none.
+
+    Args:
+        descriptions: Descriptions of both policies.
+        verdicts: Verdicts on every description that is not empty.
+    """
+    arms: dict[str, list[Description]] = {arm: [] for arm in ARMS[1:]}
     for one in descriptions:
         if one.is_empty:
             continue
-        arms[one.policy].append(one.of_label)
+        arms[one.policy].append(one)
         if one.policy == "aligned":
             kind = verdicts.kind(*one.of_class)
             for group in GROUPS:
                 if kind in MEMBERS[group]:
-                    arms[group].append(one.of_label)
+                    arms[group].append(one)
     return arms
+
+
+def draws_by_arm(descriptions: Iterable[Description], verdicts: Verdicts) -> dict[str, list[int]]:
+    """Return which draw of its class and question each text is, in the order of `texts_by_arm`, without templates."""
+    sorted_in = descriptions_by_arm(descriptions, verdicts)
+    return {arm: [one.sample or 0 for one in own] for arm, own in sorted_in.items()}
 
 
 class Measured(NamedTuple):
@@ -103,6 +123,8 @@ def accuracy(
     averaged: Mapping[str, Sequence[Sequence[LabeledText]]] | None = None,
     rearranged: Rearranged | None = None,
     banks: Path | None = None,
+    draws: Mapping[str, Sequence[int]] | None = None,
+    fixed: Collection[str] = ("templates",),
 ) -> Measured:
     """Measure every arm on the same test images.
 
@@ -117,6 +139,8 @@ def accuracy(
         rearranged: Texts that say what the gain of the aligned ones is made of. Their arms are measured beside the
             others: `everyone`, `masked` and, averaged, `exchanged`.
         banks: Folder of text banks; with `None` no embedding is kept.
+        draws: For arms of descriptions, which draw each text is of, in the order of its texts, see `draws_by_arm`.
+        fixed: Arms whose texts are the same in every draw.
     """
     plain = [PLAIN_TEMPLATE.format(name) for name in images.class_names]
     averaged = dict(averaged or {})
@@ -141,6 +165,18 @@ def accuracy(
     rankings = {arm: rank_classes(images.embeddings, made.vectors, images.labels) for arm, made in vectors.items()}
     right = {arm: ranking.hits(1) for arm, ranking in rankings.items()}
     names = images.class_names
+    compared = [pair for pair in (*COMPARISONS, *_control_comparisons(arms)) if set(pair) <= right.keys()]
+    drawn = {
+        arm: DrawnTexts(
+            texts[[text for _, text in arms[arm]]],
+            torch.tensor([label for label, _ in arms[arm]], dtype=torch.long),
+            torch.tensor(numbers, dtype=torch.long),
+            vectors[arm],
+        )
+        for arm, numbers in (draws or {}).items()
+        if arm in vectors
+    }
+    told = _drawn(images, drawn, [*((arm,) for arm in drawn), *compared], fixed, fallback)
     measured: dict[str, Arm | None] = {}
     for arm, pairs in arms.items():
         if arm not in right:
@@ -158,6 +194,7 @@ def accuracy(
                 Confusion(names[pair.label], names[pair.predicted], pair.images, pair.of)
                 for pair in confusions(ranking.predicted, images.labels, MOST_CONFUSIONS)
             ),
+            draws=told.get((arm,)),
         )
     covered = []
     for first, second in COMPARISONS[-2:]:
@@ -165,11 +202,7 @@ def accuracy(
             made = {arm: vectors[arm].vectors for arm in (first, second, "templates")}
             missing = {*vectors[first].fallback, *vectors[second].fallback}
             covered.append(_covered_by_both(images, made, missing, settings))
-    differences = tuple(
-        _difference(right, first, second, settings)
-        for first, second in (*COMPARISONS, *_control_comparisons(arms))
-        if first in right and second in right
-    )
+    differences = tuple(replace(_difference(right, *pair, settings), draws=told.get(pair)) for pair in compared)
     averages = {
         arm: average_over(texts, sets, images, fallback) for arm, sets in (averaged | hidden).items() if any(sets)
     }
@@ -236,6 +269,24 @@ def _attribution(
 
 def _control_comparisons(arms: Iterable[str]) -> list[tuple[str, str]]:
     return [(arm, against) for arm in arms if arm not in ARMS for against in CONTROLS_AGAINST]
+
+
+def _drawn(
+    images: ImageEmbeddings,
+    arms: Mapping[str, DrawnTexts],
+    asked: Sequence[tuple[str, ...]],
+    fixed: Collection[str],
+    fallback: torch.Tensor,
+) -> dict[tuple[str, ...], Draws]:
+    """Return what draws tell of accuracies and differences, where each arm was drawn or is fixed."""
+    varying = {
+        names: tuple(name for name in names if name in arms)
+        for names in asked
+        if all(name in arms or name in fixed for name in names)
+    }
+    kept = list(dict.fromkeys(parts for parts in varying.values() if parts))
+    found = draw_variances(images, arms, kept, fallback)
+    return {names: found[parts] for names, parts in varying.items() if parts in found}
 
 
 def _hits(right: Sequence[bool], confidence: float, *, keep_bits: bool = False) -> Hits:

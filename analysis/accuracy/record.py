@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from analysis.accuracy.draws import Draws
 from analysis.statistics.intervals import Estimate, PairedMean
 from analysis.statistics.paired import PairedAccuracy
 from reward.files import read_record
@@ -75,6 +76,8 @@ class Arm(Record):
         confusions: The most frequent confusions; empty in files of earlier versions, and in averages.
         assignments: How many assignments of texts to classes `top1` is averaged over; then its interval is Student's t
             over images, and the numbers of texts are those of the first.
+        draws: What several draws of the texts tell of the top-1 accuracy; None where there is one, where the texts are
+            no draws, and in files of earlier versions.
     """
 
     top1: Annotated[Hits, Flat()]
@@ -85,6 +88,7 @@ class Arm(Record):
     mean_per_class: Annotated[Estimate, Keyed(value="accuracy")] | None = None
     confusions: tuple[Confusion, ...] = ()
     assignments: Annotated[int, Omitted()] = 1
+    draws: Annotated[Draws | None, Omitted()] = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,15 @@ class Comparison(Record):
     Attributes:
         arm: Name of the first arm.
         against: Name of the second arm, whose accuracy is subtracted.
-        paired: Difference of the two accuracies, with its test.
+        paired: Difference of the two accuracies, with its test: both for these texts, over images.
+        draws: What several draws of the texts tell of the difference; None where there is one, where an arm's texts are
+            no draws of the policies, and in files of earlier versions.
     """
 
     arm: str
     against: str
     paired: Annotated[PairedAccuracy, Keyed(), Flat()]
+    draws: Annotated[Draws | None, Omitted()] = None
 
 
 @dataclass(frozen=True)

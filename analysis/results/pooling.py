@@ -14,32 +14,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
+from analysis.accuracy.draws import Draws, paired_over_draws, share_over_draws
 from analysis.accuracy.record import Hits
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.results.load import SeedResult
 from analysis.statistics.intervals import (
-    FEWEST,
     Estimate,
     IntervalSettings,
     all_equal,
-    averaged_accuracy,
     mean_t,
     newcombe,
     within,
 )
-from analysis.statistics.paired import PairedAccuracy
+from analysis.statistics.paired import PairedAccuracy, paired_averages
 from analysis.verdicts.breakdown import Denominator, Group, Of, group_shares
 from ex2.policy.source import PolicyName
-from reward.files import JSON
 
 MCNEMAR, OVER_IMAGES, OVER_SEEDS = "McNemar", "interval over images", "interval over seeds"
 """Names of the tests of a difference of accuracies."""
 
 SHARE, DIFFERENCE, ANY = (0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)
 """The least and the most that a share, a difference of two shares and a quantity without bounds can be."""
-
-END = 10
-"""Fewest batches that the end of training is, if the run has at least twice as many."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,13 @@ class Difference:
         n: Number of descriptions or pairs of all seeds together, or of the images that all seeds share.
         seeds: Number of seeds that have both numbers; 1 if neither depends on the seed.
         shared: Whether `n` counts observations that all seeds share, such as the test images.
-        images: Bootstrap interval over images of the mean over seeds, if this is a difference of accuracies over
+        images: Interval over images of the mean over seeds, if this is a difference of accuracies over
             several seeds.
         p_by_seed: McNemar's p-value of each seed, if this is a difference of accuracies over several seeds.
         doubts: Those of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS` that do not tell the difference from 0 although
             another test does.
         by_seed: The difference in each seed, where there are several; empty for differences of accuracies.
+        draws: Number of draws of the texts that interval and test of one seed hold; 0 if they are for these texts.
     """
 
     value: float
@@ -99,13 +97,29 @@ class Difference:
     p_by_seed: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
     by_seed: tuple[float, ...] = ()
+    draws: int = 0
+
+    @property
+    def of_these_texts(self) -> bool:
+        """Whether this is a difference of accuracies that was tested over images alone: for these texts."""
+        return self.shared and self.seeds == 1 and not self.draws
 
     def flipped(self) -> Difference:
-        """Return the difference with the opposite sign: the second minus the first."""
-        low, high = (None if end is None else -end for end in (self.high, self.low))
-        images = None if self.images is None else (-self.images[1], -self.images[0])
-        by_seed = tuple(-value for value in self.by_seed)
-        return replace(self, value=-self.value, low=low, high=high, images=images, by_seed=by_seed)
+        """Return the difference with the opposite sign: the second minus the first; 0 has none."""
+        low, high = (None if end is None else 0.0 - end for end in (self.high, self.low))
+        images = None if self.images is None else (0.0 - self.images[1], 0.0 - self.images[0])
+        by_seed = tuple(0.0 - value for value in self.by_seed)
+        return replace(self, value=0.0 - self.value, low=low, high=high, images=images, by_seed=by_seed)
+
+    @property
+    def not_excluded(self) -> tuple[float, float] | None:
+        """The least and the most that the difference may be where it is not significant; `None` without an interval.
+
+        Every value counts that one of the intervals holds, and 0 too: the test that leaves the difference open is not
+        always the one that an interval belongs to.
+        """
+        ends = [end for end in (self.low, self.high, *(self.images or ())) if end is not None]
+        return (min(*ends, 0.0), max(*ends, 0.0)) if ends else None
 
     def surely_above(self, threshold: float) -> bool | None:
         """Say whether every interval lies above a threshold and every test tells the difference from 0.
@@ -124,9 +138,14 @@ class Difference:
 
 def accuracy_of(results: Sequence[SeedResult], arm: str) -> Pooled | None:
     """Return an arm's accuracy, or `None` if no seed has texts for it."""
-    parts = [part.top1 for result in results if (part := result.accuracy.arm(arm))]
+    found = [part for result in results if (part := result.accuracy.arm(arm))]
     # Templates are one by design: where bits differ by the arithmetic of a GPU, that is no spread over seeds.
-    return pool_accuracies(parts[:1] if arm == "templates" else parts, confidence_of(results))
+    parts = found[:1] if arm == "templates" else found
+    pooled = pool_accuracies([part.top1 for part in parts], confidence_of(results))
+    if pooled is None or pooled.seeds > 1 or parts[0].draws is None:
+        return pooled
+    over = share_over_draws(parts[0].top1.estimate, parts[0].draws, confidence_of(results))
+    return replace(pooled, low=over.low, high=over.high)
 
 
 def pool_accuracies(parts: Sequence[Hits], confidence: float) -> Pooled | None:
@@ -168,14 +187,19 @@ def accuracy_difference(results: Sequence[SeedResult], arm: str, against: str) -
     for pair, swapped in (((arm, against), False), ((against, arm), True)):
         found = [
             (
-                part.paired,
+                part,
                 [measured.top1.correct_bits if (measured := result.accuracy.arm(name)) else "" for name in pair],
             )
             for result in results
             for part in result.accuracy.differences
             if (part.arm, part.against) == pair
         ]
-        change = pool_differences([part for part, _ in found], [bits for _, bits in found], settings_of(results))
+        change = pool_differences(
+            [part.paired for part, _ in found],
+            [bits for _, bits in found],
+            settings_of(results),
+            draws=found[0][0].draws if found else None,
+        )
         if change:
             return change.flipped() if swapped else change
     return None
@@ -196,7 +220,11 @@ def covered_difference(results: Sequence[SeedResult], groups: Sequence[str]) -> 
 
 
 def pool_differences(
-    parts: Sequence[PairedAccuracy], bits: Sequence[Sequence[str]], settings: IntervalSettings
+    parts: Sequence[PairedAccuracy],
+    bits: Sequence[Sequence[str]],
+    settings: IntervalSettings,
+    *,
+    draws: Draws | None = None,
 ) -> Difference | None:
     """Pool a difference of accuracies over seeds.
 
@@ -204,18 +232,20 @@ def pool_differences(
         parts: The result of each seed.
         bits: For each seed, which images the first and the second arm classify rightly, from `pack_correct`; empty
             where it was not stored.
-        settings: How the interval over images is made.
+        settings: How intervals are made.
+        draws: What draws of the texts tell of the first seed's difference; not used where several seeds are, each of
+            which has texts of its own.
 
     Returns:
         The pooled difference; `None` without parts. If every seed has the same images right with both arms, it is the
         first seed's difference. Otherwise it has Student's t-interval over seeds and, where the bits are known, the
-        bootstrap interval over images of the mean over seeds; it is significant only if both exclude 0.
+        interval over images of the mean over seeds; it is significant only if both exclude 0.
     """
     if not parts:
         return None
     columns = list(zip(*bits, strict=True)) if len(bits) == len(parts) else []
     if len(parts) == 1 or (columns and all(_same(column) for column in columns)):
-        return _difference_of_one_seed(parts[0], settings.confidence)
+        return _difference_of_one_seed(paired_over_draws(parts[0], draws, settings.confidence), draws, settings)
     values = [part.difference for part in parts]
     over = within(mean_t(values, settings.confidence), *DIFFERENCE)
     # Seeds that agree by chance would give an interval of no width: they do not tell how far seeds differ.
@@ -224,9 +254,8 @@ def pool_differences(
     images, sizes = None, {part.n for part in parts}
     if len(sizes) == 1 and columns and all(all(column) for column in columns):
         first, second = ([unpack_correct(packed, min(sizes)) for packed in column] for column in columns)
-        averaged = averaged_accuracy(first, second, settings)
-        assert averaged.low is not None, "a bootstrap has an interval"
-        assert averaged.high is not None, "a bootstrap has an interval"
+        means = (np.mean(column, axis=0).tolist() for column in (first, second))
+        averaged = paired_averages(*means, confidence=settings.confidence)
         images = (averaged.low, averaged.high)
         tests[OVER_IMAGES] = _apart(*images) is True
     return Difference(
@@ -244,12 +273,15 @@ def pool_differences(
     )
 
 
-def _difference_of_one_seed(part: PairedAccuracy, confidence: float) -> Difference:
+def _difference_of_one_seed(part: PairedAccuracy, draws: Draws | None, settings: IntervalSettings) -> Difference:
     # Today's interval and p are one inversion and say the same. Those of earlier versions were a bootstrap and the
     # exact test, which need not: both must tell.
-    tests = {MCNEMAR: part.p < 1 - confidence, OVER_IMAGES: _apart(part.low, part.high) is True}
+    tests = {MCNEMAR: part.p < 1 - settings.confidence, OVER_IMAGES: _apart(part.low, part.high) is True}
     significant = all(tests.values())
-    return Difference(part.difference, part.low, part.high, significant, part.p, part.n, 1, True, doubts=_doubts(tests))
+    number = draws.draws if draws else 0
+    return Difference(
+        part.difference, part.low, part.high, significant, part.p, part.n, 1, True, doubts=_doubts(tests), draws=number
+    )
 
 
 def as_denominator(result: SeedResult, denominator: Denominator) -> SeedResult:
@@ -285,42 +317,6 @@ def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
     gains = [result.accuracy.reward_gain.paired for result in results if result.accuracy.reward_gain]
     estimates = [Estimate(gain.difference, gain.low, gain.high, gain.n) for gain in gains]
     return difference_over(estimates, confidence_of(results))
-
-
-def end_of_training(results: Sequence[SeedResult], key: str) -> Pooled | None:
-    """Return the mean of a training metric at the end of training, see `end_of_logs`.
-
-    Args:
-        results: The run's seeds.
-        key: Key of the metric in `train.jsonl`.
-    """
-    return end_of_logs([result.train for result in results], key, confidence_of(results))
-
-
-def end_of_logs(
-    logs: Sequence[Sequence[JSON]], key: str, confidence: float, bounds: tuple[float, float] = ANY
-) -> Pooled | None:
-    """Return the mean of a training metric over the last batches, from each seed's rows.
-
-    The last batches are the last tenth of them, but at least `END`. A run that is shorter than twice that has no such
-    end: the later half stands for it, and `batches_words` says that it is short.
-
-    Args:
-        logs: Rows of each seed's `train.jsonl`, one for each batch.
-        key: Key of the metric in a row.
-        confidence: Coverage of the interval, in (0, 1).
-        bounds: The least and the most that the metric's mean can be.
-
-    Returns:
-        The mean; `n` counts batches. With one seed the t-interval is over batches, and there is none from fewer than
-        `FEWEST`; with several seeds it is over seeds. `None` if no row has the metric.
-    """
-    tails = []
-    for log in logs:
-        values = [float(row[key]) for row in log if isinstance(row.get(key), int | float)]
-        if values:
-            tails.append(values[-max(1, min(END, len(values) // 2), round(len(values) / 10)) :])
-    return pool([within(mean_t(tail, confidence, fewest=FEWEST), *bounds) for tail in tails], confidence, 0, bounds)
 
 
 def confidence_of(results: Sequence[SeedResult]) -> float:

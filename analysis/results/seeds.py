@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.accuracy.record import Control
 from analysis.results.attribution import gain_parts
+from analysis.results.endings import end_of_training
 from analysis.results.experiment import Counts, Coverage, Described, Experiment, Shares, Texts
 from analysis.results.kl import kl_of
 from analysis.results.load import SeedResult
@@ -15,7 +16,6 @@ from analysis.results.pooling import (
     as_denominator,
     confidence_of,
     covered_difference,
-    end_of_training,
     further_accuracy,
     reward_gain,
     share_change,

@@ -159,35 +159,6 @@ def newcombe(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(difference, difference - below, difference + above, min(first.n, second.n))
 
 
-def averaged_accuracy(
-    first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]], settings: IntervalSettings
-) -> Estimate:
-    """Compare two classifiers that were each made several times, on the same images.
-
-    Args:
-        first: Whether the first is right, for each seed and image, shape (S, N).
-        second: The same for the second, made with the same seeds, in the same order.
-        settings: How the interval is made.
-
-    Returns:
-        Accuracy of the first minus that of the second, averaged over seeds, with a percentile bootstrap interval over
-        the N images. The interval reflects what other images would change, but not what other seeds would.
-
-    Raises:
-        ValueError: If the shapes differ, or there are no seeds or no images.
-    """
-    a, b = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
-    if a.shape != b.shape or a.ndim != 2 or not a.size:
-        raise ValueError(f"paired samples of shapes {a.shape} and {b.shape}, not both (seeds, images)")
-    seeds, n = a.shape
-    # An image contributes one of 2S + 1 sums, so resampling images is drawing how often each occurs: exact and fast.
-    sums, counts = np.unique((a - b).sum(axis=0), return_counts=True)
-    draws = np.random.default_rng(settings.seed).multinomial(n, counts / n, size=settings.samples)
-    differences = draws @ sums / (n * seeds)
-    low, high = np.quantile(differences, [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2])
-    return Estimate(float(counts @ sums) / (n * seeds), float(low), float(high), n)
-
-
 def all_equal(values: Sequence[float]) -> bool:
     """Say whether numbers are equal up to rounding, so that they have no spread to make an interval from."""
     return max(values) - min(values) < 1e-12 * max(1.0, abs(values[0]))

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
-from scipy.special import bdtr, ndtr, ndtri
+from scipy.special import betainc, ndtr, ndtri
 
 from analysis.statistics.shares import mid_p_lower
 
@@ -40,29 +39,29 @@ class PairedAccuracy(NamedTuple):
     n: int
 
 
-def mcnemar_p(only_first: int, only_second: int) -> float:
+def mcnemar_p(only_first: float, only_second: float) -> float:
     """McNemar's two-sided mid-p-value: a fair coin over the images on which two classifiers differ.
 
     Args:
-        only_first: Images that only the first has right.
+        only_first: Images that only the first has right; their effective number where they do not count alike.
         only_second: Images that only the second has right.
 
     Returns:
         Twice the chance of fewer heads than the rarer side has, plus the chance of exactly as many; in (0, 1]. 1 if
-        both sides are equal, or if the two never differ.
+        both sides are equal, or if the two never differ. Between whole numbers the beta distribution continues it.
 
     Source: Fagerland, Lydersen and Laake (2013), BMC Medical Research Methodology 13. The test with whole points, not
         half ones, rejects far less often than its level says; this one hardly ever exceeds it.
     """
-    discordant, fewer = only_first + only_second, min(only_first, only_second)
-    if only_first == only_second:
+    fewer, more = min(only_first, only_second), max(only_first, only_second)
+    if fewer == more:
         return 1.0
-    below = float(bdtr(fewer - 1, discordant, 0.5)) if fewer else 0.0
-    return below + float(bdtr(fewer, discordant, 0.5))
+    below = float(betainc(more + 1, fewer, 0.5)) if fewer else 0.0
+    return below + float(betainc(more, fewer + 1, 0.5))
 
 
 @functools.lru_cache(maxsize=4096)
-def paired_interval(only_first: int, only_second: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def paired_interval(only_first: float, only_second: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of the difference of two accuracies on the same images.
 
     The difference is a product: the share ψ of images on which the two differ, times 2π − 1, where π is the share of
@@ -72,7 +71,7 @@ def paired_interval(only_first: int, only_second: int, n: int, confidence: float
     is below 1 − confidence: interval and test are one inversion, and cannot contradict each other.
 
     Args:
-        only_first: Images that only the first has right.
+        only_first: Images that only the first has right; their effective number where they do not count alike.
         only_second: Images that only the second has right.
         n: Number of images, at least 1.
         confidence: Coverage, in (0, 1).
@@ -86,14 +85,14 @@ def paired_interval(only_first: int, only_second: int, n: int, confidence: float
     Source: Newcombe (2011), Communications in Statistics: Theory and Methods 40, for limits of a function of two
         independent parameters; mid-p limits as in `mid_p_lower`.
     """
-    discordant = only_first + only_second
+    discordant = min(only_first + only_second, n)  # more only by rounding
     z = -float(ndtri((1 - confidence) / 2))
     angles = np.linspace(0, math.pi / 2, ANGLES)
     of_sides, of_rate = ndtr(-z * np.cos(angles)), ndtr(-z * np.sin(angles))
     few, many = mid_p_lower(discordant, n, of_rate), 1 - mid_p_lower(n - discordant, n, of_rate)
     told = mcnemar_p(only_first, only_second) < 1 - confidence
 
-    def lower(heads: int) -> float:
+    def lower(heads: float) -> float:
         side = 2 * mid_p_lower(heads, discordant, of_sides) - 1
         if not told:
             side[0] = min(side[0], 0.0)  # rounding must not put an end on the other side of 0
@@ -145,9 +144,9 @@ def paired_averages(first: Sequence[float], second: Sequence[float], *, confiden
         confidence: Coverage of the interval, in (0, 1).
 
     Returns:
-        First minus second, with Student's t-interval over images and its p-value; the numbers of images that only one
-        has right are their means, rounded. Without any difference on any image, interval and p are those of
-        `paired_counts`.
+        First minus second, with interval and test over images, see `paired_steps`; the numbers of images that only one
+        has right are their means, rounded. They reflect what other images would change, not what other classifiers
+        would.
 
     Raises:
         ValueError: If the lengths differ or there are no images.
@@ -155,13 +154,41 @@ def paired_averages(first: Sequence[float], second: Sequence[float], *, confiden
     if len(first) != len(second) or not len(first):
         raise ValueError(f"paired samples of {len(first)} and {len(second)} images")
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    changes, n = a - b, len(a)
-    spread = float(changes.std(ddof=1)) if n > 1 else 0.0
-    if spread < 1e-12:
-        same = float(changes[0]) * n
-        return paired_counts(round(max(same, 0.0)), round(max(-same, 0.0)), n, confidence)
-    value, error = float(changes.mean()), spread / math.sqrt(n)
-    reach = float(stats.t.isf((1 - confidence) / 2, n - 1)) * error
-    p = 2 * float(stats.t.sf(abs(value) / error, n - 1))
-    low, high = max(value - reach, -1.0), min(value + reach, 1.0)
-    return PairedAccuracy(value, low, high, p, round(float((a * (1 - b)).sum())), round(float((b * (1 - a)).sum())), n)
+    steps = a - b
+    gains, losses, squares = (float(part.sum()) for part in (steps.clip(min=0), (-steps).clip(min=0), steps**2))
+    found = paired_steps(gains, losses, squares, len(a), confidence)
+    sides = round(float((a * (1 - b)).sum())), round(float((b * (1 - a)).sum()))
+    return found._replace(only_first=sides[0], only_second=sides[1])
+
+
+def paired_steps(gains: float, losses: float, squares: float, n: int, confidence: float = 0.95) -> PairedAccuracy:
+    """Compare two classifiers by steps of unequal size, one for each image on which they differ.
+
+    A step is what an image adds to the difference: 1 if only the first has it right, −1 if only the second has, parts
+    of that in a mean over several classifiers. Their sum varies as a sum of steps of the one size squares / (gains +
+    losses) would. The numbers of such steps take the place of the images that differ in `paired_counts`, and its
+    interval is multiplied by their size. Interval and p are one inversion.
+
+    Args:
+        gains: Sum of the steps above 0.
+        losses: Minus the sum of the steps below 0.
+        squares: Sum of the squared steps, to which any other variance of their sum may be added.
+        n: Number of images, at least 1.
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        The difference with its interval and test; the numbers of images that only one has right are those of the steps,
+        rounded. With steps of 1 and −1 everything is as `paired_counts` has it. Without any step, squares add nothing.
+
+    Limits: steps of very unequal size are covered less well where a few large ones make up the difference.
+
+    Source: Fay and Feuer (1997), Statistics in Medicine 16, for weighted sums of counts; effective numbers as in Korn
+        and Graubard (1998), Survey Methodology 24.
+    """
+    steps = gains + losses
+    # Rounding must not let there be more steps than images.
+    size = max(squares / steps, steps / n) if steps > 0 else 1.0
+    first, second = gains / size, losses / size
+    low, high = paired_interval(first, second, n, confidence)
+    low, high = max(-1.0, size * low), min(1.0, size * high)
+    return PairedAccuracy((gains - losses) / n, low, high, mcnemar_p(first, second), round(first), round(second), n)

@@ -61,12 +61,12 @@ def share_bounds(share: float, n: float, confidence: float = 0.95) -> tuple[floa
     return low, high
 
 
-def mid_p_lower(successes: int, n: int, tail: ArrayLike) -> NDArray[np.float64]:
+def mid_p_lower(successes: float, n: float, tail: ArrayLike) -> NDArray[np.float64]:
     """Return lower mid-p limits of a share, one for each tail.
 
     Args:
-        successes: Number of hits x.
-        n: Number of trials.
+        successes: Number of hits x, which need not be whole.
+        n: Number of trials, or their effective number.
         tail: One-sided levels, each in (0, 0.5].
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -85,6 +86,11 @@ def least_detectable(error: float, freedom: int, alpha: float, power: float = PO
     Source: the noncentral t distribution; the chance of a rejection on the wrong side is left out, as it is nothing
         wherever the power is worth having.
     """
+    return _detectable_shift(freedom, alpha, power) * error
+
+
+@functools.lru_cache(maxsize=256)
+def _detectable_shift(freedom: int, alpha: float, power: float) -> float:
+    """Return the least detectable mean in standard errors."""
     critical = float(stats.t.isf(alpha / 2, freedom))
-    shift = brentq(lambda shift: float(stats.nct.sf(critical, freedom, shift)) - power, 0.0, 20.0 * critical)
-    return float(shift) * error
+    return float(brentq(lambda shift: float(stats.nct.sf(critical, freedom, shift)) - power, 0.0, 20.0 * critical))

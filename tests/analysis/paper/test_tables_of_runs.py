@@ -115,7 +115,9 @@ def test_the_command_writes_every_format(tmp_path: Path, capsys: pytest.CaptureF
     rows = list(csv.DictReader(io.StringIO((out / "table-01-accuracy.csv").read_text())))
     gain = [row for row in rows if row["descriptions"] == "EX2 − templates" and row["VLM"] == "align-base"]
     # 141 against 140 of 200, one image apart: McNemar's p is 1.
-    assert [(row["p"], row["notes"]) for row in gain] == [("0.5", "no significant difference")]
+    assert [(row["p"], row["notes"]) for row in gain] == [
+        ("0.5", "no significant difference: between −1.2 and +2.4\u00a0points are possible")
+    ]
 
 
 def test_every_mistake_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,10 +292,10 @@ def test_the_pages_examples_are_the_tables_and_cost_no_bootstrap(
     made = experiment_of(run)
     *_, whole = (table_view(table) for table in run_tables(made, Rules()))
 
-    def never(*_: object) -> None:
+    def never(*_: object, **__: object) -> None:
         raise AssertionError("examples need no interval")
 
-    for name in ("averaged_accuracy", "mean_t"):
+    for name in ("paired_averages", "mean_t"):
         monkeypatch.setattr(pooling, name, never)
     with pytest.raises(AssertionError, match="no interval"):
         experiment_of(run)

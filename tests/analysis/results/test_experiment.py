@@ -11,13 +11,13 @@ from record_samples import measured, with_arms
 from run_samples import write_run
 
 from analysis.accuracy.record import Control, Covered
+from analysis.results.endings import end_of_training
 from analysis.results.load import SeedResult
 from analysis.results.pooling import (
     accuracy_difference,
     accuracy_of,
     as_denominator,
     covered_difference,
-    end_of_training,
     further_accuracy,
     reward_gain,
     share_change,

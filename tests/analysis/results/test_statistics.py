@@ -11,9 +11,7 @@ from scipy import stats
 from analysis.statistics.intervals import (
     FEWEST,
     Estimate,
-    IntervalSettings,
     all_equal,
-    averaged_accuracy,
     mean_t,
     newcombe,
     paired_mean,
@@ -21,7 +19,6 @@ from analysis.statistics.intervals import (
     wilson_bounds,
     within,
 )
-from analysis.statistics.paired import paired_accuracy
 
 
 def test_wilson_published() -> None:
@@ -73,26 +70,6 @@ def test_newcombe_published() -> None:
     # Newcombe (1998), Statistics in Medicine 17, 873–890, table II, method 10.
     assert newcombe(wilson(56, 70), wilson(48, 80))[:3] == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     assert newcombe(wilson(9, 10), wilson(3, 10))[:3] == pytest.approx((0.6, 0.1705, 0.8090), abs=5e-5)
-
-
-def test_averaged_accuracy_agrees_with_resampling_images() -> None:
-    rng = np.random.default_rng(3)
-    first, second = rng.random((3, 90)) < 0.7, rng.random((3, 90)) < 0.6
-    result = averaged_accuracy(first.tolist(), second.tolist(), IntervalSettings(0.9, 20_000))
-    assert (result.value, result.n) == (pytest.approx(first.mean() - second.mean()), 90)
-    draws = rng.integers(0, 90, size=(20_000, 90))
-    resampled = first[:, draws].mean((0, 2)) - second[:, draws].mean((0, 2))
-    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(resampled, [0.05, 0.95])), abs=0.006)
-
-
-def test_averaged_accuracy_of_one_seed_is_the_paired_one() -> None:
-    first, second = [True] * 60 + [False] * 40, [True] * 45 + [False] * 30 + [True] * 10 + [False] * 15
-    one = averaged_accuracy([first], [second], IntervalSettings(samples=20_000))
-    paired = paired_accuracy(first, second)
-    assert one.value == paired.difference
-    assert (one.low, one.high) == pytest.approx((paired.low, paired.high), abs=0.011)
-    with pytest.raises(ValueError, match=r"paired samples of shapes \(1, 2\) and \(2, 1\)"):
-        averaged_accuracy([[True, False]], [[True], [False]], IntervalSettings())
 
 
 def test_all_equal_up_to_rounding() -> None:
