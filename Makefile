@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
         test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
-        check format calibrate benchmarks value-rollouts clean
+        check format calibrate calibrate-full benchmarks value-rollouts clean
 
 install: $(VENV)/.installed
 
@@ -102,8 +102,11 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-calibrate: install       ## what EX2 finds in worlds whose truth is known: some 20 minutes
-	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration.md
+calibrate: install       ## what EX2 finds in worlds whose truth is known: some 45 minutes on two cores
+	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration
+
+calibrate-full: install  ## the same with more runs: about two and a half hours
+	$(BIN)/python benchmarks/calibrate.py --full --out benchmarks/results/calibration-full
 
 benchmarks: install
 	$(BIN)/python benchmarks/reward_throughput.py
