@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from analysis.report.headline import headline
 
 from analysis.accuracy.record import Accuracy, Arm, Hits
+from analysis.results.headline import headline
 from analysis.results.load import SeedResult
 from analysis.results.seeds import pool_seeds
 from analysis.verdicts.breakdown import Group, PolicyBreakdown, group_shares
