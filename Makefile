@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
         test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
-        check format calibrate benchmarks clean
+        check format calibrate coverage benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -104,6 +104,9 @@ format: install
 
 calibrate: install       ## what EX2 finds in worlds whose truth is known: some 20 minutes
 	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration.md
+
+coverage: install        ## do intervals hold and tests find what they say: some 10 minutes of one core
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --out benchmarks/results/2026-11-28-coverage.md
 
 benchmarks: install
 	$(BIN)/python benchmarks/reward_throughput.py
