@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
         test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
-        check format calibrate coverage benchmarks clean
+        check format calibrate coverage benchmarks value-rollouts clean
 
 install: $(VENV)/.installed
 
@@ -114,6 +114,9 @@ benchmarks: install
 	$(BIN)/python benchmarks/image_bank.py
 	$(BIN)/python benchmarks/judge_throughput.py
 	$(BIN)/python benchmarks/analysis_scale.py --out benchmarks/results/analysis_scale.md
+
+value-rollouts: real-assets  ## is the value function worth having on SmolLM2? recorded rollouts replayed in order
+	$(BIN)/python benchmarks/value_rollouts.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -160,8 +160,10 @@ class PPO(RecipeSection):
     value_clip_unit: Literal["reward", "spread"] = Field(
         "spread", description="of value_clip_range; spread: standard deviation of the returns; reward: as in the paper"
     )
-    value_learning_rate: Annotated[float, Field(gt=0)] | Literal["tenth", "policy"] = Field(
-        "tenth", description="tenth: of rl.learning_rate; policy: the same, as in the paper"
+    value_learning_rate: Annotated[float, Field(gt=0)] | Literal["step", "tenth", "policy"] = Field(
+        "step",
+        description="of the value head; step: such that an optimizer step moves a value by at most 0.3 standard "
+        "deviations of the returns; tenth: of rl.learning_rate; policy: the same, as in the paper",
     )
 
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm
 from analysis.accuracy.reassigned import (
+    BLOCK,
     Answer,
     Assignment,
     answers_of,
@@ -132,7 +133,7 @@ def rearrange(
         return None
     number, draw = permutations_for(confidence), random.Random(f"attribution {seed}")
     # Each text is encoded once for every class that it is ever given to.
-    each = min(classes, 2 * number)
+    each = min(classes, BLOCK)
     used = draw_evenly(naming, max(classes, most_encodings // 2 // each), draw)
     pool = draw_evenly(used, min(most_pool, max(1, most_encodings // 2 // len(names.names))), draw)
     masked = [one._replace(text=names.put(one.text, one.label, MASK)) for one in used]

@@ -7,6 +7,10 @@
 | `whole` | also which texts stand together | whose they are |
 | `paired` | the same, but no class keeps its own | whose they are, for certain |
 | `shuffled` | how many texts a class has | whose each is, and which questions a class's texts answer |
+
+All but the first and the last stay within blocks of at most `BLOCK` classes, drawn at random. Permutations within
+blocks are a group, so that tests by them are exact, and each text is encoded with few names, however many classes there
+are.
 """
 
 from __future__ import annotations
@@ -24,6 +28,12 @@ T = TypeVar("T")
 
 Assignment = tuple[int, ...]
 """Label that each text is given, in the order of the texts, shape (T,)."""
+
+Blocks = tuple[tuple[int, ...], ...]
+"""Labels that may be exchanged with each other."""
+
+BLOCK = 20
+"""Most classes of a block."""
 
 
 class Answer(NamedTuple):
@@ -91,41 +101,58 @@ def draw_evenly(answers: Sequence[Answer], most: int, draw: random.Random) -> li
     return [answers[place] for place in sorted(chosen)]
 
 
-def exchanged(answers: Sequence[Answer], draw: random.Random) -> Assignment:
-    """Permute the texts of each question over the classes that answer it, each question by itself."""
-    by_question: dict[int | None, list[int]] = defaultdict(list)
+def blocks_of(labels: Iterable[int], seed: int, most: int = BLOCK) -> Blocks:
+    """Divide classes at random into blocks of nearly equal size.
+
+    Args:
+        labels: The classes; at least two, for each to have another one in its block.
+        seed: Seed of the draw.
+        most: Most classes of a block, at least 3: with 2, a block could have one class only.
+    """
+    order = shuffled(sorted(set(labels)), random.Random(f"blocks {seed}"))
+    number = max(1, -(-len(order) // most))
+    return tuple(tuple(sorted(order[start::number])) for start in range(number))
+
+
+def exchanged(answers: Sequence[Answer], blocks: Blocks, draw: random.Random) -> Assignment:
+    """Permute the texts of each question over the classes of a block, each question by itself."""
+    block = {label: number for number, labels in enumerate(blocks) for label in labels}
+    groups: dict[tuple[int | None, int], list[int]] = defaultdict(list)
     for place, one in enumerate(answers):
-        by_question[one.question].append(place)
+        groups[one.question, block[one.label]].append(place)
     given = [0] * len(answers)
-    for places in by_question.values():
+    for places in groups.values():
         for place, label in zip(places, shuffled([answers[at].label for at in places], draw), strict=True):
             given[place] = label
     return tuple(given)
 
 
-def shuffled_labels(answers: Sequence[Answer], draw: random.Random) -> Assignment:
-    """Permute all texts over the classes."""
+def shuffled_labels(answers: Sequence[Answer], blocks: Blocks, draw: random.Random) -> Assignment:
+    """Permute all texts over the classes, whichever block they are in."""
     return tuple(shuffled([one.label for one in answers], draw))
 
 
-def whole(answers: Sequence[Answer], draw: random.Random) -> Assignment:
-    """Permute the classes: all texts of one go to the same other one, or stay."""
-    labels = sorted({one.label for one in answers})
-    partner = dict(zip(labels, shuffled(labels, draw), strict=True))
+def whole(answers: Sequence[Answer], blocks: Blocks, draw: random.Random) -> Assignment:
+    """Permute the classes of each block: all texts of one go to the same other one, or stay."""
+    partner: dict[int, int] = {}
+    for labels in blocks:
+        partner |= zip(labels, shuffled(labels, draw), strict=True)
     return tuple(partner[one.label] for one in answers)
 
 
-def paired(answers: Sequence[Answer], draw: random.Random) -> Assignment:
-    """Give all texts of each class to another one, in a random cycle of the classes that have texts."""
-    partner = derangement((one.label for one in answers), draw)
+def paired(answers: Sequence[Answer], blocks: Blocks, draw: random.Random) -> Assignment:
+    """Give all texts of each class to another one of its block, in a random cycle."""
+    partner: dict[int, int] = {}
+    for labels in blocks:
+        partner |= derangement(labels, draw)
     return tuple(partner[one.label] for one in answers)
 
 
-Assign = Callable[[Sequence[Answer], random.Random], Assignment]
+Assign = Callable[[Sequence[Answer], Blocks, random.Random], Assignment]
 
 
 def assignments(assign: Assign, answers: Sequence[Answer], number: int, seed: int) -> list[Assignment]:
-    """Make assignments of one way, each drawn anew.
+    """Make assignments of one way, each drawn anew, within the seed's blocks of the classes that have texts.
 
     Args:
         assign: The way, such as `exchanged`.
@@ -134,7 +161,8 @@ def assignments(assign: Assign, answers: Sequence[Answer], number: int, seed: in
         seed: Seed of the draws; every way draws by itself.
     """
     draw = random.Random(f"{assign.__name__} {seed}")
-    return [assign(answers, draw) for _ in range(number)]
+    blocks = blocks_of((one.label for one in answers), seed)
+    return [assign(answers, blocks, draw) for _ in range(number)]
 
 
 def renamed(answers: Sequence[Answer], given: Assignment, names: ClassNames) -> list[LabeledText]:

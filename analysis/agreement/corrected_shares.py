@@ -10,13 +10,18 @@ a kind was never labelled, nothing is known of the judge's errors on it. If the 
 the same, the visual share is unknown, and the spurious share is estimated from the first question alone, for which the
 two informative kinds are merged.
 
+Labels of a sample that is stratified by verdict come with weights. The error table is then a weighted one, drawn within
+strata. The labelled descriptions of a set and the verdicts on the others need no weights: how likely they are given the
+mix and the errors does not depend on how many of each verdict were labelled.
+
 An informative description whose second answer could not be read counts by its first answer alone. This assumes that
 whether a second answer can be read does not depend on the description's kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -38,6 +43,15 @@ kind of which only a handful was labelled contain the truth less often than thei
 SPARSE = 1 / 3
 """Pseudo-count for the draws that test whether the verdicts contradict the error rates. It is smaller than `PRIOR`,
 because a judge without errors on the labelled descriptions may well make none at all."""
+
+
+STRATUM_PRIORS = (0.5, 0.05)
+"""Pseudo-counts of each kind in each stratum, where labels have weights; intervals are the hull of the draws with
+either. In a stratum of frequent verdicts a label weighs much, so that a pseudo-count by itself looks like many errors
+of the judge; without it, a kind that was not met there would be taken to be absent."""
+
+DrawTable = Callable[[float, int, np.random.Generator], np.ndarray]
+"""Draws error tables, shape (D, 3, 4), given a pseudo-count, the number of draws D and their source."""
 
 
 class Unknown(NamedTuple):
@@ -120,20 +134,23 @@ def correct_shares(
     confidence: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
+    draw_table: DrawTable | None = None,
 ) -> CorrectedShares:
     """Correct the shares of one set of descriptions.
 
     Args:
         judged: Number of descriptions without a label, by verdict. Empty ones, and those whose first answer could not
             be read, are not counted.
-        table: Error table, shape (3, 4), see `error_table`.
-        known: Number of labelled descriptions of the set, by kind; they are a simple random sample of the set.
+        table: Error table, shape (3, 4), see `error_table`, or a weighted one.
+        known: Number of labelled descriptions of the set, by kind; they are a simple random sample of the set, or one
+            that is stratified by verdict.
         empty: Number of empty descriptions, which are spurious without having been judged; they count as certain.
         confidence: Coverage of the intervals.
         draws: Number of draws. Each one draws weights for the verdicts, the labels and the error table from their
             Dirichlet posteriors and computes the mix. The intervals are quantiles of these mixes, and so reflect chance
             in the labels too.
         seed: Seed of the draws.
+        draw_table: Draws error tables, where the labels have weights; `None` draws them from the counts of `table`.
 
     Returns:
         Shares with intervals. The spurious (or visual) share is `Unknown` if people called no labelled description
@@ -154,7 +171,8 @@ def correct_shares(
     rng, gap = np.random.default_rng(seed), _gap(verdicts, table)
 
     def estimate(value: float, drawn: np.ndarray, *, certain: int, total: int) -> Estimate:
-        low, high = np.quantile(drawn, tails)
+        low, high = np.quantile(drawn, tails, axis=1)
+        low, high = low.min(), high.max()
         low, value, high = ((certain + n * end) / total for end in (min(value, low), value, max(value, high)))
         return Estimate(float(value), float(low), float(high), total)
 
@@ -162,28 +180,33 @@ def correct_shares(
     if spurious:
         return CorrectedShares(*[Unknown(spurious)] * 3)
     weights = rng.gamma(verdicts + np.array([PRIOR, PRIOR, PRIOR, 0]), size=(draws, len(OUTCOMES)))
-    sparse = _draw_errors(table, SPARSE, draws, rng)
+    draw = draw_table or functools.partial(_draw_counts, table)
+    sparse = _errors(draw(SPARSE, draws, rng))
     spurious = _contradiction("spurious", verdicts, weights, sparse, tails[1])
     if spurious:
         return CorrectedShares(*[Unknown(spurious)] * 3)
-    mixes = most_likely_mix(
-        weights,
-        _draw_errors(table, PRIOR, draws, rng),
-        rng.gamma(labels + PRIOR, size=(draws, len(LEAVES))),
-        tolerance=1e-4,
-        steps=DRAW_STEPS,
-    )
+    priors = STRATUM_PRIORS if draw_table else (PRIOR,)
+    mixes = np.stack([_draw_mixes(weights, labels, draw, prior, rng) for prior in priors])
     mix = _first_question_mix(verdicts, table, labels) if gap else _mix(verdicts, table, labels)
-    found = estimate(mix[0], mixes[:, 0], certain=empty, total=n + empty)
+    found = estimate(mix[0], mixes[..., 0], certain=empty, total=n + empty)
     visual = gap or _blindness("visual", table) or _contradiction("visual", verdicts, weights, sparse, tails[1])
     if visual:
         return CorrectedShares(found, Unknown(visual), Unknown(visual))
-    share = estimate(mix[2], mixes[:, 2], certain=0, total=n + empty)
+    share = estimate(mix[2], mixes[..., 2], certain=0, total=n + empty)
     if mix[0] >= 1 - 1e-6:
         return CorrectedShares(found, share, Unknown("nothing informative is left after the correction"))
-    drawn = np.minimum(mixes[:, 2] / np.maximum(1 - mixes[:, 0], 1e-9), 1)
+    drawn = np.minimum(mixes[..., 2] / np.maximum(1 - mixes[..., 0], 1e-9), 1)
     ratio = estimate(mix[2] / (1 - mix[0]), drawn, certain=0, total=n)
     return CorrectedShares(found, share, ratio)
+
+
+def _draw_mixes(
+    weights: np.ndarray, labels: np.ndarray, draw: DrawTable, prior: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw mixes of kinds, shape (D, 3), given drawn weights of the verdicts, shape (D, 4)."""
+    errors = _errors(draw(prior, len(weights), rng))
+    known = rng.gamma(labels + prior, size=(len(weights), len(LEAVES)))
+    return most_likely_mix(weights, errors, known, tolerance=1e-4, steps=DRAW_STEPS)
 
 
 def _gap(verdicts: np.ndarray, table: np.ndarray) -> str:
@@ -218,21 +241,27 @@ def _first_question_mix(verdicts: np.ndarray, table: np.ndarray, labels: np.ndar
 
 
 def _answers(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts of the judge's no and yes by kind, to the first question and to the second, each shape (3, 2)."""
-    return np.stack([table[:, 0], table[:, 1:].sum(axis=1)], axis=1), table[:, 1:3]
+    """Return counts of the judge's no and yes by kind, to either question, each of shape (…, 3, 2)."""
+    return np.stack([table[..., 0], table[..., 1:].sum(axis=-1)], axis=-1), table[..., 1:3]
 
 
-def _draw_errors(table: np.ndarray, prior: float, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw the probabilities of the outcomes given the kind, shape (D, 3, 4).
+def _draw_counts(table: np.ndarray, prior: float, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw error tables, shape (D, 3, 4), row by row, from their counts and a pseudo-count for each cell.
 
     The first and the second answer are drawn one after the other. Where no second answer is unread, this is the same as
     drawing the three cells at once.
     """
     first, second = _answers(table)
-    return _likelihoods(
+    errors = _likelihoods(
         rng.gamma(first + np.array([prior, 2 * prior]), size=(draws, *first.shape)),
         rng.gamma(second + prior, size=(draws, *second.shape)),
     )
+    return np.concatenate([errors[..., :3], np.zeros((draws, len(LEAVES), 1))], axis=-1)
+
+
+def _errors(tables: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the outcomes given the kind, shape (…, 3, 4), of error tables of that shape."""
+    return _likelihoods(*_answers(tables))
 
 
 def _likelihoods(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -156,13 +156,18 @@ def distinct(runs: Sequence[RunLabels]) -> list[Labeled]:
     return list(found.values())
 
 
-def pooled_votes(runs: Sequence[RunLabels], question: Question) -> list[list[bool]]:
+def votes_by_text(runs: Sequence[RunLabels], question: Question) -> dict[DescribedClass, list[bool]]:
     """Return the raters' answers on each distinct description of all runs, one answer for each rater."""
     found: dict[DescribedClass, dict[str, bool]] = {}
     for run in runs:
         for text, given in run.votes(question).items():
             found[text] = given | found.get(text, {})
-    return [list(given.values()) for given in found.values()]
+    return {text: [*given.values()] for text, given in found.items()}
+
+
+def pooled_votes(runs: Sequence[RunLabels], question: Question) -> list[list[bool]]:
+    """Return the answers of `votes_by_text` alone."""
+    return [*votes_by_text(runs, question).values()]
 
 
 def votes(answers: Mapping[str, Mapping[Asked, Label]], asked: Asked) -> dict[str, bool]:

@@ -104,15 +104,15 @@ def cohen_kappa(table: ArrayLike, confidence: float = 0.95) -> Estimate | None:
     n = int(counts.sum())
     if not n:
         return None
-    value = float(_kappa(counts / n))
+    value = float(kappa_of(counts / n))
     if math.isnan(value):
         return None
     cells = counts.ravel()
     drawn = np.random.default_rng(0).dirichlet(cells + PRIOR / len(cells), size=DRAWS)
-    return Estimate(value, *_around(value, _kappa(drawn.reshape(DRAWS, *counts.shape)), confidence), n)
+    return Estimate(value, *around(value, kappa_of(drawn.reshape(DRAWS, *counts.shape)), confidence), n)
 
 
-def _kappa(shares: np.ndarray) -> np.ndarray:
+def kappa_of(shares: np.ndarray) -> np.ndarray:
     """Return κ of tables of shares, shape (…, K, K); NaN where chance agreement is 1."""
     by_chance = (shares.sum(axis=-1) * shares.sum(axis=-2)).sum(axis=-1)
     agreed = np.trace(shares, axis1=-2, axis2=-1)
@@ -120,7 +120,7 @@ def _kappa(shares: np.ndarray) -> np.ndarray:
     return np.where(possible, (agreed - by_chance) / np.where(possible, 1 - by_chance, 1.0), np.nan)
 
 
-def _around(value: float, drawn: np.ndarray, confidence: float) -> tuple[float, float]:
+def around(value: float, drawn: np.ndarray, confidence: float) -> tuple[float, float]:
     """Return the ends of an interval from draws; it holds the value, and stays within [-1, 1]."""
     low, high = np.nanquantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return max(-1.0, min(float(low), value)), min(1.0, max(float(high), value))
@@ -144,25 +144,43 @@ def krippendorff_alpha(units: Sequence[Sequence[bool]], *, confidence: float = 0
     pairable = [unit for unit in units if len(unit) > 1]
     if not pairable:
         return None
-    n, found = len(pairable), Counter((len(unit), sum(unit)) for unit in pairable)
-    sizes = Counter(len(unit) for unit in pairable)
-    ways = [(size, yes) for size in sorted(sizes) for yes in range(size + 1)]
-    parts = np.array([(2 * yes * (size - yes) / (size - 1), yes, size - yes) for size, yes in ways], dtype=np.float64)
-    counts = np.array([found[way] for way in ways], dtype=np.float64)
-    value = float(_alpha(counts @ parts))
+    n, found = len(pairable), AlphaUnits.of(pairable)
+    value = float(found.alpha(found.counts))
     if math.isnan(value):
         return None
-    prior = [PRIOR * sizes[size] / n * math.comb(size, yes) / 2**size for size, yes in ways]
-    drawn = np.random.default_rng(0).dirichlet(counts + prior, size=DRAWS)
-    return Estimate(value, *_around(value, _alpha((n * drawn @ parts).T), confidence), n)
+    drawn = np.random.default_rng(0).dirichlet(found.counts + found.prior, size=DRAWS)
+    return Estimate(value, *around(value, found.alpha(n * drawn), confidence), n)
 
 
-def _alpha(sums: np.ndarray) -> np.ndarray:
-    """Return 1 - observed / expected disagreement, from sums of shape (3, …); NaN where only one answer occurs."""
-    disagreed, yes, no = sums
-    total, expected = yes + no, 2 * yes * no
-    mixed = expected > 0
-    return np.where(mixed, 1 - disagreed * (total - 1) / np.where(mixed, expected, 1), np.nan)
+class AlphaUnits(NamedTuple):
+    """Descriptions with two or more answers, by the W ways in which they can be answered.
+
+    Attributes:
+        ways: (Number of answers, number of yes) of each way.
+        counts: Number of descriptions answered so, shape (W,).
+        prior: Pseudo-count of each way, shape (W,), `PRIOR` in all.
+    """
+
+    ways: list[tuple[int, int]]
+    counts: np.ndarray
+    prior: np.ndarray
+
+    @staticmethod
+    def of(units: Sequence[Sequence[bool]]) -> AlphaUnits:
+        """Count the answers to descriptions, each of which has two or more."""
+        found, sizes = Counter((len(unit), sum(unit)) for unit in units), Counter(len(unit) for unit in units)
+        ways = [(size, yes) for size in sorted(sizes) for yes in range(size + 1)]
+        counts = np.array([found[way] for way in ways], dtype=np.float64)
+        prior = [PRIOR * sizes[size] / len(units) * math.comb(size, yes) / 2**size for size, yes in ways]
+        return AlphaUnits(ways, counts, np.array(prior))
+
+    def alpha(self, counts: np.ndarray) -> np.ndarray:
+        """Return α of counts or weights of the ways, shape (…, W); NaN where only one answer occurs."""
+        parts = [(2 * yes * (size - yes) / (size - 1), yes, size - yes) for size, yes in self.ways]
+        disagreed, yes, no = np.moveaxis(counts @ np.array(parts, dtype=np.float64), -1, 0)
+        total, expected = yes + no, 2 * yes * no
+        mixed = expected > 0
+        return np.where(mixed, 1 - disagreed * (total - 1) / np.where(mixed, expected, 1), np.nan)
 
 
 def _share(count: int, n: int, confidence: float) -> Estimate | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -13,14 +13,31 @@ from analysis.agreement.corrected_shares import Outcome
 from analysis.agreement.labels import JudgeId
 from analysis.agreement.raters import Confusion
 from analysis.judge.base import Question
+from analysis.results.experiment import Unread
+from analysis.results.unread import unread_answers
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import Leaf
 from analysis.verdicts.verdicts import Kind
+from ex2.policy.source import POLICIES
 from reward.files import JSON, read_record
 from reward.records import Flat, Keyed, Omitted, Record
 
 Rate = Annotated[Estimate, Keyed()]
 """An estimate with its interval, as it is stored."""
+
+
+class StratumSample(NamedTuple):
+    """How many descriptions of a stratum were drawn.
+
+    Attributes:
+        n: Number of descriptions drawn.
+        population: Number of descriptions in the stratum.
+        labeled: Number of descriptions drawn that people labelled. Each stands for `population / labeled` descriptions.
+    """
+
+    n: int
+    population: int
+    labeled: int
 
 
 @dataclass(frozen=True)
@@ -30,9 +47,11 @@ class LabeledSample(Record):
     Attributes:
         n: Number of descriptions drawn.
         population: Number of descriptions that they were drawn from.
-        inclusion_probability: Chance of each description of the population to be drawn, in (0, 1].
+        inclusion_probability: Chance of each description of the population to be drawn, in (0, 1]; of a stratified
+            sample the mean of these chances.
         seed: Seed of the drawing.
         frame: `frame_digest` of the population; None in files of earlier versions.
+        strata: The strata by the judge's verdict when the sample was drawn; empty for a simple random sample.
     """
 
     n: int
@@ -40,6 +59,7 @@ class LabeledSample(Record):
     inclusion_probability: float
     seed: int
     frame: Annotated[str | None, Omitted()] = None
+    strata: Annotated[Mapping[Kind, Annotated[StratumSample, Keyed()]], Omitted()] = field(default_factory=dict)
 
 
 class Effort(NamedTuple):
@@ -73,13 +93,16 @@ class QuestionAgreement(Record):
     """The judge against people on one question, and the raters against each other.
 
     Attributes:
-        confusion: People's answers and the judge's, on the descriptions where both gave one.
+        confusion: People's answers and the judge's, on the descriptions where both gave one, as plain counts of labels.
+            The estimates below weigh each label by the descriptions that it stands for.
         agreement: Share of descriptions with equal answers; None without descriptions.
         kappa: Cohen's κ; None where chance agreement is 1.
         sensitivity: Share of the judge's yes where people say yes; None where they never do.
         specificity: Share of the judge's no where people say no; None where they never do.
         alpha: Krippendorff's α among raters; None with one rater, or where only one answer occurs.
         paper: The paper's judge on this question.
+        youden: Sensitivity + specificity − 1, where labels have weights; None where they have none, or where people
+            never give one of the answers.
     """
 
     confusion: Annotated[Confusion, Keyed(), Flat()]
@@ -89,6 +112,7 @@ class QuestionAgreement(Record):
     specificity: Rate | None
     alpha: Rate | None
     paper: Annotated[PaperAgreement, Keyed()]
+    youden: Annotated[Rate | None, Omitted()] = None
 
     @property
     def n(self) -> int:
@@ -104,7 +128,7 @@ class QuestionAgreement(Record):
             "sensitivity": self.sensitivity,
             "specificity": self.specificity,
             "alpha": self.alpha,
-        }
+        } | ({"youden": self.youden} if self.youden else {})
 
     def as_written(self, stored: JSON) -> JSON:
         """Store `n` too."""
@@ -125,6 +149,8 @@ class PeopleComparison(Record):
         verdicts: What the judge may make of a description: the columns of `table`. For files of earlier versions, which
             lack this, the same as `kinds`.
         table: Numbers of labelled descriptions by kind (rows) and verdict (columns).
+        weighted_table: The same, each label weighted by the descriptions that it stands for, and scaled to the number
+            of labels; None where all weights are 1.
         kind_agreement: Share of descriptions that people and judge call the same kind, among those on which all the
             judge's answers could be read; None if there are none.
         kind_kappa: Cohen's κ of people's and the judge's kinds on the same descriptions; None where chance agreement is
@@ -141,6 +167,7 @@ class PeopleComparison(Record):
     kind_agreement: Rate | None
     kind_kappa: Rate | None
     questions: Mapping[Question, QuestionAgreement]
+    weighted_table: Annotated[tuple[tuple[float, ...], ...] | None, Omitted()] = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +197,7 @@ class PolicyShares(Record):
         kinds: Number of descriptions by what the judge made of them; None in files of earlier versions.
         unparsed: Number of descriptions that lack one of the verdicts.
         shares: Shares by name: `spurious` and `visual` are of all descriptions, `visual_of_informative` of the
-            informative ones.
+            informative ones. Empty in runs of which under half of the judge's answers could be read.
     """
 
     descriptions: int
@@ -178,6 +205,20 @@ class PolicyShares(Record):
     kinds: Annotated[Mapping[Kind, int] | None, Omitted()] = None
     unparsed: int
     shares: Mapping[str, Share]
+
+
+class JudgedKinds(NamedTuple):
+    """What the judge made of one policy's descriptions.
+
+    Attributes:
+        descriptions: Number of descriptions.
+        empty: Number of empty descriptions.
+        kinds: Number of descriptions of each kind.
+    """
+
+    descriptions: int
+    empty: int
+    kinds: Mapping[Kind, int]
 
 
 @dataclass(frozen=True)
@@ -239,6 +280,18 @@ class Agreement(Record):
     def corrected_with(self) -> Literal["own", "pooled"]:
         """Which comparison the corrected shares rest on."""
         return "pooled" if self.pooled else "own"
+
+    @property
+    def unread(self) -> tuple[Unread, ...]:
+        """Questions of which under half of the judge's answers could be read: then no share is given."""
+        parts = {policy: self.policies[policy] for policy in POLICIES if policy in self.policies}
+        return unread_answers(
+            {
+                policy: JudgedKinds(part.descriptions, part.empty, part.kinds)
+                for policy, part in parts.items()
+                if part.kinds is not None
+            }
+        )
 
     def as_written(self, stored: JSON) -> JSON:
         """Store too which comparison was used."""

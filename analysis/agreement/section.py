@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.agreement.stored import JudgeAgreement
-from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, kinds_table
+from analysis.agreement.tables import SECOND_QUESTION, SHARE_NAMES, WEIGHTED, kinds_table
 from analysis.judge.base import Question
 from analysis.results.wording import NBSP, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
 from ex2.policy.source import POLICIES
+from reward.numerals import decimal
 
 QUESTION_NAMES: dict[Question, str] = {"informative": "Is it informative?", "visual": "Is it visual?"}
 
@@ -30,7 +31,9 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
         "rubrics": others,
         "verdicts": verdicts,
         "table": table,
-        "second": f"{SECOND_QUESTION[0].upper()}{SECOND_QUESTION[1:]}.",
+        "second": " ".join(
+            f"{note[0].upper()}{note[1:]}." for note in (SECOND_QUESTION, *[WEIGHTED] * bool(used.weighted_table))
+        ),
         "questions": [
             {
                 "name": QUESTION_NAMES[question],
@@ -51,7 +54,7 @@ def agreement_tables(found: JudgeAgreement | None) -> dict[str, Any] | None:
                 "corrected": share_text(share.corrected) if share.corrected else f"– ({share.reason})",
             }
             for policy in reversed(POLICIES)
-            if policy in content.policies
+            if policy in content.policies and not content.unread
             for name, share in content.policies[policy].shares.items()
         ],
     }
@@ -67,5 +70,5 @@ def number_text(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     value, low, high, n = estimate
-    ends = "" if low is None or high is None else f"{NBSP}[{low:.2f},{NBSP}{high:.2f}]"
-    return f"{value:.2f}{ends}".replace("-", "−") + f" (n{NBSP}={NBSP}{n:,})"
+    ends = "" if low is None or high is None else f"{NBSP}[{decimal(low, 2)},{NBSP}{decimal(high, 2)}]"
+    return f"{decimal(value, 2)}{ends} (n{NBSP}={NBSP}{n:,})"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.agreement.raters import Confusion
-from analysis.agreement.record import Agreement, read_agreement
+from analysis.agreement.record import Agreement, QuestionAgreement, read_agreement
 from analysis.judge.base import Question
 from analysis.labeling.sample import frame_digest, read_frame
 from analysis.results.load import SeedResult
-from analysis.statistics.intervals import newcombe
+from analysis.statistics.intervals import Estimate, newcombe
 from analysis.verdicts.verdicts import KINDS
 
 FEWEST_LABELS = 10
@@ -55,30 +55,37 @@ class JudgeAgreement(NamedTuple):
     def shortfalls(self) -> dict[Question, str]:
         """Why the judge does not count as calibrated, by question; empty where it does."""
         used, confidence = self.content.used.questions, self.content.confidence
-        return {question: _shortfall(used[question].confusion, confidence) for question in QUESTION_WORDS}
+        return {question: _shortfall(used[question], confidence) for question in QUESTION_WORDS}
 
 
-def _shortfall(found: Confusion, confidence: float) -> str:
+def _shortfall(rates: QuestionAgreement, confidence: float) -> str:
     """Say what a comparison with people lacks to call a judge calibrated: labels, agreement or information.
 
     A judge counts as calibrated if people gave each answer at least `FEWEST_LABELS` times, the interval of κ lies above
     0, and so does that of sensitivity + specificity − 1, without which its verdicts tell nothing of what people say.
+    Where labels have weights, the intervals are the stored ones, which carry them.
     """
+    found = rates.confusion
     if min(found.people_yes, found.people_no) < FEWEST_LABELS:
         return (
             f"people said yes {found.people_yes} and no {found.people_no} times: label until both are at least "
             f"{FEWEST_LABELS}, with `ex2 label --n`, then run `ex2 agreement`"
         )
-    kappa = found.kappa(confidence)
+    kappa = rates.kappa if rates.youden else found.kappa(confidence)
     if kappa is None or kappa.low is None or kappa.low <= 0:
         return "Cohen's κ cannot be told from 0"
-    sensitivity, false_yes = found.sensitivity(confidence), found.false_yes(confidence)
-    assert sensitivity, "people said yes"
-    assert false_yes, "people said no"
-    told = newcombe(sensitivity, false_yes)
+    told = rates.youden or _youden(found, confidence)
     if told.low is None or told.low <= 0:
         return "sensitivity and specificity together cannot be told from 100 %, those of a coin"
     return ""
+
+
+def _youden(found: Confusion, confidence: float) -> Estimate:
+    """Return sensitivity + specificity − 1 of a simple random sample in which people gave both answers."""
+    sensitivity, false_yes = found.sensitivity(confidence), found.false_yes(confidence)
+    assert sensitivity, "people said yes"
+    assert false_yes, "people said no"
+    return newcombe(sensitivity, false_yes)
 
 
 def read_judge_agreement(run: Path, results: Sequence[SeedResult], *, complete: bool) -> JudgeAgreement | None:

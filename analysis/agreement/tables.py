@@ -12,14 +12,22 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.agreement.record import Agreement, PeopleComparison
+from analysis.results.unread import unread_words
 from analysis.results.wording import KIND_NAMES, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
+from reward.numerals import decimal
 
 SHARE_NAMES = {"spurious": "spurious", "visual": "visual", "visual_of_informative": "visual, of the informative"}
 COLUMNS = ("run", "labels_of", "policy", "subject", "quantity", "value", "low", "high", "n")
 SECOND_QUESTION = (
     "the second question is compared where people and judge both call a description informative, so that its rates are "
     "not those of all descriptions, and need not compare with the paper's"
+)
+
+
+WEIGHTED = (
+    "the judge's rare verdicts were labelled more often: agreement, κ, sensitivity, specificity, α and corrected "
+    "shares weigh each label by the descriptions that it stands for; n and the table of kinds count labels"
 )
 
 
@@ -31,7 +39,8 @@ def to_csv(result: Agreement) -> str:
 
     Returns:
         CSV with a header and the columns `COLUMNS`; unknown numbers are left out. The column `labels_of` says whose
-        labels a number is from: `own` (the run's) or `pooled` (those of all runs).
+        labels a number is from: `own` (the run's) or `pooled` (those of all runs). If under half of the judge's answers
+        could be read, there are no shares, but the share of answers that could be read, as `answers_read`.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -51,7 +60,9 @@ def _lines(result: Agreement) -> Iterator[list[Any]]:
             for quantity, rate in answers.rates.items():
                 if rate:
                     yield [result.run, scope, "", question, quantity, *rate]
-    for policy, shares in result.policies.items():
+    for one in result.unread:
+        yield [result.run, "", one.policy, one.question, "answers_read", one.read / one.asked, "", "", one.asked]
+    for policy, shares in result.policies.items() if not result.unread else ():
         for name, share in shares.shares.items():
             if share.judged:
                 yield [result.run, "", policy, name, "share_judged", *share.judged]
@@ -70,7 +81,11 @@ def print_agreement(results: Sequence[Agreement], console: Console) -> None:
     for part, title in [(pooled, f"{len(results)} runs pooled")] if pooled else [(r.own, r.run) for r in results]:
         console.print(_rates(part, f"{title}: judge against people, {results[0].confidence:.0%} intervals"))
         console.print(_kinds(part))
-    console.print(_shares(results))
+    for result in results:
+        if result.unread:
+            console.print(f"{result.run}: {unread_words(result.unread)}", highlight=False, markup=False)
+    if any(not result.unread for result in results):
+        console.print(_shares(results))
     for note in _notes(results):
         console.print(note, highlight=False, markup=False)
 
@@ -122,7 +137,7 @@ def _kinds(part: PeopleComparison) -> Table:
 def _shares(results: Sequence[Agreement]) -> Table:
     table = Table("run", "policy", "share", "as judged", "corrected", box=box.SIMPLE_HEAD)
     for result in results:
-        for policy, part in result.policies.items():
+        for policy, part in result.policies.items() if not result.unread else ():
             for name, share in part.shares.items():
                 table.add_row(
                     result.run if name == "spurious" else "",
@@ -137,6 +152,8 @@ def _shares(results: Sequence[Agreement]) -> Table:
 def _notes(results: Sequence[Agreement]) -> Iterator[str]:
     pooled = results[0].pooled
     yield SECOND_QUESTION
+    if any(result.used.weighted_table for result in results):
+        yield WEIGHTED
     if pooled:
         yield f"pooled: each text counts once, however many runs share it: {pooled.labeled} different ones labelled"
     for result in results:
@@ -144,10 +161,13 @@ def _notes(results: Sequence[Agreement]) -> Iterator[str]:
         who = ", ".join(
             f"{rater} {effort.yes + effort.no} (skips: {effort.skipped})" for rater, effort in raters.items()
         )
+        strata = ", ".join(
+            f"{KIND_NAMES[kind]} {part.labeled} of {part.population}" for kind, part in sample.strata.items()
+        )
         yield (
-            f"{result.run}: labelled {result.own.labeled} of a random {sample.n} of "
-            f"{sample.population} descriptions, unparsed by the judge {result.own.unparsed}; different texts "
-            f"by rater: {who}"
+            f"{result.run}: labelled {result.own.labeled} of a random {sample.n} of {sample.population} descriptions"
+            + (f" (by verdict: {strata})" if strata else "")
+            + f", unparsed by the judge {result.own.unparsed}; different texts by rater: {who}"
         )
         if set(result.rubrics) != {result.judge.rubric}:
             yield f"{result.run}: people answered rubric {', '.join(result.rubrics)}, the judge {result.judge.rubric}"
@@ -155,6 +175,8 @@ def _notes(results: Sequence[Agreement]) -> Iterator[str]:
         yield f"what people say: {results[0].truth}"
     for reason, where in _unknown_shares(results).items():
         yield f"not corrected (–): {'; '.join(where)}: {reason}; label more, with `ex2 label --n`"
+    if all(result.unread for result in results):
+        return
     yield "as judged: of the descriptions whose verdicts could be read"
     yield (
         "corrected: the mix of kinds that explains labels and verdicts best (Rogan and Gladen's estimate), taking the "
@@ -167,7 +189,7 @@ def _unknown_shares(results: Sequence[Agreement]) -> dict[str, list[str]]:
     """Return reason → the shares that could not be corrected for that reason, each as `run, policy: share`."""
     found: dict[str, list[str]] = {}
     for result in results:
-        for policy, part in result.policies.items():
+        for policy, part in result.policies.items() if not result.unread else ():
             for name, share in part.shares.items():
                 if share.judged and not share.corrected:
                     place = f"{result.run}, {policy}: {SHARE_NAMES[name]}"
@@ -183,5 +205,5 @@ def _plain(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     value, low, high, n = estimate
-    ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return f"{value:.2f}{ends} (n = {n})"
+    ends = "" if low is None or high is None else f" [{decimal(low, 2)}, {decimal(high, 2)}]"
+    return f"{decimal(value, 2)}{ends} (n = {n})"

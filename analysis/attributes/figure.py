@@ -64,8 +64,9 @@ def attributes_figure(
         for row in result.comparisons:
             if row.dataset == dataset:
                 top += 22
-                parts.append(svg.text(0, top, f"{row.first} and {row.second}: {verdict_words(row)}", "small"))
-                for line in (how_tested(row), classes_words(row)):
+                verdict, _, open_ends = verdict_words(row).partition(": ")
+                parts.append(svg.text(0, top, f"{row.first} and {row.second}: {verdict}", "small"))
+                for line in filter(None, (open_ends, how_tested(row), classes_words(row))):
                     top += 17
                     parts.append(svg.text(0, top, line, "tick"))
                 widest = max(widest, 560.0)

@@ -15,10 +15,10 @@ from analysis.attributes.judges import ATTRIBUTES, standard_name
 from analysis.attributes.record import Attributes, Gap, Group, Mentioned, RunsCompared
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import merged
-from analysis.attributes.wording import could_tell, how_tested, untold
+from analysis.attributes.wording import could_tell, how_tested, possible, untold, verdict_words
 from analysis.results.kl import KL_TOLERANCE, KLReached
 from analysis.results.runs import Run, stored_results
-from analysis.results.wording import NOT_SIGNIFICANT, UNKNOWN, p_digits
+from analysis.results.wording import UNKNOWN, open_difference, p_digits
 from analysis.tables.table import Cell, Row, Table, count_cell, percent_cell, text_cell, with_kl
 from reward.errors import UserError
 from reward.files import read_json
@@ -226,7 +226,7 @@ def _tests(result: Attributes, notes: Sequence[str], tolerance: float) -> Table 
                 count_cell(row.shared_classes),
             )
 
-        verdict = text_cell("differ" if row.significant else NOT_SIGNIFICANT)
+        verdict = text_cell(verdict_words(row, with_p=False))
         rows.append(Row((*names, "all attributes"), cells(verdict, row)))
         rows += [Row((*names, gap.attribute), cells(_gap(gap, row, told=told), gap)) for gap in row.attributes]
     return Table(
@@ -253,7 +253,7 @@ def _gap(gap: Gap, row: RunsCompared, *, told: bool) -> Cell:
     if gap.difference is None or gap.low is None or gap.high is None:
         return Cell(empty="one side mentions nothing in the classes shared", significant=significant)
     low, high = 100 * gap.low, 100 * gap.high
-    notes: tuple[str, ...] = () if significant or not told else (NOT_SIGNIFICANT,)
+    notes: tuple[str, ...] = () if significant or not told else (open_difference(possible(gap)),)
     if significant and row.unit == "descriptions":
         notes = (how_tested(row),)
         if low <= 0 <= high:

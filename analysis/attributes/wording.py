@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from analysis.attributes.record import Gap, RunsCompared
-from analysis.results.wording import p_words
+from analysis.results.wording import NBSP, NOT_SIGNIFICANT, p_words
+from reward.numerals import decimal
 
 
 def how_tested(row: RunsCompared) -> str:
@@ -27,15 +28,31 @@ def classes_words(row: RunsCompared) -> str:
     return f"{shared} classes shared{of}"
 
 
-def verdict_words(row: RunsCompared | Gap, p: float | None = None) -> str:
-    """Return `differ, p = 0.0002` or `no significant difference, p = 0.41`.
+def verdict_words(row: RunsCompared, *, with_p: bool = True) -> str:
+    """Return `differ, p = 0.0002`, or `no significant difference, p = 0.41` and what difference remains possible.
 
     Args:
-        row: The comparison of two runs, or of one attribute in two runs.
-        p: Corrected p-value to state; `None` takes the stored one.
+        row: The comparison of two runs.
+        with_p: Whether the corrected p-value is stated.
     """
-    p = row.p_holm if p is None else p
-    return f"{'differ' if row.significant else 'no significant difference'}, {p_words(p)}"
+    p = f", {p_words(row.p_holm)}" if with_p else ""
+    if row.significant:
+        return f"differ{p}"
+    # The test of all attributes has no size of its own: the widest interval of one of them tells what is left open.
+    widest = {
+        gap.attribute: max(-low, high) for gap in row.attributes if (ends := possible(gap)) for low, high in [ends]
+    }
+    if not widest:
+        return f"{NOT_SIGNIFICANT}{p}: no interval, so any size is possible"
+    name = max(widest, key=lambda name: widest[name])
+    return f"{NOT_SIGNIFICANT}{p}: of one attribute up to {decimal(widest[name], 1)}{NBSP}points are possible ({name})"
+
+
+def possible(gap: Gap) -> tuple[float, float] | None:
+    """Return the least and the most that a difference may be where it is not significant, in points; 0 is among it."""
+    if gap.low is None or gap.high is None:
+        return None
+    return min(100 * gap.low, 0.0), max(100 * gap.high, 0.0)
 
 
 def comparison_words(row: RunsCompared) -> str:

@@ -13,8 +13,9 @@ from analysis.figures import measure, svg
 from analysis.figures.svg import pick
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference, Pooled
-from analysis.results.wording import ARM_NAMES, KIND_NAMES, NBSP, count, evidence, percent, points
+from analysis.results.wording import ARM_NAMES, KIND_NAMES, NBSP, count, evidence, percent, points, points_value
 from analysis.verdicts.breakdown import GROUPS
+from reward.numerals import compact
 
 CONTROLS = "For comparison"
 PANEL, COLUMN = 150.0, 140.0
@@ -121,7 +122,7 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
     for tick in svg.ticks(low, high, 5):
         x = origin + tick * scale
         parts.append(svg.line((x, top - 10), (x, bottom - 4), "zero" if tick == 0 else "grid"))
-        parts.append(svg.text(x, bottom + 12, f"{tick:+g}".replace("-", "−") if tick else "0", "tick", anchor="middle"))
+        parts.append(svg.text(x, bottom + 12, compact(tick, sign=True), "tick", anchor="middle"))
     for row, y, told in zip(rows, places, beside, strict=True):
         middle = y + bar / 2
         if row is _first_control(rows):
@@ -152,7 +153,7 @@ def _beside(row: Row) -> list[tuple[str, str]]:
         return []
     said, _, interval = points(row.difference).partition(" [")
     lines = [(said, "small")]
-    if interval:
+    if interval and row.difference.significant is not False:  # else the words say what is possible
         lines.append((f"[{interval}", "tick"))
     return lines + [(line, "tick") for line in measure.lines(evidence(row.difference), "tick", COLUMN)]
 
@@ -186,7 +187,8 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
         notes = ["the dotted line"]
         if row.difference:
             test = evidence(row.difference)
-            notes = textwrap.wrap(points(row.difference) + (f", {test}" if test else ""), 44)
+            number = points_value if row.difference.significant is False else points
+            notes = textwrap.wrap(number(row.difference) + (f", {test}" if test else ""), 44)
         if row.fallback:
             notes.append(_by_template(row))
         for note in notes:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.figures.svg import pick
+from analysis.results.changes import change_of
 from analysis.results.experiment import Experiment
 from analysis.results.wording import KIND_NAMES, percent, percent_interval, percent_value, points
 from analysis.verdicts.breakdown import Group
@@ -96,9 +97,9 @@ def _group(experiment: Experiment, policy: PolicyName, group: Group) -> Node:
         detail = f"{share.count:,} of {share.n:,}; {percent(within, 0)} of informative"
     lines.append([(detail, "small soft")])
     if policy == "aligned":
-        change, accuracy = experiment.share_changes.get(group), experiment.accuracy(group)
+        change, accuracy = change_of(experiment, group), experiment.accuracy(group)
         if change:
-            note = ", not significant" if change.significant is False else " on base"
+            note = ", n.s." if change.significant is False else " on base"
             lines.append([(f"{points(change)}{note}", "small soft")])
         if accuracy:
             lines.append([("accuracy ", "small soft"), (percent(accuracy), "small")])

@@ -11,6 +11,7 @@ from analysis.figures import measure, svg
 from analysis.results.attribution import GainParts
 from analysis.results.pooling import Difference
 from analysis.results.wording import count, p_words, points
+from reward.numerals import compact
 
 TITLE = "What the gain over the templates is made of"
 NAMES, PANEL, VALUES = 300.0, 420.0, 200.0
@@ -114,7 +115,7 @@ def _axis(marks: Sequence[float], origin: float, scale: float, top: float, botto
     for mark in marks:
         x = origin + mark * scale
         drawn.append(svg.line((x, top), (x, bottom - 4), "zero" if mark == 0 else "grid"))
-        words = f"{mark:+g}".replace("-", "−") if mark else "0"
+        words = compact(mark, sign=True)
         drawn.append(svg.text(x, bottom + 12, words, "tick", anchor="middle"))
     return drawn
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.results.load import SeedResult
+from reward.numerals import compact
 
 HEIGHT, LEFT, TOP, BOTTOM = 250.0, 46.0, 46.0, 212.0
 WIDE, NARROW = 440.0, 300.0
@@ -96,7 +97,7 @@ def _figure(curves: dict[int, Curve], key: str, title: str, target: float | None
     for mark in marks:
         _, y = place(0, mark)
         parts.append(svg.line((LEFT, y), (right, y), "grid"))
-        parts.append(svg.text(LEFT - 8, y + 5, f"{mark:g}".replace("-", "−"), "tick", anchor="end"))
+        parts.append(svg.text(LEFT - 8, y + 5, compact(mark), "tick", anchor="end"))
     for step in steps:
         x, _ = place(step, marks[0])
         parts.append(svg.text(x, BOTTOM + 20, f"{step:g}", "tick", anchor="middle"))
@@ -109,7 +110,9 @@ def _figure(curves: dict[int, Curve], key: str, title: str, target: float | None
         parts.append(svg.polyline([place(*point) for point in thin(curve)], f"raw raw-{key}"))
     for curve in curves.values():
         parts.append(svg.polyline([place(*point) for point in thin(smooth(curve))], f"smooth smooth-{key}"))
-    ends = ", ".join(f"seed {seed}: from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for seed, curve in curves.items())
+    ends = ", ".join(
+        f"seed {seed}: from {compact(curve[0][1], 3)} to {compact(curve[-1][1], 3)}" for seed, curve in curves.items()
+    )
     description = f"{title} over {last:g} batches; {ends}."
     name = f"training-{key}" if width == WIDE else f"training-{key}-narrow"
     return svg.document(width, HEIGHT, parts, title=title, description=description, key=name)

@@ -1,10 +1,16 @@
 """Which descriptions of a run people label: `labels/sample.json`.
 
-It is a simple random sample without replacement of the non-empty descriptions of all seeds and both policies: the
-beginning of one random order, which differs between runs. So every description has the same chance, and agreement, κ
-and the judge's error rates are plain counts with the usual intervals. Strata by verdict would need weights in all of
-these, and would tell the labeller what the judge said. A larger sample extends a smaller one. People get the
-descriptions in the sample's order, so that whoever stops early has labelled a random sample too.
+The sample is drawn without replacement from the non-empty descriptions of all seeds and both policies. If the run has
+been analysed, the judge's verdicts are its strata, and rare verdicts are drawn more often than by chance: a simple
+random sample of a run that is nearly all visual has hardly a description that is not, and so tells little of the
+judge's specificity. Within a stratum every description has the same chance. A label then stands for as many
+descriptions as its stratum has for each label in it, and everything that is computed from labels weighs them so. If the
+run has not been analysed, the sample is a simple random one, and all weights are 1.
+
+People get the descriptions in the sample's order, which is random within blocks of 20, so that neither the order nor
+the number of descriptions tells a verdict. Whoever stops early has labelled a simple random sample of each stratum too:
+weights are made from the numbers that were labelled, not from those that were drawn. A larger sample extends a smaller
+one, by the strata that the smaller one was drawn with.
 """
 
 from __future__ import annotations
@@ -12,21 +18,28 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, ValidationError
 
+from analysis.labeling.strata import Strata, read_strata, stratified
+from analysis.verdicts.verdicts import Kind
 from ex2.run.descriptions import is_empty
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
 from reward.files import JSON, read_json, read_jsonl, write_json
-from reward.records import Record, problems
+from reward.records import Omitted, Record, problems
 
 DESIGN = "simple random sample without replacement of the non-empty descriptions of all seeds and both policies"
+STRATIFIED = (
+    "random sample without replacement of the non-empty descriptions of all seeds and both policies, stratified by the "
+    "judge's verdict: half of the labels divided equally among the kinds, half by the kinds' numbers"
+)
 _SEED_FOLDER = re.compile(r"seed-(\d+)")
 
 
@@ -65,21 +78,53 @@ class Sample(Record):
         frame: `frame_digest` of the descriptions that the sample was drawn from.
         items: The descriptions drawn, in random order. A text that was generated twice may occur twice, as it counts
             twice in shares.
+        judge: `judge_digest` of the judge whose verdicts are the strata; empty for a simple random sample, as are the
+            next two.
+        strata: Number of descriptions in each stratum of the population.
+        verdicts: Stratum of each item.
     """
 
     seed: int
     population: int
     frame: str
     items: tuple[Drawn, ...]
+    judge: Annotated[str, Omitted()] = ""
+    strata: Annotated[Mapping[Kind, int], Omitted()] = field(default_factory=dict)
+    verdicts: Annotated[tuple[Kind, ...], Omitted()] = ()
 
     @property
     def inclusion_probability(self) -> float:
-        """Chance of each description to be in the sample."""
+        """Chance of each description to be in the sample; in a stratified one the mean of these chances."""
         return len(self.items) / self.population
 
+    @property
+    def drawn(self) -> dict[Kind, int]:
+        """Number of items of each stratum; empty for a simple random sample."""
+        counts = Counter(self.verdicts)
+        return {kind: counts[kind] for kind in self.strata}
+
+    @property
+    def inclusion_probabilities(self) -> dict[Kind, float]:
+        """Chance of each description of a stratum to be in the sample; empty for a simple random sample."""
+        return {kind: count / self.strata[kind] for kind, count in self.drawn.items()}
+
+    @property
+    def fault(self) -> str:
+        """What in the strata does not fit together; empty if they do."""
+        if not self.strata and not self.verdicts:
+            return ""
+        if len(self.verdicts) != len(self.items):
+            return f"{len(self.items)} items, but {len(self.verdicts)} verdicts"
+        if sum(self.strata.values()) != self.population:
+            return f"the strata have {sum(self.strata.values())} descriptions, the population {self.population}"
+        counts = Counter(self.verdicts)
+        more = [kind for kind, count in counts.items() if count > self.strata.get(kind, 0)]
+        return f"more items than descriptions of the kind {', '.join(more)}" if more else ""
+
     def as_written(self, stored: JSON) -> JSON:
-        """Store the design, the size and the inclusion probability too, for readers."""
-        told = {"design": DESIGN, "n": len(self.items), "inclusion_probability": self.inclusion_probability}
+        """Store the design, the size and the inclusion probabilities too, for readers."""
+        told: JSON = {"design": STRATIFIED if self.strata else DESIGN, "n": len(self.items)}
+        told["inclusion_probability"] = self.inclusion_probabilities or self.inclusion_probability
         return told | stored
 
 
@@ -139,8 +184,8 @@ def frame_digest(frame: Sequence[Drawn]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def draw(frame: Sequence[Drawn], n: int, seed: int, kept: Sequence[Drawn] = ()) -> Sample:
-    """Draw a sample; a larger one with the same seed begins with a smaller one.
+def draw(frame: Sequence[Drawn], n: int, seed: int, kept: Sequence[Drawn] = (), strata: Strata | None = None) -> Sample:
+    """Draw a sample; a larger one with the same seed and strata begins with a smaller one.
 
     The order depends on the seed and on the descriptions. If it depended on the seed alone, runs with equally many
     descriptions would draw the same lines, which for the base model are often the same texts.
@@ -150,16 +195,27 @@ def draw(frame: Sequence[Drawn], n: int, seed: int, kept: Sequence[Drawn] = ()) 
         n: Number of descriptions to draw; if the frame has fewer, all are drawn.
         seed: Seed of the drawing.
         kept: Descriptions of a sample drawn earlier; the new sample begins with them.
+        strata: The judge's verdicts on the frame; `None` draws a simple random sample.
     """
     digest = frame_digest(frame)
-    order = np.random.default_rng([seed, int(digest, 16)]).permutation(len(frame))
+    rng = np.random.default_rng([seed, int(digest, 16)])
+    order = [int(index) for index in rng.permutation(len(frame))]
+    if strata:
+        order = stratified(order, strata.kinds, rng)
     had = set(kept)
     items = [*kept, *(frame[index] for index in order if frame[index] not in had)][: max(n, len(kept))]
-    return Sample(seed, len(frame), digest, tuple(items))
+    if not strata:
+        return Sample(seed, len(frame), digest, tuple(items))
+    kinds = dict(zip(frame, strata.kinds, strict=True))
+    verdicts = tuple(kinds[item] for item in items)
+    return Sample(seed, len(frame), digest, tuple(items), strata.judge, strata.sizes, verdicts)
 
 
 def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
     """Return a run's sample: the stored one, extended if it is too small, or else a new one, which is stored.
+
+    A stored sample is extended by its own design: a simple random one stays one, and a stratified one keeps the
+    verdicts that it was drawn with, also if another judge has judged the run since.
 
     Args:
         run: The run's folder.
@@ -167,7 +223,8 @@ def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
         seed: Seed of the drawing; `None` takes that of the stored sample, or 0.
 
     Raises:
-        UserError: If the stored sample was drawn with another seed or from other descriptions.
+        UserError: If the stored sample was drawn with another seed or from other descriptions, or if it is too small
+            and the verdicts that it was drawn with have changed.
         EnvironmentFault: If the sample cannot be written.
     """
     path, frame = sample_path(run), read_frame(run)
@@ -179,9 +236,28 @@ def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
         )
     if kept and len(kept.items) >= min(n, kept.population):
         return kept
-    sample = draw(frame, n, kept.seed if kept else seed or 0, kept.items if kept else ())
+    places, strata = [(item.seed, item.class_name, item.text) for item in frame], None
+    if not kept:
+        strata = read_strata(run, places)
+    elif kept.strata:
+        strata = read_strata(run, places, kept.judge)
+        if not _is_same(kept, frame, strata):
+            raise UserError(
+                f"--n: {n}, but {path} has {len(kept.items)} descriptions, and the verdicts that it was drawn with "
+                f"have changed; label those, with --n {len(kept.items)}, or delete the file to draw anew (labels of "
+                "texts that are drawn again are kept)."
+            )
+    sample = draw(frame, n, kept.seed if kept else seed or 0, kept.items if kept else (), strata)
     write_json(path, sample.to_json())
     return sample
+
+
+def _is_same(kept: Sample, frame: Sequence[Drawn], strata: Strata | None) -> bool:
+    """Say whether strata read now are those that a sample was drawn with, as far as it shows them."""
+    if strata is None or strata.sizes != {**kept.strata}:
+        return False
+    kinds = dict(zip(frame, strata.kinds, strict=True))
+    return [kinds.get(item) for item in kept.items] == [*kept.verdicts]
 
 
 def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
@@ -205,6 +281,8 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
         raise UserError(
             f"{path}: no sample ({'; '.join(problems(error))}); delete it and run `ex2 label {run}` again."
         ) from error
+    if sample.fault:
+        raise UserError(f"{path}: no sample ({sample.fault}); delete it and run `ex2 label {run}` again.")
     if sample.frame != frame_digest(read_frame(run) if frame is None else frame):
         raise UserError(
             f"{path}: was drawn from other descriptions than {run} holds now; delete it and run `ex2 label {run}` "

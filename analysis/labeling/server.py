@@ -1,7 +1,10 @@
 """`ex2 label`: a page on this machine where a person answers the judge's questions.
 
 Only someone who has the page's address can use it, because the address holds a random token. The page loads nothing
-from other servers, and is not told any verdict, policy, reward, run or seed.
+from other servers, and is not told any verdict, policy, reward, run or seed. It hides how many descriptions of each
+verdict were drawn, too: it shows one description at a time, in the sample's random order, and counts all together.
+Whoever knows that rare verdicts are drawn more often knows so of the sample, not of the description shown. A person is
+asked in the words in which the run's judge was, so that both answer the same question.
 """
 
 from __future__ import annotations
@@ -25,10 +28,11 @@ from typing import Any
 from pydantic import ConfigDict
 from rich.console import Console
 
-from analysis.judge.rubric import load_rubric
+from analysis.judge.rubric import PAPER, load_rubric
 from analysis.labeling.log import Given
 from analysis.labeling.sample import open_sample
 from analysis.labeling.session import Session, Stale
+from analysis.labeling.wording import judge_rubric
 from ex2.run.directory import find_runs
 from reward.errors import EX2Error, UserError
 from reward.records import Record
@@ -64,10 +68,15 @@ def main(options: Namespace) -> int:
         EnvironmentFault: If the sample cannot be written.
     """
     session = open_session(options)
+    simple = [str(run) for run, sample in session.samples.items() if not sample.strata]
     server = LabelServer(session, options.host, options.port)
     progress, console = session.progress(), Console(highlight=False, soft_wrap=True)
     console.print(f"{progress.done} of {progress.total} descriptions labelled by {session.rater}.", markup=False)
     console.print(f"Open {server.url} and answer with y, n, s (skip) and u (undo). Ctrl-C ends; all is saved.")
+    console.print(f"The questions are worded as in rubric {session.rubric.version}.", markup=False)
+    if simple:
+        told = "drawn without the judge's verdicts, so that rare ones get few labels"
+        console.print(f"{', '.join(simple)}: {told}.", markup=False)
     if server.is_public:
         console.print(f"Anyone who reaches {options.host} and has this address can answer, and it is not encrypted.")
     if options.open:
@@ -104,8 +113,10 @@ def open_session(options: Namespace) -> Session:
         problems.append(f"--seed: {options.seed} is no seed; give 0 or more.")
     samples = {}
     folders: list[Path] = []
+    rubric = PAPER
     try:
         folders = find_runs(options.runs)
+        rubric = load_rubric(options.rubric or judge_rubric(folders))
     except UserError as error:
         problems.append(str(error))
     for run in folders if not problems else ():  # a sample is not drawn for a command that fails
@@ -115,7 +126,7 @@ def open_session(options: Namespace) -> Session:
             problems.append(str(error))
     if problems:
         raise UserError("\n".join(problems))
-    return Session(samples, options.rater, load_rubric(options.rubric))
+    return Session(samples, options.rater, rubric)
 
 
 @dataclass(frozen=True)

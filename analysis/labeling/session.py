@@ -64,7 +64,7 @@ class Session:
         Raises:
             UserError: If the rater's name is not allowed, or if a log cannot be read.
         """
-        self.rater, self.rubric = rater, rubric
+        self.samples, self.rater, self.rubric = samples, rater, rubric
         self._logs = {run: label_path(run, rater) for run in samples}
         self._homes: dict[DescribedClass, list[Path]] = {}  # a text that occurs several times is asked about once
         for run, drawn in _mixed(samples):

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from analysis.results.experiment import EPSILON, Experiment, improves
+from analysis.results.headline import Headline
 from analysis.results.pooling import Pooled
-from analysis.results.wording import KIND_NAMES
+from analysis.results.wording import KIND_NAMES, kind_words
+from analysis.statistics.together import FEWEST_SEEDS
 from analysis.tables.rules import Rules, by_template, missing_seeds, weak_information
 from analysis.tables.table import Cell, Row, Table, count_cell, text_cell
 from analysis.verdicts.breakdown import Group
@@ -37,6 +39,8 @@ class Claim:
         members: Names of the experiments that fulfil the rule.
         fallback: Notes on the experiments in which the plain template stands for classes without a text of the kind:
             the experiment and the number of such classes.
+        caution: How many of the experiments looked at are runs of few seeds, from `few_seeds_note`; stands beside the
+            sentence.
     """
 
     key: str
@@ -49,6 +53,7 @@ class Claim:
     without_interval: int
     members: tuple[str, ...]
     fallback: tuple[str, ...] = ()
+    caution: str = ""
 
 
 class _Finding(NamedTuple):
@@ -62,6 +67,8 @@ class _Finding(NamedTuple):
     holds: bool | None
     surely: bool | None
 
+
+NOT_KNOWN = "whose accuracies are not given or, for most classes, the plain template's"
 
 NO = _Finding(False, False)
 UNKNOWN = _Finding(None, None)
@@ -127,11 +134,11 @@ def _responsible(
         scope: Which experiments are looked at, in words.
         rules: Thresholds of the rules.
     """
-    name = KIND_NAMES[kind]
+    name = kind_words(kind)
     among = " of the informative descriptions" if kind in ("visual", "non_visual") else " of the descriptions"
     solely = f"{KIND_NAMES[other]} share{among} under {rules.solely:g} %"
     points = _points(rules.considerable)
-    considerable = f"{name} descriptions alone at least {rules.considerable:g} {points} above the templates"
+    considerable = f"{name} alone at least {rules.considerable:g} {points} above the templates"
     alone = [(e, _below(e.share(other), rules.solely / 100)) for e, _ in base]
     helps = [(e, _gain(e, kind, rules.considerable / 100 - EPSILON)) for e, _ in base]
     strong = [(e, _gain(e, kind, rules.margin / 100 + EPSILON)) for e, _ in base]
@@ -140,8 +147,8 @@ def _responsible(
     return [
         _count(
             f"{kind}-responsible",
-            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions are almost solely responsible for the "
-            "gain or contribute considerably to it.",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} is almost solely responsible for the gain or "
+            "contributes considerably to it.",
             f"{scope}: {solely}, or {considerable}",
             either,
             belongs,
@@ -149,18 +156,15 @@ def _responsible(
         ),
         _count(
             f"{kind}-solely",
-            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions are almost solely responsible for the "
-            "gain.",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} is almost solely responsible for the gain.",
             f"{scope}: {solely}",
             alone,
             belongs,
         ),
         _count(
             f"{kind}-margin",
-            f"In {{count}} of {{of}} experiments{{unknown}} {name} descriptions alone beat the templates by a "
-            "considerable margin.",
-            f"{scope}: {name} descriptions alone more than {rules.margin:g} {_points(rules.margin)} above the "
-            "templates",
+            f"In {{count}} of {{of}} experiments{{unknown}} {name} alone beats the templates by a considerable margin.",
+            f"{scope}: {name} alone more than {rules.margin:g} {_points(rules.margin)} above the templates",
             strong,
             belongs,
             kind,
@@ -187,7 +191,7 @@ def _count(
     return Claim(
         key,
         text.format(count=len(members), of=len(found), unknown=f" (not known for {unknown})" if unknown else ""),
-        rule + (f"; not known for {unknown}, whose accuracies are not given" if unknown else ""),
+        rule + (f"; not known for {unknown}, {NOT_KNOWN}" if unknown else ""),
         len(members),
         len(found),
         unknown,
@@ -195,12 +199,31 @@ def _count(
         sum(surely is None for surely in sure),
         members,
         tuple(fallback),
+        few_seeds_note([experiment for experiment, _ in found]),
+    )
+
+
+def few_seeds_note(experiments: Sequence[Experiment]) -> str:
+    """Say that runs of fewer than `FEWEST_SEEDS` seeds tell only of these runs' descriptions; "" without such runs."""
+    few = sum(0 < len(experiment.seeds) < FEWEST_SEEDS for experiment in experiments)  # published ones name no seeds
+    if not few:
+        return ""
+    which = f"{few} of the {len(experiments)} experiments" if len(experiments) > 1 else "The experiment"
+    has, where = ("has", "this run's") if few == 1 else ("have", "these runs'")
+    return (
+        f"{which} {has} fewer than {FEWEST_SEEDS} seeds: there the sentence is of {where} descriptions, not yet of the "
+        f"VLM{'' if few == 1 else 's'}."
     )
 
 
 def _gain(experiment: Experiment, arm: str, threshold: float) -> _Finding:
-    """Say whether an arm's gain over the templates exceeds a threshold; an arm without texts has no gain."""
+    """Say whether an arm's gain over the templates exceeds a threshold; an arm without texts has no gain.
+
+    Of an arm that is mostly the plain template it is not known.
+    """
     change = experiment.difference(arm, "templates")
+    if experiment.mostly_template(arm):
+        return UNKNOWN  # the template's accuracy more than that of the texts
     if change is None:
         return UNKNOWN if experiment.has_texts(arm) else NO
     return _Finding(change.value > threshold, change.surely_above(threshold))
@@ -253,12 +276,15 @@ def interval_note(claim: Claim) -> str:
     return note + (f"; {claim.without_interval} without an interval" if claim.without_interval else "")
 
 
-def claim_table(found: Sequence[Claim], experiments: Sequence[Experiment] = ()) -> Table:
+def claim_table(
+    found: Sequence[Claim], experiments: Sequence[Experiment] = (), *, headlines: Sequence[Headline] = ()
+) -> Table:
     """Lay the sentences out as a table, which can be written in every format.
 
     Args:
         found: The sentences.
         experiments: The experiments that were counted; a note below the table names their missing seeds.
+        headlines: The runs' headlines, which stand below the table with their cautions.
     """
     rows = []
     for claim in found:
@@ -266,7 +292,7 @@ def claim_table(found: Sequence[Claim], experiments: Sequence[Experiment] = ()) 
         if claim.without_interval == claim.of:
             by_interval = Cell(empty="no intervals")
         cells = (
-            text_cell(claim.text),
+            text_cell(" ".join(part for part in (claim.text, claim.caution) if part)),
             Cell("count", claim.count, n=claim.of, notes=claim.fallback),
             count_cell(claim.of),
             count_cell(claim.unknown, n=claim.of),
@@ -280,7 +306,8 @@ def claim_table(found: Sequence[Claim], experiments: Sequence[Experiment] = ()) 
     notes = (
         "By interval: every interval lies on the rule's side and every test tells the difference from 0, for the rule "
         "and for what puts an experiment among those looked at.",
-        "Not known: the numbers given do not settle the rule.",
+        "Not known: the numbers given do not settle the rule, or most classes take the plain template.",
         *missing_seeds(experiments),
+        *(line for said in headlines for line in said.lines()),
     )
     return Table("verdicts", "Verdicts over all experiments", ("verdict",), columns, tuple(rows), notes)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
+from analysis.agreement.standing import judge_caution, run_agreement
 from analysis.attributes.tables import attribute_drawings, attribute_tables
 from analysis.paper.claims import Claim, claim_table, claims, interval_note
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
@@ -20,6 +21,7 @@ from analysis.paper.one_run import run_tables
 from analysis.paper.published import read_published
 from analysis.phrases.tables import phrases_drawings, phrases_tables
 from analysis.results.experiment import Experiment
+from analysis.results.headline import Headline, headline
 from analysis.results.runs import Run, experiment_of, gather_runs, with_denominator
 from analysis.tables.export import duplicate_keys
 from analysis.tables.files import FORMATS, write_everything
@@ -103,7 +105,9 @@ def rules_of(options: argparse.Namespace) -> Rules:
     Raises:
         UserError: If a threshold is out of range; the message names every such threshold.
     """
-    rules = Rules(options.considerable, options.margin, options.solely, options.kl_tolerance, options.every_cell)
+    given = (options.considerable, options.margin, options.solely, options.kl_tolerance)
+    considerable, margin, solely, kl_tolerance = (value + 0.0 for value in given)  # −0 is told as 0
+    rules = Rules(considerable, margin, solely, kl_tolerance, options.every_cell)
     problems = [
         f"command line: --{name}: given {value:g}; give at least 0{' and at most 100' if most else ''}."
         for name, value, most in (
@@ -176,6 +180,7 @@ def all_tables(
     """
     by_target = kl_table(material.by_target, rules)
     gains = gain_table(material.experiments, rules)
+    said = _headlines(material)
     return [
         *grid_tables(material.experiments, rules),
         *cross_tables(material.experiments, rules),
@@ -184,15 +189,25 @@ def all_tables(
         *example_tables(material.experiments, rules, class_name=class_name, question=question),
         *attribute_tables(material.runs, material.published, rules.tolerance),
         *phrases_tables(material.runs, material.published, rules.tolerance),
-        *(table for experiment in material.experiments if experiment.folder for table in run_tables(experiment, rules)),
-        *([claim_table(found, material.experiments)] if found else []),
+        *(table for e in material.experiments if e.folder for table in run_tables(e, rules, said.get(e.folder))),
+        *([claim_table(found, material.experiments, headlines=list(said.values()))] if found else []),
     ]
+
+
+def _headlines(material: Material) -> dict[Path, Headline]:
+    """Return every run's headline by the run's folder."""
+    experiments = {experiment.folder: experiment for experiment in material.experiments}
+    said = {}
+    for run in material.runs:
+        experiment = experiments[run.directory.root]
+        said[run.directory.root] = headline(experiment, judge_caution(experiment, run_agreement(run)[0]))
+    return said
 
 
 def print_claims(found: Sequence[Claim], console: Console) -> None:
     """Print every sentence with its rule and its count by intervals and tests."""
     for claim in found:
-        console.print(escape(claim.text), soft_wrap=True)
+        console.print(escape(" ".join(part for part in (claim.text, claim.caution) if part)), soft_wrap=True)
         console.print(f"  {escape(claim.rule)}; {interval_note(claim)}", style="dim", soft_wrap=True)
         if claim.fallback:
             console.print(f"  {escape('; '.join(claim.fallback))}", style="dim", soft_wrap=True)

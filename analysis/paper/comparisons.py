@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.results.experiment import Example, Experiment, by_row, by_target, datasets_of
-from analysis.results.wording import KIND_NAMES, NBSP
+from analysis.results.wording import KIND_NAMES, NBSP, batches, is_short
 from analysis.tables.rules import TESTS, Rules, common_notes, denominators, lost_answers, unknown
 from analysis.tables.table import Cell, Row, Table, percent_cell, points_cell, row_of, text_cell, with_kl
 from reward.errors import UserError
@@ -112,7 +112,8 @@ def kl_table(experiments: Sequence[Experiment], rules: Rules) -> Table | None:
 def _kl_cell(experiment: Experiment, name: str, rules: Rules) -> Cell:
     if name == "KL reached":
         kl = experiment.kl and experiment.kl.mean
-        cell = Cell("nats", kl.value, kl.low, kl.high, kl.n, kl.seeds) if kl else Cell(empty="not known")
+        notes = (batches(kl),) if kl and is_short(kl) else ()
+        cell = Cell("nats", kl.value, kl.low, kl.high, kl.n, kl.seeds, notes=notes) if kl else Cell(empty="not known")
     elif name == "informative":
         cell = percent_cell(experiment.share("informative"), unknown(experiment))
     else:

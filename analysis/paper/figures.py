@@ -12,7 +12,14 @@ from analysis.figures.breakdown import breakdown_figure
 from analysis.figures.files import captioned
 from analysis.paper.comparisons import slug
 from analysis.results.experiment import Experiment, by_row, datasets_of
-from analysis.results.wording import KIND_NAMES, percent_value, points
+from analysis.results.wording import (
+    KIND_NAMES,
+    NOT_SIGNIFICANT,
+    brackets,
+    brief_verdict,
+    percent_value,
+    points_value,
+)
 from analysis.tables.rules import NOT_ABOVE, Rules, denominators, kl_note, shown, unknown
 from ex2.policy.source import POLICIES
 
@@ -60,7 +67,7 @@ def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
             set.
     """
     datasets, rows = datasets_of(experiments), by_row(experiments)
-    left, top, wide, high = 12.0 + 8.2 * max(len(label) for label in rows), 64.0, 176.0, 74.0
+    left, top, wide, high = 12.0 + 8.2 * max(len(label) for label in rows), 64.0, 176.0, 90.0
     parts = [svg.spans(0, 18, [("What EX2's descriptions are made of, and points above the templates", "strong")])]
     parts += [
         svg.text(left + wide * column, top - 14, _cut(dataset, 22), "strong") for column, dataset in enumerate(datasets)
@@ -75,7 +82,8 @@ def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
             experiment = placed.get(dataset)
             parts += _place(experiment, x, y, wide - 16, rules)
             if experiment:
-                said.append(f"{label}, {dataset}: {_gain(experiment)}, {_shares(experiment)}")
+                gain = " ".join(part for part in (_gain(experiment), _bounds(experiment)) if part)
+                said.append(f"{label}, {dataset}: {gain}, {_shares(experiment)}")
     bottom = top + high * len(rows)
     parts.append(svg.line((0, bottom), (left + wide * len(datasets), bottom), "grid"))
     x = 0.0
@@ -86,10 +94,13 @@ def grid_figure(experiments: Sequence[Experiment], rules: Rules) -> Markup:
             parts.append(svg.text(x + 18, bottom + 27, name, "small"))
             x += 40 + 7 * len(name)
     note = f"† KL more than {rules.kl_tolerance:g} % off its target in any seed"
-    parts.append(svg.text(0, bottom + 52, f"n.s.: no significant difference.  {note}.", "small soft"))
+    parts.append(
+        svg.text(0, bottom + 52, f"n.s.: {NOT_SIGNIFICANT}; all between the brackets is possible.", "small soft")
+    )
+    parts.append(svg.text(0, bottom + 70, f"{note}.", "small soft"))
     width = max(left + wide * len(datasets), 560.0)
     return svg.document(
-        width, bottom + 62, parts, title="VLM by dataset", description=". ".join(said) + ".", key="grid"
+        width, bottom + 80, parts, title="VLM by dataset", description=". ".join(said) + ".", key="grid"
     )
 
 
@@ -97,17 +108,17 @@ def _place(experiment: Experiment | None, x: float, y: float, width: float, rule
     if experiment is None:
         return [svg.text(x, y + 30, "no run", "small soft")]
     mark = " †" if experiment.kl and experiment.kl.off(rules.tolerance) else ""
-    parts = [svg.text(x, y + 30, _gain(experiment) + mark, "small")]
+    parts = [svg.text(x, y + 30, _gain(experiment) + mark, "small"), svg.text(x, y + 47, _bounds(experiment), "tick")]
     if not shown(experiment, rules):
-        return [*parts, svg.text(x, y + 54, NOT_ABOVE, "tick")]
+        return [*parts, svg.text(x, y + 70, NOT_ABOVE, "tick")]
     total = experiment.total("all")
     if not total or experiment.total("spurious") is None:
-        return [*parts, svg.text(x, y + 54, "no shares" if experiment.unread else "kinds not known", "tick")]
+        return [*parts, svg.text(x, y + 70, "no shares" if experiment.unread else "kinds not known", "tick")]
     position = x
     for kind, size in kinds_of(experiment).items():
         span = width * size / total
         tip = f"{kind.replace('_', '-')}: {size} of {total}"
-        parts.append(svg.rect(position, y + 42, span, 16, f"fill-{kind}", tip=tip))
+        parts.append(svg.rect(position, y + 58, span, 16, f"fill-{kind}", tip=tip))
         position += span
     return parts
 
@@ -133,7 +144,18 @@ def _gain(experiment: Experiment) -> str:
     change = experiment.difference("aligned", "templates")
     if change is None:
         return "no accuracy"
-    return points(change, 2).partition(" [")[0] + (", n.s." if change.significant is False else "")
+    bounded = bool(_bounds(experiment))
+    verdict = brief_verdict(change.significant, (), bounded=bounded)
+    return points_value(change, 2) + (f", {verdict}" if verdict else "")
+
+
+def _bounds(experiment: Experiment) -> str:
+    """Return what sizes of EX2's gain are possible: `[−0.61, +2.70]`; "" if that is not known."""
+    change = experiment.difference("aligned", "templates")
+    ends = change.not_excluded if change and change.significant is False else None
+    if change and not ends and change.low is not None and change.high is not None:
+        ends = change.low, change.high
+    return brackets(100 * ends[0], 100 * ends[1], 2) if ends else ""
 
 
 def _shares(experiment: Experiment) -> str:

@@ -9,6 +9,7 @@ from analysis.results.reading import LEAST_NAMING, reading
 from analysis.results.wording import p_words
 from analysis.tables.rules import TESTS, Rules, common_notes
 from analysis.tables.table import Cell, Table, points_cell, row_of, text_cell
+from reward.numerals import decimal
 
 ABSENT = "not measured"
 
@@ -31,7 +32,7 @@ NOTES = (
     "question, minus all classes'. Content: the class's own texts minus all classes', and minus exchanged ones; its p "
     "is of permutations. Seen content: own texts without the name minus the same shuffled. Misleading power: another "
     "class's texts minus exchanged ones.",
-    f"Not attributable where under {100 * LEAST_NAMING:.0f} % of the texts name their class.",
+    f"Not attributable where under {decimal(100 * LEAST_NAMING, 0)} % of the texts name their class.",
 )
 
 

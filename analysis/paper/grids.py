@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from analysis.results.experiment import Experiment, by_row, datasets_of, improves
-from analysis.results.wording import ARM_NAMES
+from analysis.results.wording import ARM_NAMES, kind_words
 from analysis.tables.rules import (
     FALLBACK,
     NOT_ABOVE,
@@ -58,7 +58,7 @@ def grid_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]:
         ),
         _grid(
             "table-02-informative",
-            f"Informative descriptions, % of {denominator}",
+            f"{kind_words('informative').capitalize()}, % of {denominator}",
             experiments,
             rules,
             {"": _gated(lambda e: _informative(e, rules), rules)},
@@ -67,7 +67,7 @@ def grid_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]:
         ),
         _grid(
             "table-03-accuracy-by-information",
-            "Accuracy with spurious or informative descriptions alone, %",
+            f"Accuracy with spurious or {kind_words('informative')} alone, %",
             experiments,
             rules,
             _arms(("spurious", "informative"), rules),
@@ -78,7 +78,7 @@ def grid_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]:
         ),
         _grid(
             "table-04-visual",
-            f"Visual descriptions, % of informative ones ({denominator})",
+            f"{kind_words('visual').capitalize()}, % of informative descriptions ({denominator})",
             experiments,
             rules,
             {"": _gated(lambda e: _visual(e, rules), rules)},
@@ -87,7 +87,7 @@ def grid_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]:
         ),
         _grid(
             "table-05-accuracy-by-visibility",
-            "Accuracy with visual or non-visual descriptions alone, %",
+            f"Accuracy with visual or {kind_words('non_visual')} alone, %",
             experiments,
             rules,
             _arms(("visual", "non_visual"), rules),

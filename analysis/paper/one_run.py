@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analysis.paper.comparisons import slug
+from analysis.results.changes import change_of, changes_note
 from analysis.results.experiment import Example, Experiment
+from analysis.results.headline import Headline
 from analysis.results.wording import ARM_NAMES, KIND_NAMES
 from analysis.tables.rules import FALLBACK, TESTS, Rules, by_template, common_notes, denominators, lost_answers, unknown
 from analysis.tables.table import NOTHING, Cell, Table, count_cell, percent_cell, points_cell, row_of, text_cell
@@ -17,14 +19,15 @@ PAIRS: tuple[tuple[Group, Group], ...] = (("informative", "spurious"), ("visual"
 """Pairs of kinds whose accuracies are compared."""
 
 
-def run_tables(experiment: Experiment, rules: Rules) -> list[Table]:
+def run_tables(experiment: Experiment, rules: Rules, said: Headline | None = None) -> list[Table]:
     """Make one run's tables.
 
     Args:
         experiment: A run's experiment; the tables are named after its folder.
         rules: Thresholds of the rules.
+        said: The run's headline, which stands below the tables with its caution.
     """
-    tables = [_accuracy(experiment, rules), _breakdown(experiment, rules)]
+    tables = [_accuracy(experiment, rules, said), _breakdown(experiment, rules, said)]
     examples = question_examples(experiment, rules)
     return [*tables, examples] if examples else tables
 
@@ -33,7 +36,7 @@ def _stem(experiment: Experiment) -> str:
     return f"run-{slug(experiment.folder.name if experiment.folder else experiment.name)}"
 
 
-def _accuracy(experiment: Experiment, rules: Rules) -> Table:
+def _accuracy(experiment: Experiment, rules: Rules, said: Headline | None) -> Table:
     rows = []
     for arm, texts in experiment.arms.items():
         cells = (
@@ -64,6 +67,7 @@ def _accuracy(experiment: Experiment, rules: Rules) -> Table:
             FALLBACK,
             lost_answers([experiment]),
             TESTS,
+            *(said.lines() if said else ()),
             *common_notes([experiment], rules),
         ),
     )
@@ -77,7 +81,7 @@ def _against(experiment: Experiment, arm: str, other: str) -> Cell:
     return points_cell(experiment.tested(arm, other), absent)
 
 
-def _breakdown(experiment: Experiment, rules: Rules) -> Table:
+def _breakdown(experiment: Experiment, rules: Rules, said: Headline | None) -> Table:
     rows = []
     policies: tuple[PolicyName, ...] = ("aligned", "base")
     described = {policy: experiment.policies.get(policy) for policy in policies}
@@ -92,7 +96,7 @@ def _breakdown(experiment: Experiment, rules: Rules) -> Table:
                 count_cell(share.count if share else None, absent, n=part.descriptions if part else 0),
             ]
         absent = unknown(experiment, "base model not described")
-        cells.append(points_cell(experiment.share_changes.get(group), absent))
+        cells.append(points_cell(change_of(experiment, group), absent))
         rows.append(row_of((KIND_NAMES[group],), cells, experiment, rules.tolerance))
     lost = {policy: [part.kinds[kind] if part else 0 for kind in KINDS[-2:]] for policy, part in described.items()}
     columns = [f"{policy}, {of}" for policy in policies for of in ("of all", "of its parent", "descriptions")]
@@ -107,6 +111,8 @@ def _breakdown(experiment: Experiment, rules: Rules) -> Table:
             "Answers that could not be read: "
             + "; ".join(f"{p}: {n[1]} informative, {n[0]} visual" for p, n in lost.items())
             + ".",
+            *filter(None, [changes_note(experiment)]),
+            *(said.lines() if said else ()),
             *common_notes([experiment], rules),
         ),
     )

@@ -11,7 +11,8 @@ from analysis.figures import svg
 from analysis.phrases.trials import Trial
 from analysis.results.kl import KL_TOLERANCE
 from analysis.results.pooling import Difference
-from analysis.results.wording import p_words, points
+from analysis.results.wording import NOT_SIGNIFICANT, p_words, points
+from reward.numerals import compact
 
 ROW, LINE = 24.0, 17.0
 """Pixels: height of a VLM's row, and of a line of a template's text."""
@@ -64,7 +65,7 @@ def _figure(
         body, y, spans = _rows(placed, off, top, origin, unit, narrow)
         for tick in ticks:
             x = origin + tick * unit
-            label = f"{tick:+g}".replace("-", "−") if tick else "0"
+            label = compact(tick, sign=True)
             parts.append(svg.text(x, top - 12, label, "tick", anchor="middle"))
             for upper, lower in spans if narrow else [(top - 6, y - 8)]:
                 parts.append(svg.line((x, upper), (x, lower), "zero" if tick == 0 else "grid"))
@@ -108,7 +109,9 @@ def _rows(
             spans.append((middle - 10, middle + 9))
             parts += _dot(row.change, row.vlm, origin, unit, middle)
             numbers = points(row.change)
-            verdict = ", ".join(word for word in (row.verdict, p_words(row.p) if row.p is not None else "") if word)
+            # What is possible stands right above, in the brackets of the numbers.
+            told = NOT_SIGNIFICANT if row.change.significant is False else row.verdict
+            verdict = ", ".join(word for word in (told, p_words(row.p) if row.p is not None else "") if word)
             if narrow:
                 parts.append(svg.text(0, y + 28, f"{row.vlm}: {numbers}", "tick"))
                 parts.append(svg.text(0, y + 43, verdict, "tick"))
@@ -123,7 +126,7 @@ def _rows(
 
 
 def _legend(dagger: float | None, *, narrow: bool) -> list[str]:
-    lines = ["Hollow: no significant difference."]
+    lines = [f"Hollow: {NOT_SIGNIFICANT};", "all that the line spans is possible."]
     if dagger is not None:
         lines.append(f"†: KL of its run more than {100 * dagger:g}\u00a0% off the target.")
     return lines if narrow else [" ".join(lines)]

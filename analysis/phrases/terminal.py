@@ -10,7 +10,7 @@ from rich.table import Table
 from analysis.phrases.record import Phrases
 from analysis.phrases.trials import Trial, trials
 from analysis.results.kl import kl_summary
-from analysis.results.wording import p_words, percent, points
+from analysis.results.wording import p_words, percent, points, verdict_words
 
 
 def show(result: Phrases, console: Console) -> None:
@@ -61,5 +61,5 @@ def _cell(row: Trial) -> str:
     said = percent(row.accuracy)
     if row.change is None or row.p is None:
         return said
-    verdict = "" if row.change.significant else f"{row.verdict}, "
-    return f"{said}\n{points(row.change)}\n{verdict}{p_words(row.p)}"
+    p = p_words(row.p)
+    return f"{said}\n{points(row.change)}\n{verdict_words(row.change, p) or p}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from analysis.phrases.record import DatasetPhrases
 from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled
+from analysis.results.wording import verdict_words
 from analysis.statistics.holm import holm_tests
 from analysis.statistics.intervals import Estimate
 
@@ -47,13 +48,13 @@ class Trial:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `no significant difference` or `not tested`; "" for the plain template."""
+        """`better`, `worse`, `not tested` or `verdict_words` of the change; "" for the plain template."""
         if self.change is None:
             return ""
         if self.change.significant is None:
             return "not tested"
         if not self.change.significant:
-            return "no significant difference"
+            return verdict_words(self.change)
         return "better" if self.change.value > 0 else "worse"
 
 

@@ -9,9 +9,7 @@ from analysis.figures.accuracy import accuracy_rows
 from analysis.results.experiment import Experiment
 from analysis.results.load import SeedResult
 from analysis.results.pooling import Difference
-from analysis.results.wording import NBSP, count, evidence, images_interval, percent, points
-
-FILLED = "no conclusion: most classes take the plain template"
+from analysis.results.wording import NBSP, NO_CONCLUSION, count, evidence, images_interval, percent, points
 
 
 def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
@@ -32,10 +30,10 @@ def accuracy_table(experiment: Experiment) -> list[dict[str, Any]]:
                 "texts": f"{texts.texts if texts else 0:,}",
                 "difference": points(row.difference) if row.difference else "",
                 "over_images": images_interval(row.difference) if row.difference else "",
-                "verdict": FILLED if experiment.mostly_template(row.arm) else _verdict(row.difference),
+                "verdict": NO_CONCLUSION if experiment.mostly_template(row.arm) else _verdict(row.difference),
                 "to_aligned": points(row.to_aligned) if row.to_aligned else "",
                 "to_aligned_over_images": images_interval(row.to_aligned) if row.to_aligned else "",
-                "to_aligned_verdict": FILLED
+                "to_aligned_verdict": NO_CONCLUSION
                 if row.to_aligned and experiment.mostly_template(row.arm)
                 else _verdict(row.to_aligned),
                 "fallback": len(fallback),

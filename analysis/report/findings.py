@@ -6,9 +6,10 @@ from typing import NamedTuple, TypeVar
 
 from analysis.accuracy.measure import COMPARISONS
 from analysis.agreement.section import number_text, share_text
+from analysis.agreement.standing import judge_standing
 from analysis.agreement.stored import QUESTION_WORDS, JudgeAgreement
 from analysis.agreement.tables import SHARE_NAMES
-from analysis.report.headline import leaf_changes, together_words
+from analysis.results.changes import leaf_changes, together_words
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
 from analysis.results.unread import unread_banner
@@ -22,16 +23,14 @@ from analysis.results.wording import (
     percent,
     plain,
     points,
+    points_value,
     signed,
     texts_words,
+    verdict_words,
 )
 from analysis.statistics.together import FEWEST_SEEDS
 
 T = TypeVar("T")
-
-NOTES = {True: "", False: f", {NOT_SIGNIFICANT}", None: ", cannot be tested"}
-"""What is added to a change of shares, by whether it is significant; `None` means that it was not tested."""
-
 
 EXPLAINED = {
     "visual": "they tell how the class looks",
@@ -73,22 +72,6 @@ def findings(experiment: Experiment, agreement: JudgeAgreement | None = None) ->
     return [finding for finding in found if finding] + _cautions(experiment)
 
 
-def judge_standing(experiment: Experiment, agreement: JudgeAgreement | None = None) -> str:
-    """Return whether the judge is `exact`, `calibrated on …`, naming each question's labels, or `uncalibrated`.
-
-    By `JudgeAgreement.shortfalls`, a judge may be calibrated on one question only: `calibrated on 50 labelled
-    descriptions (informative or not), not on visual or not`.
-    """
-    if experiment.judge and experiment.judge.exact:
-        return "exact"
-    if agreement is None or agreement.lacking:
-        return "uncalibrated"
-    questions, short = agreement.content.used.questions, agreement.shortfalls
-    on = [f"{questions[one].n:,} ({QUESTION_WORDS[one]})" for one, why in short.items() if not why]
-    missing = [QUESTION_WORDS[one] for one, why in short.items() if why]
-    return f"calibrated on labelled descriptions: {listing(on)}" + (f"; not on {listing(missing)}" if missing else "")
-
-
 def _unread(experiment: Experiment) -> Finding | None:
     banner = unread_banner(experiment)
     return Finding("The judge could hardly be read", banner) if banner else None
@@ -98,10 +81,7 @@ def _shares(experiment: Experiment) -> Finding | None:
     changes = leaf_changes(experiment)
     if not changes:
         return None
-    sentences = []
-    for leaf, change in changes.items():
-        note = NOTES[change.significant]
-        sentences.append(f"{KIND_NAMES[leaf]} {points(change)}{note}")
+    sentences = [f"{KIND_NAMES[leaf]} {_told(change)}" for leaf, change in changes.items()]
     most = max(changes, key=lambda leaf: changes[leaf].value)
     return Finding(
         "What alignment changed",
@@ -125,13 +105,14 @@ def _reward(experiment: Experiment) -> Finding | None:
         gain,
         above="The alignment reached its aim",
         below="The alignment lowered the reward it was to raise",
-        same=f"{NOT_SIGNIFICANT.capitalize()}: the alignment cannot be told from none",
+        same="The alignment cannot be told from none",
         untested="Whether the alignment did anything cannot be tested",
     )
+    open_gain = verdict_words(gain, shares=False)
     return Finding(
         "Reward",
         f"{verdict}: on the same class and question, aligned descriptions score {signed(gain)} against the base "
-        f"model's, in units of the VLM's logits ({count(gain, 'pairs')}).",
+        f"model's, in units of the VLM's logits ({count(gain, 'pairs')})" + (f"; {open_gain}." if open_gain else "."),
     )
 
 
@@ -171,7 +152,7 @@ def _worth(experiment: Experiment) -> Finding | None:
                 "and take the plain template)"
             )
             continue
-        said = f"{KIND_NAMES[group]} ({points(change)})"
+        said = f"{KIND_NAMES[group]} ({_told(change)})"
         _verdict(change, above=better, below=worse, same=same, untested=untested).append(said)
     if not better + same + worse + untested + filled:
         return None
@@ -179,7 +160,7 @@ def _worth(experiment: Experiment) -> Finding | None:
     if better:
         sentences.append(f"significantly above the templates: {listing(better)}")
     if same:
-        sentences.append(f"{NOT_SIGNIFICANT} from the templates: {listing(same)}")
+        sentences.append(f"not told from the templates: {listing(same)}")
     if worse:
         sentences.append(f"significantly below: {listing(worse)}")
     if untested:
@@ -237,11 +218,11 @@ def _controls(experiment: Experiment) -> Finding | None:
         change = experiment.tested(arm, "aligned")
         if change is None:
             continue
-        said = f"{control.name} ({points(change)})"
+        said = f"{control.name} ({_told(change)})"
         _verdict(change, above=above, below=below, same=same, untested=untested).append(said)
     parts = (
         ("below it", below),
-        (f"{NOT_SIGNIFICANT} from it", same),
+        ("not told from it", same),
         ("above it", above),
         ("cannot be tested", untested),
     )
@@ -339,6 +320,14 @@ def _cautions(experiment: Experiment) -> list[Finding]:
             )
         )
     return found
+
+
+def _told(change: Difference) -> str:
+    """Return a change of shares with its interval; of one that is not significant, what sizes of it are possible."""
+    if change.significant is None:
+        return f"{points(change)}, cannot be tested"
+    still_open = verdict_words(change)
+    return f"{points_value(change)}, {still_open}" if still_open else points(change)
 
 
 def _and_draws(experiment: Experiment) -> str:

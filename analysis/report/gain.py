@@ -10,6 +10,7 @@ from analysis.results.pooling import Difference
 from analysis.results.reading import reading
 from analysis.results.wording import NBSP, evidence, images_interval, listing, p_words, points
 from analysis.tables.view import ReportSection
+from reward.numerals import decimal
 
 TITLE = "What the gain is made of"
 COLUMNS = ("Part", "Is", "Points of accuracy", "Evidence")
@@ -87,6 +88,6 @@ def names_words(names: NamesInTexts) -> str:
     """Return which shares of the texts name their class, another one, and none."""
     own, other, none = (100 * part / names.texts for part in (names.own, names.other, names.none))
     return (
-        f"Of {names.texts:,} aligned texts, {own:.1f}{NBSP}% name their class, {other:.1f}{NBSP}% another class and "
-        f"{none:.1f}{NBSP}% none."
+        f"Of {names.texts:,} aligned texts, {decimal(own, 1)}{NBSP}% name their class, {decimal(other, 1)}{NBSP}% "
+        f"another class and {decimal(none, 1)}{NBSP}% none."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from analysis.agreement.stored import read_judge_agreement
+from analysis.agreement.standing import judge_caution, judge_standing, run_agreement
 from analysis.attributes.tables import attribute_tables
 from analysis.paper.claims import Claim, claims, interval_note
 from analysis.paper.command import rules_of
@@ -18,17 +18,29 @@ from analysis.paper.figures import LEGEND, kinds_of
 from analysis.paper.gain import gain_table
 from analysis.paper.grids import grid_tables
 from analysis.phrases.tables import phrases_tables
-from analysis.report.findings import judge_standing
 from analysis.report.templating import page_environment, page_script
 from analysis.results.experiment import Experiment, by_row, datasets_of, improves
+from analysis.results.headline import headline
 from analysis.results.runs import Run, experiment_of, read_run
 from analysis.results.unread import NO_SHARES
-from analysis.results.wording import NBSP, count, evidence, images_interval, listing, percent, percent_value, points
+from analysis.results.wording import (
+    NBSP,
+    batches,
+    count,
+    evidence,
+    images_interval,
+    is_short,
+    listing,
+    percent,
+    percent_value,
+    points,
+)
 from analysis.tables.rules import NOT_ABOVE, Rules, shown, unread_notes
 from analysis.tables.view import table_view
 from ex2.run.directory import find_runs
 from reward.errors import UserError
 from reward.files import write_text
+from reward.numerals import decimal
 
 PAGE = "index.html"
 
@@ -132,6 +144,7 @@ def _lead(experiments: Sequence[Experiment]) -> str:
 def _sentence(claim: Claim) -> dict[str, str]:
     return {
         "text": claim.text,
+        "caution": claim.caution,
         "rule": claim.rule,
         "interval": interval_note(claim),
         "members": "; ".join(claim.members),
@@ -163,43 +176,38 @@ def _cell(experiment: Experiment | None, rules: Rules, links: dict[Path, str]) -
         "parts": parts,
         "informative": f"{percent(informative)} informative, {count(informative)}" if informative and filled else "",
         "empty": NO_SHARES if experiment.unread else "" if filled else NOT_ABOVE,
-        "kl": _kl(experiment),
+        "kl": kl_words(experiment),
         "kl_off": bool(experiment.kl and experiment.kl.off(rules.tolerance)),
     }
 
 
-def _kl(experiment: Experiment) -> str:
+def kl_words(experiment: Experiment) -> str:
+    """Return `KL 9.8 of 10`, with the number of batches where they are few; "" if it is not known."""
     if experiment.kl is None:
         return ""
     target = f" of {experiment.kl.target:g}" if experiment.kl.target else ", no target"
-    return f"KL {experiment.kl.mean.value:.1f}{target}"
+    mean = experiment.kl.mean
+    return f"KL {decimal(mean.value, 1)}{target}" + (f", {batches(mean)}" if is_short(mean) else "")
 
 
 def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, Any]:
     judge, aligned = run.results[0].breakdown.judge, experiment.policies.get("aligned")
+    agreement, problem = run_agreement(run)
     return {
         "name": experiment.name,
+        "headline": headline(experiment, judge_caution(experiment, agreement)),
         "link": links[run.directory.root],
         "vlm": experiment.vlm,
         "dataset": experiment.dataset,
         "seeds": ", ".join(str(result.seed) for result in run.results),
         "missing": ", ".join(map(str, run.missing)),
         "judge": judge.name,
-        "standing": _standing(run, experiment),
+        "standing": f"unknown: {problem}" if problem else judge_standing(experiment, agreement),
         "rubric": judge.rubric,
         "images": f"{run.results[0].accuracy.images:,}",
         "descriptions": f"{experiment.total('all') or 0:,}",
         "unparsed": f"{sum(aligned.unparsed.values()) if aligned else 0:,}",
     }
-
-
-def _standing(run: Run, experiment: Experiment) -> str:
-    """Say how far the judge can be trusted, or that the file of its agreement with people cannot be read."""
-    try:
-        agreement = read_judge_agreement(run.directory.root, run.results, complete=not run.missing)
-    except UserError as error:
-        return f"unknown: {error}"
-    return judge_standing(experiment, agreement)
 
 
 def _link(report: Path, where: Path) -> str:

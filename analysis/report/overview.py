@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.report.headline import headline
+from analysis.results.changes import change_of
 from analysis.results.experiment import Described, Experiment
+from analysis.results.headline import headline
 from analysis.results.kl import KL_TOLERANCE, KLReached
 from analysis.results.pooling import Difference
 from analysis.results.wording import (
@@ -16,14 +17,18 @@ from analysis.results.wording import (
     count,
     evidence,
     images_interval,
+    kind_words,
     percent,
     percent_value,
     plain,
     points,
+    points_value,
     signed,
+    verdict_words,
 )
 from analysis.verdicts.breakdown import GROUPS, LEAVES
 from ex2.policy.source import POLICIES
+from reward.numerals import decimal
 
 
 def tiles(experiment: Experiment) -> list[dict[str, str]]:
@@ -36,16 +41,15 @@ def tiles(experiment: Experiment) -> list[dict[str, str]]:
     after, before = experiment.share_of_all("aligned", kind), experiment.share_of_all("base", kind)
     if after:
         note = f"before: {percent(before, 0)}, {count(before)}" if before else "base model not described"
-        made.append(
-            _tile(f"{KIND_NAMES[kind]} descriptions", percent_value(after, 0), percent(after), count(after), note, kind)
-        )
+        made.append(_tile(kind_words(kind), percent_value(after, 0), percent(after), count(after), note, kind))
     gain = experiment.reward_gain
     if gain:
         value = signed(gain).split(" [")[0]
         made.append(_tile("reward gained", value, signed(gain), count(gain, "pairs"), "same class and question", "all"))
     own, change = experiment.accuracy("aligned"), experiment.tested("aligned", "templates")
     if own and change:
-        note = f"{points(change)} on templates{', not significant' if change.significant is False else ''}"
+        still_open = verdict_words(change)
+        note = f"{points_value(change)} on templates, {still_open}" if still_open else f"{points(change)} on templates"
         made.append(_tile("accuracy of EX2", percent_value(own), percent(own), count(own, "images"), note, "all"))
     return [*made, *_kl_tile(experiment.kl)]
 
@@ -57,7 +61,7 @@ def _kl_tile(kl: KLReached | None) -> list[dict[str, str]]:
     note, css = f"target {kl.target:g}" if kl.target else "no target", "all"
     if off:
         note, css = f"† {off}", "off"
-    return [_tile("nats of KL", f"{mean.value:.1f}", plain(mean), batches(mean), note, css)]
+    return [_tile("nats of KL", decimal(mean.value, 1), plain(mean), batches(mean), note, css)]
 
 
 def _tile(label: str, value: str, full: str, n: str, note: str, css: str) -> dict[str, str]:
@@ -81,9 +85,10 @@ def seed_table(columns: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
     for group in GROUPS:
         cells = []
         for column in columns:
-            share, change = column.share_of_all("aligned", group), column.share_changes.get(group)
+            share, change = column.share_of_all("aligned", group), change_of(column, group)
             cell = f"{percent(share)}, {count(share)}" if share else "–"
-            cells.append(f"{cell}; {points(change)}" if change else cell)
+            still_open = f", {verdict_words(change)}" if change and verdict_words(change) else ""
+            cells.append(f"{cell}; {points(change)}{still_open}" if change else cell)
         table.append((f"{KIND_NAMES[group]}, aligned; change", cells))
     for policy in reversed(POLICIES):
         described = [column.policies.get(policy) for column in columns]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.agreement.section import agreement_tables
+from analysis.agreement.standing import judge_caution, judge_standing
 from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
 from analysis.attributes.section import attribute_section
 from analysis.figures.accuracy import accuracy_figure, accuracy_rows
@@ -19,15 +20,16 @@ from analysis.paper.one_run import question_examples
 from analysis.phrases.section import phrases_section
 from analysis.report.accuracy import accuracy_table, confusion_table
 from analysis.report.descriptions import descriptions_table
-from analysis.report.findings import findings, judge_standing
+from analysis.report.findings import findings
 from analysis.report.gain import gain_section
-from analysis.report.headline import headline
 from analysis.report.images import class_images
 from analysis.report.judge import both_denominators, panel, usage
 from analysis.report.overview import seed_names, seed_table, tiles
 from analysis.report.signs import fired_rules, sign_panel
 from analysis.report.templating import page_environment, page_script
+from analysis.results.changes import changes_note
 from analysis.results.experiment import Experiment
+from analysis.results.headline import headline
 from analysis.results.load import SeedResult, load_results
 from analysis.results.runs import examples_of
 from analysis.results.seeds import pool_seeds
@@ -62,20 +64,20 @@ def write_report(recipe: Recipe) -> Path:
     results, missing = load_results(recipe, run)
     experiment = pool_seeds(recipe.name, results)
     provenance = read_json(run.provenance) if run.provenance.exists() else {}
+    agreement = read_judge_agreement(run.root, results, complete=not missing)
     page = render(
         recipe,
         results,
         experiment,
         missing_seeds=missing,
         provenance=provenance,
-        agreement=read_judge_agreement(run.root, results, complete=not missing),
+        agreement=agreement,
         images=class_images(recipe.dataset.source()),
         sections=further_sections(run),
         examples=example_table(run, experiment, results[0]),
     )
     write_text(run.report, page)
-    said = headline(experiment)
-    print(f"{said.answer.rstrip('.')}. {said.evidence}")
+    print("\n".join(headline(experiment, judge_caution(experiment, agreement)).lines()))
     return run.report
 
 
@@ -120,7 +122,7 @@ def render(
         .get_template("report.html")
         .render(
             recipe=recipe,
-            headline=headline(experiment),
+            headline=headline(experiment, judge_caution(experiment, agreement)),
             facts=_facts(recipe, experiment, trust),
             tiles=tiles(experiment),
             findings=findings(experiment, agreement),
@@ -134,6 +136,7 @@ def render(
             fired=fired_rules(recipe.watch.as_rules(), results),
             seed_names=seed_names(experiment),
             seed_table=seed_table([*columns, experiment]),
+            changes_note=changes_note(experiment),
             missing_seeds=list(missing_seeds),
             unread=unread_banner(experiment),
             judge=experiment.judge,

@@ -12,6 +12,7 @@ from analysis.figures.training import Curve, curve_of, smooth, thin
 from analysis.results.load import SeedResult
 from analysis.results.wording import NBSP
 from ex2.monitoring.rules import METRICS, SIGNS, Firing, Rule, fired
+from reward.numerals import compact
 
 WIDTH, HEIGHT, EDGE = 150.0, 34.0, 3.0
 PART = 0.1
@@ -52,7 +53,7 @@ def sign_panel(results: Sequence[SeedResult]) -> list[Sign]:
             ends = [_ends([y for _, y in curve]) for curve in curves.values()]
             first, last = (sum(values) / len(values) for values in zip(*ends, strict=True))
             course = _course(curves, key, METRICS[key])
-            rows.append(Sign(METRICS[key], f"{first:.3g}", f"{last:.3g}", _n(list(curves.values())), course))
+            rows.append(Sign(METRICS[key], compact(first, 3), compact(last, 3), _n(list(curves.values())), course))
     return rows
 
 
@@ -89,5 +90,5 @@ def _course(curves: dict[int, Curve], key: str, name: str) -> Markup:
         svg.polyline([place(*point) for point in thin(smooth(curve), round(WIDTH))], "smooth smooth-kl")
         for curve in curves.values()
     ]
-    said = f"{name} over {last:g} batches: between {low:.3g} and {high:.3g}."
+    said = f"{name} over {last:g} batches: between {compact(low, 3)} and {compact(high, 3)}."
     return svg.document(WIDTH, HEIGHT, lines, title=name, description=said, key=f"course-{key}")

@@ -12,9 +12,10 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, Wrap
 from analysis.results.endings import end_of_logs
 from analysis.results.load import SeedResult, last_of_each_batch
 from analysis.results.pooling import Pooled, confidence_of
-from analysis.results.wording import NBSP, plain
+from analysis.results.wording import NBSP, batches, is_short, plain
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_jsonl
+from reward.numerals import decimal
 from reward.records import Keyed, Record
 
 KL_TOLERANCE = 0.2
@@ -63,13 +64,15 @@ class KLReached(Record):
         rule, target = f"more than {100 * tolerance:g} %", f"its target {self.target:g}"
         off = self.seeds_off(tolerance)
         if len(self.by_seed) < 2 or not off:
-            return f"KL {self.mean.value:.1f}, {rule} {self._side(self.mean.value)} {target}"
-        each = [f"{kl:.1f} in seed {seed}, {self._side(kl)}" for seed, kl in off.items()]
-        return f"KL {self.mean.value:.1f} on average; {rule} off {target}: {'; '.join(each)}"
+            return f"KL {decimal(self.mean.value, 1)}, {rule} {self._side(self.mean.value)} {target}"
+        each = [f"{decimal(kl, 1)} in seed {seed}, {self._side(kl)}" for seed, kl in off.items()]
+        return f"KL {decimal(self.mean.value, 1)} on average; {rule} off {target}: {'; '.join(each)}"
 
     def summary(self, tolerance: float = KL_TOLERANCE) -> str:
         """Return `KL 8.61 [8.40–8.82] nats, target 10`, and how far it is off if that is more than `tolerance`."""
         said = f"KL{NBSP}{plain(self.mean)}{NBSP}nats"
+        if is_short(self.mean):
+            said += f" ({batches(self.mean)})"
         if not self.target:
             return f"{said}, no target"
         said += f", target {self.target:g}"
@@ -78,7 +81,7 @@ class KLReached(Record):
         rule, off = f"more than {100 * tolerance:g}{NBSP}%", self.seeds_off(tolerance)
         if len(self.by_seed) < 2 or not off:
             return f"{said}: {rule} {self._side(self.mean.value)} it"
-        return f"{said}: {rule} off it in " + ", ".join(f"seed {seed} ({kl:.1f})" for seed, kl in off.items())
+        return f"{said}: {rule} off it in " + ", ".join(f"seed {seed} ({decimal(kl, 1)})" for seed, kl in off.items())
 
     @property
     def distance(self) -> float:

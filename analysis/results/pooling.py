@@ -109,11 +109,22 @@ class Difference:
         return self.shared and self.seeds == 1 and not self.draws
 
     def flipped(self) -> Difference:
-        """Return the difference with the opposite sign: the second minus the first."""
-        low, high = (None if end is None else -end for end in (self.high, self.low))
-        images, both = (ends and (-ends[1], -ends[0]) for ends in (self.images, self.both))
-        by_seed = tuple(-value for value in self.by_seed)
-        return replace(self, value=-self.value, low=low, high=high, images=images, by_seed=by_seed, both=both)
+        """Return the difference with the opposite sign: the second minus the first; 0 has none."""
+        low, high = (None if end is None else 0.0 - end for end in (self.high, self.low))
+        images, both = (ends and (0.0 - ends[1], 0.0 - ends[0]) for ends in (self.images, self.both))
+        by_seed = tuple(0.0 - value for value in self.by_seed)
+        return replace(self, value=0.0 - self.value, low=low, high=high, images=images, by_seed=by_seed, both=both)
+
+    @property
+    def not_excluded(self) -> tuple[float, float] | None:
+        """The least and the most that the difference may be where it is not significant; `None` without an interval.
+
+        Every value counts that one of the intervals holds, and 0 too: the test that leaves the difference open is not
+        always the one that an interval belongs to.
+        """
+        held = (self.low, self.high, *(self.images or ()), *(self.both or ()))
+        ends = [end for end in held if end is not None]
+        return (min(*ends, 0.0), max(*ends, 0.0)) if ends else None
 
     def surely_above(self, threshold: float) -> bool | None:
         """Say whether every interval lies above a threshold and every test tells the difference from 0.

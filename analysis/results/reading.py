@@ -11,6 +11,7 @@ from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
 from analysis.results.wording import NBSP, p_words, points
 from analysis.statistics.together import FEWEST_SEEDS
+from reward.numerals import decimal
 
 LEAST_NAMING = 0.9
 """Least share of texts that must name their class."""
@@ -81,8 +82,8 @@ def _said(facts: Facts) -> str:
 def _not_attributable(facts: Facts) -> str:
     share = math.floor(1000 * facts.naming) / 10  # rounded down: never the least that is allowed
     return (
-        f"The accuracy is not attributable: {share:.1f}{NBSP}% of the texts name their class, and it takes "
-        f"{100 * LEAST_NAMING:.0f}{NBSP}% to tell what they say of it from how they say it."
+        f"The accuracy is not attributable: {decimal(share, 1)}{NBSP}% of the texts name their class, and it takes "
+        f"{decimal(100 * LEAST_NAMING, 0)}{NBSP}% to tell what they say of it from how they say it."
     )
 
 
@@ -198,7 +199,7 @@ def _amount(value: float, whole: float) -> str:
     """Return points with as many digits as the whole needs not to be 0: `4.7`, or `0.03` beside a whole of `0.04`."""
     shown = 100 * whole
     digits = 1 if shown >= 0.05 else math.ceil(-math.log10(shown)) + 1
-    return f"{100 * value:.{digits}f}"
+    return decimal(100 * value, digits)
 
 
 def _first_upper(words: str) -> str:

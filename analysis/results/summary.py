@@ -14,15 +14,31 @@ from analysis.accuracy.measure import ARMS
 from analysis.accuracy.record import read_accuracy
 from analysis.results.endings import end_of_logs
 from analysis.results.experiment import Experiment
+from analysis.results.headline import headline
 from analysis.results.load import last_of_each_batch
-from analysis.results.pooling import Difference, Pooled
+from analysis.results.pooling import Pooled
 from analysis.results.unread import unread_banner
-from analysis.results.wording import UNKNOWN, brief_verdict, percent
+from analysis.results.wording import (
+    NBSP,
+    NO_CONCLUSION,
+    UNKNOWN,
+    batches,
+    brief_verdict,
+    is_short,
+    percent,
+    points,
+    signed,
+    verdict_words,
+)
 from analysis.statistics.intervals import Estimate, all_equal, mean_t
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
 from reward.files import read_jsonl
+from reward.numerals import decimal
+
+NO_P = "no p"
+"""Stands in the column of p where there is no conclusion; the reason stands below the table."""
 
 
 class Summary(NamedTuple):
@@ -32,11 +48,14 @@ class Summary(NamedTuple):
         name: Name of the number.
         values: The number in each seed that has it.
         over_seeds: Mean of these values, with Student's t-interval.
+        short: Seed → in words the number of batches that the number is a mean of, for seeds with few, see
+            `wording.is_short`.
     """
 
     name: str
     values: dict[int, float]
     over_seeds: Estimate
+    short: dict[int, str]
 
 
 def print_summary(recipe: Recipe, seeds: Sequence[int]) -> None:
@@ -60,6 +79,7 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
     """
     run = RunDirectory.of(recipe)
     found: dict[str, dict[int, float]] = {}
+    short: dict[str, dict[int, str]] = {}
     for seed in seeds:
         where = run.seed(seed)
         rows = last_of_each_batch(read_jsonl(where.train_log))
@@ -67,12 +87,14 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
             reached = end_of_logs([rows], key, recipe.analysis.confidence)
             if reached:
                 found.setdefault(name, {})[seed] = reached.value
+                if is_short(reached):
+                    short.setdefault(name, {})[seed] = batches(reached)
         if where.accuracy.exists():
             aligned = read_accuracy(where.accuracy).arm("aligned")
             if aligned:
                 found.setdefault("accuracy", {})[seed] = aligned.top1.accuracy
     return [
-        Summary(name, values, mean_t(list(values.values()), recipe.analysis.confidence))
+        Summary(name, values, mean_t(list(values.values()), recipe.analysis.confidence), short.get(name, {}))
         for name, values in found.items()
     ]
 
@@ -88,19 +110,27 @@ def summary_lines(summaries: Sequence[Summary], confidence: float) -> list[str]:
     for summary in summaries:
         shown = 100.0 if summary.name == "accuracy" else 1.0
         name = "accuracy, %" if summary.name == "accuracy" else summary.name
-        cells = [f"{shown * summary.values[seed]:.2f}" if seed in summary.values else "–" for seed in seeds]
+        cells = [decimal(shown * summary.values[seed], 2) if seed in summary.values else "–" for seed in seeds]
         mean, low, high, n = summary.over_seeds
-        interval = "no interval" if low is None or high is None else f"[{shown * low:.2f}, {shown * high:.2f}]"
+        interval = (
+            "no interval" if low is None or high is None else f"[{decimal(shown * low, 2)}, {decimal(shown * high, 2)}]"
+        )
         if n > 1 and all_equal(list(summary.values.values())):
             interval = "no interval: all are equal"  # not one of no width, which would look certain
         lines.append(
-            f"{name:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"   {shown * mean:.2f} {interval} (n = {n})"
+            f"{name:<22}"
+            + "".join(f"{cell:>10}" for cell in cells)
+            + f"   {decimal(shown * mean, 2)} {interval} (n = {n})"
         )
+    for summary in summaries:
+        if summary.short:
+            each = "; ".join(f"seed {seed}: {words}" for seed, words in summary.short.items())
+            lines.append(f"{summary.name.partition(',')[0]}, {each}".replace(NBSP, " "))
     return [*lines, f"brackets: {100 * confidence:g} % t-intervals over seeds"]
 
 
 def print_seed(experiment: Experiment, console: Console) -> None:
-    """Print accuracy of each arm, share of each group or why there is none, and the reward gained.
+    """Print accuracy of each arm, share of each group or why there is none, reward and KL, and the headline.
 
     Args:
         experiment: Experiment of one seed only.
@@ -111,20 +141,24 @@ def print_seed(experiment: Experiment, console: Console) -> None:
     table = Table(
         "accuracy with",
         Column(f"n = {experiment.images} images", no_wrap=True),
-        "against the templates",
+        Column("points on templates", no_wrap=True),
+        "p",
         title=f"{experiment.name}, seed {seed}, {experiment.confidence:.0%} intervals",
         box=box.SIMPLE_HEAD,
     )
     for arm in (*ARMS, *controls):
         accuracy = experiment.accuracy(arm)
-        label = ("  of these, " if arm in GROUPS else "") + arm.replace("_", "-")
+        label = ("  " if arm in GROUPS else "") + arm.replace("_", "-")
         label = escape(controls[arm].name) if arm in controls else label
-        compared = _compared(experiment.tested(arm, "templates"))
-        table.add_row(label, _interval(accuracy) if accuracy else "no descriptions", compared)
+        change, verdict = _compared(experiment, arm, "templates")
+        table.add_row(label, _interval(accuracy) if accuracy else "no descriptions", change, verdict)
     console.print(table)
+    if any(experiment.mostly_template(arm) for arm in experiment.accuracies):
+        console.print(f"{NO_P}, {NO_CONCLUSION}", highlight=False, markup=False)
     for arm, control in controls.items():
-        compared = _compared(experiment.tested(arm, "aligned"))
-        against = f"; against EX2 {compared}" if compared else ""
+        change, verdict = _compared(experiment, arm, "aligned")
+        p = verdict if verdict == NO_P else f"p = {verdict}".replace("= <", "< ")
+        against = f"; points against EX2: {change}, {p}" if change else ""
         console.print(f"{control.name}: {control.note}{against}", highlight=False, markup=False)
     banner = unread_banner(experiment)
     if banner:
@@ -133,12 +167,15 @@ def print_seed(experiment: Experiment, console: Console) -> None:
         console.print(_shares_table(experiment))
     gain = experiment.reward_gain
     if gain:
-        interval = f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low is not None else ""
+        test = _bracketed(verdict_words(gain, shares=False))
         console.print(
-            f"reward, aligned − base on the same class and question: {gain.value:+.3f}{interval} (n = {gain.n} pairs)",
+            f"reward, aligned − base on the same class and question: {_spaced(signed(gain, 3))} (n = {gain.n} pairs)"
+            f"{test}",
             highlight=False,
             markup=False,
         )
+    if experiment.kl:
+        console.print(_spaced(experiment.kl.summary()), highlight=False, markup=False)
     for policy, part in policies.items():
         informative, visual = (part.unparsed[question] for question in ("informative", "visual"))
         console.print(
@@ -146,6 +183,8 @@ def print_seed(experiment: Experiment, console: Console) -> None:
             f"answers: {informative} informative, {visual} visual",
             highlight=False,
         )
+    for line in headline(experiment).lines():
+        console.print(_spaced(line), highlight=False, markup=False)
 
 
 def _shares_table(experiment: Experiment) -> Table:
@@ -167,13 +206,31 @@ def _shares_table(experiment: Experiment) -> Table:
     return table
 
 
-def _compared(change: Difference | None) -> str:
-    """Return `+4.6 points, p = 3.9e-07`, followed by `(n.s.)` if it is not significant by the report's rule."""
+def _compared(experiment: Experiment, arm: str, against: str) -> tuple[str, str]:
+    """Return `+4.6 [+3.0, +6.2]`, and its p followed by `n.s.` if it is not significant by the report's rule.
+
+    In place of p stands that there is no conclusion for an arm that is mostly the plain template. Both are "" for what
+    was not compared.
+    """
+    change = experiment.tested(arm, against)
     if change is None:
-        return ""
-    verdict = brief_verdict(change.significant, change.doubts)
-    p = f", p = {change.p:.2g}" if change.p is not None else ""
-    return f"{100 * change.value:+.1f} points{p}" + (f" ({verdict})" if verdict else "")
+        return "", ""
+    said = _spaced(points(change).replace(f"{NBSP}points", ""))
+    if experiment.mostly_template(arm):
+        return said, NO_P
+    p = "" if change.p is None else "<0.001" if change.p < 0.001 else f"{change.p:.2g}"
+    bounded = change.low is not None and change.high is not None
+    verdict = brief_verdict(change.significant, change.doubts, bounded=bounded)
+    return said, " ".join(part for part in (p, verdict) if part)
+
+
+def _bracketed(words: str) -> str:
+    return f" ({_spaced(words)})" if words else ""
+
+
+def _spaced(words: str) -> str:
+    """Return words that a terminal may break at every blank."""
+    return words.replace(NBSP, " ")
 
 
 def _interval(share: Pooled | None) -> str:

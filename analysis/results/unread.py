@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from analysis.results.experiment import Counts, Described, Experiment, Shares, Unread
+from analysis.results.experiment import Counts, Experiment, Shares, Unread
+from analysis.verdicts.verdicts import Kind
 from ex2.policy.source import PolicyName
 
 FEWEST_SECOND = 10
@@ -15,7 +17,20 @@ NO_SHARES = "under half of the answers could be read"
 """Stands where a share would be."""
 
 
-def unread_answers(policies: Mapping[PolicyName, Described]) -> tuple[Unread, ...]:
+class Judged(Protocol):
+    """What a judge made of one policy's descriptions."""
+
+    @property
+    def descriptions(self) -> int: ...
+
+    @property
+    def empty(self) -> int: ...
+
+    @property
+    def kinds(self) -> Mapping[Kind, int]: ...
+
+
+def unread_answers(policies: Mapping[PolicyName, Judged]) -> tuple[Unread, ...]:
     """List the questions of which under half of the answers could be read, for each policy.
 
     Args:
@@ -55,7 +70,12 @@ def without_shares(experiment: Experiment, unread: tuple[Unread, ...]) -> Experi
 
 def unread_banner(experiment: Experiment) -> str:
     """Return the sentence that stands in place of the shares; "" if the judge could be read."""
-    if not experiment.unread:
+    return unread_words(experiment.unread)
+
+
+def unread_words(unread: Sequence[Unread]) -> str:
+    """Return the sentence that stands in place of the shares; "" if there is no unread question."""
+    if not unread:
         return ""
-    numbers = "; ".join(f"{one.policy}, {one.question}: {one.read:,} of {one.asked:,}" for one in experiment.unread)
+    numbers = "; ".join(f"{one.policy}, {one.question}: {one.read:,} of {one.asked:,}" for one in unread)
     return f"No shares are shown, because under half of the judge's answers could be read ({numbers})."

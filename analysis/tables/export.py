@@ -65,7 +65,11 @@ def to_csv(table: Table) -> str:
 
 
 def _plain(value: object) -> object:
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else _unsigned_zero(value)
+
+
+def _unsigned_zero(value: object) -> object:
+    return value + 0.0 if isinstance(value, float) else value  # −0.0 + 0.0 is 0.0
 
 
 def to_json(table: Table) -> str:
@@ -76,9 +80,13 @@ def to_json(table: Table) -> str:
         "notes": list(table.notes),
         "row_names": list(table.row_names),
         "columns": list(table.columns),
-        "rows": [{"names": list(row.names), "cells": [asdict(cell) for cell in row.cells]} for row in table.rows],
+        "rows": [{"names": list(row.names), "cells": [_fields(cell) for cell in row.cells]} for row in table.rows],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _fields(cell: Cell) -> dict[str, object]:
+    return {name: _unsigned_zero(value) for name, value in asdict(cell).items()}
 
 
 def to_latex(table: Table, digits: int = DIGITS) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from analysis.results.experiment import EPSILON, Experiment, by_row, improves
 from analysis.results.kl import KL_TOLERANCE
 from analysis.results.unread import NO_SHARES, unread_banner
-from analysis.results.wording import NOT_SIGNIFICANT
+from analysis.results.wording import NO_CONCLUSION, NOT_SIGNIFICANT, batches, is_short
 from analysis.verdicts.breakdown import Group
+from reward.numerals import decimal
 
 NOT_ABOVE = "EX2 not above the templates"
 
@@ -19,7 +20,8 @@ TESTS = (
     "unless each question was asked several times, which tells what other draws would change. Over several seeds "
     "intervals are Student's t; beside a difference stand the interval over images of the seeds' mean, which must "
     "exclude 0 too, and McNemar's p, the seeds' smallest to largest. "
-    f"n.s.: {NOT_SIGNIFICANT}; a test named after it is the one that does not tell. What no seed changes has the "
+    f"n.s.: {NOT_SIGNIFICANT}, so that every size between the brackets beside it is possible; a test named after it is "
+    "the one that does not tell. What no seed changes has the "
     "interval of one seed. Tests are not corrected for their number."
 )
 
@@ -71,6 +73,8 @@ def shown(experiment: Experiment, rules: Rules) -> bool:
 def weak_information(experiment: Experiment, rules: Rules) -> tuple[str, ...]:
     """Return reasons why the informative descriptions say little about the gain; none if they do say much."""
     share, gain = experiment.share("informative"), experiment.difference("informative", "templates")
+    if experiment.mostly_template("informative"):
+        gain = None  # it would be the template's
     notes = []
     if share and 100 * share.value < rules.solely:
         notes.append(f"under {rules.solely:g} % informative")
@@ -97,8 +101,9 @@ def unknown(experiment: Experiment, otherwise: str = "not known") -> str:
 def kl_note(experiments: Sequence[Experiment]) -> list[str]:
     """Return the KL of every experiment that has one, as a note: a printed table's cells have no room for it."""
     reached = [
-        f"{label}, {dataset}: {kl.mean.value:.1f} ({f'target {kl.target:g}' if kl.target else 'no target'}"
-        + (f"; seeds {', '.join(f'{own:.1f}' for own in kl.by_seed.values())})" if len(kl.by_seed) > 1 else ")")
+        f"{label}, {dataset}: {decimal(kl.mean.value, 1)} ({f'target {kl.target:g}' if kl.target else 'no target'}"
+        + (f"; seeds {', '.join(decimal(own, 1) for own in kl.by_seed.values())}" if len(kl.by_seed) > 1 else "")
+        + (f"; {batches(kl.mean)})" if is_short(kl.mean) else ")")
         for label, placed in by_row(experiments).items()
         for dataset, experiment in placed.items()
         if (kl := experiment.kl)
@@ -136,5 +141,6 @@ def by_template(experiment: Experiment, *groups: Group) -> tuple[str, ...]:
     named = len(groups) > 1
     return tuple(
         f"{group.replace('_', '-') + ': ' if named else ''}{count}{of} classes by template"
+        + (f": {NO_CONCLUSION.partition(':')[0]}" if experiment.mostly_template(group) else "")
         for group, count in found.items()
     )

@@ -10,6 +10,7 @@ from analysis.results.experiment import Experiment
 from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import NBSP, NOT_SIGNIFICANT, brief_verdict, p_value, verdict_words
+from reward.numerals import decimal
 
 Unit = Literal["percent", "points", "count", "nats", "logits", "text"]
 
@@ -208,14 +209,14 @@ def _letter(number: int) -> str:
 
 def not_significant(cell: Cell) -> str:
     """Return `n.s.`, naming the tests that say so if others disagree; "" if the cell is significant or has no test."""
-    return brief_verdict(cell.significant, cell.doubts)
+    return brief_verdict(cell.significant, cell.doubts, bounded=bool(interval_text(cell, 0)))
 
 
 def seeds_text(cell: Cell, digits: int) -> list[str]:
     """Return what tests over several seeds add, such as `images [+0.90, +2.20]` and `p 0.002–0.031`."""
     said = []
     if cell.images_low is not None and cell.images_high is not None:
-        ends = (_decimal(end, digits, signed=True) for end in (cell.images_low, cell.images_high))
+        ends = (decimal(end, digits, sign=True) for end in (cell.images_low, cell.images_high))
         said.append(f"images{NBSP}[{f',{NBSP}'.join(ends)}]")
     if cell.p_least is not None and cell.p_most is not None:
         least, most = p_value(cell.p_least), p_value(cell.p_most)
@@ -230,8 +231,8 @@ def number_text(cell: Cell, digits: int) -> str:
     if cell.value is None:
         return cell.text
     if cell.unit == "count":
-        return f"{cell.value:,.0f}"
-    return _decimal(cell.value, digits, signed=cell.unit == "points")
+        return f"{round(cell.value):,}"
+    return decimal(cell.value, digits, sign=cell.unit == "points")
 
 
 def interval_text(cell: Cell, digits: int) -> str:
@@ -239,7 +240,7 @@ def interval_text(cell: Cell, digits: int) -> str:
     if cell.empty or cell.low is None or cell.high is None:
         return ""
     signed = cell.unit == "points"
-    return f"[{_decimal(cell.low, digits, signed=signed)},{NBSP}{_decimal(cell.high, digits, signed=signed)}]"
+    return f"[{decimal(cell.low, digits, sign=signed)},{NBSP}{decimal(cell.high, digits, sign=signed)}]"
 
 
 def n_text(cell: Cell) -> str:
@@ -250,8 +251,3 @@ def n_text(cell: Cell) -> str:
     if cell.seeds < 2:
         return n
     return f"{n}{NBSP}×{NBSP}{cell.seeds}{NBSP}seeds" if cell.shared else f"{n}, {cell.seeds}{NBSP}seeds"
-
-
-def _decimal(value: float, digits: int, *, signed: bool) -> str:
-    rounded = round(value, digits) + 0.0  # + 0.0 turns −0.0 into 0.0
-    return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "−")

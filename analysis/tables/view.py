@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from analysis.results.wording import NBSP, p_value
 from analysis.tables.table import Cell, Row, Table, interval_text, n_text, number_text, seeds_text
+from reward.numerals import decimal
 
 DIGITS = 1
 """Number of decimals, the same everywhere on the pages."""
@@ -40,10 +41,17 @@ class NameView(NamedTuple):
 
 
 class RowView(NamedTuple):
-    """One row; a name that an earlier row's cell covers is left out."""
+    """One row; a name that an earlier row's cell covers is left out.
+
+    Attributes:
+        names: Names of the row, from the outer to the inner level.
+        cells: Its cells.
+        covered: The names that were left out, for where rows are shown apart.
+    """
 
     names: tuple[NameView, ...]
     cells: tuple[CellView, ...]
+    covered: tuple[str, ...] = ()
 
 
 class TableView(NamedTuple):
@@ -73,7 +81,7 @@ def table_view(table: Table, digits: int = DIGITS) -> TableView:
     """
     names = _spanned(table.rows, len(table.row_names))
     rows = tuple(
-        RowView(shown, tuple(_cell(cell, digits) for cell in row.cells))
+        RowView(shown, tuple(_cell(cell, digits) for cell in row.cells), row.names[: len(row.names) - len(shown)])
         for shown, row in zip(names, table.rows, strict=True)
     )
     return TableView(table.key, table.title, (*table.row_names, *table.columns), rows, table.notes)
@@ -99,7 +107,7 @@ def _spanned(rows: Sequence[Row], levels: int) -> list[tuple[NameView, ...]]:
 
 
 def _cell(cell: Cell, digits: int) -> CellView:
-    mark = f"†{NBSP}KL{NBSP}{cell.kl:.1f}" if cell.kl_off_target and cell.kl is not None else ""
+    mark = f"†{NBSP}KL{NBSP}{decimal(cell.kl, 1)}" if cell.kl_off_target and cell.kl is not None else ""
     if cell.empty:
         return CellView("", (cell.empty,), mark, False)
     p = f"p{NBSP}{p_value(cell.p)}" if cell.p is not None else ""

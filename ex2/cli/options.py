@@ -248,10 +248,15 @@ def add_label_verbs(tool: AddVerb) -> None:
     """Add the verbs `label` and `agreement` to the command line."""
     sub = tool("label", "answer the judge's questions yourself, on a page in the browser", "ex2 label runs/demo-visual")
     sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}; mixed, and not named on the page")
-    sub.add_argument("--n", type=int, default=50, help="random descriptions of each run: %(default)s")
+    sub.add_argument(
+        "--n",
+        type=int,
+        default=50,
+        help="random descriptions of each run, of an analysed one more of the judge's rare verdicts: %(default)s",
+    )
     sub.add_argument("--rater", metavar="NAME", default="rater-1", help="who answers, each in a log: %(default)s")
     sub.add_argument("--seed", type=int, help="of the drawing; default: that of the sample drawn before, or 0")
-    sub.add_argument("--rubric", default="paper", help="wording: name or JSON file, as of the judge; default: paper")
+    sub.add_argument("--rubric", help="wording: name or JSON file; default: that in which the run's judge was asked")
     sub.add_argument("--host", default="127.0.0.1", help="address to listen on: %(default)s, this machine only")
     sub.add_argument("--port", type=int, default=0, help="default: a free one")
     sub.add_argument("--open", action="store_true", help="open the page in the browser")

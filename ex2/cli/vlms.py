@@ -18,6 +18,7 @@ from rich.table import Table
 
 from reward import revisions
 from reward.errors import UserError
+from reward.numerals import compact
 from reward.presets import PRESETS, VLMPreset, load_vlm, merged_settings, resolve_vlm, vlm_problems
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _check(console: Console, name: str, settings: dict[str, Any]) -> int:
 
     vlm = load_vlm(name, settings, "ex2 vlms")
     console.print(
-        f"{escape(name)}: D {vlm.dim}, context {vlm.context_length}, scale {vlm.scale:.6g}, bias {vlm.bias:.6g}"
+        f"{escape(name)}: D {vlm.dim}, context {vlm.context_length}, scale {vlm.scale:.6g}, bias {compact(vlm.bias)}"
     )
     results = check_vlm(vlm)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -160,5 +161,5 @@ def _check(console: Console, name: str, settings: dict[str, Any]) -> int:
 
 def _row(result: ContractResult) -> tuple[str, str, str, str, str]:
     verdict = {True: "pass", False: "FAIL", None: "n/a"}[result.passed]
-    measured, limit = ("" if value is None else f"{value:.3g}" for value in (result.measured, result.limit))
+    measured, limit = ("" if value is None else compact(value, 3) for value in (result.measured, result.limit))
     return result.name, verdict, measured, limit, escape(result.message)

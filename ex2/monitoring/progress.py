@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from reward.completions import texts_of
 from reward.files import append_jsonl
+from reward.numerals import compact, decimal
 
 
 class TrainingProgress(BatchCallback):
@@ -40,8 +41,8 @@ class TrainingProgress(BatchCallback):
         row = batch.row
         append_jsonl(self.log, [{key: _finite(value) for key, value in row.items()}])
         self._bar.set_postfix_str(
-            f"reward {row['reward_mean']:.2f}, KL {row['kl']:.2f}, β {row['kl_coef']:.3g}, "
-            f"length {row['response_length']:.1f}{signs_in_short(row)}",
+            f"reward {decimal(row['reward_mean'], 2)}, KL {decimal(row['kl'], 2)}, β {compact(row['kl_coef'], 3)}, "
+            f"length {decimal(row['response_length'], 1)}{signs_in_short(row)}",
             refresh=False,
         )
         self._bar.update(row["batch"] - self._bar.n)
@@ -68,7 +69,7 @@ def signs_in_short(row: Mapping[str, Any]) -> str:
 def _show_samples(batch: FinishedBatch) -> None:
     for completion, score in list(zip(texts_of(batch.completions), batch.scores, strict=True))[:2]:
         shown = " ".join(completion.split()) or "(empty)"
-        tqdm.write(f"  batch {batch.row['batch']:>4}  {score:7.2f}  {shown[:100]}")
+        tqdm.write(f"  batch {batch.row['batch']:>4}  {decimal(score, 2):>7}  {shown[:100]}")
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from reward.numerals import compact
+
 Action = Literal["warn", "stop"]
 Row = Mapping[str, Any]
 
@@ -116,9 +118,10 @@ class Firing(NamedTuple):
 
     def __str__(self) -> str:
         word = "above" if self.rule.above is not None else "below"
+        value, limit = compact(self.value, 3), compact(self.limit, 3)
         return (
-            f"{METRICS.get(self.rule.metric, self.rule.metric)} is {self.value:.3g}, {word} {self.limit:.3g} since "
-            f"batch {self.since} (rule: {self.rule})"
+            f"{METRICS.get(self.rule.metric, self.rule.metric)} is {value}, {word} {limit} since batch {self.since} "
+            f"(rule: {self.rule})"
         )
 
 

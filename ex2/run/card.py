@@ -9,6 +9,7 @@ import yaml
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from reward.files import JSON, read_json, write_text
+from reward.numerals import compact
 
 if TYPE_CHECKING:
     from ex2.recipe import Recipe
@@ -57,6 +58,7 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
     }
     kind = "weights" if recipe.lora is None else f"LoRA adapter of rank {recipe.lora.r}"
     kl = summary.get("kl")
+    reached = "not measured" if kl is None else f"{compact(kl, 3)} nats"
     spread = "on average per description" if recipe.rl.kl.unit == "sequence" else "per token"
     lines = [
         "---",
@@ -70,7 +72,7 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
         f"- Reward: `{recipe.reward.name}` by the VLM `{recipe.vlm.name}` on images of `{recipe.dataset.name}`, "
         f"split `{recipe.dataset.reward_split}`.",
         f"- Training: {summary['batches']} batches of {recipe.rl.batch_size} descriptions.",
-        f"- KL to the base model in the last batch: {'not measured' if kl is None else f'{kl:.3g} nats {spread}'} "
+        f"- KL to the base model in the last batch: {reached}{'' if kl is None else f' {spread}'} "
         f"(target {recipe.rl.kl.target:g}, final β {summary['kl_coef']:.3g}).",
         *([f"- {note}"] if (note := recipe.generation.kl_note()) else []),
         *_accuracy_lines(accuracy),

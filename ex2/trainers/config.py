@@ -90,6 +90,9 @@ class PPOConfig(ControlledArguments, RLOOConfig):  # type: ignore[misc]  # trl i
         value_clip_unit: What `value_clip_range` is in units of: `reward`, or the `spread` (standard deviation) of the
             batch's returns.
         value_learning_rate: Learning rate of the value head; None takes the policy's.
+        value_step: If given, the value head's learning rate is set for each batch: one step of the optimizer, which is
+            Adam, changes the value of an ordinary state by this many spreads (standard deviations) of the batch's
+            returns at most. Then `value_learning_rate` must be None.
     """
 
     gamma: float = field(default=1.0)
@@ -104,11 +107,17 @@ class PPOConfig(ControlledArguments, RLOOConfig):  # type: ignore[misc]  # trl i
     value_init: ValueInit = field(default="default")
     value_clip_unit: ValueClipUnit = field(default="reward")
     value_learning_rate: float | None = field(default=None)
+    value_step: float | None = field(default=None)
 
     def __post_init__(self) -> None:
         local_rollout = self.per_device_train_batch_size * (self.steps_per_generation or 1)
         if local_rollout < 2:
             raise ValueError(f"the rollout of one process has {local_rollout} sample; PPO needs at least 2")
+        if self.value_step is not None and self.value_learning_rate is not None:
+            raise ValueError(
+                f"value_step {self.value_step:g} and value_learning_rate {self.value_learning_rate:g} both set the "
+                "value head's learning rate; give one of them"
+            )
         # RLOOConfig refuses num_generations < 2. Let it check everything else with a divisor that passes.
         self.num_generations = local_rollout
         super().__post_init__()

@@ -128,7 +128,8 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         recorder = WithValues(model, takes_positions=self._takes_positions)
         logprobs, *others = super()._get_per_token_logps_and_entropies(recorder, *args, **kwargs)
-        self._passes.append(Pass(logprobs, torch.cat(recorder.values)[:, -logprobs.shape[1] :]))
+        values, sizes = (torch.cat(kept)[:, -logprobs.shape[1] :] for kept in (recorder.values, recorder.state_sizes))
+        self._passes.append(Pass(logprobs, values, sizes))
         return logprobs, *others
 
     def _response_pass(self, model: Any, rollout: dict[str, torch.Tensor], **kwargs: Any) -> Any:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from reward.numerals import compact
+
 Controller = Literal["adaptive", "log", "fixed"]
 Unit = Literal["sequence", "token"]
 HorizonUnit = Literal["samples", "batches"]
@@ -275,9 +277,9 @@ def out_of_reach(
         else ""
     )
     return (
-        f"KL {kl:.3g} is far from its target {target:.3g}, and the target is out of reach: β is {controller.coef:.3g} "
-        f"and will be {end} after the {batches_left} batches left, but {bound} {needed:.2g} is needed. Start again "
-        f"with rl.kl.init_coef near {needed:.2g}{shorter}."
+        f"KL {compact(kl, 3)} is far from its target {target:.3g}, and the target is out of reach: β is "
+        f"{controller.coef:.3g} and will be {end} after the {batches_left} batches left, but {bound} {needed:.2g} is "
+        f"needed. Start again with rl.kl.init_coef near {needed:.2g}{shorter}."
     )
 
 

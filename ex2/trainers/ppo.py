@@ -23,7 +23,7 @@ from ex2.trainers.controlled import ControlledTrainer
 from ex2.trainers.losses import PPOLoss, ppo_loss, token_weights
 from ex2.trainers.rollout import MinibatchSizes, gather_rollout, local_rows, minibatch_rows
 from ex2.trainers.seeded_sampling import batch_seed
-from ex2.trainers.value_head import add_value_head, rescale
+from ex2.trainers.value_head import add_value_head, rescale, step_learning_rate
 
 VALUE_HEAD = "value_head.safetensors"
 
@@ -49,6 +49,7 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
         self.value_head = add_value_head(self._language_model, self.args.value_trunk, self.args.value_init)
         self.value_unit = self.reward_unit  # of the head's values, in units of the score
         self._value_clip_range = self.args.value_clip_range  # of this batch, in the values' unit
+        self._value_rate = 0.0  # of this batch, if `value_step` is given
         self._judged = 0  # so many of `_updates` are of minibatches that the ratio guard has judged
         self._skipped = 0  # minibatches of the batch in progress that the ratio guard left out, whole or in part
         self._rollout: dict[str, torch.Tensor] = {}
@@ -72,13 +73,20 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
             set_seed(self._key(epoch=0))  # sampling is a function of (seed, batch, process): a restart repeats it
             local = self._generate_and_score_completions(generation_batch)
             self._rollout = gather_rollout(local, self.accelerator, self._tokenizer.pad_token_id)
+            sizes, mask = self._rollout.pop("state_sizes"), self._rollout["loss_mask"]
+            unit = spread(self._rollout["returns"], mask)
             if config.value_clip_unit == "spread":
-                unit = spread(self._rollout["returns"], self._rollout["loss_mask"])
                 self._value_clip_range = config.value_clip_range * unit
+            if config.value_step is not None:
+                self._value_rate = step_learning_rate(config.value_step * unit, sizes, mask)
             self._seconds["rollout"] += time.perf_counter() - start
         if place == 0:  # a new permutation each epoch; TRL's buffer is shuffled once
             generator = torch.Generator().manual_seed(self._key(epoch=epoch + 1))
             self._order = torch.randperm(len(self._rollout["loss_mask"]), generator=generator)
+        if config.value_step is not None:
+            for group in self.optimizer.param_groups:
+                if group.get("value_head"):
+                    group["lr"] = self._value_rate  # again in each forward: the schedule sets it back after each step
         rows = self._rows(place, 1)
         inputs = {key: value[rows] for key, value in self._rollout.items()}
         minibatch = self._rollout["loss_mask"][minibatch_rows(self._order, place, self._sizes).to(rows.device)]
@@ -146,18 +154,21 @@ class PPOTrainer(ControlledTrainer, RLOOTrainer):  # type: ignore[misc]  # trl i
             "advantages": advantages,
             "returns": returns,
             "loss_mask": loss_mask,
+            "state_sizes": policy.state_sizes,
         }
 
     def create_optimizer(self, model: Any = None) -> Any:
         optimizer = super().create_optimizer() if model is None else super().create_optimizer(model)
         rate, head = self.args.value_learning_rate, {id(parameter) for parameter in self.value_head.parameters()}
         groups = optimizer.param_groups
-        if rate is None or any("value_head" in group for group in groups):
+        has_own = rate is not None or self.args.value_step is not None
+        if not has_own or any("value_head" in group for group in groups):
             return optimizer
         for group in list(groups):
             own = [parameter for parameter in group["params"] if id(parameter) in head]
             if own:
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) not in head]
+                rate = group["lr"] if rate is None else rate  # of `value_step`, each batch sets it
                 optimizer.add_param_group({**group, "params": own, "lr": rate, "value_head": True})
         return optimizer
 

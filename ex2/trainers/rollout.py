@@ -10,13 +10,19 @@ from ex2.trainers.value_head import PolicyOutput
 
 
 class Pass(NamedTuple):
-    """Log-probabilities and values of response tokens from one pass over the rollout, each of shape (B, T).
+    """What one pass over the rollout gave for its response tokens; all tensors have shape (B, T).
 
-    Values are 0 if the model has no value head, as a separate reference model has none.
+    Values and sizes are 0 if the model has no value head, as a separate reference model has none.
+
+    Attributes:
+        logprobs: Log-probabilities.
+        values: Values of the states before the tokens.
+        state_sizes: As in `PolicyOutput`.
     """
 
     logprobs: torch.Tensor
     values: torch.Tensor
+    state_sizes: torch.Tensor
 
 
 class WithValues:
@@ -31,18 +37,21 @@ class WithValues:
 
     Attributes:
         values: Values from each call, shape (rows, T).
+        state_sizes: Sizes of the hidden states from each call, shape (rows, T).
     """
 
     def __init__(self, model: Any, *, takes_positions: bool) -> None:
         self.model, self.takes_positions = model, takes_positions
         self.values: list[torch.Tensor] = []
+        self.state_sizes: list[torch.Tensor] = []
 
     def __call__(self, **inputs: Any) -> Any:
         if self.takes_positions:
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         output = self.model(**inputs)
-        has_head = isinstance(output, PolicyOutput) and output.values is not None
-        self.values.append(output.values if has_head else torch.zeros_like(output.log_probs))
+        for name in ("values", "state_sizes"):
+            found = getattr(output, name) if isinstance(output, PolicyOutput) else None
+            getattr(self, name).append(torch.zeros_like(output.log_probs) if found is None else found)
         return output
 
 

@@ -54,9 +54,27 @@ class PolicyOutput(FusedCausalLMOutput):  # type: ignore[misc]  # trl is untyped
     Attributes:
         values: Value of the state before each token, aligned with `log_probs`. Both begin at the first position at
             which any row has a label.
+        state_sizes: Sum of the absolute entries of the hidden state that each value was made from.
     """
 
     values: torch.Tensor | None = None
+    state_sizes: torch.Tensor | None = None
+
+
+def step_learning_rate(step: float, state_sizes: torch.Tensor, mask: torch.Tensor) -> float:
+    """Return the learning rate at which one step of Adam moves the value of an ordinary state by `step` at most.
+
+    Adam changes a weight by about the learning rate, whatever the gradient is in size. So a value w·h + b changes by at
+    most the learning rate times 1 + Σ|h|: with one learning rate for all models, wider ones would take larger steps.
+
+    Args:
+        step: Largest change of a value, in the values' unit.
+        state_sizes: Sum of the absolute entries of each hidden state, shape (B, T).
+        mask: True on tokens that count, shape (B, T).
+    """
+    weight = mask.to(state_sizes.dtype)
+    mean = float((state_sizes * weight).sum() / weight.sum().clamp(min=1))
+    return step / (1 + mean)
 
 
 def rescale(head: ValueHead, optimizer: Any, factor: float, *, gathering: Any) -> None:
@@ -113,7 +131,8 @@ def add_value_head(model: PreTrainedModel, trunk: ValueTrunk = "shared", init: V
             output = fused_forward(*args, fused_lm_head=True, labels=labels[:, max(start, 0) :], **kwargs)
         finally:
             hook.remove()
-        return PolicyOutput(**output, values=head(hidden[-1][:, :-1]))
+        states = hidden[-1][:, :-1]
+        return PolicyOutput(**output, values=head(states), state_sizes=states.detach().float().abs().sum(-1))
 
     model.forward = forward
     return head

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labeled_runs import give, session_of
+from labeled_runs import give, session_of, simple_sample
 from run_samples import write_run
 
 from analysis.agreement.command import agreement
 from analysis.agreement.labels import read_run
 from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
-from analysis.labeling.sample import open_sample
 from analysis.report.findings import findings
 from analysis.results.load import SeedResult, load_results
 from analysis.results.seeds import pool_seeds
@@ -25,9 +24,9 @@ KINDS: Any = {"visual": 24, "non_visual": 8, "spurious": 16, "unparsed": 1, "inf
 
 
 def label(run: Path, n: int, only: str = "") -> None:
-    """Answer by the text's own words; with `only`, first draw until all have that kind."""
+    """Answer on a simple random sample by the text's own words; with `only`, first draw until all have that kind."""
     for seed in range(1000):
-        if not only or all(item.text.endswith(only) for item in open_sample(run, n, seed).items):
+        if all(item.text.endswith(only) for item in simple_sample(run, n, seed).items):
             break
         (run / "labels" / "sample.json").unlink()
     session = session_of(run, n=n)

@@ -51,6 +51,8 @@ class BatchServer:
         outer = self
 
         class Requests(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # else each answer waits some 40 ms
+
             protocol_version = "HTTP/1.1"
 
             def reply(self, status: int, content: Any) -> None:

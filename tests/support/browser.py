@@ -164,6 +164,29 @@ def wide_boxes(page: Any) -> list[str]:
     )
 
 
+def cards(page: Any) -> list[dict[str, Any]]:
+    """Return what each shown cell of a table laid out as cards has beside its value, and where.
+
+    Returns:
+        For each cell: the `label` that is shown and the `header` of its column, whether the label is `beside` its value
+        (left of it, in one line with its beginning), and whether both are `inside` the window.
+    """
+    return list(
+        page.evaluate("""() => [...document.querySelectorAll("table.cards td[data-label]")]
+      .filter(cell => cell.getClientRects().length).map(cell => {
+        const row = cell.parentElement, table = row.closest("table"), heads = [...table.tHead.rows[0].cells];
+        const columns = heads.length, place = columns - [...row.cells].reverse().indexOf(cell) - 1;
+        const value = cell.firstElementChild.getBoundingClientRect(), box = cell.getBoundingClientRect();
+        const label = getComputedStyle(cell, "::before").content.replace(/^"|"$/g, "");
+        return {
+          label: label === "none" ? "" : label, header: heads[place].textContent,
+          beside: value.left > box.left + 40 && value.top - box.top < 8,
+          inside: box.left >= 0 && box.right <= innerWidth,
+        };
+      })""")
+    )
+
+
 def open_all(page: Any) -> None:
     """Open everything that is folded."""
     page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")

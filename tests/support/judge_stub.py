@@ -49,6 +49,8 @@ class Server:
         outer = self
 
         class Requests(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # else each answer waits some 40 ms
+
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:

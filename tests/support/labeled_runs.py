@@ -6,10 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from analysis.labeling.sample import Sample, draw, open_sample, read_frame, sample_path
 from analysis.labeling.server import open_session
 from analysis.labeling.session import Session
 from ex2.run.directory import RunDirectory
-from reward.files import append_jsonl
+from reward.files import append_jsonl, write_json
 
 
 def make_run(folder: Path, texts: dict[int, list[str]] | None = None) -> Path:
@@ -25,6 +26,13 @@ def make_run(folder: Path, texts: dict[int, list[str]] | None = None) -> Path:
         ]
         append_jsonl(RunDirectory(folder).seed(seed).descriptions, rows)
     return folder
+
+
+def simple_sample(run: Path, n: int, seed: int | None = None) -> Sample:
+    """The run's sample as versions drew it that knew no strata, which `open_sample` keeps and extends."""
+    if not sample_path(run).exists():
+        write_json(sample_path(run), draw(read_frame(run), n, seed or 0).to_json())
+    return open_sample(run, n, seed)
 
 
 def options(*runs: Path, **more: Any) -> Namespace:

@@ -33,8 +33,8 @@ SECOND_TRY = {"temperature": 0.5, "top_p": 1.0}
 the same answer again."""
 
 OTHERS = 3
-"""Number of further conversations that must be refused too before the model or the settings are held to be the
-reason."""
+"""Number of further conversations that must be refused too before the model or the settings are held to be the reason,
+and that must fail too, with no reply in between, before the server is."""
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
 """Seconds to wait before the second try, and the most to wait: the wait is doubled for each further try up to that."""
@@ -123,7 +123,6 @@ class ChatServer:
         self._limits = Limits(requests_per_minute, tokens_per_minute)
         self.format = 0
         self.format_works = False  # a reply has come in it: from then on a refusal is about the conversation
-        self._replies = 0
 
     @property
     def api_key(self) -> str:
@@ -191,22 +190,39 @@ class ChatServer:
             asyncio.run(self._ask_all(deque(chats), on_reply, example))
 
     async def _ask_all(self, waiting: deque[Chat], on_reply: OnReply, example: Chat | None) -> None:
+        again: deque[Chat] = deque()  # those that failed; they are asked when no other is left
+        failed: list[int] = []  # those of them that failed since the last reply, by their messages
+        asking = replies = 0
+
         def deliver(chat: Chat, reply: Reply) -> None:
-            self._replies += 1
+            nonlocal replies
+            replies += 1
+            failed.clear()
             further = on_reply(chat, reply)
             if further is not None:
                 waiting.appendleft(further)
 
         async def work(client: openai.AsyncOpenAI) -> None:
-            while waiting:
-                replies = self._replies
+            nonlocal asking
+            while waiting or again:
+                asking += 1
+                before = replies
                 try:
-                    chat, reply = await self._ask(client, waiting.popleft())
+                    chat, reply = await self._ask(client, (waiting or again).popleft())
                 except _Exhausted as exhausted:
-                    if self._replies == replies:  # nobody got an answer meanwhile
+                    key, alone = id(exhausted.chat.messages), asking == 1
+                    hopeless = key in failed or len(failed) >= OTHERS
+                    if alone and (hopeless or (replies == before and not (waiting or again))):
                         raise exhausted.fault from exhausted
-                    waiting.append(exhausted.chat)
+                    failed.append(key)
+                    # Neighbours speak of one class, and may fail for the same word: one further on is asked next.
+                    waiting.rotate(-(len(waiting) // (OTHERS + 1)))
+                    again.append(exhausted.chat)
+                    if hopeless:
+                        return  # those who still ask may get a reply; the last of them decides
                     continue
+                finally:
+                    asking -= 1
                 deliver(chat, reply)
 
         # Retries are ours: each has to wait for its turn under the limits.

@@ -37,6 +37,9 @@
     return made;
   };
 
+  // As reward.numerals.decimal: what rounds to zero has no sign.
+  const decimal = (value) => value.toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "\u2212");
+
   const mean = (rows) => {
     const known = rows.map((row) => row[REWARD]).filter((reward) => reward !== null);
     return known.length ? known.reduce((sum, reward) => sum + reward, 0) / known.length : null;
@@ -69,7 +72,7 @@
     const verdict = cell("td", "verdict");
     verdict.append(element("span", `chip chip-${kind.key}`, kind.name));
     const reward = mean(rows);
-    const score = cell("td", "score", reward === null ? "none" : reward.toFixed(2));
+    const score = cell("td", "score", reward === null ? "none" : decimal(reward));
     const questions = new Set(rows.map((one) => one[QUESTION]));
     const asked = cell("td", "asked", data.questions[row[QUESTION]]);
     if (questions.size > 1) asked.append(element("small", "", `and ${questions.size - 1} more questions`.replace(/^and 1 more questions$/, "and 1 more question")));

@@ -177,9 +177,16 @@ def test_the_stage_measures_and_prints_them(
     assert measured["arms"]["base_best"] is None
     assert (measured["arms"][f"file:{path}"]["correct"], measured["arms"][f"file:{path}"]["n"]) == (15, 15)
     printed = " ".join(capsys.readouterr().out.split())
-    assert "EX2 of another, as is 0.0 % [0.0–21.8] -100.0 points, p = 3.1e-05" in printed
-    assert "base model, best of n no descriptions" in printed
-    assert "file cupl.json: cupl file with texts for 3 of 3 classes; against EX2 +0.0 points, p = 1 (n.s.)" in printed
+    # all 15 images lost: McNemar's mid-p is 2⁻¹⁵, of a line that is broken in the terminal
+    assert "EX2 of another, as 0.0 % [0.0–21.8] −100.0 [−100.0, −63.2] <0.001 is" in printed
+    assert (
+        "with the other class's name, averaged over 20 pairings; points against EX2: −100.0 [−100.0, −63.2], p < 0.001"
+        in printed
+    )
+    assert "base model, best of no descriptions n" in printed
+    # no image apart of 15: Clopper and Pearson's 1 − 0.05^(1/15)
+    against = "points against EX2: 0.0 [−18.1, +18.1], p = 1 n.s."
+    assert f"file cupl.json: cupl file with texts for 3 of 3 classes; {against}" in printed
     path.write_text("{}")
     before = where.accuracy.read_bytes()
     with pytest.raises(

@@ -211,7 +211,7 @@ def test_the_words_say_which_texts() -> None:
     change = accuracy_difference([several], "aligned", "templates")
     assert change is not None
     assert (change.draws, change.of_these_texts) == (3, False)
-    assert evidence(change).endswith(", over 3 draws of the texts")
+    assert ", over 3 draws of the texts: between " in evidence(change)
     told = {one.topic: one.text for one in findings(pool_seeds("r", [several]))}
     assert "over 3 draws of the texts" in told["Accuracy"]
     assert "how much other images and other descriptions would" in told["One seed"]

@@ -11,6 +11,7 @@ from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.reassigned import (
     Answer,
     assignments,
+    blocks_of,
     count_names,
     derangement,
     draw_evenly,
@@ -70,6 +71,25 @@ def test_shuffled_labels_keeps_numbers_only() -> None:
     made = assignments(shuffled_labels, ANSWERS, 300, seed=1)
     assert all(sorted(given) == [0, 0, 0, 1, 1, 2] for given in made)
     assert len(set(made)) > 40, "of 60"
+
+
+def test_many_classes_are_exchanged_within_blocks() -> None:
+    """43 classes are divided into blocks of 15, 14 and 14; no text ever leaves its class's block."""
+    blocks = blocks_of(range(43), seed=0)
+    assert sorted(map(len, blocks)) == [14, 14, 15]
+    assert sorted(label for block in blocks for label in block) == list(range(43))
+    assert blocks_of(range(43), seed=1) != blocks
+    assert blocks_of(range(20), seed=5) == (tuple(range(20)),)
+    assert sorted(map(len, blocks_of(range(21), seed=5))) == [10, 11]
+    block = {label: number for number, labels in enumerate(blocks) for label in labels}
+    answers = [Answer(label, question, "") for label in range(43) for question in range(2)]
+    for way in (exchanged, whole, paired):
+        reached = {one.label: {one.label} for one in answers}
+        for given in assignments(way, answers, 200, seed=0):
+            assert sorted(given) == [one.label for one in answers]
+            for one, label in zip(answers, given, strict=True):
+                reached[one.label].add(label)
+        assert all(labels == set(blocks[block[label]]) for label, labels in reached.items())
 
 
 def test_ways_and_seeds_draw_by_themselves() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labeled_runs import simple_sample
 
 from analysis.agreement.command import agreement, main
 from analysis.agreement.labels import RunLabels, distinct, pooled_votes, read_run, settle
@@ -71,7 +72,7 @@ def make_run(folder: Path, *, judge: str = "d", flipped: int = 0, texts: list[st
 
 def label_all(run: Path, rater: str, *, n: int = 1000, wrong: int = 0, skip: int = 0) -> None:
     """Answer by the text's own words; call the first `wrong` spurious ones non-visual, skip the first `skip` items."""
-    for position, item in enumerate(open_sample(run, n).items):
+    for position, item in enumerate(simple_sample(run, n).items):
         kind = item.text.split()[1]
         if kind == "spurious" and wrong:
             wrong, kind = wrong - 1, "non_visual"
@@ -381,7 +382,7 @@ def test_a_kind_nobody_labeled_is_no_number(
     run = make_run(tmp_path / "run", texts=texts)
     for seed in range(100):  # a sample of 20 without a non-visual one
         sample_path(run).unlink(missing_ok=True)
-        if not any("non_visual" in item.text for item in open_sample(run, 20, seed).items):
+        if not any("non_visual" in item.text for item in simple_sample(run, 20, seed).items):
             break
     label_all(run, "anna", n=20)
     monkeypatch.setenv("COLUMNS", "160")

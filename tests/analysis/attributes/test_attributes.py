@@ -146,9 +146,12 @@ def test_differences_are_of_the_classes_that_both_describe() -> None:
     assert row.attributes[0].mentions == (40, 40)
     words = comparison_words(row)
     assert words == (
-        "A and B: no significant difference, p\u00a0=\u00a01.000, given these seeds (1 and 1), 2 classes shared of the "
-        "3 and 2 that each describes"
+        "A and B: no significant difference, p\u00a0=\u00a01.000: of one attribute up to 20.9\u00a0points are possible "
+        "(colour), given these seeds (1 and 1), 2 classes shared of the 3 and 2 that each describes"
     )
+    # Newcombe's interval of 20 of 40 against 20 of 40: √2 of half Wilson's
+    half = 1.959964 * (0.25 / 40 + 1.959964**2 / 6400) ** 0.5 / (1 + 1.959964**2 / 40)
+    assert 100 * 2**0.5 * half == pytest.approx(20.93, abs=0.005)
 
 
 def test_differences_over_seeds_by_hand() -> None:

@@ -164,17 +164,38 @@ def test_a_kill_that_spares_only_the_cache_loses_no_answer(serve: Any, tmp_path:
     assert len(answers) == 60
 
 
-def test_one_that_always_fails_does_not_hold_up_the_others(serve: Any) -> None:
+@pytest.mark.parametrize("concurrency", [1, 2, 8])
+@pytest.mark.parametrize("cursed", [{1}, {39}, {5, 6, 7}, {3, 14, 25, 36, 38}])
+def test_those_that_always_fail_do_not_hold_up_the_others(serve: Any, cursed: set[int], concurrency: int) -> None:
+    """Whether they are one, the last, neighbours or many, and although they fail faster than others are answered."""
+
     def handler(body: dict[str, Any], number: int) -> Reply:
-        cursed = described(body).endswith("text 1")
-        return failure(500, "cursed", **{"Retry-After-Ms": "1"}) if cursed else completion(YES)
+        fails = int(described(body).split()[-1]) in cursed
+        return failure(500, "cursed", **{"Retry-After-Ms": "1"}) if fails else completion(YES)
 
     server = serve(handler)
-    judge = OpenAIJudge("m", server.url, cache=":memory:", concurrency=2, max_retries=1)
+    judge = OpenAIJudge("m", server.url, cache=":memory:", concurrency=concurrency, max_retries=1)
     answers: list[str] = []
     with pytest.raises(EnvironmentFault, match=r"keeps failing .*cursed"):
         judge.answer(requests_for(40), lambda request, answer: answers.append(request.description))
-    assert sorted(answers) == sorted(f"text {index}" for index in range(40) if index != 1)
+    assert sorted(answers) == sorted(f"text {index}" for index in range(40) if index not in cursed)
+
+
+def test_a_server_that_dies_ends_the_call_soon(serve: Any) -> None:
+    """After ten answers it only fails: with eight at once, not every one of 400 questions is tried in vain."""
+    asked: list[int] = []
+
+    def handler(body: dict[str, Any], number: int) -> Reply:
+        asked.append(number)
+        return completion(YES) if len(asked) <= 10 else failure(500, "dead", **{"Retry-After-Ms": "1"})
+
+    server = serve(handler)
+    judge = OpenAIJudge("m", server.url, cache=":memory:", concurrency=8, max_retries=1)
+    answers: list[str] = []
+    with pytest.raises(EnvironmentFault, match=r"keeps failing .*dead"):
+        judge.answer(requests_for(400), lambda request, answer: answers.append(request.description))
+    assert len(answers) == 10
+    assert len(asked) <= 10 + 2 * 2 * 8
 
 
 def test_a_trickle_is_a_time_out(serve: Any) -> None:

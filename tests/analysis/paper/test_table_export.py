@@ -14,6 +14,7 @@ from analysis.results.pooling import Difference
 from analysis.tables.export import escape_latex, to_csv, to_json, to_latex
 from analysis.tables.table import NOTHING, Cell, Row, Table, footnotes, points_cell, text_cell
 from analysis.tables.terminal import print_table
+from analysis.tables.view import table_view
 
 HOSTILE = "<script>alert('x')</script> & \\input{x} 100% $a_b$ #1 ~^ {\n\"=1+1\", [a] |"
 
@@ -58,7 +59,7 @@ def test_latex_is_escaped_and_uses_booktabs() -> None:
         r"\shortstack[r]{55.33\textsuperscript{\textdagger} \\ {\scriptsize {[}53.40,~57.25{]}} \\ "
         r"{\scriptsize n~=~2,550}}" in text
     )
-    assert r"\shortstack[r]{+0.00~\textit{n.s.} \\" in text, "−0.004 is not shown as −0.00"
+    assert r"\shortstack[r]{0.00~\textit{n.s.} \\" in text, "−0.004 is shown as neither −0.00 nor +0.00"
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].strip().splitlines()[1:]
     first, second = body
     assert first.startswith(r"A \& B & x & ")
@@ -132,7 +133,7 @@ def test_latex_tells_empty_cells_apart_and_keeps_what_cells_say() -> None:
         r"--\textsuperscript{b,\textdagger}",
         r"--\textsuperscript{c}",
         r"50.00\textsuperscript{d}",
-        r"+1.00~\textit{n.s. by McNemar}\textsuperscript{d}",
+        r"+1.00~\textit{n.s. by McNemar, without an interval}\textsuperscript{d}",
         "--{}",
     ]
     assert (
@@ -154,7 +155,8 @@ def test_several_seeds_show_both_intervals_and_the_range_of_p() -> None:
     [row] = csv.DictReader(io.StringIO(to_csv(table)))
     assert [row[key] for key in ("p", "p_least", "p_most", "doubts")] == ["", "0.0001", "0.3", "interval over images"]
     assert (float(row["images_low"]), float(row["images_high"])) == pytest.approx((-0.1, 3.4))
-    assert row["notes"] == "no significant difference by interval over images"
+    said = "no significant difference by interval over images: between −0.1 and +3.4 points are possible"
+    assert row["notes"].replace("\u00a0", " ") == said
     console = Console(record=True, width=200, file=io.StringIO())
     print_table(table, console)
     words = console.export_text().replace("\u00a0", " ")
@@ -195,3 +197,18 @@ def test_letters_go_on_after_z() -> None:
 )
 def test_latex_characters(given: str, expected: str) -> None:
     assert escape_latex(given) == expected
+
+
+def test_no_file_holds_a_zero_with_a_sign() -> None:
+    """A difference of nothing, turned around, and numbers that a file of then holds as −0.0."""
+    turned = Difference(0.0, 0.0, 0.02, False, 1.0, 200, 3, True, (0.0, 0.01), by_seed=(0.0, 0.0)).flipped()
+    cells = (points_cell(turned), Cell("nats", -0.0, -0.0, 0.3, 5, kl=-0.0004, kl_target=10.0, kl_off_target=True))
+    table = Table("t", "T", ("VLM",), ("a", "b"), (Row(("A",), cells),))
+    assert not re.search(r"-0\.0(?!\d)", str(turned))
+    assert not re.search(r"-0\.0(?!\d)", to_csv(table) + to_json(table))
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_table(table, console)
+    view = table_view(table)
+    assert [cell.main for cell in view.rows[0].cells] == ["0.0", "0.0"]
+    assert view.rows[0].cells[1].mark == "†\u00a0KL\u00a00.0"
+    assert not re.search(r"[-+−]0\.0+(?!\d)", to_latex(table) + console.export_text() + str(view))

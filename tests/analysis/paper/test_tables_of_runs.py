@@ -115,7 +115,9 @@ def test_the_command_writes_every_format(tmp_path: Path, capsys: pytest.CaptureF
     rows = list(csv.DictReader(io.StringIO((out / "table-01-accuracy.csv").read_text())))
     gain = [row for row in rows if row["descriptions"] == "EX2 − templates" and row["VLM"] == "align-base"]
     # 141 against 140 of 200, one image apart: McNemar's p is 1.
-    assert [(row["p"], row["notes"]) for row in gain] == [("0.5", "no significant difference")]
+    assert [(row["p"], row["notes"]) for row in gain] == [
+        ("0.5", "no significant difference: between −1.2 and +2.4\u00a0points are possible")
+    ]
 
 
 def test_every_mistake_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,8 @@ def test_the_page_is_accessible(runs: Path) -> None:
         "footer",
     ]
     cells = [attrs for tag, attrs in page.elements if tag == "td" and attrs.get("role") == "cell"]
-    assert {attrs["data-label"] for attrs in cells} == {"pets", "cub"}
+    assert {"pets", "cub", "Seeds", "judged"} <= {str(attrs["data-label"]) for attrs in cells}
+    assert None not in {attrs.get("data-label") for attrs in cells}, "every value of a card has a header's words"
     assert 'lang="en"' in html
     assert "visual: 20, non-visual: 10, spurious: 9, unparsed: 1" in said(page), "bars are said in words"
 
@@ -122,7 +123,7 @@ def test_the_papers_tables_are_on_the_page(runs: Path) -> None:
     assert 'id="table-09' not in html, "no two KL targets"
     text = said(page).replace("\u00a0", " ")
     # 30 of 39 first answers that could be read; Wilson
-    assert "76.9[61.7, 87.4]n = 39" in text.partition("Informative descriptions, % of")[2]
+    assert "76.9[61.7, 87.4]n = 39" in text.partition("Informative wording, % of")[2]
     write_run(runs, "clip-pets-20", kl=20.0, target=20.0)
     cross = {"fingerprint": "f", "vlm": "other", "images": "i", "fallback_classes": []}
     cross |= {"accuracy": 0.75, "low": 0.7, "high": 0.8, "n": 200, "correct": 150, "correct_bits": ""}
@@ -280,6 +281,22 @@ def test_in_a_browser(chromium: Any, runs: Path, tmp_path: Path, width: int, sch
         assert all(("gradient" in look) == ("unparsed" in kind) for kind, look in looks.items())
         if width != 320:
             browser.screenshot(page, f"index-{width}-{scheme}", tmp_path)
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_a_phone_the_indexs_tables_are_cards(chromium: Any, runs: Path, width: int) -> None:
+    index(runs)
+    with browser.opened(chromium, runs / "index.html", width=width) as page:
+        browser.open_all(page)
+        found = browser.cards(page)
+        assert len(found) > 100
+        assert [cell for cell in found if cell["label"] != cell["header"]] == []
+        assert [cell for cell in found if not (cell["beside"] and cell["inside"])] == []
+        assert browser.wide_boxes(page) == []
+        again = page.locator("#table-01-accuracy .again").all_inner_texts()
+        assert again == ["align-base", "align-base", "clip-vit-b32", "clip-vit-b32"], "a name that spanned its rows"
+        naming = page.locator("#table-01-accuracy thead .naming").all_inner_texts()
+        assert naming == ["VLM", "descriptions"]
 
 
 def test_paper_holds_the_index(chromium: Any, runs: Path) -> None:

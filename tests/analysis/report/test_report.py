@@ -16,9 +16,9 @@ from record_samples import judged, measured
 from analysis.judge.base import Usage
 from analysis.report.descriptions import descriptions_table
 from analysis.report.findings import findings
-from analysis.report.headline import headline
 from analysis.report.overview import seed_table
 from analysis.report.page import example_table, render, write_report
+from analysis.results.headline import headline
 from analysis.results.pooling import accuracy_difference, accuracy_of, share_change, share_of
 from analysis.results.seeds import pool_seeds
 from analysis.tables.view import ReportSection
@@ -72,7 +72,7 @@ def test_numbers_carry_n_and_interval(tmp_path: Path) -> None:
     text = parsed.text.replace("\u00a0", " ")
     # 30 of 39 parsed; Wilson: 61.66 to 87.35.
     assert "77 % [62–87] of aligned descriptions are visual (n = 39); before, of the base model's, 25 % [14–40]" in text
-    assert "toy-visual: this run's descriptions became more often visual." in text
+    assert "toy-visual: visual wording became more frequent in this run." in text
     assert "80.0 % [75.0–85.0], +10.0 points [+6.0, +14.0] (n = 200 images, for these texts)" in text
     assert "score +1.00 [+0.50, +1.50] against the base model's, in units of the VLM's logits (n = 39 pairs)" in text
     assert "no significant difference, p = 1.000" in text
@@ -98,10 +98,10 @@ def test_reading_says_no_significant_difference() -> None:
 
 def test_headline_without_a_clear_rise() -> None:
     found = headline(pool_seeds("tiny", [seed_result(0, visual=11)]))
-    assert found.answer == "toy-visual: no kind of this run's descriptions rose for certain"
+    assert found.answer == "toy-visual: no kind of wording rose for certain in this run"
     assert found.kind is None
     spurious = headline(pool_seeds("tiny", [seed_result(0, visual=0)]))
-    assert spurious.answer == "toy-visual: this run's descriptions became more often spurious"
+    assert spurious.answer == "toy-visual: spurious wording became more frequent in this run"
 
 
 def test_without_a_base_model(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_without_a_base_model(tmp_path: Path) -> None:
     result = measured(result, arms=arms, differences=kept, reward_gain=None)
     result.train.clear()
     parsed, _ = page(tmp_path, result)
-    assert "toy-visual: most aligned descriptions are visual." in parsed.text
+    assert "toy-visual: most aligned descriptions are of visual wording." in parsed.text
     assert "How it was learnt" not in parsed.text
 
 

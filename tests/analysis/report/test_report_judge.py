@@ -17,12 +17,12 @@ from scipy import stats
 from analysis.agreement.labels import JUDGE_QUESTIONS
 from analysis.agreement.raters import Confusion, cohen_kappa
 from analysis.agreement.section import agreement_tables, number_text, share_text
+from analysis.agreement.standing import judge_standing
 from analysis.agreement.stored import JudgeAgreement, read_judge_agreement
 from analysis.judge.base import Usage
 from analysis.judge.panel import JudgeUsage, PanelVotes
 from analysis.labeling.sample import open_sample
 from analysis.report.descriptions import explanation
-from analysis.report.findings import judge_standing
 from analysis.report.judge import both_denominators, usage
 from analysis.results.seeds import pool_seeds
 from analysis.statistics.intervals import Estimate

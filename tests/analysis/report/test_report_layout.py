@@ -68,6 +68,52 @@ def test_nothing_sticks_out_and_every_word_can_be_read(chromium: Any, any_report
             assert browser.wide_boxes(page) == [], "no table is cut on a screen"
 
 
+def all_are_cards(page: Any, *, least: int) -> None:
+    """Every value of every table stands beside its header's words, and nothing scrolls sideways."""
+    browser.open_all(page)
+    found = browser.cards(page)
+    assert len(found) >= least
+    assert [cell for cell in found if cell["label"] != cell["header"]] == []
+    assert [cell for cell in found if not (cell["beside"] and cell["inside"])] == []
+    assert browser.wide_boxes(page) == []
+    assert page.locator("table:not(.cards):not(.list):not(.grid-table)").count() == 0
+    sides = "[...document.querySelectorAll('.scroll, pre')].filter(e => e.scrollWidth > e.clientWidth).length"
+    assert page.evaluate(sides) == 0
+
+
+@pytest.mark.parametrize("width", [320, 390, 700])
+def test_on_a_phone_every_tables_row_is_a_card(chromium: Any, any_report: Path, width: int) -> None:
+    with browser.opened(chromium, any_report, width=width) as page:
+        all_are_cards(page, least=60)
+        heads = page.locator("table.cards thead th.naming").all_inner_texts()
+        assert {"Texts", "Number"} <= set(heads), "what a card's name is"
+        assert not page.locator("table.cards td.nothing").first.is_visible(), "no header without a value"
+    with browser.opened(chromium, any_report, width=701) as page:
+        browser.open_all(page)
+        assert {cell["label"] for cell in browser.cards(page)} == {""}, "wider, a table is a table"
+
+
+@pytest.mark.parametrize("width", [390, 600, 718])
+def test_on_paper_of_any_width_tables_stay_tables(chromium: Any, any_report: Path, width: int) -> None:
+    with browser.opened(chromium, any_report, width=width) as page:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        assert {cell["label"] for cell in browser.cards(page)} == {""}
+        shown = "[...new Set([...document.querySelectorAll('table.cards td')].map(e => getComputedStyle(e).display))]"
+        assert page.evaluate(shown) == ["table-cell"]
+        assert page.locator("table.cards thead").first.is_visible()
+        assert not page.locator(".again").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_caution_is_right_below_the_answer(chromium: Any, report: Path, width: int) -> None:
+    with browser.opened(chromium, report, width=width) as page:
+        answer, caution = (page.locator(f".headline {part}").bounding_box() for part in ("h1", ".caution"))
+        assert 0 <= caution["y"] - answer["y"] - answer["height"] <= 12
+        assert caution["x"] == answer["x"]
+        assert browser.contrast(page, ".caution") >= 4.5
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
 def test_screenshots_at_two_widths(chromium: Any, report: Path, tmp_path: Path, width: int, scheme: str) -> None:
     with browser.opened(chromium, report, width=width, scheme=scheme) as page:

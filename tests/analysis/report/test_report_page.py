@@ -95,6 +95,19 @@ def test_equal_descriptions_are_one_row_with_their_number(chromium: Any, tmp_pat
         found(page, "3 of 81")
 
 
+def test_no_reward_is_a_zero_with_a_sign(chromium: Any, tmp_path: Path) -> None:
+    result = seed_result(0)
+    rewards = [-0.001, 0.001, -0.0, -0.01, -12.25]
+    rows = [replace(one, reward=reward) for one, reward in zip(result.descriptions[40:45], rewards, strict=True)]
+    made = replace(result, descriptions=[*rows, *result.descriptions[:40], *result.descriptions[45:]])
+    path = tmp_path / "page.html"
+    path.write_text(parts(tmp_path, made)[1], encoding="utf-8")
+    with browser.opened(chromium, path) as page:
+        page.wait_for_selector("#rows tr")
+        shown = page.locator("#rows .score").all_inner_texts()[:5]
+        assert shown == ["0.00", "0.00", "0.00", "−0.01", "−12.25"]
+
+
 def test_the_columns_order_the_list(page: Any) -> None:
     def first(part: str) -> str:
         return str(page.locator(f"#rows tr:first-child {part}").inner_text())

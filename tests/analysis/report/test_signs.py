@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pages import page, recipe, seed_result, with_signs
+from rich.console import Console
 
+from analysis.report.index import kl_words
 from analysis.report.page import render
 from analysis.report.signs import fired_rules, sign_panel
 from analysis.results.endings import end_of_training
 from analysis.results.kl import kl_of
 from analysis.results.seeds import pool_seeds
-from analysis.results.summary import print_summary, summarize, summary_lines
+from analysis.results.summary import print_seed, print_summary, summarize, summary_lines
 from analysis.results.wording import batches
+from analysis.tables.rules import kl_note
 from ex2.monitoring.progress import signs_in_short
 from ex2.run.directory import RunDirectory
 from reward.files import append_jsonl, write_json
@@ -85,6 +89,22 @@ def test_the_end_of_a_short_training_is_one_number_wherever_it_stands(tmp_path: 
     assert (told.value, reached.mean.value) == (43.5, 6.5)
     assert (told.low, reached.mean.low) == (None, None), "four values are too few for t"
     assert batches(told) == "n\u00a0=\u00a04\u00a0batches, fewer than\u00a010"
+    assert (reward.short, kl.short) == ({0: batches(told)}, {0: batches(told)})
+    lines = summary_lines([reward, kl], 0.95)
+    assert lines[3:5] == ["reward, seed 0: n = 4 batches, fewer than 10", "KL, seed 0: n = 4 batches, fewer than 10"]
+    assert reached.summary().startswith("KL\u00a06.50\u00a0nats (n\u00a0=\u00a04\u00a0batches, fewer than\u00a010)")
+    experiment = pool_seeds("tiny", [result])
+    console = Console(file=io.StringIO(), width=200)
+    print_seed(experiment, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "KL 6.50 nats (n = 4 batches, fewer than 10)" in console.file.getvalue()
+    assert kl_note([experiment]) == [
+        "KL reached, nats per description: toy-visual, shapes: 6.5 (no target; n\u00a0=\u00a04\u00a0batches, fewer "
+        "than\u00a010)."
+    ]
+    assert kl_words(experiment) == "KL 6.5, no target, n\u00a0=\u00a04\u00a0batches, fewer than\u00a010"
+    long = [row | {"batch": batch} for batch, row in enumerate(log * 3, 1)]
+    assert "fewer" not in kl_words(pool_seeds("tiny", [replace(seed_result(0), train=long)])), "24 batches end with 10"
 
 
 def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,6 +129,7 @@ def test_summary_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "reward                     20.10     21.10     22.10   21.10 [18.62, 23.58] (n = 3)",
         "KL, nats                    5.00      5.00      5.00   5.00 no interval: all are equal (n = 3)",
         "accuracy, %                    –     80.50         –   80.50 no interval (n = 1)",
+        "KL, " + "; ".join(f"seed {seed}: n = 9 batches, fewer than 10" for seed in (0, 1, 2)),
         "brackets: 95 % t-intervals over seeds",
     ]
     cut = made.model_copy(update={"generation": made.generation.model_copy(update={"top_p": 0.9})})

@@ -14,9 +14,9 @@ from run_samples import write_run
 
 from analysis.figures.breakdown import breakdown_figure
 from analysis.report.findings import findings
-from analysis.report.headline import headline
 from analysis.report.page import render
 from analysis.results.experiment import Experiment, Unread
+from analysis.results.headline import headline
 from analysis.results.runs import experiment_of, read_run
 from analysis.results.summary import print_seed
 from analysis.results.unread import NO_SHARES, unread_answers, unread_banner
@@ -97,7 +97,7 @@ def test_the_terminal_shows_the_banner_instead(tmp_path: Path) -> None:
 
 def test_headline_and_findings_say_nothing_of_kinds(tmp_path: Path) -> None:
     experiment = made(tmp_path, HARDLY)
-    assert headline(experiment) == ("clip-vit-b32: what it rewards is not known", BANNER, None)
+    assert headline(experiment) == ("clip-vit-b32: what it rewards is not known", BANNER, None, "", "")
     told = findings(experiment)
     assert told[0] == ("The judge could hardly be read", BANNER)
     assert "What alignment changed" not in [finding.topic for finding in told]

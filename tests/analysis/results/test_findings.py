@@ -12,12 +12,12 @@ from record_samples import measured, with_arms
 from analysis.accuracy.record import Control, Covered, RewardGain
 from analysis.report.accuracy import accuracy_table
 from analysis.report.findings import findings
-from analysis.report.headline import LEAVES
 from analysis.results.experiment import Coverage, Experiment
 from analysis.results.load import SeedResult
 from analysis.results.pooling import Difference
 from analysis.results.seeds import pool_seeds
 from analysis.statistics.intervals import PairedMean
+from analysis.verdicts.breakdown import LEAVES
 
 
 def said(*results: SeedResult, **changes: Any) -> dict[str, str]:
@@ -33,7 +33,9 @@ def test_one_pair_alone_cannot_be_tested() -> None:
     assert "+0.50 against the base model's" in text
     assert "No significant difference" not in text
     result = measured(result, reward_gain=RewardGain(1.0, 0.5, PairedMean(0.5, -0.5, 1.5, -0.5, 1.5, 9), 0))
-    assert said(result)["Reward"].startswith("No significant difference: ")
+    text = said(result)["Reward"].replace("\u00a0", " ")
+    assert text.startswith("The alignment cannot be told from none: ")
+    assert text.endswith("(n = 9 pairs); no significant difference: between −0.50 and +1.50 are possible.")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,11 @@ def test_one_pair_alone_cannot_be_tested() -> None:
         (
             False,
             0.1,
-            ("show no significant difference", "no significant difference from the", "from it: name"),
+            (
+                "show no significant difference",
+                "not told from the templates: spurious (+10.0\u00a0points, no significant difference: no interval",
+                "not told from it: name",
+            ),
         ),
         (
             None,
@@ -86,7 +92,11 @@ def test_several_seeds_say_which_test_doubts_and_what_mcnemar_says(monkeypatch: 
     monkeypatch.setattr(Experiment, "tested", lambda *_: doubted)
     both = {("visual", "non_visual"): Coverage(1, 1, doubted)}
     text = {topic: words.replace("\u00a0", " ") for topic, words in said(*results, covered=both).items()}
-    test = "no significant difference by interval over images, McNemar p 0.250–0.500 by seed"
+    # over seeds 1 to 3 points, over images 0 to 4
+    test = (
+        "no significant difference by interval over images, McNemar p 0.250–0.500 by seed: between 0.0 and +4.0 points "
+        "are possible"
+    )
     assert text["Accuracy"].endswith(f"own descriptions: +2.0 points [+1.0, +3.0] ({test}).")
     assert text["Classes without a kind"].endswith(f"is +2.0 points [+1.0, +3.0] ({test}, n = 200 images × 3 seeds).")
     clear = Difference(0.02, 0.01, 0.03, True, None, 200, 3, True, (0.01, 0.04), (0.002, 0.031, 0.01))

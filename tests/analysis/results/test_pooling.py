@@ -62,7 +62,8 @@ def test_what_no_seed_changes_has_the_tests_of_one_seed(tmp_path: Path) -> None:
     assert (change.value, change.p, change.significant, change.seeds) == (pytest.approx(0.01), 0.25, False, 1)
     assert change.low is not None
     assert change.low < 0
-    assert evidence(change) == "no significant difference, p\u00a0=\u00a00.250, for these texts"
+    said = "no significant difference, p = 0.250, for these texts: between −0.8 and +3.3 points are possible"
+    assert evidence(change).replace("\u00a0", " ") == said
     row = next(row for row in accuracy_table(pool_seeds("same", results)) if row["name"] == "EX2, all descriptions")
     assert row["accuracy"] == "71.0\u00a0%\u00a0[64.4–76.8]"
     assert "excludes 0" not in row["verdict"]
@@ -136,7 +137,9 @@ def test_few_images_apart_fail_over_images_though_seeds_agree(tmp_path: Path) ->
     assert change.images[0] == pytest.approx(19 / 21 * paired_interval(49 / 19, 0, 200)[0])
     assert change.images[0] < 0
     assert (change.significant, change.doubts) == (False, (OVER_IMAGES,))
-    assert verdict_words(change) == "no significant difference by interval over images"
+    said = "no significant difference by interval over images: between −0.7 and +3.5 points are possible"
+    assert verdict_words(change).replace("\u00a0", " ") == said
+    assert change.not_excluded == change.images, "the wider of the two"
     assert change.surely_above(0) is False
     assert seed_tests(change) == "McNemar p\u00a00.125–0.250 by seed"
 
@@ -194,7 +197,8 @@ def test_an_earlier_versions_interval_and_mcnemar_must_both_tell() -> None:
     assert change.low is not None
     assert change.low > 0
     assert (change.p, change.significant, change.doubts) == (0.125, False, (MCNEMAR,))
-    assert evidence(change) == "no significant difference by McNemar, p\u00a0=\u00a00.125, for these texts"
+    said = "no significant difference by McNemar, p = 0.125, for these texts: between 0.0 and +8.0 points are possible"
+    assert evidence(change).replace("\u00a0", " ") == said, "McNemar does not exclude 0"
     assert change.surely_above(0) is False
 
 
@@ -255,7 +259,7 @@ def test_the_denominator_can_be_chosen_afterwards(tmp_path: Path, denominator: A
 
 
 def test_the_summary_shows_no_interval_without_width() -> None:
-    [_, line, _] = summary_lines([Summary("KL, nats", {0: 5.0, 1: 5.0}, mean_t([5.0, 5.0]))], 0.95)
+    [_, line, _] = summary_lines([Summary("KL, nats", {0: 5.0, 1: 5.0}, mean_t([5.0, 5.0]), {})], 0.95)
     assert line.endswith("5.00 no interval: all are equal (n = 2)")
 
 

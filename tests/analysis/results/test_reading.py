@@ -55,7 +55,7 @@ CASES: list[tuple[Facts, int, str]] = [
     # 2: no gain
     (facts(gain=(1.0, -0.1, 2.1)), 2, "No gain over the templates to explain: +1.0 points [−0.1, +2.1]."),
     (facts(gain=(-3.0, -5.0, -1.0), p=0.01), 2, "−3.0 points [−5.0, −1.0]"),
-    (facts(gain=(2.0, 0.0, 4.0)), 2, "+2.0 points [+0.0, +4.0]"),
+    (facts(gain=(2.0, 0.0, 4.0)), 2, "+2.0 points [0.0, +4.0]"),
     (facts(gain=(3.0, None, None)), 2, "+3.0 points."),
     (facts(gain=(3.0, 1.0, 5.0, -0.5), seeds=3), 2, "+3.0 points [+1.0, +5.0]"),
     (facts(gain=(2.0, 0.1, 3.9), most=0.04), 5, "at most 0.0 of the +2.0 points"),

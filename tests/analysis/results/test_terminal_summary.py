@@ -16,6 +16,8 @@ from analysis.results.summary import print_seed
 from analysis.results.wording import evidence
 from analysis.statistics.paired import PairedAccuracy
 
+OPEN = "between −0.5 and +4.0 points are possible"
+
 
 def printed(low: float, p: float, width: int = 80) -> tuple[list[str], str]:
     """Print a seed whose control arm is 2 points above the templates, and return the lines and the report's words."""
@@ -35,30 +37,42 @@ def printed(low: float, p: float, width: int = 80) -> tuple[list[str], str]:
 @pytest.mark.parametrize(
     ("low", "p", "terminal", "report"),
     [
-        (0.005, 0.012, "p = 0.012", "p = 0.012, for these texts"),
-        (-0.005, 0.2, "p = 0.2 (n.s.)", "no significant difference, p = 0.200, for these texts"),
+        (0.005, 0.012, "0.012", "p = 0.012, for these texts"),
+        (
+            -0.005,
+            0.2,
+            "0.2 n.s.",
+            f"no significant difference, p = 0.200, for these texts: {OPEN}",
+        ),
         (
             -0.005,
             0.012,
-            "p = 0.012 (n.s. by interval over images)",
-            "no significant difference by interval over images, p = 0.012, for these texts",
+            "0.012 n.s. by interval over images",
+            f"no significant difference by interval over images, p = 0.012, for these texts: {OPEN}",
         ),
-        (0.005, 0.07, "p = 0.07 (n.s. by McNemar)", "no significant difference by McNemar, p = 0.070, for these texts"),
+        (
+            0.005,
+            0.07,
+            "0.07 n.s. by McNemar",
+            "no significant difference by McNemar, p = 0.070, for these texts: " + OPEN.replace("−0.5", "0.0"),
+        ),
     ],
 )
 def test_significance_is_the_reports(low: float, p: float, terminal: str, report: str) -> None:
     lines, said = printed(low, p, width=120)
     assert said == report
-    assert next(line for line in lines if line.startswith("  x ")).rstrip().endswith(f"+2.0 points, {terminal}")
-    assert f"x: texts of x; against EX2 +2.0 points, {terminal}" in lines
+    interval = f"[{'−0.5' if low < 0 else '+0.5'}, +4.0]"
+    row = " ".join(next(line for line in lines if line.startswith("  x ")).split())
+    assert row == f"x 72.0 % [67.0–77.0] +2.0 {interval} {terminal}"
+    assert f"x: texts of x; points against EX2: +2.0 {interval}, p = {terminal}" in lines
 
 
 def test_a_narrow_terminal_breaks_the_words_and_loses_none() -> None:
     lines, _ = printed(-0.005, 0.012)
     assert max(len(line) for line in lines) <= 80
     place = next(number for number, line in enumerate(lines) if line.startswith("  x "))
-    said = " ".join(
-        " ".join(line[line.index("+") if number == 0 else 0 :].split())
-        for number, line in enumerate(lines[place : place + 2])
-    )
-    assert said == "+2.0 points, p = 0.012 (n.s. by interval over images)"
+    end = next(number for number in range(place, len(lines)) if not lines[number].strip())
+    assert "+2.0 [−0.5, +4.0]" in lines[place], "difference and interval stay in one line"
+    column = lines[place].index("0.012")
+    said = " ".join(" ".join(line[column:] for line in lines[place:end]).split())
+    assert said == "0.012 n.s. by interval over images"

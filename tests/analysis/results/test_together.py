@@ -11,12 +11,18 @@ import pytest
 from pages import seed_result
 from scipy import stats
 
+from analysis.figures.breakdown import breakdown_figure
+from analysis.paper.one_run import run_tables
 from analysis.report.findings import findings
-from analysis.report.headline import headline, leaf_changes
+from analysis.report.overview import seed_table
+from analysis.results.changes import change_of, changes_note, leaf_changes
 from analysis.results.experiment import Experiment
+from analysis.results.headline import headline
 from analysis.results.pooling import Difference
 from analysis.results.seeds import pool_seeds
+from analysis.results.wording import points, verdict_words
 from analysis.statistics.together import least_detectable, means_together
+from analysis.tables.rules import Rules
 from analysis.verdicts.breakdown import Leaf
 
 
@@ -78,7 +84,10 @@ def test_the_smallest_that_could_be_found_is_found_in_four_of_five() -> None:
 def experiment(changes: dict[Leaf, Sequence[float]]) -> Experiment:
     """As many seeds as each kind has values."""
     seeds = len(next(iter(changes.values())))
-    made = pool_seeds("tiny", [seed_result(seed) for seed in range(seeds)])
+    results = [seed_result(seed) for seed in range(seeds)]
+    for result in results:  # the KL of the last ten batches is on its target
+        result.train[:] = [row | {"kl": 10.0} for row in result.train]
+    made = pool_seeds("tiny", results)
     shares = {
         leaf: Difference(
             float(np.mean(values)),
@@ -98,12 +107,12 @@ def experiment(changes: dict[Leaf, Sequence[float]]) -> Experiment:
 @pytest.mark.parametrize(
     ("visual", "answer"),
     [
-        ([0.5], "toy-visual: this run's descriptions became more often visual"),
-        ([0.5, 0.51], "toy-visual: this run's descriptions became more often visual"),
-        ([0.5, 0.51, 0.49], "toy-visual rewards visual descriptions"),
-        ([0.5, 0.3, 0.1], "toy-visual: over 3 seeds no kind of description rose for certain"),
-        ([0.14, 0.10, 0.08], "toy-visual: over 3 seeds no kind of description rose for certain"),
-        ([0.11, 0.10, 0.10], "toy-visual rewards visual descriptions"),
+        ([0.5], "toy-visual: visual wording became more frequent in this run"),
+        ([0.5, 0.51], "toy-visual: visual wording became more frequent in this run"),
+        ([0.5, 0.51, 0.49], "toy-visual rewards visual wording"),
+        ([0.5, 0.3, 0.1], "toy-visual: over 3 seeds no kind of wording rose for certain"),
+        ([0.14, 0.10, 0.08], "toy-visual: over 3 seeds no kind of wording rose for certain"),
+        ([0.11, 0.10, 0.10], "toy-visual rewards visual wording"),
     ],
 )
 def test_what_the_vlm_rewards_takes_three_seeds_and_holm(visual: list[float], answer: str) -> None:
@@ -113,10 +122,11 @@ def test_what_the_vlm_rewards_takes_three_seeds_and_holm(visual: list[float], an
     made = experiment({"visual": visual, "non_visual": other, "spurious": spurious})
     said = headline(made)
     assert said.answer == answer
-    assert (said.kind == "visual") is ("more often" in answer or "rewards" in answer)
+    assert (said.kind == "visual") is ("more frequent" in answer or "rewards" in answer)
     text = {finding.topic: finding.text for finding in findings(made)}
     if len(visual) < 3:
-        assert said.evidence.endswith("What the VLM does in other runs takes 3 seeds.")
+        assert said.caution.startswith("This is of this run, with ")
+        assert said.caution.endswith("what the VLM does in other runs takes 3 seeds.")
         assert ("One seed" in text, "Two seeds" in text) == (len(visual) == 1, len(visual) == 2)
         assert leaf_changes(made)["visual"] == made.share_changes["visual"]
         return
@@ -128,6 +138,7 @@ def test_what_the_vlm_rewards_takes_three_seeds_and_holm(visual: list[float], an
     worst = max(np.std(values, ddof=1) for values in (visual, other, spurious)) / math.sqrt(3)
     least = 100 * least_detectable(worst, 2, 0.05 / 3)
     found = f"changes of {least:.0f}\u00a0points or more" if least < 100 else "not even a change of all descriptions"
+    assert said.caution == "", "nothing limits it: three seeds, an exact judge, the KL on its target"
     assert "(t over 3 seeds, Holm)" in said.evidence
     assert found in said.evidence
     assert "(t over 3 seeds, Holm)" in text["What alignment changed"]
@@ -137,3 +148,31 @@ def test_kinds_that_are_equal_in_all_seeds_take_no_part() -> None:
     made = experiment({"visual": [0.1, 0.1, 0.1], "spurious": [-0.1, -0.1, -0.1]})
     assert leaf_changes(made) == {leaf: made.share_changes[leaf] for leaf in ("visual", "spurious")}
     assert "Holm" not in headline(made).evidence
+
+
+def test_every_place_shows_the_intervals_that_hold_together() -> None:
+    """Visual by itself has p = 0.026 over three seeds, and as the first of three 0.079."""
+    changes: dict[Leaf, list[float]] = {"visual": [0.14, 0.10, 0.08], "spurious": [-0.1, -0.04, -0.06]}
+    made = experiment({**changes, "non_visual": [-0.04, -0.06, -0.02]})
+    alone = dict(made.share_changes) | {"informative": replace(made.share_changes["visual"], value=0.06, low=0.02)}
+    made = replace(made, share_changes=alone)
+    joint = leaf_changes(made)["visual"]
+    assert joint.low is not None
+    assert joint.low < 0 < 0.14 < (joint.high or 0)
+    assert (made.share_changes["visual"].significant, joint.significant) == (True, False)
+    assert change_of(made, "visual") == joint
+    assert change_of(made, "informative") == made.share_changes["informative"], "no member of the family"
+    shown = f"{points(joint)}, {verdict_words(joint)}"
+    assert dict(seed_table([made]))["visual, aligned; change"][0].endswith(shown)
+    own = next(table for table in run_tables(made, Rules()) if table.key.endswith("-breakdown"))
+    cell = next(row.cells[-1] for row in own.rows if row.names == ("visual",))
+    assert (cell.low, cell.significant) == (pytest.approx(100 * joint.low), False)
+    note = "Changes of visual, non-visual and spurious hold together (Holm over 3 seeds); that of informative stands"
+    assert f"{note} alone." in own.notes
+    figure = breakdown_figure(made, "aligned")
+    assert figure
+    assert all(f"{points(joint)}, n.s." in drawing for drawing in figure)
+    two = experiment({leaf: values[:2] for leaf, values in changes.items()})
+    assert change_of(two, "visual") == two.share_changes["visual"]
+    assert changes_note(two).startswith("Each change stands alone: ")
+    assert changes_note(replace(two, share_changes={})) == ""

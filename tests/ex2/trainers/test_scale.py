@@ -41,7 +41,7 @@ def on_two(mistral: Path, folder: Path, **changes: Any) -> list[dict[str, Any]]:
 def runs(request: Any, mistral: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[Any]]:
     """One process with 32, and two with 16 in forwards of 2; some descriptions are not scored."""
     folder = tmp_path_factory.mktemp("scale")
-    settings = {"none_from": 10, "loss_mean": request.param}
+    settings = {"none_from": 10, "loss_mean": request.param, "value_step": 0.3}
     one = two_processes.train(mistral, folder / "one", 1, **settings)
     return one, on_two(mistral, folder / "two", **settings, micro=2)
 
