@@ -17,10 +17,10 @@ from analysis.accuracy.draws import Draws
 from analysis.accuracy.zero_shot import ClassVectors
 from reward.image_bank import ImageEmbeddings
 
-LESS = 0.5
-"""Part of its weight that a draw loses, Fay's factor. Without a whole draw of two, a class vector is that of half as
-many texts, which classifies worse and varies otherwise. Where one draw has all texts of a class, it loses all of it, as
-another draw may have none."""
+LESS = 0.7
+"""Part of its weight that a draw loses; the rest is Fay's factor, as in Judkins. Without a whole draw of two, a class
+vector is that of half as many texts, which classifies worse and varies otherwise. Where one draw has all texts of a
+class, it loses all of it, as another draw may have none."""
 
 MOST_CELLS = 2**24
 """Predictions (arm × draw × image × class) that are in memory at once."""

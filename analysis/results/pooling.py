@@ -26,6 +26,7 @@ from analysis.statistics.intervals import (
     all_equal,
     mean_t,
     newcombe,
+    over_both,
     within,
 )
 from analysis.statistics.paired import PairedAccuracy, paired_averages
@@ -33,6 +34,7 @@ from analysis.verdicts.breakdown import Denominator, Group, Of, group_shares
 from ex2.policy.source import PolicyName
 
 MCNEMAR, OVER_IMAGES, OVER_SEEDS = "McNemar", "interval over images", "interval over seeds"
+OVER_BOTH = "interval over seeds and images together"
 """Names of the tests of a difference of accuracies."""
 
 SHARE, DIFFERENCE, ANY = (0.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)
@@ -79,10 +81,11 @@ class Difference:
         images: Interval over images of the mean over seeds, if this is a difference of accuracies over
             several seeds.
         p_by_seed: McNemar's p-value of each seed, if this is a difference of accuracies over several seeds.
-        doubts: Those of `MCNEMAR`, `OVER_IMAGES` and `OVER_SEEDS` that do not tell the difference from 0 although
-            another test does.
+        doubts: Those of `MCNEMAR`, `OVER_IMAGES`, `OVER_SEEDS` and, where these tell the difference from 0, `OVER_BOTH`
+            that do not tell it although another test does.
         by_seed: The difference in each seed, where there are several; empty for differences of accuracies.
         draws: Number of draws of the texts that interval and test of one seed hold; 0 if they are for these texts.
+        both: Interval over seeds and images together where there are the two; the widest of the three.
     """
 
     value: float
@@ -98,6 +101,7 @@ class Difference:
     doubts: tuple[str, ...] = ()
     by_seed: tuple[float, ...] = ()
     draws: int = 0
+    both: tuple[float, float] | None = None
 
     @property
     def of_these_texts(self) -> bool:
@@ -107,9 +111,9 @@ class Difference:
     def flipped(self) -> Difference:
         """Return the difference with the opposite sign: the second minus the first; 0 has none."""
         low, high = (None if end is None else 0.0 - end for end in (self.high, self.low))
-        images = None if self.images is None else (0.0 - self.images[1], 0.0 - self.images[0])
+        images, both = (ends and (0.0 - ends[1], 0.0 - ends[0]) for ends in (self.images, self.both))
         by_seed = tuple(0.0 - value for value in self.by_seed)
-        return replace(self, value=0.0 - self.value, low=low, high=high, images=images, by_seed=by_seed)
+        return replace(self, value=0.0 - self.value, low=low, high=high, images=images, by_seed=by_seed, both=both)
 
     @property
     def not_excluded(self) -> tuple[float, float] | None:
@@ -118,7 +122,8 @@ class Difference:
         Every value counts that one of the intervals holds, and 0 too: the test that leaves the difference open is not
         always the one that an interval belongs to.
         """
-        ends = [end for end in (self.low, self.high, *(self.images or ())) if end is not None]
+        held = (self.low, self.high, *(self.images or ()), *(self.both or ()))
+        ends = [end for end in held if end is not None]
         return (min(*ends, 0.0), max(*ends, 0.0)) if ends else None
 
     def surely_above(self, threshold: float) -> bool | None:
@@ -132,7 +137,7 @@ class Difference:
         """
         if self.significant is None or (self.low is None and self.significant):
             return None
-        lows = [end for end in (self.low, self.images[0] if self.images else None) if end is not None]
+        lows = [end for end in (self.low, *(ends[0] for ends in (self.images, self.both) if ends)) if end is not None]
         return self.significant and all(low > threshold for low in lows)
 
 
@@ -239,7 +244,8 @@ def pool_differences(
     Returns:
         The pooled difference; `None` without parts. If every seed has the same images right with both arms, it is the
         first seed's difference. Otherwise it has Student's t-interval over seeds and, where the bits are known, the
-        interval over images of the mean over seeds; it is significant only if both exclude 0.
+        interval over images of the mean over seeds; it is significant only if both exclude 0, and so does the interval
+        over seeds and images together: with five seeds, each of the two alone leaves out as much as it holds.
     """
     if not parts:
         return None
@@ -251,13 +257,17 @@ def pool_differences(
     # Seeds that agree by chance would give an interval of no width: they do not tell how far seeds differ.
     low, high = (None, None) if all_equal(values) else (over.low, over.high)
     tests = {OVER_SEEDS: _apart(low, high) is True}
-    images, sizes = None, {part.n for part in parts}
+    images, both, sizes = None, None, {part.n for part in parts}
     if len(sizes) == 1 and columns and all(all(column) for column in columns):
         first, second = ([unpack_correct(packed, min(sizes)) for packed in column] for column in columns)
         means = (np.mean(column, axis=0).tolist() for column in (first, second))
         averaged = paired_averages(*means, confidence=settings.confidence)
         images = (averaged.low, averaged.high)
         tests[OVER_IMAGES] = _apart(*images) is True
+        if low is not None and high is not None:
+            both = over_both(over.value, (low, high), images)
+            if all(tests.values()):
+                tests[OVER_BOTH] = _apart(*both) is True
     return Difference(
         over.value,
         low,
@@ -270,6 +280,7 @@ def pool_differences(
         images=images,
         p_by_seed=tuple(part.p for part in parts),
         doubts=_doubts(tests),
+        both=both,
     )
 
 

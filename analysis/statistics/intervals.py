@@ -159,6 +159,25 @@ def newcombe(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(difference, difference - below, difference + above, min(first.n, second.n))
 
 
+def over_both(value: float, first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    """Return an interval of a number that two independent things change, from an interval over each.
+
+    Args:
+        value: The number.
+        first: Interval over the one, which holds the value.
+        second: Interval over the other, at the same confidence, which holds the value.
+
+    Returns:
+        Lower and upper end: distances from the value to the ends, on each side, as the sides of a right triangle.
+
+    Limits: what the two change together is counted twice, so the interval is rather too wide than too narrow.
+
+    Source: Zou and Donner (2008), Statistics in Medicine 27; Newcombe's method 10 is a case of it.
+    """
+    (low, high), (other_low, other_high) = first, second
+    return value - math.hypot(value - low, value - other_low), value + math.hypot(high - value, other_high - value)
+
+
 def all_equal(values: Sequence[float]) -> bool:
     """Say whether numbers are equal up to rounding, so that they have no spread to make an interval from."""
     return max(values) - min(values) < 1e-12 * max(1.0, abs(values[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from analysis.report.accuracy import accuracy_table
 from analysis.results.load import SeedResult
 from analysis.results.pooling import (
     MCNEMAR,
+    OVER_BOTH,
     OVER_IMAGES,
     OVER_SEEDS,
     Difference,
@@ -135,7 +137,7 @@ def test_few_images_apart_fail_over_images_though_seeds_agree(tmp_path: Path) ->
     assert change.images[0] == pytest.approx(19 / 21 * paired_interval(49 / 19, 0, 200)[0])
     assert change.images[0] < 0
     assert (change.significant, change.doubts) == (False, (OVER_IMAGES,))
-    said = "no significant difference by interval over images: between −0.6 and +3.4 points are possible"
+    said = "no significant difference by interval over images: between −0.7 and +3.5 points are possible"
     assert verdict_words(change).replace("\u00a0", " ") == said
     assert change.not_excluded == change.images, "the wider of the two"
     assert change.surely_above(0) is False
@@ -147,6 +149,26 @@ def test_seeds_that_differ_widely_fail_over_seeds(tmp_path: Path) -> None:
     change = accuracy_difference(results_of(run_with_seeds(tmp_path, "r", aligned, TEMPLATES)), "aligned", "templates")
     assert change is not None
     assert (change.significant, change.doubts) == (False, (OVER_SEEDS,))
+
+
+def test_two_intervals_that_both_just_tell_do_not_tell_together(tmp_path: Path) -> None:
+    """Five seeds that differ about as much as images do: the mean varies by both, and each interval holds one."""
+    aligned = {seed: hits(200, (0, 130 + 2 * seed), (140, 151 + 2 * seed)) for seed in range(5)}
+    results = results_of(run_with_seeds(tmp_path, "r", aligned, TEMPLATES))
+    change = accuracy_difference(results, "aligned", "templates")
+    assert change is not None
+    assert change.low is not None
+    assert change.images is not None
+    assert change.both is not None
+    value = np.mean([(-10 + 2 * seed + 11 + 2 * seed) / 200 for seed in range(5)])
+    assert change.value == pytest.approx(value)
+    below = math.hypot(value - change.low, value - change.images[0])
+    assert change.both[0] == pytest.approx(value - below)
+    assert min(change.low, change.images[0]) > 0 > change.both[0]
+    assert (change.significant, change.doubts) == (False, (OVER_BOTH,))
+    assert evidence(change).startswith("no significant difference by interval over seeds and images together")
+    assert change.surely_above(0) is False
+    assert change.flipped().both == (-change.both[1], -change.both[0])
 
 
 def test_seeds_equal_by_chance_have_no_interval_over_seeds(tmp_path: Path) -> None:
