@@ -20,7 +20,7 @@ from analysis.accuracy.draws import paired_over_draws
 from analysis.accuracy.jackknife import DrawnTexts, draw_variances
 from analysis.accuracy.zero_shot import class_vectors, pack_correct, rank_classes
 from analysis.agreement.raters import cohen_kappa, krippendorff_alpha
-from analysis.report.headline import leaf_changes
+from analysis.results.changes import leaf_changes
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import DIFFERENCE, SHARE, Difference, difference_over, pool, pool_differences
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_share, newcombe, paired_mean
