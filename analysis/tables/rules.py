@@ -19,7 +19,7 @@ TESTS = (
     "wrong; differences McNemar's mid-p test, and the interval over images that belongs to it: for these texts, "
     "unless each question was asked several times, which tells what other draws would change. Over several seeds "
     "intervals are Student's t; beside a difference stand the interval over images of the seeds' mean, which must "
-    "exclude 0 too, and McNemar's p, the seeds' smallest to largest. "
+    "exclude 0 too, as must the one over seeds and images together, and McNemar's p, the seeds' smallest to largest. "
     f"n.s.: {NOT_SIGNIFICANT}, so that every size between the brackets beside it is possible; a test named after it is "
     "the one that does not tell. What no seed changes has the "
     "interval of one seed. Tests are not corrected for their number."

@@ -139,7 +139,7 @@ def test_few_images_apart_fail_over_images_though_seeds_agree(tmp_path: Path) ->
     assert (change.significant, change.doubts) == (False, (OVER_IMAGES,))
     said = "no significant difference by interval over images: between −0.7 and +3.5 points are possible"
     assert verdict_words(change).replace("\u00a0", " ") == said
-    assert change.not_excluded == change.images, "the wider of the two"
+    assert change.not_excluded == change.both, "the widest of the three"
     assert change.surely_above(0) is False
     assert seed_tests(change) == "McNemar p\u00a00.125–0.250 by seed"
 
