@@ -22,6 +22,7 @@ from analysis.results.reading import RULE
 from analysis.statistics.intervals import Estimate
 from ex2.data.demo.pretrain_vlm import Planting
 from ex2.data.demo.world import CAPTION_KINDS, CONCEPTS, sentences, true_facts
+from ex2.recipe_io import read_recipe
 
 MODULES = Path(calibrate.__file__).parent / "calibration"
 
@@ -243,7 +244,12 @@ def test_ten_runs_of_the_demo_and_two_machines() -> None:
     jobs = stability.jobs(full=True)
     assert len({job.directory.root for job in jobs}) == len(jobs) == 10
     assert len({job.environment for job in jobs}) == 2
+    assert {job.recipe().threads for job in jobs} == {1, 2}
     assert set(stability.jobs()) < set(jobs)
     assert len(stability.jobs()) == 6
-    assert all(not job.overrides for job in jobs)
-    assert all(job.recipe().rl.kl.target == 10 for job in stability.earlier())
+    demo = read_recipe("recipes/demo/visual.yaml", [])
+    assert all(job.recipe().rl == demo.rl for job in jobs)
+    assert [(r.rl.kl.target, r.rl.learning_rate) for r in (job.recipe() for job in stability.earlier())] == [
+        (10.0, 1e-3),
+        (10.0, 1e-3),
+    ]
