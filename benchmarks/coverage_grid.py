@@ -134,12 +134,18 @@ def grid() -> list[Cell]:
         *(
             Cell(
                 "accuracy, difference of these seeds over images",
-                f"{seeds} seeds, few of {n} images differ",
-                few_images_of_seeds(seeds, n, (0.1, 0.3)),
+                f"{seeds} seeds, {100 * ends[0]:g}–{100 * ends[1]:g} % of {n:,} images differ",
+                few_images_of_seeds(seeds, n, ends),
                 1.0,
                 "4 of 5 images that differ on one side",
+                known=known,
             )
-            for seeds, n in ((3, 200), (5, 200), (3, 1000))
+            for seeds, n, ends, known in (
+                (3, 200, (0.01, 0.05), FEW_IMAGES),
+                (3, 200, (0.1, 0.3), ""),
+                (5, 200, (0.1, 0.3), ""),
+                (3, 1000, (0.02, 0.08), ""),
+            )
         ),
         *(
             Cell(
@@ -228,6 +234,7 @@ IMAGE_EFFECTS = {
 NONE_OF_FEW = (
     "width: none of 20 leaves room up to 17 %, which no interval that holds rare shares and common ones can deny"
 )
+FEW_IMAGES = "power: two to ten images that differ hardly tell anything"
 ONE_DRAW = "type I: interval and test are for these texts, as the report says"
 TWO_DRAWS = "type I: two draws of few classes hardly tell how much draws vary"
 REPEATED = "width: it is made as if all texts were different"
