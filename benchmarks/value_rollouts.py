@@ -161,8 +161,9 @@ def table(found: Explained, live: Sequence[float]) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [f"| the run's own head | | | {mean_from(live):.3f} | |", ""]
     columns = [(part, name) for part in found for name in part]
+    titles = [f"{name}, {what}" for part, what in zip(found, ("to go", "λ"), strict=True) for name in part]
     lines += [
-        f"| batch | {' | '.join(name for _, name in columns)} | the run's own head |",
+        f"| batch | {' | '.join(titles)} | the run's own head, λ |",
         "|---" * (len(columns) + 2) + "|",
     ]
     for number, own in enumerate(live):

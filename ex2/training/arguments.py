@@ -21,8 +21,8 @@ TRAINERS: dict[str, Any] = {"ppo": PPOTrainer, "rloo": ControlledRLOO, "grpo": C
 """Trainer class by the recipe's `algorithm`."""
 
 VALUE_STEP = 0.3
-"""`PPOConfig.value_step` of `ppo.value_learning_rate: step`. On rollouts of the demo world and of SmolLM2 a value head
-explains most with 0.2 to 0.8; from 0.8 on single batches of the demo world at β 10 become worse than a constant."""
+"""`PPOConfig.value_step` of `ppo.value_learning_rate: step`. The larger it is, up to 0.8, the more a head explains of
+SmolLM2's returns (`benchmarks/value_rollouts.py --steps`); in the demo world 0.2 to 0.4 are best, 0.8 is too much."""
 
 
 def kl_arguments(kl: KL) -> dict[str, Any]:
