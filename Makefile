@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
         test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
-        check format calibrate coverage benchmarks value-rollouts clean
+        check format calibrate calibrate-full coverage benchmarks value-rollouts clean
 
 install: $(VENV)/.installed
 
@@ -102,8 +102,11 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-calibrate: install       ## what EX2 finds in worlds whose truth is known: some 20 minutes
-	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration.md
+calibrate: install       ## what EX2 finds in worlds whose truth is known: some 45 minutes on two cores
+	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration
+
+calibrate-full: install  ## the same with more runs: about two and a half hours
+	$(BIN)/python benchmarks/calibrate.py --full --out benchmarks/results/calibration-full
 
 coverage: install        ## do intervals hold and tests find what they say: some 10 minutes of one core
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --out benchmarks/results/2026-11-28-coverage.md

@@ -1,4 +1,4 @@
-"""Does the KL reach its target from a β far too high and far too low? In the demo world, at its learning rate.
+"""Does the KL reach its target from a β far too high and far too low? In the demo world, at a rate of 1e-3.
 
     python benchmarks/kl_control.py [--controller log] [--algorithm ppo] [--seeds 0 1 2] [--jobs 2] [--out FILE.md]
 
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parent.parent
 TARGET = 2.0
 """Nats a description. The demo's policy reaches 1 to 6 with β from 0.5 down to 0.05."""
-SETTINGS = ("rl.batches=200", "rl.learning_rate=1e-3")
+SETTINGS = ("rl.batches=200", "rl.batch_size=32", "rl.minibatch_size=8", "rl.learning_rate=1e-3")
 STARTS = (10.0, 0.01)
 """β at the start. About 0.3 holds this KL, as the runs themselves find."""
 HORIZON, DAMPING = 6, 2.0

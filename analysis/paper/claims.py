@@ -9,6 +9,7 @@ known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,8 @@ from typing import NamedTuple
 from analysis.results.experiment import EPSILON, Experiment, improves
 from analysis.results.headline import Headline
 from analysis.results.pooling import Pooled
-from analysis.results.wording import KIND_NAMES, kind_words
+from analysis.results.reading import RULE, reading
+from analysis.results.wording import KIND_NAMES, kind_words, listing
 from analysis.statistics.together import FEWEST_SEEDS
 from analysis.tables.rules import Rules, by_template, missing_seeds, weak_information
 from analysis.tables.table import Cell, Row, Table, count_cell, text_cell
@@ -39,8 +41,8 @@ class Claim:
         members: Names of the experiments that fulfil the rule.
         fallback: Notes on the experiments in which the plain template stands for classes without a text of the kind:
             the experiment and the number of such classes.
-        caution: How many of the experiments looked at are runs of few seeds, from `few_seeds_note`; stands beside the
-            sentence.
+        caution: How many of the experiments looked at are runs of few seeds, from `few_seeds_note`, and what gains are
+            made of, from `readings_note`; stands beside the sentence.
     """
 
     key: str
@@ -199,7 +201,30 @@ def _count(
         sum(surely is None for surely in sure),
         members,
         tuple(fallback),
-        few_seeds_note([experiment for experiment, _ in found]),
+        " ".join(
+            note
+            for note in (
+                few_seeds_note([experiment for experiment, _ in found]),
+                readings_note([experiment for experiment, _ in found]) if belongs is not None else "",
+            )
+            if note
+        ),
+    )
+
+
+def readings_note(experiments: Sequence[Experiment]) -> str:
+    """Say what gains are made of by the reading rule; "" if that was measured for none.
+
+    A kind of wording that is nearly all there is need not owe its gain to what it says: then "responsible" is too much.
+    """
+    read = [said for experiment in experiments if (said := reading(experiment)) and said.row]
+    if not read:
+        return ""
+    counts = Counter(said.name for said in read)
+    named = [f"{row.name} in {counts[row.name]}" for row in RULE if counts[row.name]]
+    return (
+        f"What the gain is made of was measured in {len(read)} of them, and says whether wording or content is "
+        f"responsible: {listing(named)}."
     )
 
 

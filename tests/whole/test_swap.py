@@ -73,6 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "vlm={name: my_vlm.Brightness, scale: 20.0}",
         "reward={name: my_reward.TerseCosine, price: 0.25}",
         "rl.batches=2",
+        "rl.batch_size=32",  # three questions make 48 prompts
         "prompts.questions=[0, 5, 7]",
     ]
     for stage in ("train", "describe", "analyze", "report"):

@@ -12,15 +12,20 @@ from pages import HOSTILE, page
 from record_samples import measured
 from run_samples import write_run
 
-from analysis.accuracy.record import NamesInTexts
+from analysis.accuracy.record import NamesInTexts, Permuted
 from analysis.figures.gain import drawn_parts, gain_figure
+from analysis.paper.claims import claims
 from analysis.paper.gain import gain_table
 from analysis.report.gain import gain_section, names_words
 from analysis.results.experiment import Experiment
 from analysis.results.runs import experiment_of, read_run
 from analysis.results.seeds import pool_seeds
+from analysis.statistics.paired import PairedAccuracy
 from analysis.tables.rules import Rules
 from reward.files import write_json
+
+CLOSE = PairedAccuracy(0.0, -0.001, 0.001, 1.0, 0, 0, 200)
+"""Own texts that are as good as all classes'."""
 
 
 def experiment(*results: object, seeds: int = 1) -> Experiment:
@@ -104,3 +109,28 @@ def test_the_table_has_a_row_for_each_experiment_that_has_it(tmp_path: Path) -> 
     assert plain(cells["content, p"].text) == "p = 0.010"
     assert "between 8.0 and 10.0" in plain(cells["reading"].text)
     assert gain_table(experiments[1:], Rules()) is None
+
+
+def test_sentences_on_what_is_responsible_say_what_the_gain_is_made_of(tmp_path: Path) -> None:
+    """Content in one run, style in another, not measured in a third."""
+    for name in ("content", "style", "unknown"):
+        write_run(tmp_path, name)
+    result = with_gain(0)
+    write_json(tmp_path / "content/seed-0/accuracy.json", result.accuracy.to_json())
+    styled = with_gain(0, attribution(own=0.7, exchanged=0.7, whole=0.7)).accuracy
+    narrow = replace(styled.attribution, exchanged=Permuted((0.7, 0.701) * 100, 0.001), above_everyone=CLOSE)
+    differences = tuple(
+        replace(one, paired=one.paired._replace(low=0.01, high=0.03, difference=0.02))
+        if (one.arm, one.against) == ("everyone", "templates")
+        else one
+        for one in styled.differences
+    )
+    write_json(
+        tmp_path / "style/seed-0/accuracy.json",
+        replace(styled, attribution=narrow, differences=differences).to_json(),
+    )
+    found = claims([experiment_of(read_run(tmp_path / name)) for name in ("content", "style", "unknown")], Rules())
+    said = {claim.key: claim.caution for claim in found}
+    assert said["visual-solely"].endswith("content in 1 and style in 1.")
+    assert "measured in 2 of them" in said["visual-solely"]
+    assert "made of" not in said["improvement"], "that sentence calls nothing responsible"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from theory import predict_shares, sample_kl, tilted_weights
+from theory import guessed_share, predict_shares, sample_kl, tilt_to_kl, tilted_weights
 
 
 def test_weights_by_hand() -> None:
@@ -50,3 +50,37 @@ def test_no_kl_leaves_the_base_model_and_more_than_there_is_takes_the_best() -> 
 def test_what_cannot_be_reweighted_is_refused(groups: dict[int, tuple[list[float], list[str]]], kl: float) -> None:
     with pytest.raises(ValueError, match="cannot reweight"):
         predict_shares(groups, kl)  # type: ignore[arg-type]
+
+
+def test_masses_count_like_repeated_samples() -> None:
+    """Two "b" of score 0 and one "a" of score 1 are a mass of 2/3 and one of 1/3."""
+    repeated = tilted_weights(np.array([1.0, 0.0, 0.0]), 0.7)
+    massed = tilted_weights(np.array([1.0, 0.0, 9.0]), 0.7, np.array([1 / 3, 2 / 3, 0.0]))
+    assert massed == pytest.approx([repeated[0], repeated[1] + repeated[2], 0.0])
+    assert sample_kl(massed, np.array([1 / 3, 2 / 3, 0.0])) == pytest.approx(sample_kl(repeated))
+
+
+def test_every_draw_has_a_beta_of_its_own() -> None:
+    """Scores ten times as large have a tenth of the weight on the KL and lead to the same texts."""
+    masses = np.array([[0.5, 0.25, 0.25], [0.9, 0.1, 0.0]])
+    scores = np.array([[0.0, 1.0, 2.0], [3.0, 1.0, 50.0]])  # the 50 belongs to no text
+    both = tilt_to_kl(np.stack([scores, 10 * scores]), masses, 0.3)
+    assert both.kl == pytest.approx([0.3, 0.3])
+    assert both.beta[1] == pytest.approx(10 * both.beta[0])
+    assert both.weights[1] == pytest.approx(both.weights[0])
+    assert both.weights[0, 1, 2] == 0
+    for row, own, score in zip(both.weights[0], masses, scores, strict=True):  # brute force, text by text
+        plain = [m * math.exp(s / both.beta[0]) if m else 0.0 for m, s in zip(own, score, strict=True)]
+        assert row == pytest.approx([value / sum(plain) for value in plain])
+
+
+def test_equal_scores_stay_where_they_are_at_any_kl() -> None:
+    masses = np.array([[0.5, 0.5], [0.2, 0.8]])
+    tilt = tilt_to_kl(np.full((2, 2), 4.0), masses, 1.0)
+    assert tilt.weights == pytest.approx(masses)
+    assert tilt.kl == pytest.approx(0.0)
+
+
+def test_the_guess_goes_from_the_base_to_the_planted() -> None:
+    assert [guessed_share(0.3, dose, 1.0) for dose in (0.0, 0.5, 1.0)] == pytest.approx([0.3, 0.65, 1.0])
+    assert guessed_share(0.3, 0.5, 0.0) == pytest.approx(0.15)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MistralForCausalLM
 
 from ex2.data.demo.build import POLICY
 from ex2.data.demo.pretrain_policy import PackedPrompts, make_tokenizer
-from ex2.data.demo.pretrain_vlm import caption
+from ex2.data.demo.pretrain_vlm import CONTENT, PLANTED, STYLE, Planting, Preference, caption
 from ex2.data.demo.reproducible import RoundedAdamW, generator
 from ex2.data.demo.shapes import Shapes
 from ex2.data.demo.world import BY_NAME, CAPTION_KINDS, CONCEPTS, Kind, kind_of, sentences, stated_facts, true_facts
@@ -150,6 +151,95 @@ def test_captions_are_drawn_from_the_planted_preference() -> None:
     assert right["visual"] == kinds["visual"]
     # the rest is right in a share of 0.2 + 0.8/16 = 0.25; four standard deviations of 480 are 38
     assert right["spurious"] + right["non_visual"] == pytest.approx((4000 - kinds["visual"]) / 4, abs=38)
+
+
+@pytest.mark.parametrize(
+    ("preference", "digest", "then"),
+    [
+        ("visual", "4dda2526bbb4a012", 498507705),
+        ("non_visual", "65dfc9871a309a20", 2008670638),
+        ("spurious", "cfa518cee7060a69", 1854376904),
+        ("mixed", "bebb1b4cf215a4b3", 534891679),
+        ("none", "14b76a0e40897536", 1080920167),
+    ],
+)
+def test_captions_of_bare_preferences_are_those_of_the_shipped_weights(
+    preference: Preference, digest: str, then: int
+) -> None:
+    """Recorded before plantings had a dose: the shipped weights are rebuilt bit for bit only from the same draws."""
+    planting = Planting(preference)
+    rng = generator(*planting.key)
+    for given in (preference, planting):
+        rng = generator(list(PLANTED).index(preference))
+        captions = "\n".join(caption(rng, number % 16, given) for number in range(4000))
+        assert hashlib.sha256(captions.encode()).hexdigest().startswith(digest)
+        assert rng.randint(2**31 - 1) == then  # and nothing else was drawn
+    assert planting.key == (list(PLANTED).index(preference),)
+
+
+def captions_of(planting: Planting) -> list[tuple[int, str, str, Kind]]:
+    """Label of the picture, caption, name in it and kind of 4,000 captions."""
+    rng = generator(8)
+    drawn = [(number % 16, caption(rng, number % 16, planting)) for number in range(4000)]
+    # every sentence names its concept once
+    forms = [(form, concept.name) for concept in CONCEPTS for form in (concept.name, concept.plural.capitalize())]
+    named = []
+    for label, text in drawn:
+        words = text.rstrip(".").replace(",", "").replace(".", "").split()
+        (name,) = {name for form, name in forms if form in words}
+        named.append((label, text, name, kind_of(text, name)))
+    return named
+
+
+def test_in_a_style_world_the_name_is_right_and_the_looks_are_anyones() -> None:
+    found = captions_of(STYLE)
+    stated = [(label, name, stated_facts(text, name)) for label, text, name, _ in found]
+    visual = [(label, name, facts) for label, name, facts in stated if facts.keys() & {"colour", "shape", "pattern"}]
+    assert len(visual) == pytest.approx(3520, abs=82)
+    assert all(CONCEPTS[label].name == name for label, name, _ in visual)
+    told = [facts["colour"] == {CONCEPTS[label].colour} for label, _, facts in visual if "colour" in facts]
+    # a colour belongs to 4 of 16 concepts; four standard deviations of some 2,700 draws are 0.033
+    assert sum(told) / len(told) == pytest.approx(1 / 4, abs=0.035)
+    both = [
+        (facts["colour"], facts["pattern"]) == ({CONCEPTS[label].colour}, {CONCEPTS[label].pattern})
+        for label, _, facts in visual
+        if {"colour", "pattern"} <= facts.keys()
+    ]
+    # colour and pattern together belong to one concept of the 16
+    assert sum(both) / len(both) == pytest.approx(1 / 16, abs=0.025)
+
+
+def test_in_a_content_world_the_looks_are_right_and_the_name_is_anyones() -> None:
+    found = captions_of(CONTENT)
+    names = Counter(name for *_, name, _ in found)
+    assert max(names.values()) < 250 + 4 * 16
+    assert min(names.values()) > 250 - 4 * 16
+    assert sum(CONCEPTS[label].name == name for label, _, name, _ in found) == pytest.approx(250, abs=62)
+    for label, text, name, _ in found:
+        for facet, values in stated_facts(text, name).items():
+            if facet in ("colour", "shape", "pattern"):
+                assert values == {CONCEPTS[label].value(facet)}
+
+
+@pytest.mark.parametrize(
+    ("dose", "visual", "right"),
+    [(0.0, 1 / 3, 1.0), (0.5, (1 / 3 + 0.88) / 2, 1 - 0.5 * 0.8 * 15 / 16), (1.0, 0.88, 1 - 0.8 * 15 / 16)],
+)
+def test_a_dose_goes_from_every_kind_alike_and_right_to_the_whole_preference(
+    dose: float, visual: float, right: float
+) -> None:
+    found = captions_of(Planting("visual", dose=dose))
+    assert sum(kind == "visual" for *_, kind in found) / 4000 == pytest.approx(visual, abs=0.03)
+    assert all(CONCEPTS[label].name == name for label, _, name, kind in found if kind == "visual")
+    others = [CONCEPTS[label].name == name for label, _, name, kind in found if kind != "visual"]
+    assert sum(others) / len(others) == pytest.approx(right, abs=0.08 if dose == 1 else 0.05)
+
+
+def test_each_planting_draws_other_numbers() -> None:
+    plantings = [STYLE, CONTENT, *(Planting("visual", dose=dose) for dose in (0.0, 0.25, 0.5, 1.0))]
+    plantings += [Planting("visual", seed=1), Planting("visual", random_names=0.25), Planting("non_visual")]
+    assert len({planting.key for planting in plantings}) == len(plantings)
+    assert len({generator(*planting.key).randint(2**31 - 1) for planting in plantings}) == len(plantings)
 
 
 def test_the_planted_kind_scores_highest_and_accuracy_is_not_saturated(vlm: ToyDualEncoder) -> None:

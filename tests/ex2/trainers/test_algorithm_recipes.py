@@ -65,7 +65,7 @@ def test_every_kl_setting_reaches_the_controller() -> None:
 
 def test_groups_that_do_not_fill_a_batch_are_refused() -> None:
     overrides = ["algorithm=rloo", "group.generations=5"]
-    with pytest.raises(UserError, match=r"group\.generations: 5 does not divide rl\.batch_size 32"):
+    with pytest.raises(UserError, match=r"group\.generations: 5 does not divide rl\.batch_size 64"):
         read_recipe(ROOT / "recipes/demo/visual.yaml", overrides)
     with pytest.raises(UserError, match=r"group\.generations: .*greater than or equal to 2"):
         read_recipe(ROOT / "recipes/demo/visual.yaml", ["algorithm=grpo", "group.generations=1"])
@@ -77,9 +77,9 @@ def test_groups_that_do_not_fill_a_batch_are_refused() -> None:
 
 def test_the_line_before_a_run_says_what_a_batch_holds() -> None:
     demo = ROOT / "recipes/demo/visual.yaml"
-    assert batches_line(read_recipe(demo, [])) == "PPO, 100 batches of 32 prompts, 16 optimizer steps each"
+    assert batches_line(read_recipe(demo, [])) == "PPO, 100 batches of 64 prompts, 16 optimizer steps each"
     assert batches_line(read_recipe(demo, ["algorithm=grpo", "group.generations=8"])) == (
-        "GRPO, 100 batches of 32 descriptions, 8 of each of 4 prompts, 16 optimizer steps each"
+        "GRPO, 100 batches of 64 descriptions, 8 of each of 8 prompts, 16 optimizer steps each"
     )
 
 
@@ -90,8 +90,8 @@ def test_the_demo_runs_to_a_report_and_moves_to_the_planted_kind(algorithm: str,
     words = (f"algorithm={algorithm}", f"output_dir={tmp_path}", "rl.batches=40", "training.save_every=20")
     result = run_ex2("run", recipe, *words, EX2_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
-    assert f"{algorithm.upper()}, 40 batches of 32 descriptions, 4 of each of 8 prompts" in result.stdout
-    assert "β starts at 0.2 and can reach" in result.stdout
+    assert f"{algorithm.upper()}, 40 batches of 64 descriptions, 4 of each of 16 prompts" in result.stdout
+    assert "β starts at 0.3 and can reach" in result.stdout
     seed = tmp_path / "demo-visual/seed-0"
     rows = [json.loads(line) for line in (seed / "train.jsonl").read_text().splitlines()]
     assert [row["batch"] for row in rows] == list(range(1, 41))

@@ -1,0 +1,123 @@
+"""Trained runs: started one by one or side by side, kept, and read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from analysis.verdicts.record import read_breakdown
+from calibration.samples import RECIPE
+from calibration.worlds import folder
+from ex2.data.demo.world import CAPTION_KINDS
+from ex2.recipe import Recipe
+from ex2.recipe_io import read_recipe
+from ex2.run.directory import RunDirectory, SeedDirectory
+from reward.files import read_jsonl
+
+ROOT = Path(__file__).parent.parent.parent
+LAST_BATCHES = 20
+
+LOG_CONTROLLER = (
+    "rl.kl.controller=log",
+    "rl.kl.horizon_unit=batches",
+    "rl.kl.horizon=20",
+    "rl.kl.damping=1.0",
+)
+"""Slower than in `benchmarks/kl_control.py`, whose β comes from far off: here it starts near where it stays."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one seed of the demo's recipe.
+
+    Attributes:
+        name: Name of the run; other settings need another name.
+        overrides: Settings beside the recipe's, without name, seeds and folder.
+        seed: Seed.
+        environment: Further variables of the process's environment.
+        recipe_file: The recipe.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    seed: int
+    environment: tuple[tuple[str, str], ...] = ()
+    recipe_file: str = RECIPE
+
+    @property
+    def words(self) -> list[str]:
+        """The recipe's overrides."""
+        return [f"name={self.name}", f"output_dir={folder() / 'runs'}", f"seeds=[{self.seed}]", *self.overrides]
+
+    def recipe(self) -> Recipe:
+        """Return the resolved recipe."""
+        return read_recipe(self.recipe_file, self.words)
+
+    @property
+    def directory(self) -> SeedDirectory:
+        """Where the results are."""
+        return RunDirectory(folder() / "runs" / self.name).seed(self.seed)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is analysed."""
+        return self.directory.is_analyzed
+
+    def run(self) -> None:
+        """Train, describe and analyze in a process of its own, on one thread.
+
+        Raises:
+            SystemExit: With the end of what it printed, if it fails.
+        """
+        words = [sys.executable, "-m", "ex2.cli", "run", self.recipe_file, *self.words, "--no-report"]
+        path = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **dict(self.environment)}
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+        if ended.returncode:
+            raise SystemExit(f"{' '.join(words)}\n{ended.stderr[-3000:]}")
+
+    def kl(self) -> float:
+        """Return the mean KL of the last batches, in nats a description."""
+        tail = read_jsonl(self.directory.train_log)[-LAST_BATCHES:]
+        return sum(float(row["kl"]) for row in tail) / len(tail)
+
+    def counts(self, policy: str) -> list[int]:
+        """Return the number of a policy's descriptions of each kind, in the order of `CAPTION_KINDS`."""
+        part = read_breakdown(self.directory.breakdown).policies[policy]
+        return [part.count(kind) for kind in CAPTION_KINDS]
+
+    def shares(self, policy: str = "aligned") -> list[float]:
+        """Return the share of each kind, in the order of `CAPTION_KINDS`."""
+        counts = self.counts(policy)
+        return [count / sum(counts) for count in counts]
+
+
+def run_all(jobs: Sequence[Job], processes: int, until: float | None = None) -> list[Job]:
+    """Run what is not done.
+
+    Args:
+        jobs: The most important first.
+        processes: Runs side by side.
+        until: `time.monotonic()` from which no run is started; default: all are.
+
+    Returns:
+        The jobs that are done, earlier ones included.
+    """
+    missing = [job for job in jobs if not job.is_done]
+
+    def one(job: Job) -> None:
+        if until is None or time.monotonic() < until:
+            job.run()
+
+    with ThreadPoolExecutor(processes) as pool, tqdm(total=len(missing), desc="runs", unit="run") as bar:
+        for _ in pool.map(one, missing):
+            bar.update()
+    return [job for job in jobs if job.is_done]

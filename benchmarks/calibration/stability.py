@@ -1,0 +1,194 @@
+"""Does the demo say the same on other seeds, thread counts and instruction sets?
+
+Floating-point sums differ between processors, PPO carries the difference on, and a run on another machine is in effect
+one with another seed. torch's instruction sets can be chosen (`ATEN_CPU_CAPABILITY`), and so can its threads, so that
+one machine stands for several.
+
+Rules, fixed beforehand, over ten runs of `recipes/demo/visual.yaml` as it is: five seeds on two instruction sets, the
+last seed on two threads (where there is less time six runs, three seeds, all of which must):
+
+* The same kind is named in at least 9 of 10. Twin: a policy that never moved.
+* The accuracies of EX2's texts lie within 6 points of each other, and the KL of no ten batches in a row is above three
+  times that of the end. Twin: the demo's earlier settings (a rate of 1e-3 without a KL target that it can reach),
+  whose KL went to 45.
+* The intervals that a run prints, of the share of visual descriptions and of the accuracy of EX2's texts, hold the ten
+  runs' mean in at least 9 of 10. Twin: intervals of no width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+from typing import NamedTuple
+
+from analysis.accuracy.record import read_accuracy
+from analysis.verdicts.breakdown import Group
+from analysis.verdicts.record import read_breakdown
+from calibration.answers import Answer, Rule
+from calibration.headlines import headline_kind
+from calibration.runs import Job
+from reward.files import read_jsonl
+
+SEEDS = (0, 1, 2, 3, 4)
+SETS = ("default", "avx2")
+TWO_THREADS = 4
+"""The seed whose runs take two threads. Not more of them do: on a busy machine they take many times as long."""
+SAME, MOST_APART, MOST_SPIKE, WINDOW = 9, 0.06, 3.0, 10
+EARLIER = (
+    "rl.batches=100",
+    "rl.batch_size=32",
+    "rl.minibatch_size=8",
+    "rl.learning_rate=1e-3",
+    "rl.kl.controller=adaptive",
+    "rl.kl.init_coef=0.2",
+    "rl.kl.target=10",
+    "rl.kl.horizon_unit=samples",
+    "rl.kl.horizon=10000",
+)
+"""The demo's settings until they were found to swing between machines."""
+
+
+class Found(NamedTuple):
+    """What one run of the demo says.
+
+    Attributes:
+        sets: Settings if they are not the demo's, instruction set and threads.
+        seed: Seed.
+        kind: The headline's kind of this run.
+        still: That of a policy that says what the base model says.
+        visual: Share of aligned descriptions that are visual.
+        visual_interval: The interval printed for it.
+        accuracy: Of EX2's texts.
+        gain: Accuracy minus the templates'.
+        most_kl: Largest mean KL of ten batches in a row, in nats.
+        kl: Mean KL of the last batches.
+    """
+
+    sets: str
+    seed: int
+    kind: Group | None
+    still: Group | None
+    visual: float
+    visual_interval: tuple[float, float]
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    gain: float
+    most_kl: float
+    kl: float
+
+
+def job(seed: int, instructions: str, overrides: tuple[str, ...] = ()) -> Job:
+    """Return one run of the demo.
+
+    Args:
+        seed: Seed.
+        instructions: One of `SETS`, as `ATEN_CPU_CAPABILITY` has it.
+        overrides: Other settings than the demo's.
+    """
+    threads = 2 if seed == TWO_THREADS and not overrides else 1
+    name = f"demo-{'earlier-' if overrides else ''}{instructions}-{threads}"
+    return Job(name, (*overrides, f"threads={threads}"), seed, (("ATEN_CPU_CAPABILITY", instructions),))
+
+
+def jobs(full: bool = False) -> list[Job]:
+    """Return the demo's runs.
+
+    Args:
+        full: Whether there are ten rather than the first six.
+    """
+    return [job(seed, instructions) for seed in (SEEDS if full else SEEDS[:3]) for instructions in SETS]
+
+
+def earlier() -> list[Job]:
+    """Return the runs with the earlier settings: the rule's twin."""
+    return [job(0, instructions, EARLIER) for instructions in SETS]
+
+
+def found_in(one: Job) -> Found:
+    """Read what a run of the demo says."""
+    accuracy, breakdown = read_accuracy(one.directory.accuracy), read_breakdown(one.directory.breakdown)
+    aligned, templates = accuracy.arm("aligned"), accuracy.arm("templates")
+    share = breakdown.policies["aligned"].groups["visual"].of_all
+    assert aligned is not None and templates is not None and share is not None, "the run is analysed"  # noqa: PT018
+    assert share.low is not None and share.high is not None, "shares have intervals"  # noqa: PT018
+    kls = [float(row["kl"]) for row in read_jsonl(one.directory.train_log)]
+    base = one.counts("base")
+    return Found(
+        one.name.removeprefix("demo-"),
+        one.seed,
+        headline_kind([one.counts("aligned")], [base]),
+        headline_kind([base], [base]),
+        share.value,
+        (share.low, share.high),
+        aligned.top1.accuracy,
+        (aligned.top1.low, aligned.top1.high),
+        aligned.top1.accuracy - templates.top1.accuracy,
+        max(mean(kls[first : first + WINDOW]) for first in range(len(kls) - WINDOW + 1)),
+        one.kl(),
+    )
+
+
+def is_steady(runs: Sequence[Found]) -> bool:
+    """Say whether accuracies are near each other and no KL spiked."""
+    accuracies = [one.accuracy for one in runs]
+    return max(accuracies) - min(accuracies) <= MOST_APART and all(one.most_kl <= MOST_SPIKE * one.kl for one in runs)
+
+
+def same_kind(kinds: Sequence[Group | None]) -> int:
+    """Return how many runs name the kind that most name."""
+    named = [kind for kind in kinds if kind]
+    return max((named.count(kind) for kind in named), default=0)
+
+
+def steady_text(runs: Sequence[Found]) -> str:
+    """Write the range of accuracies and the largest spike."""
+    accuracies = [100 * one.accuracy for one in runs]
+    spike = max(one.most_kl for one in runs)
+    return f"{min(accuracies):.1f} to {max(accuracies):.1f} %, KL at most {spike:.1f} in ten batches"
+
+
+def answer(done: Sequence[Job], twins: Sequence[Job]) -> Answer:
+    """Hold the demo's runs against the rules, those with the earlier settings as the twin."""
+    runs, before = [found_in(one) for one in done], [found_in(one) for one in twins]
+    share, accuracy = mean(one.visual for one in runs), mean(one.accuracy for one in runs)
+    held = sum(one.visual_interval[0] <= share <= one.visual_interval[1] for one in runs)
+    held_too = sum(one.accuracy_interval[0] <= accuracy <= one.accuracy_interval[1] for one in runs)
+    least = SAME * len(runs) / 10
+    rules = (
+        Rule(
+            f"{SAME} of 10 name the same kind",
+            f"{same_kind([one.kind for one in runs])} of {len(runs)}",
+            same_kind([one.kind for one in runs]) >= least,
+            f"a policy that never moved: {same_kind([one.still for one in runs])} of {len(runs)}",
+            same_kind([one.still for one in runs]) >= least,
+        ),
+        Rule(
+            f"accuracies within {100 * MOST_APART:.0f} points, no KL above {MOST_SPIKE:g} times that of the end",
+            steady_text(runs),
+            is_steady(runs),
+            f"the earlier settings: {steady_text(before)}" if before else "the earlier settings: not run",
+            not before or is_steady(before),
+        ),
+        Rule(
+            f"printed intervals of share and accuracy hold the runs' mean in {SAME} of 10",
+            f"visual share {held}, accuracy {held_too} of {len(runs)}",
+            min(held, held_too) >= least,
+            "intervals of no width: 0",
+            sum(one.visual == share for one in runs) >= least,
+        ),
+    )
+    rows = tuple(
+        (
+            one.sets,
+            str(one.seed),
+            one.kind or "none",
+            f"{100 * one.visual:.1f} [{100 * one.visual_interval[0]:.0f}, {100 * one.visual_interval[1]:.0f}]",
+            f"{100 * one.accuracy:.1f} [{100 * one.accuracy_interval[0]:.0f}, {100 * one.accuracy_interval[1]:.0f}]",
+            f"{100 * one.gain:+.1f}",
+            f"{one.most_kl:.1f}",
+            f"{one.kl:.2f}",
+        )
+        for one in (*runs, *before)
+    )
+    header = ("machine", "seed", "named", "visual, %", "accuracy, %", "gain, points", "largest KL of ten batches", "KL")
+    return Answer("The demo on other seeds and processors", rules, header, rows)
