@@ -193,7 +193,7 @@ def main() -> int:
                 "# Coverage, false findings, width and power of EX2's numbers",
                 f"{processor()}, Python {platform.python_version()}, {taken:.0f} s of one core; "
                 f"`make coverage`, {options.runs:,} runs of each cell and a {WITH_EFFECT}th of that with its effect.",
-                "Each cell" + doc.strip(),
+                "Each cell " + doc.strip(),
                 "\n".join(lines),
                 *notes,
                 ended,
