@@ -227,17 +227,21 @@ def test_an_unknown_share_holds_nothing() -> None:
 
 
 def found(**changes: object) -> Found:
-    made = Found("avx2 1", 0, "visual", None, 0.9, (0.87, 0.93), 0.86, (0.84, 0.88), 0.04, 3.0, 2.0)
+    made = Found("avx2 1", 0, "visual", None, 0.9, (0.87, 0.93), 0.86, (0.84, 0.88), 0.04, 3.0, 2.0, 2.0)
     return made._replace(**changes)  # type: ignore[arg-type]
 
 
 def test_a_demo_is_steady_without_swings_and_spikes() -> None:
-    assert stability.is_steady([found(), found(accuracy=0.90), found(most_kl=6.0)])
+    assert stability.is_steady([found(), found(accuracy=0.90), found(most_kl=4.0), found(kl=2.4)])
     assert not stability.is_steady([found(), found(accuracy=0.79)])
     assert not stability.is_steady([found(), found(most_kl=45.0)])
+    assert not stability.is_steady([found(), found(kl=0.0)]), "a policy that never moved"
+    assert not stability.is_steady([found(target=10.0, kl=3.8)]), "a target that is not reached"
     assert stability.same_kind(["visual", None, "visual", "spurious"]) == 2
     assert stability.same_kind([None, None]) == 0
-    assert stability.steady_text([found(), found(accuracy=0.9)]) == "86.0 to 90.0 %, KL at most 3.0 in ten batches"
+    assert stability.steady_text([found(), found(accuracy=0.9)]) == (
+        "86.0 to 90.0 %, KL 2.00 to 2.00 of 2, at most 3.0 in ten batches"
+    )
 
 
 def test_ten_runs_of_the_demo_and_two_machines() -> None:
