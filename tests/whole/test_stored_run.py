@@ -137,6 +137,12 @@ def as_today(table: str, row: dict[str, str], now: dict[str, str]) -> dict[str, 
     if said.startswith("no significant difference"):
         ends = [0.0, *(float(row[end]) for end in ("low", "high", "images_low", "images_high") if row[end])]
         possible = f"between {signed(min(ends))} and {signed(max(ends))}\u00a0points are possible"
+        found = re.search(r"between (\S+) and (\S+)\u00a0points are possible", now["notes"])
+        assert found, "the sizes that are possible are said"
+        shown = [float(end.replace("−", "-")) for end in found.groups()]
+        # Seeds and images together may widen it a little beyond the two intervals that are printed.
+        if now["images_low"] and 0 <= min(ends) - shown[0] < NEAR and 0 <= shown[1] - max(ends) < NEAR:
+            possible = found[0]
         row = row | {"notes": f"{said}: {possible}" + (f"; {more}" if more else "")}
     row = row | {"notes": re.sub(r"(\d+) of (\d+) classes by template", drawn, row["notes"])}
     if table.startswith("figure-04") or not row.get("kl"):

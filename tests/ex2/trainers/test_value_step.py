@@ -151,10 +151,10 @@ def test_one_of_two_settings_sets_the_rate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "step", "rate"),
-    [(None, VALUE_STEP, None), ("tenth", None, 1e-4), ("policy", None, None), ("2e-5", None, 2e-5)],
+    [(None, VALUE_STEP, None), ("tenth", None, 3e-5), ("policy", None, None), ("2e-5", None, 2e-5)],
 )
 def test_what_a_recipe_asks_for(given: str | None, step: float | None, rate: float | None) -> None:
-    """The demo's policy has a rate of 1e-3."""
+    """The demo's policy has a rate of 3e-4."""
     recipe = read_recipe(DEMO, [] if given is None else [f"ppo.value_learning_rate={given}"])
     arguments = trainer_arguments(recipe, 0, RunDirectory.of(recipe).seed(0), 1)
     assert isinstance(arguments, PPOConfig)
