@@ -9,6 +9,7 @@ from analysis.results.experiment import Described, Experiment
 from analysis.results.headline import headline
 from analysis.results.kl import KL_TOLERANCE, KLReached
 from analysis.results.pooling import Difference
+from analysis.results.reading import content_proved
 from analysis.results.wording import (
     ARM_NAMES,
     KIND_NAMES,
@@ -41,7 +42,16 @@ def tiles(experiment: Experiment) -> list[dict[str, str]]:
     after, before = experiment.share_of_all("aligned", kind), experiment.share_of_all("base", kind)
     if after:
         note = f"before: {percent(before, 0)}, {count(before)}" if before else "base model not described"
-        made.append(_tile(kind_words(kind), percent_value(after, 0), percent(after), count(after), note, kind))
+        made.append(
+            _tile(
+                kind_words(kind, content_proved(experiment)),
+                percent_value(after, 0),
+                percent(after),
+                count(after),
+                note,
+                kind,
+            )
+        )
     gain = experiment.reward_gain
     if gain:
         value = signed(gain).split(" [")[0]

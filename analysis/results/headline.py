@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from analysis.results.changes import leaf_changes, together_words
 from analysis.results.experiment import Experiment
 from analysis.results.kl import KL_TOLERANCE
-from analysis.results.reading import CONTENT, reading
+from analysis.results.reading import content_proved, reading
 from analysis.results.unread import unread_banner
 from analysis.results.wording import KIND_NAMES, count, kind_words, percent, percent_interval, percent_value, points
 from analysis.statistics.together import FEWEST_SEEDS
@@ -75,7 +75,7 @@ def headline(experiment: Experiment, judge: str | None = None) -> Headline:
     if not shares:
         return Headline(f"{vlm}: no aligned descriptions yet", "Only the base model was described.", None)
     caution, read = _caution(experiment, judge), reading(experiment)
-    said, proved = (read.words, read.row == CONTENT) if read else ("", False)
+    said, proved = read.words if read else "", content_proved(experiment)
     changes = leaf_changes(experiment)
     if not changes:
         most = max(shares, key=lambda leaf: shares[leaf].value)

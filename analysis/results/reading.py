@@ -166,6 +166,12 @@ def reading(experiment: Experiment) -> Reading | None:
     return read(facts_of(parts, gain, experiment.confidence, len(experiment.seeds)))
 
 
+def content_proved(experiment: Experiment) -> bool:
+    """Say whether it is shown that what the texts say of their class brings some of the gain."""
+    said = reading(experiment)
+    return said is not None and said.row == CONTENT
+
+
 def facts_of(parts: GainParts, gain: Difference, confidence: float, seeds: int) -> Facts:
     """Return what the rule looks at.
 
