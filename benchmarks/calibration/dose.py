@@ -51,8 +51,8 @@ SETTINGS = (
     "rl.learning_rate=3e-4",
 )
 """The theory speaks of the optimum, which takes time. At a quarter of the dose and this KL it has 70 % visual texts;
-runs had 56 % after 100 batches and 67 % after 300. With a rate of 5e-4, 200 batches led to 58 %, and a rate of 1e-3 goes
-through KLs from 0 to 4: what is described is the policy of the last batch."""
+runs had 56 % after 100 batches and 67 % after 300. With a rate of 5e-4, 200 batches led to 58 %, and a rate of 1e-3
+goes through KLs from 0 to 4: what is described is the policy of the last batch."""
 
 
 def worlds() -> list[World]:
