@@ -66,6 +66,8 @@ def gain_parts(results: Sequence[SeedResult]) -> GainParts | None:
     """
     results = [result for result in results if result.accuracy.arm("aligned")]
     found = [part for result in results if (part := result.accuracy.attribution)]
+    if not found:
+        return None
     style = accuracy_difference(results, "everyone", "templates")
     if style is None or len(found) < len(results):
         return None

@@ -92,6 +92,8 @@ def test_over_seeds_permutations_are_averaged_and_intervals_are_of_seeds() -> No
 def test_it_is_pooled_only_where_every_seed_has_it() -> None:
     assert gain_parts([with_gain(0), measured(with_gain(1), attribution=None)]) is None
     assert pool_seeds("r", [measured(with_gain(0), attribution=None)]).gain_parts is None
+    only_base = measured(with_gain(0), arms={}, attribution=None)
+    assert gain_parts([only_base]) is None, "only the base model was described"
 
 
 def test_the_reading_of_a_run() -> None:
