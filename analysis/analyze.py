@@ -62,8 +62,9 @@ def analyze(recipe: Recipe, seed: int) -> None:
     images = test_embeddings(recipe.dataset.source(), vlm)
     _check_labels(descriptions, images.class_names, where)
     settings = IntervalSettings(recipe.analysis.confidence, recipe.analysis.bootstrap_samples)
-    controls = build_controls(recipe.analysis.controls, descriptions, images.class_names, seed) | files
-    rearranged = _rearranged(recipe, descriptions, images.class_names, seed)
+    names = ClassNames(images.class_names)
+    controls = build_controls(recipe.analysis.controls, descriptions, names, seed) | files
+    rearranged = _rearranged(recipe, descriptions, names, seed)
     arms = texts_by_arm(descriptions, verdicts, images.class_names)
     arms |= {arm: control.texts for arm, control in controls.items() if not control.further}
     averaged = {arm: control.every for arm, control in controls.items() if control.further}
@@ -125,15 +126,13 @@ def usage(judge: Judge, verdicts: Verdicts) -> JudgingCost | None:
     return JudgingCost(spent, judge.cost(spent) if isinstance(judge, EstimatesCost) else None)
 
 
-def _rearranged(
-    recipe: Recipe, descriptions: Sequence[Description], class_names: Sequence[str], seed: int
-) -> Rearranged | None:
+def _rearranged(recipe: Recipe, descriptions: Sequence[Description], names: ClassNames, seed: int) -> Rearranged | None:
     asked = recipe.analysis.attribution
     if asked is None:
         return None
     return rearrange(
         descriptions,
-        ClassNames(class_names),
+        names,
         seed=seed,
         confidence=recipe.analysis.confidence,
         most_pool=asked.pool,

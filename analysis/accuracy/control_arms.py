@@ -73,20 +73,20 @@ def random_words() -> tuple[str, ...]:
 
 
 def build_controls(
-    chosen: Sequence[str], descriptions: Sequence[Description], class_names: Sequence[str], seed: int
+    chosen: Sequence[str], descriptions: Sequence[Description], names: ClassNames, seed: int
 ) -> dict[str, ControlArm]:
     """Make the chosen control arms of one seed's descriptions.
 
     Args:
         chosen: Names from `CONTROLS`.
         descriptions: Descriptions of both policies.
-        class_names: C names in label order.
+        names: The names of all classes.
         seed: Seed of the random words, the word order and the pairing of classes.
 
     Returns:
         Name → arm, in the chosen order. An arm for which there are no texts is included, with an empty list.
     """
-    source = _Source(descriptions, answers_of(descriptions), ClassNames(class_names), seed)
+    source = _Source(descriptions, answers_of(descriptions), names, seed)
     return {name: CONTROLS[name](source) for name in dict.fromkeys(chosen)}
 
 

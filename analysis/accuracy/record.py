@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Annotated
 
 from pydantic import Field
@@ -191,6 +192,11 @@ class Permuted(Record):
 
     accuracies: tuple[float, ...]
     error: float
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return mean(self.accuracies)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 from analysis.accuracy.measure import ARMS
 from analysis.figures import measure, svg
+from analysis.figures.dots import scale_for
 from analysis.figures.svg import pick
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import ARM_NAMES, KIND_NAMES, NBSP, count, evidence, percent, points, points_value
 from analysis.verdicts.breakdown import GROUPS
-from reward.numerals import compact
 
 CONTROLS = "For comparison"
 PANEL, COLUMN = 150.0, 140.0
@@ -116,13 +116,9 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
     if templates:
         x = left + 100 * templates.value * unit
         parts.append(svg.line((x, top - 8), (x, bottom - 4), "mark"))
-    low, high, scale = _difference_scale(rows, PANEL)
-    origin = 652.0 - low * scale
+    scale = scale_for((row.difference for row in rows), 652.0, PANEL)
     parts.append(svg.text(652, 16, "Points above the templates", "strong"))
-    for tick in svg.ticks(low, high, 5):
-        x = origin + tick * scale
-        parts.append(svg.line((x, top - 10), (x, bottom - 4), "zero" if tick == 0 else "grid"))
-        parts.append(svg.text(x, bottom + 12, compact(tick, sign=True), "tick", anchor="middle"))
+    parts += [*scale.lines(top - 10, bottom - 4), *scale.labels(bottom + 12)]
     for row, y, told in zip(rows, places, beside, strict=True):
         middle = y + bar / 2
         if row is _first_control(rows):
@@ -141,7 +137,8 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
         # In a column of its own: right beside the bar it would collide with the whisker.
         parts.append(svg.text(left + 100 * unit + 12, middle + 5, percent(row.accuracy), "small"))
         if row.difference:
-            parts += _difference(row.difference, origin, middle, scale)
+            tip = f"{points(row.difference)}, {count(row.difference, 'images')}"
+            parts += scale.dot(row.difference, middle, tip)
         for number, (said, css) in enumerate(told):
             parts.append(svg.text(956, middle + 5 + LINE * (number - (len(told) - 1) / 2), said, css, anchor="end"))
     return svg.document(960, bottom + 20, parts, title="Zero-shot accuracy", description=description, key="accuracy")
@@ -236,29 +233,6 @@ def _bar(row: Row, accuracy: Pooled, left: float, y: float, unit: float, bar: fl
         parts.append(svg.interval(left + 100 * low * unit, left + 100 * high * unit, y + bar / 2, "whisker"))
     shown = PICKS.get(row.arm) if row.note is None else None
     return [pick(parts, policy=shown[0], kind=shown[1], label=shown[2])] if shown else parts
-
-
-def _difference(difference: Difference, origin: float, y: float, scale: float) -> list[Markup]:
-    parts = []
-    if difference.low is not None and difference.high is not None:
-        low, high = origin + 100 * difference.low * scale, origin + 100 * difference.high * scale
-        parts.append(svg.interval(low, high, y, "whisker"))
-    css = "dot" if difference.significant else "dot hollow"
-    tip = f"{points(difference)}, {count(difference, 'images')}"
-    parts.append(svg.circle((origin + 100 * difference.value * scale, y), 5, css, tip=tip))
-    return parts
-
-
-def _difference_scale(rows: Sequence[Row], width: float) -> tuple[float, float, float]:
-    """Return the least and greatest tick in points, and pixels per point."""
-    ends = [0.0]
-    for row in rows:
-        if row.difference:
-            ends += [
-                100 * end for end in (row.difference.low, row.difference.value, row.difference.high) if end is not None
-            ]
-    marks = svg.ticks(min(ends), max(ends), 5)
-    return marks[0], marks[-1], width / (marks[-1] - marks[0])
 
 
 def _percent_axis(left: float, unit: float, top: float, bottom: float) -> list[Markup]:

@@ -8,11 +8,10 @@ from collections.abc import Sequence, Set
 from markupsafe import Markup
 
 from analysis.figures import svg
+from analysis.figures.dots import Scale, scale_for
 from analysis.phrases.trials import Trial
 from analysis.results.kl import KL_TOLERANCE
-from analysis.results.pooling import Difference
 from analysis.results.wording import NOT_SIGNIFICANT, p_words, points
-from reward.numerals import compact
 
 ROW, LINE = 24.0, 17.0
 """Pixels: height of a VLM's row, and of a line of a template's text."""
@@ -44,13 +43,7 @@ def _figure(
     drawn = [row for row in rows if row.change is not None]
     if not drawn:
         return None
-    ends = [0.0]
-    for row in drawn:
-        assert row.change is not None, "kept for its change"
-        ends += [100 * end for end in (row.change.low, row.change.value, row.change.high) if end is not None]
-    ticks = svg.ticks(min(ends), max(ends), 5)
-    unit = wide / (ticks[-1] - ticks[0])
-    origin = left - ticks[0] * unit
+    scale = scale_for((row.change for row in drawn), left, wide)
     parts: list[Markup] = []
     y = 16.0
     for dataset in dict.fromkeys(row.dataset for row in drawn):
@@ -62,13 +55,10 @@ def _figure(
         top = y + 30
         placed = [row for row in drawn if row.dataset == dataset]
         off = {row.template for row in placed if row.kl and row.kl.off(tolerance)}
-        body, y, spans = _rows(placed, off, top, origin, unit, narrow)
-        for tick in ticks:
-            x = origin + tick * unit
-            label = compact(tick, sign=True)
-            parts.append(svg.text(x, top - 12, label, "tick", anchor="middle"))
-            for upper, lower in spans if narrow else [(top - 6, y - 8)]:
-                parts.append(svg.line((x, upper), (x, lower), "zero" if tick == 0 else "grid"))
+        body, y, spans = _rows(placed, off, top, scale, narrow)
+        parts += scale.labels(top - 12)
+        for upper, lower in spans if narrow else [(top - 6, y - 8)]:
+            parts += scale.lines(upper, lower)
         parts += body
         for line in _legend(tolerance if off else None, narrow=narrow):
             parts.append(svg.text(0, y + 14, line, "tick"))
@@ -86,7 +76,7 @@ def _figure(
 
 
 def _rows(
-    rows: Sequence[Trial], off: Set[str], y: float, origin: float, unit: float, narrow: bool
+    rows: Sequence[Trial], off: Set[str], y: float, scale: Scale, narrow: bool
 ) -> tuple[list[Markup], float, list[tuple[float, float]]]:
     """Draw one dataset's templates; return the elements, their lower edge, and each row's upper and lower edge."""
     parts: list[Markup] = []
@@ -107,7 +97,7 @@ def _rows(
             assert row.change is not None, "kept for its change"
             middle = y + ROW / 2 - 4
             spans.append((middle - 10, middle + 9))
-            parts += _dot(row.change, row.vlm, origin, unit, middle)
+            parts += scale.dot(row.change, middle, f"{row.vlm}: {points(row.change)}")
             numbers = points(row.change)
             # What is possible stands right above, in the brackets of the numbers.
             told = NOT_SIGNIFICANT if row.change.significant is False else row.verdict
@@ -130,12 +120,3 @@ def _legend(dagger: float | None, *, narrow: bool) -> list[str]:
     if dagger is not None:
         lines.append(f"†: KL of its run more than {100 * dagger:g}\u00a0% off the target.")
     return lines if narrow else [" ".join(lines)]
-
-
-def _dot(change: Difference, vlm: str, origin: float, unit: float, y: float) -> list[Markup]:
-    parts = []
-    if change.low is not None and change.high is not None:
-        parts.append(svg.interval(origin + 100 * change.low * unit, origin + 100 * change.high * unit, y, "whisker"))
-    css = "dot" if change.significant else "dot hollow"
-    parts.append(svg.circle((origin + 100 * change.value * unit, y), 5, css, tip=f"{vlm}: {points(change)}"))
-    return parts

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from analysis.accuracy.record import NamesInTexts
-from analysis.figures.gain import drawn_parts, gain_figure
-from analysis.results.attribution import GainParts
+from analysis.figures.gain import gain_figure
+from analysis.results.attribution import GainParts, Part, parts_of
 from analysis.results.experiment import Experiment
-from analysis.results.pooling import Difference
 from analysis.results.reading import reading
 from analysis.results.wording import NBSP, evidence, images_interval, listing, p_words, points
 from analysis.tables.view import ReportSection
@@ -25,46 +24,19 @@ def gain_section(experiment: Experiment) -> ReportSection | None:
     said, parts, gain = reading(experiment), experiment.gain_parts, experiment.tested("aligned", "templates")
     if said is None or parts is None or gain is None:
         return None
-    wide, narrow = gain_figure(drawn_parts(parts, gain))
-    return ReportSection(TITLE, said.words, COLUMNS, tuple(_rows(parts, gain)), tuple(_notes(parts)), wide, narrow)
+    found = parts_of(parts, gain)
+    wide, narrow = gain_figure([part for part in found if part.is_part])
+    return ReportSection(TITLE, said.words, COLUMNS, tuple(_row(part) for part in found), _notes(parts), wide, narrow)
 
 
-def _rows(parts: GainParts, gain: Difference) -> list[tuple[str, ...]]:
-    rows = [
-        ("gain", "EX2's texts minus the templates", gain, evidence(gain)),
-        (
-            "style",
-            "all classes' texts, the same for every class, minus the templates",
-            parts.style,
-            evidence(parts.style),
-        ),
-        ("unevenness", "texts exchanged between classes minus all classes' texts", parts.unevenness, ""),
-        ("content, one end", "the class's own texts minus all classes'", parts.above_everyone, ""),
-        (
-            "content, other end",
-            "the class's own texts minus exchanged ones",
-            parts.above_exchanged,
-            p_words(parts.content_p),
-        ),
-        (
-            "seen content",
-            f"the class's own texts with “{parts.mask}” for its name, minus the same shuffled over classes",
-            parts.seen,
-            p_words(parts.seen_p),
-        ),
-    ]
-    if parts.misleading:
-        rows.append(("misleading power", "another class's texts minus exchanged ones", parts.misleading, ""))
-    if parts.word_order:
-        order = parts.word_order
-        rows.append(("word order", "EX2's texts minus the same with words shuffled", order, evidence(order)))
-    return [
-        (name, meaning, "; ".join(part for part in (points(value), images_interval(value)) if part), test)
-        for name, meaning, value, test in rows
-    ]
+def _row(part: Part) -> tuple[str, ...]:
+    # An average over assignments has no test of single images: its interval says all.
+    test = evidence(part.value) if part.value.p is not None or part.value.p_by_seed else ""
+    value = "; ".join(words for words in (points(part.value), images_interval(part.value)) if words)
+    return (part.name, part.meaning, value, test if part.p is None else p_words(part.p))
 
 
-def _notes(parts: GainParts) -> list[str]:
+def _notes(parts: GainParts) -> tuple[str, ...]:
     notes = [names_words(parts.names)]
     if parts.names.describing:
         names = [f"“{name}”" for name in parts.names.describing[:5]]
@@ -81,7 +53,7 @@ def _notes(parts: GainParts) -> list[str]:
         "within each question, and of all texts of a class to another one; the larger p counts. Intervals of content "
         "hold what other images and other assignments of the texts would change.",
     ]
-    return notes
+    return tuple(notes)
 
 
 def names_words(names: NamesInTexts) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import NamedTuple
 
 from scipy.special import ndtri
 
@@ -56,6 +57,53 @@ class GainParts:
     seen_p: float
     misleading: Difference | None
     word_order: Difference | None
+
+
+class Part(NamedTuple):
+    """A part of the gain, or the whole.
+
+    Attributes:
+        name: Its name.
+        meaning: Which texts are compared with which.
+        value: Its size.
+        p: Its p-value; `None` where it is tested by its interval.
+        is_whole: Whether it is the gain itself.
+        is_part: Whether it is the gain or what that may be made of, and not only found of the same texts.
+    """
+
+    name: str
+    meaning: str
+    value: Difference
+    p: float | None = None
+    is_whole: bool = False
+    is_part: bool = True
+
+
+def parts_of(parts: GainParts, gain: Difference) -> list[Part]:
+    """Return the gain and what it may be made of, and then what else was found of the texts, if it was measured.
+
+    Args:
+        parts: What the gain is made of.
+        gain: EX2's accuracy minus the templates'.
+    """
+    listed = [
+        Part("gain", "EX2's texts minus the templates", gain, is_whole=True),
+        Part("style", "all classes' texts minus the templates", parts.style),
+        Part("unevenness", "exchanged texts minus all classes'", parts.unevenness),
+        Part("content, one end", "the class's own texts minus all classes'", parts.above_everyone),
+        Part(
+            "content, other end", "the class's own minus exchanged texts", parts.above_exchanged, parts.content_p
+        ),
+    ]
+    masked = f"the class's own texts with “{parts.mask}” for its name, minus the same shuffled over classes"
+    further = [Part("seen content", masked, parts.seen, parts.seen_p, is_part=False)]
+    if parts.misleading:
+        meaning = "another class's texts minus exchanged ones"
+        further.append(Part("misleading power", meaning, parts.misleading, is_part=False))
+    if parts.word_order:
+        meaning = "EX2's texts minus the same with words shuffled"
+        further.append(Part("word order", meaning, parts.word_order, is_part=False))
+    return [*listed, *further]
 
 
 def gain_parts(results: Sequence[SeedResult]) -> GainParts | None:
@@ -119,7 +167,7 @@ def _beside(accuracy: float, permuted: Permuted, n: int, z: float) -> Estimate:
     The texts' own assignment is one of those that could have been: so an interval holds how far one of them is off
     their mean, beside what other images would change.
     """
-    value = accuracy - mean(permuted.accuracies)
+    value = accuracy - permuted.mean
     reach = z * math.hypot(permuted.error, stdev(permuted.accuracies))
     return Estimate(value, value - reach, value + reach, n)
 
@@ -144,7 +192,7 @@ def _unevenness(result: SeedResult, z: float) -> Estimate:
     part, everyone = result.accuracy.attribution, result.accuracy.arm("everyone")
     assert part is not None, "measured"
     assert everyone is not None, "measured with it"
-    value = mean(part.exchanged.accuracies) - everyone.top1.accuracy
+    value = part.exchanged.mean - everyone.top1.accuracy
     reach = z * part.exchanged.error
     return Estimate(value, value - reach, value + reach, part.own.n)
 
@@ -155,7 +203,7 @@ def _misleading(results: Sequence[SeedResult], z: float) -> Difference | None:
         part, other = result.accuracy.attribution, result.accuracy.arm("other_class")
         if part is None or other is None:
             return None
-        value = other.top1.accuracy - mean(part.exchanged.accuracies)
+        value = other.top1.accuracy - part.exchanged.mean
         # Over images the two are no more apart than the own texts and other classes' are.
         reach = z * part.whole.error
         estimates.append(within(Estimate(value, value - reach, value + reach, part.own.n), *DIFFERENCE))

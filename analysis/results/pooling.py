@@ -78,8 +78,7 @@ class Difference:
         n: Number of descriptions or pairs of all seeds together, or of the images that all seeds share.
         seeds: Number of seeds that have both numbers; 1 if neither depends on the seed.
         shared: Whether `n` counts observations that all seeds share, such as the test images.
-        images: Interval over images of the mean over seeds, if this is a difference of accuracies over
-            several seeds.
+        images: Interval over images of the mean over seeds, if this is a difference of accuracies over several seeds.
         p_by_seed: McNemar's p-value of each seed, if this is a difference of accuracies over several seeds.
         doubts: Those of `MCNEMAR`, `OVER_IMAGES`, `OVER_SEEDS` and, where these tell the difference from 0, `OVER_BOTH`
             that do not tell it although another test does.
@@ -116,29 +115,29 @@ class Difference:
         return replace(self, value=0.0 - self.value, low=low, high=high, images=images, by_seed=by_seed, both=both)
 
     @property
-    def not_excluded(self) -> tuple[float, float] | None:
-        """The least and the most that the difference may be where it is not significant; `None` without an interval.
+    def lows(self) -> list[float]:
+        """The lower end of each of its intervals."""
+        return [end for end in (self.low, *(ends[0] for ends in (self.images, self.both) if ends)) if end is not None]
 
-        Every value counts that one of the intervals holds, and 0 too: the test that leaves the difference open is not
-        always the one that an interval belongs to.
+    @property
+    def not_excluded(self) -> tuple[float, float] | None:
+        """The least and the most that it may be where it is not significant; `None` without an interval.
+
+        What any interval holds counts, and 0 too: an interval need not belong to the test that leaves it open.
         """
         held = (self.low, self.high, *(self.images or ()), *(self.both or ()))
         ends = [end for end in held if end is not None]
         return (min(*ends, 0.0), max(*ends, 0.0)) if ends else None
 
     def surely_above(self, threshold: float) -> bool | None:
-        """Say whether every interval lies above a threshold and every test tells the difference from 0.
+        """Say whether every interval lies above a threshold and every test tells it from 0; `None` without a test.
 
         Args:
             threshold: The threshold in the difference's units, at least 0 except for rounding.
-
-        Returns:
-            Whether it is so; `None` if nothing was tested.
         """
         if self.significant is None or (self.low is None and self.significant):
             return None
-        lows = [end for end in (self.low, *(ends[0] for ends in (self.images, self.both) if ends)) if end is not None]
-        return self.significant and all(low > threshold for low in lows)
+        return self.significant and all(low > threshold for low in self.lows)
 
 
 def accuracy_of(results: Sequence[SeedResult], arm: str) -> Pooled | None:

@@ -132,7 +132,9 @@ RULE: tuple[Row, ...] = (
     Row("content harms", lambda facts: facts.content_p < facts.alpha, _harm),
     Row(
         "style",
-        lambda facts: facts.most < PART * _lower_end(facts.gain) and facts.style.surely_above(0.0) is True,
+        lambda facts: (
+            facts.most < PART * min(facts.gain.lows, default=-math.inf) and facts.style.surely_above(0.0) is True
+        ),
         _style,
     ),
     Row("open", lambda facts: True, _open),
@@ -194,11 +196,6 @@ def facts_of(parts: GainParts, gain: Difference, confidence: float, seeds: int) 
         style=parts.style,
         seeds=seeds,
     )
-
-
-def _lower_end(difference: Difference) -> float:
-    ends = [end for end in (difference.low, difference.images[0] if difference.images else None) if end is not None]
-    return min(ends, default=-math.inf)
 
 
 def _amount(value: float, whole: float) -> str:

@@ -111,8 +111,11 @@ def found_in(one: Job) -> Found:
     accuracy, breakdown = read_accuracy(one.directory.accuracy), read_breakdown(one.directory.breakdown)
     aligned, templates = accuracy.arm("aligned"), accuracy.arm("templates")
     share = breakdown.policies["aligned"].groups["visual"].of_all
-    assert aligned is not None and templates is not None and share is not None, "the run is analysed"  # noqa: PT018
-    assert share.low is not None and share.high is not None, "shares have intervals"  # noqa: PT018
+    assert aligned is not None, "the run is analysed"
+    assert templates is not None, "the run is analysed"
+    assert share is not None, "the run is analysed"
+    assert share.low is not None, "shares have intervals"
+    assert share.high is not None, "shares have intervals"
     kls = [float(row["kl"]) for row in read_jsonl(one.directory.train_log)]
     base = one.counts("base")
     return Found(

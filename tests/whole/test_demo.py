@@ -19,6 +19,15 @@ from analysis.verdicts.record import read_breakdown
 from ex2.data.demo.world import kind_of
 from reward.files import write_json
 
+SMALL = (
+    "rl.batches=40",
+    "rl.batch_size=32",
+    "rl.minibatch_size=8",
+    "rl.learning_rate=1e-3",
+    "training.save_every=20",
+)
+"""The demo with 40 small batches."""
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
@@ -28,11 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
         "run",
         recipe,
         f"output_dir={folder}",
-        "rl.batches=40",
-        "rl.batch_size=32",
-        "rl.minibatch_size=8",
-        "rl.learning_rate=1e-3",
-        "training.save_every=20",
+        *SMALL,
         cache=folder,
     )
     assert result.returncode == 0, result.stderr[-3000:]
@@ -106,15 +111,7 @@ def test_a_second_run_skips_what_is_done(finished: tuple[Path, object]) -> None:
     seed = folder / "demo-visual/seed-0"
     before = {path.name: path.stat().st_mtime_ns for path in seed.iterdir() if path.suffix == ".jsonl"}
     recipe = str(ROOT / "recipes/demo/visual.yaml")
-    overrides = (
-        f"output_dir={folder}",
-        "rl.batches=40",
-        "rl.batch_size=32",
-        "rl.minibatch_size=8",
-        "rl.learning_rate=1e-3",
-        "training.save_every=20",
-    )
-    result = run("run", recipe, *overrides, cache=folder)
+    result = run("run", recipe, f"output_dir={folder}", *SMALL, cache=folder)
     assert result.returncode == 0, result.stderr[-3000:]
     after = {path.name: path.stat().st_mtime_ns for path in seed.iterdir() if path.suffix == ".jsonl"}
     assert after == before
@@ -127,15 +124,7 @@ def test_an_unreachable_judge_is_one_line_and_leaves_results(finished: tuple[Pat
     before = accuracy.read_bytes()
     recipe = str(ROOT / "recipes/demo/visual.yaml")
     judge = ("judge.name=openai", "judge.model=m", "judge.base_url=http://127.0.0.1:9/v1", "judge.max_retries=0")
-    overrides = (
-        f"output_dir={folder}",
-        "rl.batches=40",
-        "rl.batch_size=32",
-        "rl.minibatch_size=8",
-        "rl.learning_rate=1e-3",
-        "training.save_every=20",
-    )
-    result = run("analyze", recipe, *overrides, *judge, cache=folder)
+    result = run("analyze", recipe, f"output_dir={folder}", *SMALL, *judge, cache=folder)
     assert result.returncode in (1, 2)
     assert "Traceback" not in result.stderr
     assert "http://127.0.0.1:9/v1" in result.stderr or "judge" in result.stderr

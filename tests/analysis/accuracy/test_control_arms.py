@@ -13,6 +13,7 @@ import torch
 from vlms import NamesVLM
 
 import analysis.analyze
+from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import (
     CONTROLS,
     PAIRINGS,
@@ -113,7 +114,7 @@ def test_build_controls_takes_the_right_rows() -> None:
         row(0, "base fox", "base", 0, 1.0),
         row(0, "better base fox", "base", 1, 2.0),
     ]
-    made = build_controls(["base_best", "other_class", "class_name", "waffle"], rows, CLASSES, 0)
+    made = build_controls(["base_best", "other_class", "class_name", "waffle"], rows, ClassNames(CLASSES), 0)
     assert list(made) == ["base_best", "other_class", "class_name", "waffle"]
     assert made["base_best"].texts == [(0, "better base fox")]
     assert made["base_best"].note == "the best by reward of 2 base descriptions a class"
@@ -122,7 +123,7 @@ def test_build_controls_takes_the_right_rows() -> None:
     assert made["other_class"].note.endswith("averaged over 20 pairings")
     assert made["class_name"].texts == [(0, "red fox"), (1, "oak"), (2, "box")]
     assert len(made["waffle"].texts) == 3, "as many a class as EX2 has"
-    empty = build_controls(list(CONTROLS), [], CLASSES, 0)
+    empty = build_controls(list(CONTROLS), [], ClassNames(CLASSES), 0)
     assert [len(arm.texts) for arm in empty.values()] == [3, 45, 0, 0, 0, 0]
 
 
@@ -130,7 +131,7 @@ def test_both_meanings_of_another_class_in_the_table() -> None:
     """Where only names count, replaced names lose nothing and kept names lose all."""
     images = ImageEmbeddings(CLASSES, torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5))
     rows = [row(label, f"a {name}, seen") for label, name in enumerate(CLASSES)]
-    controls = build_controls(["other_class", "other_class_kept"], rows, CLASSES, 0)
+    controls = build_controls(["other_class", "other_class_kept"], rows, ClassNames(CLASSES), 0)
     arms = {"templates": list(enumerate(CLASSES)), "aligned": [r.of_label for r in rows]}
     averaged = {arm: control.every for arm, control in controls.items()}
     measured = accuracy(NamesVLM(CLASSES), images, arms, IntervalSettings(samples=200), averaged=averaged)

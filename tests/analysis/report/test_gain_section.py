@@ -13,10 +13,11 @@ from record_samples import measured
 from run_samples import write_run
 
 from analysis.accuracy.record import NamesInTexts, Permuted
-from analysis.figures.gain import drawn_parts, gain_figure
+from analysis.figures.gain import gain_figure
 from analysis.paper.claims import claims
 from analysis.paper.gain import gain_table
 from analysis.report.gain import gain_section, names_words
+from analysis.results.attribution import parts_of
 from analysis.results.experiment import Experiment
 from analysis.results.runs import experiment_of, read_run
 from analysis.results.seeds import pool_seeds
@@ -86,7 +87,7 @@ def test_the_drawing_has_a_dot_for_every_part(seeds: int) -> None:
     assert made.gain_parts is not None
     gain = made.tested("aligned", "templates")
     assert gain is not None
-    rows = drawn_parts(made.gain_parts, gain)
+    rows = [part for part in parts_of(made.gain_parts, gain) if part.is_part]
     for drawing in gain_figure(rows):
         assert str(drawing).count("<circle") == 5
         for row in rows:
