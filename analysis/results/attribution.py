@@ -91,9 +91,7 @@ def parts_of(parts: GainParts, gain: Difference) -> list[Part]:
         Part("style", "all classes' texts minus the templates", parts.style),
         Part("unevenness", "exchanged texts minus all classes'", parts.unevenness),
         Part("content, one end", "the class's own texts minus all classes'", parts.above_everyone),
-        Part(
-            "content, other end", "the class's own minus exchanged texts", parts.above_exchanged, parts.content_p
-        ),
+        Part("content, other end", "the class's own minus exchanged texts", parts.above_exchanged, parts.content_p),
     ]
     masked = f"the class's own texts with “{parts.mask}” for its name, minus the same shuffled over classes"
     further = [Part("seen content", masked, parts.seen, parts.seen_p, is_part=False)]

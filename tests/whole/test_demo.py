@@ -15,6 +15,8 @@ from paths import ROOT
 from processes import Ended, run_ex2
 
 from analysis.accuracy.record import read_accuracy
+from analysis.results.reading import reading
+from analysis.results.runs import experiment_of, read_run
 from analysis.verdicts.record import read_breakdown
 from ex2.data.demo.world import kind_of
 from reward.files import write_json
@@ -101,7 +103,11 @@ def test_report_is_one_file_and_the_numbers_are_printed(
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert re.search(said, result.stdout)
-    assert re.search(r"(texts say of the class|Style and content|The gain is style|No gain)", result.stdout)
+    read = reading(experiment_of(read_run(folder / "demo-visual")))
+    assert read is not None
+    assert read.row > 0, "measured"
+    assert read.words in page
+    assert read.words.replace("\u00a0", " ") in result.stdout.replace("\u00a0", " ")
     assert "templates" in result.stdout
     assert f"report: {folder}/demo-visual/report.html" in result.stdout
 
