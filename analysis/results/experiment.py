@@ -13,7 +13,7 @@ from analysis.results.attribution import GainParts
 from analysis.results.kl import KLReached
 from analysis.results.pooling import SHARE, Difference, Pooled, pool
 from analysis.statistics.intervals import Estimate
-from analysis.verdicts.breakdown import GROUPS, Denominator, Group, group_shares
+from analysis.verdicts.breakdown import GROUPS, Denominator, Group, Leaf, group_shares
 from analysis.verdicts.record import JudgeIdentity
 from analysis.verdicts.verdicts import Kind
 from ex2.policy.source import PolicyName
@@ -214,6 +214,7 @@ class Experiment:
         covered: Comparison on common classes by pair of groups; pairs whose classes were not counted are absent.
         policies: What the judge made of the descriptions of each policy that has some.
         share_changes: Share of each group among all descriptions, aligned minus base.
+        class_changes: The same in each class, as the mean over seeds; empty where it is not known.
         reward_gain: Mean reward of aligned minus base descriptions of the same class and question, in units of the
             VLM's logits; `None` without such pairs.
         reward_end: Mean reward at the end of training, where `n` counts batches; `None` where it is not known.
@@ -248,6 +249,7 @@ class Experiment:
     covered: Mapping[tuple[str, str], Coverage] = field(default_factory=dict)
     policies: Mapping[PolicyName, Described] = field(default_factory=dict)
     share_changes: Mapping[Group, Difference] = field(default_factory=dict)
+    class_changes: Mapping[Leaf, tuple[float, ...]] = field(default_factory=dict)
     reward_gain: Difference | None = None
     reward_end: Pooled | None = None
     judge: JudgeIdentity | None = None

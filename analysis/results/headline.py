@@ -1,31 +1,34 @@
 """The headline of a report: which kind of description the VLM rewards, in one sentence, and the evidence for it.
 
 One training that drifts by chance makes the same headline as a preference. So with fewer than `FEWEST_SEEDS` seeds the
-headline says what became of this run's descriptions, and only from then on what the VLM rewards.
+headline says what became of this run's descriptions, and only from then on what the VLM rewards. It rewards a kind if
+that rose over seeds and over classes: see `by_class`.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from analysis.results.changes import leaf_changes, together_words
+from analysis.results.changes import FEWEST_CLASSES, class_words, leaf_changes, over_classes, together_words
 from analysis.results.experiment import Experiment
 from analysis.results.kl import KL_TOLERANCE
 from analysis.results.reading import content_proved, reading
 from analysis.results.unread import unread_banner
 from analysis.results.wording import KIND_NAMES, count, kind_words, percent, percent_interval, percent_value, points
 from analysis.statistics.together import FEWEST_SEEDS
-from analysis.verdicts.breakdown import LEAVES, Group
+from analysis.verdicts.breakdown import LEAVES, Group, Leaf
 
-Rise = Literal["rose", "open"]
+Rise = Literal["rose", "in these classes", "open"]
 
 ANSWERS: dict[tuple[Rise, bool], str] = {
     ("rose", True): "{vlm} rewards {kind}",
     ("rose", False): "{vlm}: {kind} became more frequent in this run",
+    ("in these classes", True): "{vlm}: over {seeds} seeds {kind} became more frequent in these classes",
     ("open", True): "{vlm}: over {seeds} seeds no kind of wording rose for certain",
     ("open", False): "{vlm}: no kind of wording rose for certain in this run",
 }
-"""The rule: whether the share that rose most is told from its share before, and whether there are enough seeds."""
+"""The rule: whether the share that rose most is told from its share before, and whether there are enough seeds. With
+these, whether it is told over classes too, or only in those at hand."""
 
 
 UNCALIBRATED = "The judge that sorted the descriptions is uncalibrated: nobody knows how often it is wrong here."
@@ -60,8 +63,9 @@ def headline(experiment: Experiment, judge: str | None = None) -> Headline:
     """Say which kind of description the VLM rewards, by `ANSWERS`.
 
     Of visual, non-visual and spurious, it is the kind whose share rose most from the base model to the aligned one,
-    provided that the interval of its rise lies above 0: see `leaf_changes`. Without a base model, or with a judge
-    that could hardly be read, there is nothing to compare with.
+    provided that the interval of its rise lies above 0: see `leaf_changes`; and with enough seeds, provided that it
+    rose over classes: see `over_classes`. Without a base model, or with a judge that could hardly be read, there is
+    nothing to compare with.
 
     Args:
         experiment: A run's experiment.
@@ -96,10 +100,26 @@ def headline(experiment: Experiment, judge: str | None = None) -> Headline:
     )
     rise: Rise = "rose" if change.significant and change.value > 0 else "open"
     enough = len(experiment.seeds) >= FEWEST_SEEDS
+    if rise == "rose" and enough and not _rose_over_classes(experiment, risen):
+        rise, caution = "in these classes", " ".join(filter(None, [caution, _few_classes(experiment, risen)]))
     answer = ANSWERS[rise, enough].format(vlm=vlm, kind=kind_words(risen, proved), seeds=len(experiment.seeds))
     if enough:
         evidence += f" Change: {points(change)}. {together_words(experiment)}".rstrip()
+        evidence = f"{evidence} {class_words(experiment, risen)}".rstrip()
     return Headline(answer, evidence, risen if rise == "rose" else None, caution, said)
+
+
+def _rose_over_classes(experiment: Experiment, leaf: Leaf) -> bool:
+    found = over_classes(experiment, leaf)
+    return found is not None and found.value > 0 and found.p < 1 - experiment.confidence
+
+
+def _few_classes(experiment: Experiment, leaf: Leaf) -> str:
+    """Return why a rise over seeds is not called a preference."""
+    if over_classes(experiment, leaf) is None:
+        known = len(experiment.class_changes.get(leaf, ()))
+        return f"Whether it would in others takes {FEWEST_CLASSES} classes; there are {known}."
+    return "Over classes it is not told from chance: a few texts that the VLM likes for another reason do the same."
 
 
 def _caution(experiment: Experiment, judge: str | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.accuracy.record import Control
 from analysis.results.attribution import gain_parts
+from analysis.results.by_class import changes_by_class, counted_by_class
 from analysis.results.endings import end_of_training
 from analysis.results.experiment import Counts, Coverage, Described, Experiment, Shares, Texts
 from analysis.results.kl import kl_of
@@ -43,6 +44,7 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
     arms = dict.fromkeys(arm for result in results for arm in result.accuracy.arms)
     accuracies = {arm: number for arm in arms if (number := accuracy_of(results, arm))}
     pairs = dict.fromkeys((part.arm, part.against) for r in results for part in r.accuracy.differences)
+    denominator = results[0].breakdown.denominator
     made = Experiment(
         name=name,
         vlm=first.vlm,
@@ -50,7 +52,7 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
         accuracies=accuracies,
         differences={pair: change for pair in pairs if (change := accuracy_difference(results, *pair))},
         counts=tuple(count for result in results if (count := _counts(result))),
-        denominator=results[0].breakdown.denominator,
+        denominator=denominator,
         confidence=confidence_of(results),
         kl=kl_of(results),
         textless=frozenset(arms.keys() - accuracies.keys()),
@@ -63,6 +65,7 @@ def pool_seeds(name: str, results: Sequence[SeedResult]) -> Experiment:
         covered=_covered(results),
         policies={policy: made for policy in POLICIES if (made := _described(results, policy))},
         share_changes={group: change for group in GROUPS if (change := share_change(results, group))},
+        class_changes=changes_by_class([counted_by_class(result) for result in results], denominator),
         reward_gain=reward_gain(results),
         reward_end=end_of_training(results, "reward_mean"),
         judge=results[0].breakdown.judge,

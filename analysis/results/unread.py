@@ -65,6 +65,7 @@ def without_shares(experiment: Experiment, unread: tuple[Unread, ...]) -> Experi
             for policy, part in experiment.policies.items()
         },
         share_changes={},
+        class_changes={},
     )
 
 

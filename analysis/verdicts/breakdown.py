@@ -48,7 +48,7 @@ class GroupShares(Record):
 
     Attributes:
         count: Number of descriptions in the group.
-        of_parent: The group's share of the group above it, see `group_shares`; None where the denominator is 0.
+        of_parent: The group's share of the group above it, see `group_sizes`; None where the denominator is 0.
         of_all: The group's share of all descriptions; None where the denominator is 0.
     """
 
@@ -92,10 +92,23 @@ class PolicyBreakdown(Record):
         return sum(self.kinds[kind] for kind in MEMBERS[group])
 
 
-def group_shares(
-    counts: Mapping[Kind, int], denominator: Denominator, confidence: float = 0.95
-) -> dict[Group, GroupShares]:
-    """Turn counts of kinds into shares of groups.
+@dataclass(frozen=True)
+class GroupSizes:
+    """Number of descriptions of a group, and of those that its shares are of.
+
+    Attributes:
+        count: Descriptions in the group.
+        parent: Descriptions that `of_parent` is of.
+        all: Descriptions that `of_all` is of.
+    """
+
+    count: int
+    parent: int
+    all: int
+
+
+def group_sizes(counts: Mapping[Kind, int], denominator: Denominator) -> dict[Group, GroupSizes]:
+    """Count groups and what their shares are of.
 
     With the denominator `parsed`, a share is of the descriptions whose verdicts could be read. For spurious and
     informative these are the descriptions with a first verdict. For visual and non-visual they are the informative ones
@@ -106,10 +119,6 @@ def group_shares(
     Args:
         counts: Number of descriptions of each kind; absent kinds count 0.
         denominator: `parsed` or `all`, see above.
-        confidence: Coverage of the intervals, in (0, 1).
-
-    Returns:
-        Each group's count and its two shares, which are `None` where the denominator is 0.
     """
     n: dict[Kind, int] = {kind: counts.get(kind, 0) for kind in KINDS}
     total = sum(n.values())
@@ -121,16 +130,35 @@ def group_shares(
         first = spurious + informative
         second = visual + non_visual
         leaves = spurious + second
-    result: dict[Group, GroupShares] = {}
+    found: dict[Group, GroupSizes] = {}
     for group in GROUPS:
         count = sum(n[kind] for kind in MEMBERS[group])
-        is_leaf_of_informative = group in ("visual", "non_visual")
-        result[group] = GroupShares(
-            count,
-            of_parent=_interval(count, second if is_leaf_of_informative else first, confidence),
-            of_all=_interval(count, leaves if is_leaf_of_informative else first, confidence),
+        divided = group in ("visual", "non_visual")
+        found[group] = GroupSizes(count, second if divided else first, leaves if divided else first)
+    return found
+
+
+def group_shares(
+    counts: Mapping[Kind, int], denominator: Denominator, confidence: float = 0.95
+) -> dict[Group, GroupShares]:
+    """Turn counts of kinds into shares of groups.
+
+    Args:
+        counts: Number of descriptions of each kind; absent kinds count 0.
+        denominator: What shares are of, see `group_sizes`.
+        confidence: Coverage of the intervals, in (0, 1).
+
+    Returns:
+        Each group's count and its two shares, which are `None` where the denominator is 0.
+    """
+    return {
+        group: GroupShares(
+            size.count,
+            of_parent=_interval(size.count, size.parent, confidence),
+            of_all=_interval(size.count, size.all, confidence),
         )
-    return result
+        for group, size in group_sizes(counts, denominator).items()
+    }
 
 
 def breakdown(
@@ -141,7 +169,7 @@ def breakdown(
     Args:
         descriptions: Descriptions of any policies; repeated texts count each time.
         verdicts: Verdicts on every description that is not empty.
-        denominator: What shares are of, see `group_shares`.
+        denominator: What shares are of, see `group_sizes`.
         confidence: Coverage of the intervals, in (0, 1).
 
     Returns:

@@ -6,7 +6,7 @@ has almost equal scores for all texts. The policy stays where it was, and a test
 never moved is easily passed.) Two cases: each seed has a hash of its own, so that what seeds have in common is chance;
 and one hash for all seeds, as a run has one VLM. Then the few texts of each class that the hash likes are the same in
 all seeds, and a kind rises in all of them if it happens to have more: seeds that agree do not yet show a preference
-for the kind.
+for the kind, which is why the headline asks classes too.
 
 Rules, fixed beforehand, for each KL:
 
@@ -34,7 +34,7 @@ from tqdm import tqdm
 from analysis.verdicts.breakdown import Group
 from calibration.answers import Answer, Frequency, Rule, frequency
 from calibration.hash_reward import quantiles, score_at
-from calibration.headlines import drawn_counts, headline_kind
+from calibration.headlines import Counts, drawn_counts, headline_kind
 from calibration.runs import LOG_CONTROLLER, Job
 from calibration.samples import Array, BaseTexts, base_texts, optimum, scores_of
 from calibration.worlds import dose_world, folder
@@ -119,21 +119,28 @@ def trained_rows(done: Sequence[tuple[int, float, Job]]) -> Iterator[tuple[str, 
             )
 
 
-def may_have_headline(aligned: list[list[int]], base: list[list[int]]) -> bool:
+def may_have_headline(aligned: Sequence[Counts], base: Sequence[Counts]) -> bool:
     """Say whether a headline could name a kind; where not, EX2's own code, which takes 0.1 s, need not be asked.
 
-    By Holm's method no p is below the plain one of Student's t, so that where all of these are above 0.06 no rise is
-    significant at 0.05. Seeds that change alike are left to EX2's code.
+    By Holm's method no p is below the plain one of Student's t, so that where all of these are above 0.06, over seeds
+    or over classes, no rise is significant at 0.05. What changes alike in all is left to EX2's code.
     """
-    changes = np.array([np.array(a) / sum(a) - np.array(b) / sum(b) for a, b in zip(aligned, base, strict=True)])
+    share = np.array(
+        [a / a.sum(-1, keepdims=True) - b / b.sum(-1, keepdims=True) for a, b in zip(aligned, base, strict=True)]
+    )
+    over_seeds, over_classes = share.mean(axis=1), share.mean(axis=0)
+    told = _p(over_seeds) < MOST
+    return bool((told & (_p(over_classes) < MOST)).any())
+
+
+def _p(changes: Array) -> Array:
+    """Return the p of Student's t of each column, 0 where all of it is alike."""
     spread = changes.std(axis=0, ddof=1)
-    if (spread < 1e-12).any():
-        return True
-    t = changes.mean(axis=0) / spread * np.sqrt(len(changes))
-    return bool((2 * stats.t.sf(np.abs(t), len(changes) - 1) < MOST).any())
+    t = changes.mean(axis=0) / np.maximum(spread, 1e-12) * np.sqrt(len(changes))
+    return np.where(spread < 1e-12, 0.0, 2 * stats.t.sf(np.abs(t), len(changes) - 1))
 
 
-def kind_named(aligned: list[list[int]], base: list[list[int]]) -> Group | None:
+def kind_named(aligned: Sequence[Counts], base: Sequence[Counts]) -> Group | None:
     """Return the kind that EX2's headline names."""
     return headline_kind(aligned, base) if may_have_headline(aligned, base) else None
 

@@ -11,14 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from analysis.verdicts.record import read_breakdown
+from analysis.verdicts.verdicts import read_verdicts
 from calibration.samples import RECIPE
 from calibration.worlds import folder
-from ex2.data.demo.world import CAPTION_KINDS
+from ex2.data.demo.world import CAPTION_KINDS, CONCEPTS
+from ex2.policy.source import PolicyName
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
+from ex2.run.descriptions import stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
 from reward.files import read_jsonl
 
@@ -89,15 +94,24 @@ class Job:
         tail = read_jsonl(self.directory.train_log)[-LAST_BATCHES:]
         return sum(float(row["kl"]) for row in tail) / len(tail)
 
-    def counts(self, policy: str) -> list[int]:
-        """Return the number of a policy's descriptions of each kind, in the order of `CAPTION_KINDS`."""
-        part = read_breakdown(self.directory.breakdown).policies[policy]
-        return [part.count(kind) for kind in CAPTION_KINDS]
+    def counts(self, policy: PolicyName) -> NDArray[np.int64]:
+        """Return the number of a policy's descriptions of each class and kind, shape (C, 3), kinds as in CAPTION_KINDS.
 
-    def shares(self, policy: str = "aligned") -> list[float]:
+        All of them have a verdict that can be read: the judge is the world's grammar.
+        """
+        counts = np.zeros((len(CONCEPTS), len(CAPTION_KINDS)), dtype=np.int64)
+        verdicts = read_verdicts(
+            self.directory.verdicts, digest=read_breakdown(self.directory.breakdown).judge.settings
+        )
+        for one in stored_descriptions(self.directory):
+            if one.policy == policy:
+                counts[one.label, CAPTION_KINDS.index(verdicts.kind(*one.of_class))] += 1
+        return counts
+
+    def shares(self, policy: PolicyName = "aligned") -> list[float]:
         """Return the share of each kind, in the order of `CAPTION_KINDS`."""
-        counts = self.counts(policy)
-        return [count / sum(counts) for count in counts]
+        counts = self.counts(policy).sum(axis=0)
+        return [float(count) for count in counts / counts.sum()]
 
 
 def run_all(jobs: Sequence[Job], processes: int, until: float | None = None) -> list[Job]:

@@ -129,15 +129,23 @@ def test_the_shortcut_misses_no_headline() -> None:
         named += kind is not None
         assert null.kind_named(aligned, base) == kind
     assert 5 < named < 100
-    assert null.may_have_headline([[20, 10, 10]] * 3, [[10, 15, 15]] * 3), "seeds that change alike"
+    alike = [np.tile([20, 10, 10], (16, 1))] * 3, [np.tile([10, 15, 15], (16, 1))] * 3
+    assert null.may_have_headline(*alike), "seeds and classes that change alike"
+    assert headline_kind(*alike) == "visual"
+    few = [np.tile([8, 8, 9], (16, 1)) for _ in range(3)]
+    for counts in few:
+        counts[:3] = [25, 0, 0]
+    base = [np.tile([9, 8, 8], (16, 1)) for _ in range(3)]
+    assert headline_kind(few, base) is None, "three of sixteen classes"
+    assert null.kind_named(few, base) is None
 
 
 def test_counts_are_drawn_by_class() -> None:
     shares = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
     counts = drawn_counts(np.random.default_rng(0), shares, 40)
-    assert counts[0] == 40
-    assert sum(counts) == 80
-    assert headline_kind([counts], [[10, 35, 35]]) == "visual"
+    assert counts[0].tolist() == [40, 0, 0]
+    assert counts.sum(axis=1).tolist() == [40, 40]
+    assert headline_kind([counts], [np.array([[5, 15, 20], [5, 20, 15]])]) == "visual"
     assert headline_kind([counts], [counts]) is None
 
 

@@ -50,6 +50,8 @@ def test_another_judge_needs_no_new_labels(tmp_path: Path) -> None:
     breakdown = RunDirectory(run).seed(0).breakdown
     edit(breakdown, lambda content: content["judge"].update(settings="other"))
     assert agreement_of(run).stale == "it was made for grammar & co with rubric paper-1; run `ex2 agreement` again"
+    log = RunDirectory(run).seed(0).verdicts  # analysed again, by a judge that says the same
+    write_jsonl(log, [row | {"settings": "other"} for row in read_jsonl(log)])
     edit(breakdown, lambda content: content["judge"].update(rubric="fenced-1"))
     assert agreement_of(run).stale == (
         "it was made for grammar & co with rubric paper-1; people answered rubric paper-1, the judge fenced-1: if its "

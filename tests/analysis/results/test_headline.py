@@ -34,7 +34,8 @@ def made(seeds: int, *, exact: bool = True, kl: float = 10.0) -> Experiment:
     results = [seed_result(seed, 28 + seed, exact=exact) for seed in range(seeds)]
     for result in results:
         result.train[:] = [row | {"kl": kl} for row in result.train]
-    return pool_seeds("tiny", results)
+    rose = {"visual": (0.4, 0.5, 0.45, 0.35, 0.5), "spurious": (-0.4, -0.5, -0.45, -0.35, -0.5)}
+    return replace(pool_seeds("tiny", results), class_changes=rose)
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
