@@ -15,7 +15,7 @@ TITLE = "What the gain over the templates is made of"
 NAMES, PANEL, VALUES = 300.0, 420.0, 200.0
 """Widths of the columns of names, of the scale and of the numbers, in pixels of the wide drawing."""
 NARROW = 350.0
-STEP = 46.0
+STEP = 56.0
 
 
 def gain_figure(rows: Sequence[Part]) -> tuple[Markup, Markup]:

@@ -30,8 +30,9 @@ NOTES = (
     "Texts of other classes have the class's own name put in. Gain: EX2 minus templates. Style: the texts of all "
     "classes, the same for every class, minus templates. Unevenness: texts exchanged between classes within each "
     "question, minus all classes'. Content: the class's own texts minus all classes', and minus exchanged ones; its p "
-    "is of permutations. Seen content: own texts without the name minus the same shuffled. Misleading power: another "
-    "class's texts minus exchanged ones.",
+    "is the largest of those beside exchanged texts, beside another class's, and over seeds where there are several. "
+    "Seen content: own texts without the name minus the same shuffled. Misleading power: another class's texts minus "
+    "exchanged ones.",
     f"Not attributable where under {decimal(100 * LEAST_NAMING, 0)} % of the texts name their class.",
 )
 
@@ -73,9 +74,9 @@ def _cells(experiment: Experiment) -> list[Cell]:
         points_cell(parts.style),
         points_cell(parts.unevenness),
         points_cell(parts.above_everyone),
-        points_cell(parts.above_exchanged),
+        points_cell(parts.above_exchanged.value),
         text_cell(p_words(parts.content_p)),
-        points_cell(parts.seen),
+        points_cell(parts.seen.value),
         points_cell(parts.misleading, "no arm of another class's texts"),
         text_cell(said.words) if said else Cell(empty=ABSENT),
     ]

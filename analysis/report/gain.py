@@ -50,8 +50,9 @@ def _notes(parts: GainParts) -> tuple[str, ...]:
     notes += [
         f"{parts.texts:,} texts that name their class take part{left}; {parts.pool:,} are given to every class.",
         "In the place of a name stands the class's own. Content is tested by permutations: of the texts over classes "
-        "within each question, and of all texts of a class to another one; the larger p counts. Intervals of content "
-        "hold what other images and other assignments of the texts would change.",
+        "within each question (its other end), and of all texts of a class to another one; the larger p counts, and "
+        "both must be on one side. Each p and its interval hold what other assignments of the texts, other images and, "
+        "where there are several, other seeds would change.",
     ]
     return tuple(notes)
 

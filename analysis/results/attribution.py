@@ -10,11 +10,24 @@ from typing import NamedTuple
 
 from scipy.special import ndtri
 
-from analysis.accuracy.record import Attribution, NamesInTexts, Permuted
+from analysis.accuracy.record import Attribution, Hits, NamesInTexts, Permuted
 from analysis.results.load import SeedResult
 from analysis.results.pooling import DIFFERENCE, Difference, accuracy_difference, confidence_of, difference_over
-from analysis.statistics.intervals import Estimate, within
-from analysis.statistics.permutation import permutation_p
+from analysis.statistics.intervals import Estimate, all_equal, within
+from analysis.statistics.permutation import permutation_test
+from analysis.statistics.together import means_together
+
+
+class BesidePermuted(NamedTuple):
+    """Texts with their own classes beside the same texts with classes given by chance.
+
+    Attributes:
+        value: Accuracy of the own assignment minus the mean of the others.
+        p: Its p-value, which is below the level exactly where the interval excludes 0.
+    """
+
+    value: Difference
+    p: float
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class GainParts:
     """What a gain is made of; see `analysis.accuracy.attribution` for the quantities.
 
     With one seed, intervals hold what other images and another assignment of the texts would change; with several, they
-    are Student's t over seeds.
+    are Student's t over seeds; those beside permutations hold both.
 
     Attributes:
         names: Which names the aligned descriptions hold, all seeds together.
@@ -34,11 +47,9 @@ class GainParts:
         unevenness: Texts exchanged between classes, minus those of all classes.
         above_everyone: The class's own texts minus those of all classes: one end of content.
         above_exchanged: The class's own texts minus exchanged ones: the other end.
-        content_p: p-value of content: the larger of those against exchanged texts and against another class's texts;
-            1 if the own texts are better than the one and worse than the other.
+        above_another: The class's own texts minus all those of another class.
         seen: Texts without the name, minus the same shuffled over classes.
-        seen_p: p-value of that: the larger of those against shuffled texts and against another class's texts; 1 if they
-            disagree.
+        seen_above_another: Texts without the name, minus all those of another class.
         misleading: Another class's texts minus exchanged ones; `None` without the control arm `other_class`.
         word_order: EX2's texts minus the same with their words shuffled; `None` without the control arm `shuffled`.
     """
@@ -51,12 +62,17 @@ class GainParts:
     style: Difference
     unevenness: Difference
     above_everyone: Difference
-    above_exchanged: Difference
-    content_p: float
-    seen: Difference
-    seen_p: float
+    above_exchanged: BesidePermuted
+    above_another: BesidePermuted
+    seen: BesidePermuted
+    seen_above_another: BesidePermuted
     misleading: Difference | None
     word_order: Difference | None
+
+    @property
+    def content_p(self) -> float:
+        """p-value of content: the larger against exchanged texts and another class's; 1 if their signs differ."""
+        return _p_of_both(self.above_exchanged, self.above_another)
 
 
 class Part(NamedTuple):
@@ -91,10 +107,19 @@ def parts_of(parts: GainParts, gain: Difference) -> list[Part]:
         Part("style", "all classes' texts minus the templates", parts.style),
         Part("unevenness", "exchanged texts minus all classes'", parts.unevenness),
         Part("content, one end", "the class's own texts minus all classes'", parts.above_everyone),
-        Part("content, other end", "the class's own minus exchanged texts", parts.above_exchanged, parts.content_p),
+        Part("content, other end", "the class's own minus exchanged texts", *parts.above_exchanged),
+        Part("content, beside another class", "the class's own minus another class's texts", *parts.above_another),
     ]
-    masked = f"the class's own texts with “{parts.mask}” for its name, minus the same shuffled over classes"
-    further = [Part("seen content", masked, parts.seen, parts.seen_p, is_part=False)]
+    masked = f"the class's own texts with “{parts.mask}” for its name, minus"
+    further = [
+        Part("seen content", f"{masked} the same shuffled over classes", *parts.seen, is_part=False),
+        Part(
+            "seen content, beside another class",
+            f"{masked} another class's",
+            *parts.seen_above_another,
+            is_part=False,
+        ),
+    ]
     if parts.misleading:
         meaning = "another class's texts minus exchanged ones"
         further.append(Part("misleading power", meaning, parts.misleading, is_part=False))
@@ -125,8 +150,6 @@ def gain_parts(results: Sequence[SeedResult]) -> GainParts | None:
         assert made is not None, "there is a seed"
         return made
 
-    above_everyone = [_above_everyone(part, z) for part in found]
-    above_exchanged = [_beside(part.own.accuracy, part.exchanged, part.own.n, z) for part in found]
     names = [part.names for part in found]
     return GainParts(
         names=NamesInTexts(
@@ -141,33 +164,39 @@ def gain_parts(results: Sequence[SeedResult]) -> GainParts | None:
         mask=found[0].mask,
         style=style,
         unevenness=over([_unevenness(result, z) for result in results]),
-        above_everyone=over(above_everyone),
-        above_exchanged=over(above_exchanged),
-        content_p=_p_of_both(
-            [part.own.accuracy for part in found],
-            [part.exchanged.accuracies for part in found],
-            [part.whole.accuracies for part in found],
-        ),
-        seen=over([_beside(part.masked.accuracy, part.masked_shuffled, part.masked.n, z) for part in found]),
-        seen_p=_p_of_both(
-            [part.masked.accuracy for part in found],
-            [part.masked_shuffled.accuracies for part in found],
-            [part.masked_whole.accuracies for part in found],
-        ),
+        above_everyone=over([_above_everyone(part, z) for part in found]),
+        above_exchanged=_beside([part.own for part in found], [part.exchanged for part in found], confidence),
+        above_another=_beside([part.own for part in found], [part.whole for part in found], confidence),
+        seen=_beside([part.masked for part in found], [part.masked_shuffled for part in found], confidence),
+        seen_above_another=_beside([part.masked for part in found], [part.masked_whole for part in found], confidence),
         misleading=_misleading(results, z),
         word_order=accuracy_difference(results, "aligned", "shuffled"),
     )
 
 
-def _beside(accuracy: float, permuted: Permuted, n: int, z: float) -> Estimate:
-    """Return an accuracy minus the mean of permuted ones.
+def _beside(own: Sequence[Hits], permuted: Sequence[Permuted], confidence: float) -> BesidePermuted:
+    """Set accuracies of each seed beside permuted ones: over seeds too, where there are several.
 
-    The texts' own assignment is one of those that could have been: so an interval holds how far one of them is off
-    their mean, beside what other images would change.
+    With one seed, p and interval hold the other assignments that could have been and, as each permuted accuracy is
+    known with an error over images, other images. With several, the test is the same of the means, and Student's t over
+    seeds beside it: the interval holds both, and the larger p counts.
     """
-    value = accuracy - permuted.mean
-    reach = z * math.hypot(permuted.error, stdev(permuted.accuracies))
-    return Estimate(value, value - reach, value + reach, n)
+    values = [one.accuracy - each.mean for one, each in zip(own, permuted, strict=True)]
+    tested = permutation_test(
+        mean(one.accuracy for one in own),
+        [mean(each) for each in zip(*(each.accuracies for each in permuted), strict=False)],
+        mean(each.error for each in permuted),  # seeds share their images, so that errors do not cancel
+        confidence,
+    )
+    p, low, high = tested
+    if len(values) > 1 and not all_equal(values):
+        (over,) = means_together([values], confidence)
+        p, low, high = max(p, over.p), min(low, over.low), max(high, over.high)
+    low, high = max(low, DIFFERENCE[0]), min(high, DIFFERENCE[1])
+    by_seed = tuple(values) if len(values) > 1 else ()
+    n = sum(one.n for one in own)
+    made = Difference(mean(values), low, high, p < 1 - confidence, None, n, len(values), by_seed=by_seed)
+    return BesidePermuted(made, p)
 
 
 def _above_everyone(part: Attribution, z: float) -> Estimate:
@@ -208,20 +237,6 @@ def _misleading(results: Sequence[SeedResult], z: float) -> Difference | None:
     return difference_over(estimates, confidence_of(results), DIFFERENCE)
 
 
-def _p_of_both(
-    observed: Sequence[float], exchanged: Sequence[Sequence[float]], whole: Sequence[Sequence[float]]
-) -> float:
-    """Return the larger p-value against two kinds of permutation; 1 if the mean over seeds is between their means.
-
-    Args:
-        observed: The number of each seed.
-        exchanged: The same number of each permutation of the first kind, for each seed.
-        whole: The same of the second kind.
-    """
-    value, values = mean(observed), []
-    sides = set()
-    for kind in (exchanged, whole):
-        over_seeds = [mean(each) for each in zip(*kind, strict=False)]
-        values.append(permutation_p(value, over_seeds))
-        sides.add(value > mean(over_seeds))
-    return max(values) if len(sides) == 1 else 1.0
+def _p_of_both(first: BesidePermuted, second: BesidePermuted) -> float:
+    """Return the larger p-value; 1 if one is above and the other below."""
+    return max(first.p, second.p) if (first.value.value > 0) is (second.value.value > 0) else 1.0

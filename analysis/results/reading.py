@@ -183,7 +183,7 @@ def facts_of(parts: GainParts, gain: Difference, confidence: float, seeds: int) 
         confidence: Coverage of the intervals.
         seeds: Number of seeds.
     """
-    ends = (parts.above_everyone, parts.above_exchanged)
+    ends = (parts.above_everyone, parts.above_exchanged.value)
     low, high = sorted(end.value for end in ends)
     return Facts(
         naming=parts.names.own / parts.names.texts,
@@ -191,7 +191,7 @@ def facts_of(parts: GainParts, gain: Difference, confidence: float, seeds: int) 
         alpha=1 - confidence,
         content_p=parts.content_p,
         ends=(low, high),
-        above=parts.above_exchanged.value > 0,
+        above=parts.above_exchanged.value.value > 0,
         most=max(math.inf if end.high is None else end.high for end in ends),
         style=parts.style,
         seeds=seeds,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import permutations
 from statistics import mean
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from vlms import TextVLM
 
 from analysis.accuracy.attribution import MASK, rearrange
@@ -15,7 +18,7 @@ from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.measure import Measured, accuracy
 from analysis.accuracy.record import Attribution
 from analysis.statistics.intervals import IntervalSettings
-from analysis.statistics.permutation import permutation_p, permutations_for
+from analysis.statistics.permutation import permutation_p, permutation_test, permutations_for
 from ex2.run.descriptions import Description
 from reward.image_bank import ImageEmbeddings
 
@@ -184,3 +187,39 @@ def test_permutation_p_is_uniform_under_the_null() -> None:
         assert abs(rejected - 2000 * level) < 4 * (2000 * level * (1 - level)) ** 0.5
     with pytest.raises(ValueError, match="needs permutations"):
         permutation_p(1.0, [])
+
+
+def test_the_interval_and_p_of_a_permutation_are_one_inversion() -> None:
+    """By hand: of 199 numbers 0.01, 0.02, … and the observed one, four are 2 % and five 2.5 %: beyond the 196th."""
+    values = [at / 100 for at in range(1, 200)]
+    found = permutation_test(3.0, values, confidence=0.953)
+    assert found.p == pytest.approx(2 / 200)
+    assert 3.0 - found.low == pytest.approx(1.96, abs=1e-6)
+    assert 3.0 - found.high == pytest.approx(0.04, abs=1e-6), "as far from the other end"
+    for observed, error in ((1.5, 0.0), (1.93, 0.0), (1.98, 0.0), (1.98, 0.05), (0.03, 0.05), (-0.2, 0.05)):
+        shifted = permutation_test(observed, values, error)
+        for end in (shifted.low, shifted.high):
+            assert permutation_p(observed - end * (1 + 1e-6), values, error) == pytest.approx(0.05, abs=0.011)
+        assert (shifted.p < 0.05) is not (shifted.low <= 0 <= shifted.high)
+    assert permutation_test(1.98, values, 0.05).p > permutation_test(1.98, values).p
+    assert permutation_test(2.0, [0.0] * 10) == (pytest.approx(2 / 11), -math.inf, math.inf), "too few of them"
+
+
+def test_an_error_over_images_makes_a_permutation_test_stricter_as_scipy_says() -> None:
+    values, error = [0.1, 0.3, 0.35, 0.5], 0.1
+    tail = (1 + sum(stats.norm.sf((0.45 - value) / error) for value in values)) / 5
+    assert permutation_p(0.45, values, error) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_the_interval_holds_assignments_and_images_together() -> None:
+    """2,000 studies whose own assignment is 0.2 above what chance gives; images are drawn for each."""
+    rng = np.random.default_rng(1)
+    held = found_none = 0
+    for _ in range(2000):
+        assigned = rng.normal(0, 0.1, 200)
+        seen = assigned + np.append([0.2], np.zeros(199)) + rng.normal(0, 0.05, 200)
+        tested = permutation_test(seen[0], seen[1:].tolist(), 0.05 * math.sqrt(2))
+        held += tested.low <= 0.2 <= tested.high
+        found_none += permutation_test(seen[0] - 0.2, seen[1:].tolist(), 0.05 * math.sqrt(2)).p >= 0.05
+    assert held == found_none, "one inversion"
+    assert 0.94 <= held / 2000 <= 0.99

@@ -51,7 +51,9 @@ def test_the_section_by_hand() -> None:
         "unevenness": ("−2.0 points", ""),
         "content, one end": ("+8.0 points", ""),
         "content, other end": ("+10.0 points", "p = 0.010"),
-        "seen content": ("+20.0 points", "p = 0.810"),
+        "content, beside another class": ("+20.0 points", "p = 0.010"),
+        "seen content": ("+20.0 points", "p = 0.010"),
+        "seen content, beside another class": ("+1.0 points", "p = 0.807"),
         "misleading power": ("−10.0 points", ""),
         "word order": ("+1.0 points", f"{open_}: between −3.0 and +5.0 points are possible"),
     }
@@ -89,7 +91,7 @@ def test_the_drawing_has_a_dot_for_every_part(seeds: int) -> None:
     assert gain is not None
     rows = [part for part in parts_of(made.gain_parts, gain) if part.is_part]
     for drawing in gain_figure(rows):
-        assert str(drawing).count("<circle") == 5
+        assert str(drawing).count("<circle") == len(rows) == 6
         for row in rows:
             assert row.name in drawing
             assert escape(row.meaning.split()[0]) in drawing

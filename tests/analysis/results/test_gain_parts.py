@@ -20,6 +20,12 @@ Z = 1.959963984540054
 SPREAD = stdev(GRID)
 
 
+def smoothed_p(observed: float, mean_of_permuted: float, error: float) -> float:
+    """The p of a number above the mean of `GRID` around one, each permuted accuracy spread by the error."""
+    tail = 1 + sum(stats.norm.sf((observed - mean_of_permuted - at) / error) for at in GRID)
+    return float(2 * tail / 200)
+
+
 def test_one_seed_by_hand() -> None:
     parts = gain_parts([with_gain(0)])
     assert parts is not None
@@ -28,20 +34,30 @@ def test_one_seed_by_hand() -> None:
     assert parts.above_everyone.value == pytest.approx(0.08)
     assert parts.above_everyone.low == pytest.approx(0.08 - hypot(0.03, Z * SPREAD))
     assert parts.above_everyone.high == pytest.approx(0.08 + hypot(0.04, Z * SPREAD))
-    assert parts.above_exchanged.value == pytest.approx(0.1)
-    assert parts.above_exchanged.high == pytest.approx(0.1 + Z * hypot(0.01, SPREAD))
+    other_end = parts.above_exchanged.value
+    assert other_end.value == pytest.approx(0.1)
+    assert other_end.low is not None
+    assert other_end.high is not None
+    # 0.05 on either side, and a little for the error of 0.01.
+    assert 0.1 - other_end.low == pytest.approx(other_end.high - 0.1)
+    assert 0.05 < 0.1 - other_end.low < 0.06
+    assert smoothed_p(0.7 + 0.1 - other_end.low, 0.7, 0.01) == pytest.approx(0.05)
+    assert (other_end.significant, parts.above_another.value.significant) == (True, True)
+    assert parts.above_another.value.value == pytest.approx(0.2)
     assert parts.unevenness.value == pytest.approx(0.7 - 0.72)
     assert parts.unevenness.low == pytest.approx(-0.02 - Z * 0.01)
     assert parts.misleading is not None
     assert parts.misleading.value == pytest.approx(0.6 - 0.7)
     assert parts.word_order is not None
     assert parts.word_order.value == pytest.approx(0.01), "aligned minus shuffled"
-    assert parts.seen.value == pytest.approx(0.2)
-    # 0.8 is above all of 0.65 to 0.75 and of 0.55 to 0.65.
-    assert parts.content_p == pytest.approx(2 / 200)
-    # 0.3 is above all shuffled ones, but of another class's texts, from 0.24 to 0.34, 80 are as good.
-    as_good = sum(0.29 + at >= 0.3 - 1e-12 for at in GRID)
-    assert parts.seen_p == pytest.approx(2 * (1 + as_good) / 200)
+    assert parts.seen.value.value == pytest.approx(0.2)
+    # 0.8 is above all of 0.65 to 0.75 and of 0.55 to 0.65, by 5 and 7.5 standard errors and more.
+    assert parts.content_p == pytest.approx(2 / 200, rel=1e-5)
+    # 0.3 is above all shuffled ones, but of another class's texts, from 0.24 to 0.34, many are as good.
+    assert parts.seen.p == pytest.approx(2 / 200, rel=1e-5)
+    assert parts.seen_above_another.p == pytest.approx(smoothed_p(0.3, 0.29, 0.015))
+    assert parts.seen_above_another.p > 0.8
+    assert parts.seen_above_another.value.significant is False
 
 
 def test_content_needs_both_kinds_of_permutation_on_one_side() -> None:
@@ -51,9 +67,12 @@ def test_content_needs_both_kinds_of_permutation_on_one_side() -> None:
     like_others = gain_parts([with_gain(0, attribution(own=0.8, exchanged=0.7, whole=0.8))])
     assert like_others is not None
     assert like_others.content_p > 0.9
+    assert like_others.above_exchanged.p == pytest.approx(2 / 200, rel=1e-5)
     below = gain_parts([with_gain(0, attribution(own=0.6, exchanged=0.7, whole=0.8))])
     assert below is not None
-    assert below.content_p == pytest.approx(2 / 200)
+    assert below.content_p == pytest.approx(2 / 200, rel=1e-5)
+    assert below.above_exchanged.value.high is not None
+    assert below.above_exchanged.value.high < 0
 
 
 def test_over_seeds_permutations_are_averaged_and_intervals_are_of_seeds() -> None:
@@ -74,17 +93,57 @@ def test_over_seeds_permutations_are_averaged_and_intervals_are_of_seeds() -> No
         seeds.append(with_gain(seed, replace(part, **turned)))
     alone = gain_parts(seeds[:1])
     assert alone is not None
-    as_good = sum(0.7 + at >= 0.74 - 1e-12 for at in GRID)
-    assert alone.content_p == pytest.approx(2 * (1 + as_good) / 200)
+    assert alone.content_p == pytest.approx(max(smoothed_p(0.74, 0.7, error) for error in (0.01, 0.02)))
+    assert alone.content_p > 0.05
     parts = gain_parts(seeds)
     assert parts is not None
     averages = [mean(0.7 + GRID[(at + 66 * seed) % 199] for seed in range(3)) for at in range(199)]
     assert max(averages) < 0.742
-    assert parts.content_p == pytest.approx(2 / 200)
     values = [0.04, 0.042, 0.044]
-    assert parts.above_exchanged.value == pytest.approx(0.042)
+    over_seeds = stats.ttest_1samp(values, 0)
+
+    def of_means(error: float) -> float:
+        return float(2 * (1 + sum(stats.norm.sf((0.742 - at) / error) for at in averages)) / 200)
+
+    assert parts.above_exchanged.p == pytest.approx(max(of_means(0.01), over_seeds.pvalue))
+    assert parts.above_another.p == pytest.approx(of_means(0.02))
+    assert parts.content_p == parts.above_another.p
+    assert of_means(0.02) > over_seeds.pvalue, "the larger counts"
+    shown = parts.above_exchanged.value
+    assert shown.value == pytest.approx(0.042)
     reach = stats.t.ppf(0.975, 2) * stdev(values) / 3**0.5
-    assert parts.above_exchanged.high == pytest.approx(0.042 + reach)
+    assert shown.low is not None
+    assert shown.high is not None
+    assert shown.low < 0.042 - reach, "the permutations' is the wider one here"
+    apart = gain_parts([with_gain(seed, attribution(own=own)) for seed, own in enumerate((0.7, 0.8, 0.9))])
+    assert apart is not None
+    interval = stats.ttest_1samp([0.0, 0.1, 0.2], 0).confidence_interval(0.95)
+    ends = (apart.above_exchanged.value.low, apart.above_exchanged.value.high)
+    assert ends == pytest.approx((interval.low, interval.high)), "seeds' is the wider one"
+    assert apart.above_exchanged.p == pytest.approx(stats.ttest_1samp([0.0, 0.1, 0.2], 0).pvalue)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_p_below_the_level_has_an_interval_without_0_and_no_other_has(seeds: int) -> None:
+    told = 0
+    for step in range(40):
+        own = 0.6 + step / 200
+        found = gain_parts(
+            [with_gain(seed, attribution(own=own + 0.02 * seed, exchanged=0.7, whole=0.72)) for seed in range(seeds)]
+        )
+        assert found is not None
+        for value, p in (found.above_exchanged, found.above_another, found.seen, found.seen_above_another):
+            assert value.low is not None
+            assert value.high is not None
+            assert (p < 0.05) is not (value.low <= 0 <= value.high)
+            assert value.significant is (p < 0.05)
+            told += p < 0.05
+    assert 40 < told < 160
+
+
+def test_a_name_in_several_seeds_is_said_once() -> None:
+    parts = gain_parts([with_gain(seed) for seed in range(3)])
+    assert parts is not None
     assert (parts.names.own, parts.texts) == (285, 285)
     assert parts.names.describing == ("striped texture",)
 
