@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
         test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
-        check format calibrate calibrate-full coverage benchmarks value-rollouts clean
+        check format calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
 
 install: $(VENV)/.installed
 
@@ -120,6 +120,9 @@ benchmarks: install
 
 value-rollouts: real-assets  ## is the value function worth having on SmolLM2? recorded rollouts replayed in order
 	$(BIN)/python benchmarks/value_rollouts.py
+
+judge-injections: real-assets  ## how often does the local judge obey a description that asks for a yes?
+	$(BIN)/python benchmarks/judge_injections.py --out benchmarks/results/2026-11-28-judge-injections.md
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
