@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from calibration import attribution, base_mix, dose, judge_errors, null, stability
+from calibration import attribution, base_mix, dose, draws, judge_errors, null, stability
 from calibration.answers import Answer
 from calibration.runs import Job, run_all
 from calibration.samples import base_texts
@@ -72,6 +72,7 @@ QUESTIONS = {
     "null": Question(lambda full: [job for *_, job in null.jobs(full)], _null, _visual),
     "attribution": Question(lambda full: [job for *_, job in attribution.jobs(full)], _attribution, attribution.worlds),
     "dose": Question(lambda full: [job for _, job in dose.jobs(full)], _dose, dose.worlds),
+    "draws": Question(lambda full: [], lambda full: draws.answer(), _visual),
     "base-mix": Question(lambda full: [], lambda full: base_mix.answer(), _visual),
     "judge-errors": Question(lambda full: [], lambda full: judge_errors.answer(judge_errors.simulated()), _visual),
     "stability": Question(lambda full: [*stability.earlier(), *stability.jobs(full)], _stability, lambda: []),

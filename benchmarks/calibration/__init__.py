@@ -5,6 +5,7 @@
 | `dose` | Does more of a preference in the VLM make more of it in the descriptions, and as much as the theory says? |
 | `null` | How often is a preference reported where the score is a hash of the text? |
 | `attribution` | Is a gain by style told from a gain by content? |
+| `draws` | Is a difference found between two describings by the same policy? |
 | `base_mix` | Is a preference found against a base model that says mostly something else? |
 | `judge_errors` | Are shares right after correction for a judge that errs? |
 | `stability` | Does the demo say the same on other seeds and processors? |

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import calibrate
 import numpy as np
 import pytest
-from calibration import attribution, dose, judge_errors, null, stability
+from calibration import attribution, dose, draws, judge_errors, null, stability
 from calibration.answers import Answer, Rule, frequency, table
 from calibration.attribution import Read
 from calibration.headlines import drawn_counts, headline_kind
+from calibration.samples import BaseTexts
 from calibration.stability import Found
 from calibration.worlds import CONTENT_WORLD, STYLE_WORLD, World, dose_world
 from scipy import stats
@@ -52,7 +54,7 @@ def test_a_rule_that_its_twin_passes_shows_nothing(holds: bool, twin: bool, show
     assert table([("a", "b")]) == "| a | b |\n|---|---|"
 
 
-@pytest.mark.parametrize("name", ["dose", "null", "attribution", "base_mix", "judge_errors", "stability"])
+@pytest.mark.parametrize("name", ["dose", "null", "attribution", "base_mix", "judge_errors", "stability", "draws"])
 def test_each_question_says_its_rules_and_their_twins_beforehand(name: str) -> None:
     words = ast.get_docstring(ast.parse((MODULES / f"{name}.py").read_text()))
     assert words is not None
@@ -147,6 +149,24 @@ def test_counts_are_drawn_by_class() -> None:
     assert counts.sum(axis=1).tolist() == [40, 40]
     assert headline_kind([counts], [np.array([[5, 15, 20], [5, 20, 15]])]) == "visual"
     assert headline_kind([counts], [counts]) is None
+
+
+# --- draws
+
+
+def test_the_same_policy_described_again_differs_where_one_draw_is_all_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten pairs with one draw and ten with four; the policies of the first rule, and one without visual texts."""
+    texts = BaseTexts([["a", "b"], ["c"]], np.array([[0.75, 0.25], [1.0, 0.0]]), np.array([[0, 1], [0, -1]]))
+    monkeypatch.setattr(draws, "base_texts", lambda: texts)
+    made, numbers = draws.described(np.random.default_rng(0), texts.masses, 4)
+    assert Counter(label for label, _ in made) == {0: 100, 1: 100}
+    assert Counter(numbers) == dict.fromkeys(range(4), 50)
+    assert 60 <= sum(text == "a" for _, text in made) <= 90
+    told = iter([True, False, False, True, True])
+    monkeypatch.setattr(draws, "differ", lambda *_: next(told))
+    assert draws.differing(texts.masses, texts.masses, 1, 5) == frequency(3, 5)
 
 
 # --- attribution
