@@ -165,27 +165,33 @@ def gain_parts(results: Sequence[SeedResult]) -> GainParts | None:
         style=style,
         unevenness=over([_unevenness(result, z) for result in results]),
         above_everyone=over([_above_everyone(part, z) for part in found]),
-        above_exchanged=_beside([part.own for part in found], [part.exchanged for part in found], confidence),
-        above_another=_beside([part.own for part in found], [part.whole for part in found], confidence),
-        seen=_beside([part.masked for part in found], [part.masked_shuffled for part in found], confidence),
-        seen_above_another=_beside([part.masked for part in found], [part.masked_whole for part in found], confidence),
+        above_exchanged=beside_permuted([part.own for part in found], [part.exchanged for part in found], confidence),
+        above_another=beside_permuted([part.own for part in found], [part.whole for part in found], confidence),
+        seen=beside_permuted([part.masked for part in found], [part.masked_shuffled for part in found], confidence),
+        seen_above_another=beside_permuted(
+            [part.masked for part in found], [part.masked_whole for part in found], confidence
+        ),
         misleading=_misleading(results, z),
         word_order=accuracy_difference(results, "aligned", "shuffled"),
     )
 
 
-def _beside(own: Sequence[Hits], permuted: Sequence[Permuted], confidence: float) -> BesidePermuted:
+def beside_permuted(own: Sequence[Hits], permuted: Sequence[Permuted], confidence: float) -> BesidePermuted:
     """Set accuracies of each seed beside permuted ones: over seeds too, where there are several.
 
-    With one seed, p and interval hold the other assignments that could have been and, as each permuted accuracy is
-    known with an error over images, other images. With several, the test is the same of the means, and Student's t over
-    seeds beside it: the interval holds both, and the larger p counts.
+    With one seed, p and interval are the permutations': they hold other assignments and other images, which both spread
+    the permuted accuracies as they do the own one. With several, the test is the same of the means, and Student's t
+    over seeds beside it: the interval holds both, and the larger p counts.
+
+    Args:
+        own: The accuracy of each seed.
+        permuted: What it is beside, of each seed.
+        confidence: Coverage of the interval, in (0, 1).
     """
     values = [one.accuracy - each.mean for one, each in zip(own, permuted, strict=True)]
     tested = permutation_test(
         mean(one.accuracy for one in own),
         [mean(each) for each in zip(*(each.accuracies for each in permuted), strict=False)],
-        mean(each.error for each in permuted),  # seeds share their images, so that errors do not cancel
         confidence,
     )
     p, low, high = tested

@@ -6,10 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtr
-
 FEWEST_PERMUTATIONS = 199
 """Fewest permutations behind a p-value."""
 
@@ -26,9 +22,9 @@ class PermutationTest(NamedTuple):
     """A number beside those that permutations give; p and interval are one inversion and say the same.
 
     Attributes:
-        p: Two-sided p-value.
-        low: Lower end of the interval of the number minus the permutations' mean; -inf if there are too few
-            permutations for it.
+        p: Two-sided p-value, of `permutation_p`.
+        low: Lower end of the interval of the number minus a permuted one; -inf if there are too few permutations for
+            it.
         high: Upper end; inf likewise.
     """
 
@@ -37,14 +33,12 @@ class PermutationTest(NamedTuple):
     high: float
 
 
-def permutation_p(observed: float, permuted: Sequence[float], error: float = 0.0) -> float:
+def permutation_p(observed: float, permuted: Sequence[float]) -> float:
     """Return the two-sided p-value of a number among those that permutations give.
 
     Args:
         observed: The number that was observed.
         permuted: The same number of each permutation, at least one; drawn at random, the identity not excluded.
-        error: Standard error of the number minus a permuted one, if that is not known exactly. Each permuted number is
-            then spread normally, so that p holds both sources of chance. With 0 this is the test of ranks.
 
     Returns:
         Twice the share, the observed one counted among them, of numbers at least as far out on the rarer side; at
@@ -57,40 +51,33 @@ def permutation_p(observed: float, permuted: Sequence[float], error: float = 0.0
     """
     if not len(permuted):
         raise ValueError("a test needs permutations")
-    values = np.asarray(permuted, dtype=np.float64)
-    return min(1.0, 2 * min(_tail(observed, values, error), _tail(-observed, -values, error)))
+    above = sum(value >= observed - SAME for value in permuted)
+    below = sum(value <= observed + SAME for value in permuted)
+    return _two_sided(min(above, below), len(permuted))
 
 
-def permutation_test(
-    observed: float, permuted: Sequence[float], error: float = 0.0, confidence: float = 0.95
-) -> PermutationTest:
-    """Return a number's p-value among permutations, and the differences that the test does not reject.
+def permutation_test(observed: float, permuted: Sequence[float], confidence: float = 0.95) -> PermutationTest:
+    """Return a number's p-value among permutations, and the differences from them that the test does not reject.
+
+    What the permuted numbers are spread by, the observed one is off by too: another permutation, and where each is
+    measured on a sample, such as the images of an accuracy, the sample. So the interval holds both.
 
     Args:
         observed: The number that was observed.
         permuted: The same number of each permutation, at least one.
-        error: See `permutation_p`.
         confidence: Coverage of the interval, in (0, 1).
 
     Raises:
         ValueError: If there is no permutation.
     """
-    p, values, alpha = permutation_p(observed, permuted, error), np.asarray(permuted, dtype=np.float64), 1 - confidence
-    above, below = _critical(values, error, alpha / 2), -_critical(-values, error, alpha / 2)
-    # What is not rejected once a difference is taken off lies between the two; the difference is told from the mean.
-    return PermutationTest(p, observed - above, observed - below)
+    p, alpha, count = permutation_p(observed, permuted), 1 - confidence, len(permuted)
+    fewest = next((far for far in range(count + 1) if _two_sided(far, count) >= alpha), count)
+    if fewest == 0:
+        return PermutationTest(p, -math.inf, math.inf)
+    ordered = sorted(permuted)  # what is at least as far out as this many of them is rejected
+    return PermutationTest(p, observed - (ordered[-fewest] + SAME), observed - (ordered[fewest - 1] - SAME))
 
 
-def _tail(observed: float, permuted: np.ndarray, error: float) -> float:
-    """Return the share of numbers at least as large, the observed one among them."""
-    reach = (permuted - (observed - SAME)) / max(error, SAME / 10)
-    return float(1 + ndtr(reach).sum()) / (1 + len(permuted))
-
-
-def _critical(permuted: np.ndarray, error: float, level: float) -> float:
-    """Return the number from which on the upper tail is below a level; inf if it never is."""
-    if level * (1 + len(permuted)) <= 1:
-        return math.inf
-    reach = 40 * max(error, SAME)
-    ends = float(permuted.min()) - reach, float(permuted.max()) + reach
-    return float(brentq(lambda at: _tail(at, permuted, error) - level, *ends, xtol=1e-14))
+def _two_sided(far: int, count: int) -> float:
+    """Return the p-value where so many of the permuted numbers are at least as far out on the rarer side."""
+    return min(1.0, 2 * (1 + far) / (1 + count))

@@ -10,7 +10,6 @@ from statistics import mean
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from vlms import TextVLM
 
 from analysis.accuracy.attribution import MASK, rearrange
@@ -192,34 +191,38 @@ def test_permutation_p_is_uniform_under_the_null() -> None:
 def test_the_interval_and_p_of_a_permutation_are_one_inversion() -> None:
     """By hand: of 199 numbers 0.01, 0.02, … and the observed one, four are 2 % and five 2.5 %: beyond the 196th."""
     values = [at / 100 for at in range(1, 200)]
-    found = permutation_test(3.0, values, confidence=0.953)
+    found = permutation_test(3.0, values, 0.953)
     assert found.p == pytest.approx(2 / 200)
-    assert 3.0 - found.low == pytest.approx(1.96, abs=1e-6)
-    assert 3.0 - found.high == pytest.approx(0.04, abs=1e-6), "as far from the other end"
-    for observed, error in ((1.5, 0.0), (1.93, 0.0), (1.98, 0.0), (1.98, 0.05), (0.03, 0.05), (-0.2, 0.05)):
-        shifted = permutation_test(observed, values, error)
-        for end in (shifted.low, shifted.high):
-            assert permutation_p(observed - end * (1 + 1e-6), values, error) == pytest.approx(0.05, abs=0.011)
-        assert (shifted.p < 0.05) is not (shifted.low <= 0 <= shifted.high)
-    assert permutation_test(1.98, values, 0.05).p > permutation_test(1.98, values).p
+    assert found[1:] == pytest.approx((3.0 - 1.96, 3.0 - 0.04))
+    for observed in (1.5, 1.93, 1.955, 1.96, 1.965, 1.98, 0.03, 0.035, 0.04, 0.045, -0.2):
+        tested = permutation_test(observed, values, 0.953)
+        assert (tested.p < 0.047) is not (tested.low <= 0 <= tested.high)
+        for end, inside in ((tested.low, 1), (tested.high, -1)):
+            assert permutation_p(observed - end - inside * 1e-6, values) >= 0.047, "just inside"
+            assert permutation_p(observed - end + inside * 1e-6, values) < 0.047, "just outside"
     assert permutation_test(2.0, [0.0] * 10) == (pytest.approx(2 / 11), -math.inf, math.inf), "too few of them"
+    few = permutation_test(0.0, [0.0] * 10, 0.6)
+    assert few == (1.0, pytest.approx(0.0, abs=2e-9), pytest.approx(0.0, abs=2e-9))
 
 
-def test_an_error_over_images_makes_a_permutation_test_stricter_as_scipy_says() -> None:
-    values, error = [0.1, 0.3, 0.35, 0.5], 0.1
-    tail = (1 + sum(stats.norm.sf((0.45 - value) / error) for value in values)) / 5
-    assert permutation_p(0.45, values, error) == pytest.approx(min(1.0, 2 * tail))
+def test_the_interval_holds_other_assignments_and_other_images() -> None:
+    """2,000 studies whose own texts are right on 0 or 6 points more images than what chance gives.
 
-
-def test_the_interval_holds_assignments_and_images_together() -> None:
-    """2,000 studies whose own assignment is 0.2 above what chance gives; images are drawn for each."""
+    Images are drawn for each study; on each, an assignment is right with a chance of its own, so that the accuracies of
+    assignments differ by what they are and by the images.
+    """
     rng = np.random.default_rng(1)
-    held = found_none = 0
-    for _ in range(2000):
-        assigned = rng.normal(0, 0.1, 200)
-        seen = assigned + np.append([0.2], np.zeros(199)) + rng.normal(0, 0.05, 200)
-        tested = permutation_test(seen[0], seen[1:].tolist(), 0.05 * math.sqrt(2))
-        held += tested.low <= 0.2 <= tested.high
-        found_none += permutation_test(seen[0] - 0.2, seen[1:].tolist(), 0.05 * math.sqrt(2)).p >= 0.05
-    assert held == found_none, "one inversion"
-    assert 0.94 <= held / 2000 <= 0.99
+    for effect in (0.0, 0.06):
+        held = told = 0
+        for _ in range(2000):
+            difficulty = rng.choice([0.02, 0.5, 0.97], 300)[:, None]
+            chances = difficulty + rng.normal(0, 0.02, 200)[None, :]
+            chances[:, 0] += effect
+            right = (rng.random(chances.shape) < np.clip(chances, 0, 1)).mean(axis=0)
+            tested = permutation_test(right[0], right[1:].tolist())
+            # What is cut off at 0 and 1 takes from the effect.
+            truth = effect * (1 - (0.03 / 0.06) / 3) if effect else 0.0
+            held += tested.low <= truth <= tested.high
+            told += tested.p < 0.05
+        assert 0.93 <= held / 2000 <= 0.98
+        assert told / 2000 <= 0.06 if effect == 0 else told / 2000 >= 0.2
