@@ -21,6 +21,7 @@ from coverage_cells import (
     share_of_informative,
     share_over_seeds,
 )
+from coverage_texts import content, kinds_over_classes
 
 from analysis.statistics.intervals import FEWEST
 
@@ -37,7 +38,7 @@ class Cell(NamedTuple):
         simulate: Its runs.
         effect: The effect whose finding is asked for, in shares; 0 where nothing is tested.
         stated: The effect in words.
-        values: Seeds or pairs that Student's t is over, where they are few; 0 elsewhere.
+        values: Seeds, pairs or classes that Student's t is over, where they are few; 0 elsewhere.
         known: What the cell does not hold and why, where that is known and said by the tool.
     """
 
@@ -162,6 +163,38 @@ def grid() -> list[Cell]:
                 (2, 16, 320, ""),
                 (3, 8, 240, ""),
                 (4, 8, 240, ""),
+            )
+        ),
+        *(
+            Cell(
+                "content beside exchanged texts",
+                f"{seeds} seed{'s' * (seeds > 1)}, {images} images, assignments apart by {100 * spread:g} points",
+                content(seeds, images, spread, drift),
+                effect,
+                points(5 / 6 * effect),
+                seeds if seeds > 1 else 0,
+            )
+            for seeds, images, spread, drift, effect in (
+                (1, 300, 0.0, 0.0, 0.12),
+                (1, 300, 0.03, 0.0, 0.18),
+                (1, 1000, 0.03, 0.0, 0.15),
+                (3, 300, 0.03, 0.01, 0.18),
+            )
+        ),
+        *(
+            Cell(
+                "changes of all kinds over classes",
+                f"{classes} classes, {texts} texts each, classes apart by {100 * spread:g} points",
+                kinds_over_classes(classes, texts, spread, KINDS),
+                effect,
+                points(effect),
+                classes,
+            )
+            for classes, texts, spread, effect in (
+                (5, 25, 0.15, 0.55),
+                (16, 3, 0.15, 0.4),
+                (16, 25, 0.2, 0.3),
+                (100, 10, 0.3, 0.15),
             )
         ),
         *(

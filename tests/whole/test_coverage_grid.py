@@ -12,7 +12,8 @@ import pytest
 from paths import ROOT
 from scipy import stats
 
-MODULES = ("common", "coverage_cells", "coverage_grid", "coverage")
+USED = ("coverage_cells", "coverage_grid", "coverage")
+MODULES = ("common", "coverage_texts", *USED)
 
 
 class Grid(NamedTuple):
@@ -29,7 +30,7 @@ def grid() -> Any:
         patch.syspath_prepend(str(ROOT / "benchmarks"))  # as where a script runs
         for name in MODULES:
             patch.delitem(sys.modules, name, raising=False)
-        yield Grid(*(importlib.import_module(name) for name in MODULES[1:]))
+        yield Grid(*(importlib.import_module(name) for name in USED))
         for name in MODULES:
             sys.modules.pop(name, None)
 
