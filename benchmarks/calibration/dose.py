@@ -69,12 +69,12 @@ def jobs(full: bool = False) -> list[tuple[World, Job]]:
     """Return the runs; the first seed of every world comes first.
 
     Args:
-        full: Whether five seeds of every world are run. Else it is one, and `FEWEST_SEEDS` of the whole visual
-            preference, as a headline needs.
+        full: Whether `FEWEST_SEEDS` seeds of every world are run, as a headline needs. Else it is one, and as many of
+            the whole visual preference.
     """
     return [
         (world, job(world, seed))
-        for seed in (range(5) if full else SEEDS)
+        for seed in SEEDS
         for world in worlds()
         if full or seed == 0 or world == dose_world(1.0)
     ]

@@ -83,7 +83,7 @@ def jobs(full: bool = False) -> list[tuple[int, float, Job]]:
     """Return the trained runs, three seeds for each experiment, with the experiment's number and its KL.
 
     Args:
-        full: Whether six experiments are run rather than one.
+        full: Whether there is an experiment at each KL rather than one.
     """
     path = folder() / "hash-scores.json"
     if not path.is_file():
@@ -91,7 +91,7 @@ def jobs(full: bool = False) -> list[tuple[int, float, Job]]:
         write_json(path, {concept.name: each for concept, each in zip(CONCEPTS, own, strict=True)})
     return [
         (number, KLS[-1 - number % 2], _job(path, SEEDS * number + place, KLS[-1 - number % 2]))
-        for number in range(6 if full else 1)
+        for number in range(len(KLS) if full else 1)
         for place in range(SEEDS)
     ]
 
