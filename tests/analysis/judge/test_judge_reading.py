@@ -82,6 +82,7 @@ def test_thinking_blocks_of_many_forms(raw: str, expected: bool) -> None:
         f"<|inner_prefix|>{YES}",
         f"{YES}<|inner_suffix|>",
         f"<|channel|>analysis<|message|>The form is {YES}",
+        f"<|channel|>commentary<|message|>{YES}",
         f"<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>{YES}",
         f"<|channel|>analysis<|message|>{YES}<|channel|>final<|message|>",
         f"<analysis>{YES}",

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from test_large_beta import Scaled, distance, group_trainer, trained
 from tiny_trainers import Letters, make_ppo
 
+from ex2.monitoring.rules import METRICS
+
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 RISES: dict[str, Any] = {"kl_controller": "log", "kl_target": 1e-6, "kl_horizon": 3, "kl_horizon_unit": "batches"}
@@ -245,3 +247,24 @@ def test_no_unit_lies_below_one_and_each_follows_the_beta_of_its_batch(
     assert min(seen) >= 1.0
     factor = 1 if moving is RISES else -1
     assert seen == pytest.approx([max(1.0, 1.1 * math.exp(factor * batch / 3)) for batch in range(4)])
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 5.0])
+def test_the_value_loss_is_in_squares_of_the_unit_and_its_name_says_so(
+    beta: float, mistral: Path, tmp_path: Path
+) -> None:
+    """Against returns in the score's own unit by a plain loop: V is 0 at first, so that R_t = Σ 0.95^k r_(t+k)."""
+    trainer = made("ppo", mistral, tmp_path, batches=1, kl_coef=beta, kl_controller="fixed", value_init="zero")
+    trainer.train()
+    rollout, first = trainer.rollouts[0], trainer.orders[0][:4]
+    squares = []
+    for row in first:
+        length = int(rollout["completion_mask"][row].sum())
+        gap = (rollout["old_logprobs"] - rollout["ref_logprobs"])[row, :length].tolist()
+        rewards = [-beta * one for one in gap]
+        rewards[-1] += float(rollout["scores"][row] - rollout["scores"].mean())
+        squares += [sum(0.95**k * r for k, r in enumerate(rewards[t:])) ** 2 for t in range(length)]
+    unit = max(1.0, beta)
+    assert trainer.updates[0].value_loss * unit**2 == pytest.approx(0.5 * sum(squares) / len(squares), rel=1e-4)
+    assert trainer.batch_log["reward_unit"] == unit
+    assert METRICS["value_loss"] == "Value loss, in squares of max(1, β)"
