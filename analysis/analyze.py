@@ -26,7 +26,7 @@ from analysis.statistics.intervals import IntervalSettings
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity, JudgingCost
-from analysis.verdicts.verdicts import Verdicts, asked_digest, judge_digest, rubric_version
+from analysis.verdicts.verdicts import Verdicts, former_digests, judge_digest, rubric_version
 from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.recipe import Recipe
@@ -52,7 +52,8 @@ def analyze(recipe: Recipe, seed: int) -> None:
     where = RunDirectory.of(recipe).seed(seed)
     descriptions = read_descriptions(where)
     files = _files(recipe)  # before the judge is asked: a wrong name must cost nothing
-    digest, earlier = (of(recipe.judge.name, recipe.judge.settings) for of in (judge_digest, asked_digest))
+    digest = judge_digest(recipe.judge.name, recipe.judge.settings)
+    earlier = former_digests(recipe.judge.name, recipe.judge.settings)
     judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
     asked = [one.of_class for one in descriptions]
     verdicts = judge_descriptions(judge, asked, where.verdicts, digest=digest, earlier=earlier)

@@ -13,20 +13,27 @@ from typing import Any, Final, NamedTuple
 
 from reward.records import JSON
 
-READING: Final = "2"
-"""Version of these rules. Verdicts in a log were read by the rules of their time; whoever changes what the rules make
-of a text must change the version too, and the texts in the logs are then read again."""
+READING: Final = "3"
+FORMER_READINGS: Final = ("2",)
+"""Version of these rules, and those before it. Verdicts in a log were read by the rules of their time; whoever changes
+what the rules make of a text must give them a new version, and the texts in the logs are then read again."""
 
 _STOP = re.compile(
     r"""
     (?P<brace>\{)
-    | [<◁]\|?\s*(?P<close>/)?\s*(?:[\w-]+:)?(?:think|thinking|thoughts?|reasoning|scratchpad)(?:[\s|/][^<>◁▷]*)?[>▷]
+    | [<◁]\|?\s*(?P<close>/)?\s*(?:[\w-]+:)?(?:think|thinking|thoughts?|thought_process|reason|reasoning|analysis
+        |reflection|scratchpad)(?:[\s|/][^<>◁▷]*)?[>▷]
     | \[\s*(?P<bracket_close>/)?\s*(?:think|thinking)\s*\]
     | <\|(?:begin|(?P<end>end))_of_(?:thoughts?|thinking|reasoning)\|>
+    | <\|(?:start|(?P<cohere_end>end))_thinking\|>
+    | <\|inner_(?:prefix|(?P<inner_end>suffix))\|>
+    | <\|channel\|>\s*(?:analysis|commentary)\b[^<]*<\|message\|>
+    | (?P<final><\|channel\|>\s*final\b[^<]*<\|message\|>)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 """A brace, at which a JSON object may begin, or a tag that begins or ends a thinking block."""
+_ENDS_A_BLOCK = ("close", "bracket_close", "end", "cohere_end", "inner_end")
 
 _TAKES_BACK = (
     r"\bon (?:second|further) thoughts?\b|\bon reflection\b|\bcorrection\b|\bcorrecting myself\b|\bscratch that\b"
@@ -61,7 +68,7 @@ class Said(NamedTuple):
     Attributes:
         values: The values under the question's key in the order of their objects. If one of them was corrected, only
             those after the last correction.
-        bare: The answer of a reply that is a single yes or no; None for any other reply.
+        bare: The answer of a single yes or no, alone or beside objects; None if there is none, or both.
     """
 
     values: list[Any]
@@ -97,7 +104,13 @@ def read_reply_text(raw: str, key: str, given: Sequence[str] = (), *, cut: bool 
         return Said([], bare[1].lower() == "yes") if bare and not cut else NOTHING
     if (cut and rest.strip(_ENDS)) or _RETRACTION.search(rest):
         return NOTHING
-    return Said(_uncorrected(kept, key), None)
+    values = _uncorrected(kept, key)
+    beside = {
+        found[1].lower() == "yes" for part in kept if part.found is None and (found := _BARE.fullmatch(part.text))
+    }
+    if not values or len(beside) > 1:
+        return NOTHING
+    return Said(values, beside.pop() if beside else None)
 
 
 def pieces(raw: str) -> list[Piece] | None:
@@ -109,7 +122,7 @@ def pieces(raw: str) -> list[Piece] | None:
     Returns:
         The pieces in order; None if a block has no end.
     """
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=_with_both_values)
     parts: list[Piece] = []
     depth = position = start = 0
     while stop := _STOP.search(raw, position):
@@ -119,11 +132,13 @@ def pieces(raw: str) -> list[Piece] | None:
             if found:
                 parts += [Piece(raw[start : stop.start()]), found]
                 start = position = stop.start() + len(found.text)
-        elif stop["close"] or stop["bracket_close"] or stop["end"]:
+        elif any(stop[name] for name in _ENDS_A_BLOCK):
             if not depth:
                 parts = []
             depth = max(depth - 1, 0)
             start = position
+        elif stop["final"]:  # the channel of the answer: whatever stands before it is none
+            parts, depth, start = [], 0, position
         elif not stop[0].endswith("/>"):  # which would be an empty block
             if not depth:
                 parts.append(Piece(raw[start : stop.start()]))
@@ -133,7 +148,7 @@ def pieces(raw: str) -> list[Piece] | None:
 
 def json_objects(raw: str) -> list[JSON]:
     """Return the outermost JSON objects in a text, in order, tags or not."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=_with_both_values)
     found: list[JSON] = []
     position = raw.find("{")
     while position >= 0:
@@ -151,6 +166,14 @@ def _decoded(decoder: json.JSONDecoder, raw: str, position: int) -> Piece | None
     except (json.JSONDecodeError, RecursionError):
         return None
     return Piece(raw[position:end], value)
+
+
+def _with_both_values(pairs: list[tuple[str, Any]]) -> JSON:
+    """Return an object; under a key that it has twice with different values, a list of both, which is no answer."""
+    found: JSON = {}
+    for key, value in pairs:
+        found[key] = value if found.get(key, value) == value else [found[key], value]
+    return found
 
 
 def _is_copy(part: Piece, given: Iterable[str]) -> bool:

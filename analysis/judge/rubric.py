@@ -182,7 +182,8 @@ class Rubric(Record):
         The answer is a JSON object with the question's key, or a single yes or no. The key's value is true, false, or a
         text that starts with the whole word yes or no, in any case, and does not also contain the other word. What
         stands in a thinking block, and JSON copied from the description or the class name, is no answer. Several
-        objects must agree, unless the words between them say that the later one corrects the earlier.
+        objects must agree, unless the words between them say that the later one corrects the earlier. A yes or no that
+        stands alone beside them must agree with them, too.
 
         Args:
             request: The question that was asked.
@@ -194,7 +195,9 @@ class Rubric(Record):
         """
         part = self.part(request.question)
         said = read_reply_text(raw, part.key, part.shown(request), cut=cut)
-        read = {_yes_or_no(value) for value in said.values} or {said.bare}
+        read = {_yes_or_no(value) for value in said.values}
+        if said.bare is not None or not read:
+            read.add(said.bare)
         answer = read.pop()
         return Unparsed(raw) if answer is None or read else Verdict(answer, raw)
 

@@ -18,7 +18,7 @@ from reward.files import append_jsonl
 
 
 def judge_descriptions(
-    judge: Judge, descriptions: Iterable[DescribedClass], path: Path, *, digest: str, earlier: str | None = None
+    judge: Judge, descriptions: Iterable[DescribedClass], path: Path, *, digest: str, earlier: Sequence[str] = ()
 ) -> Verdicts:
     """Ask the judge what is not yet in the log, and append each answer to it.
 
@@ -27,8 +27,8 @@ def judge_descriptions(
         descriptions: Descriptions of any policies.
         path: Path of `verdicts.jsonl`, to which new answers are appended.
         digest: `judge_digest` of the judge; answers in the log with another digest are not used.
-        earlier: `asked_digest` of the judge: answers in the log that an earlier version read are read again. They are
-            appended as answers of today; their own rows stay, because stored results were made of them.
+        earlier: `former_digests` of the judge: answers in the log that an earlier version read are read again. They
+            are appended as answers of today; their own rows stay, because stored results were made of them.
 
     Returns:
         A verdict or an unparsed answer for every description.
@@ -68,15 +68,18 @@ class Known(NamedTuple):
     reread: list[tuple[JudgeRequest, Answer]]
 
 
-def known_verdicts(judge: Judge, path: Path, *, digest: str, earlier: str | None = None) -> Known:
+def known_verdicts(judge: Judge, path: Path, *, digest: str, earlier: Sequence[str] = ()) -> Known:
     """Read what a log holds of a judge's answers; nothing is asked or written. Arguments as of `judge_descriptions`."""
     verdicts = read_verdicts(path, digest=digest)
     reread: list[tuple[JudgeRequest, Answer]] = []
-    if earlier is not None and earlier != digest and isinstance(judge, ReadsAgain):
-        former = [(request, answer) for request, answer in read_verdicts(path, digest=earlier).items()]
-        reread = [(request, judge.read_again(request, answer)) for request, answer in former if request not in verdicts]
-        for request, answer in reread:
-            verdicts.add(request.question, request.class_name, request.description, answer)
+    if isinstance(judge, ReadsAgain):
+        for former in earlier:
+            found = read_verdicts(path, digest=former) if former != digest else Verdicts()
+            for request, stored in found.items():
+                if request not in verdicts:
+                    answer = judge.read_again(request, stored)
+                    reread.append((request, answer))
+                    verdicts.add(request.question, request.class_name, request.description, answer)
     return Known(verdicts, reread)
 
 

@@ -13,7 +13,7 @@ from reward.errors import EnvironmentFault
 PILOT = 20
 """Number of questions that are asked first."""
 PILOT_FROM = 2 * PILOT
-"""Number of open questions from which a pilot is worth its wait."""
+"""Number of questions, answered and open, from which a pilot is worth its wait."""
 
 _MOST_SHOWN = 200
 
@@ -34,13 +34,13 @@ def pilot_questions(requests: Sequence[JudgeRequest], verdicts: Verdicts) -> lis
     """
     known = _first_answers(verdicts)
     blocks = [known[start : start + PILOT] for start in range(0, len(known) - PILOT + 1, PILOT)]
-    if len(requests) < PILOT_FROM or any(not mostly_unread(block) for block in blocks):
+    if len(known) + len(requests) < PILOT_FROM or any(not mostly_unread(block) for block in blocks):
         return []
     return sorted(requests, key=_place)[: PILOT - len(known) % PILOT]
 
 
 def check_pilot(judge: Judge, verdicts: Verdicts, path: Path, *, left: int) -> None:
-    """Stop if most of the pilot's answers cannot be read.
+    """Stop if most of the pilot's answers cannot be read, unless no question is left to be saved.
 
     Args:
         judge: The judge that was asked.
@@ -53,7 +53,7 @@ def check_pilot(judge: Judge, verdicts: Verdicts, path: Path, *, left: int) -> N
     """
     known = _first_answers(verdicts)
     last = known[: len(known) - len(known) % PILOT][-PILOT:]
-    if not last or not mostly_unread(last):
+    if not left or not last or not mostly_unread(last):
         return
     unread = [answer for answer in last if isinstance(answer, Unparsed)]
     example = " ".join(unread[0].raw.split())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from analysis.judge.base import CostEstimate, EstimatesCost, Judge, JudgeRequest
 from analysis.judge.table import build_judge
 from analysis.verdicts.asking import known_verdicts, open_questions
-from analysis.verdicts.verdicts import asked_digest, judge_digest, rubric_version
+from analysis.verdicts.verdicts import former_digests, judge_digest, rubric_version
 from ex2.recipe import Recipe
 from ex2.run.descriptions import read_descriptions
 from ex2.run.directory import RunDirectory
@@ -44,7 +44,8 @@ def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
     for seed in seeds:
         where = RunDirectory.of(recipe).seed(seed)
         descriptions = read_descriptions(where)
-        digest, earlier = (of(recipe.judge.name, recipe.judge.settings) for of in (judge_digest, asked_digest))
+        digest = judge_digest(recipe.judge.name, recipe.judge.settings)
+        earlier = former_digests(recipe.judge.name, recipe.judge.settings)
         judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
         known = known_verdicts(judge, where.verdicts, digest=digest, earlier=earlier).verdicts
         questions = open_questions([one.of_class for one in descriptions], known)

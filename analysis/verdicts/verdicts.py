@@ -28,7 +28,7 @@ from analysis.judge.base import (
     answer_word,
 )
 from analysis.judge.panel import panel_members
-from analysis.judge.reading import READING
+from analysis.judge.reading import FORMER_READINGS, READING
 from analysis.judge.rubric import PAPER, load_rubric
 from analysis.judge.table import JUDGES
 from ex2.run.descriptions import is_empty
@@ -205,6 +205,15 @@ def asked_digest(name: str, settings: Mapping[str, Any]) -> str:
     `judge_digest`.
     """
     return settings_digest(name, _material(name, settings, None))
+
+
+def former_digests(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the digests by which earlier versions logged answers to the same questions, the newest version's first.
+
+    Arguments and errors are those of `judge_digest`.
+    """
+    of_readings = (settings_digest(name, _material(name, settings, reading)) for reading in (*FORMER_READINGS, None))
+    return tuple(dict.fromkeys(of_readings))
 
 
 def _material(name: str, settings: Mapping[str, Any], reading: str | None) -> JSON:

@@ -32,7 +32,7 @@ METRICS = {
     "share_cut_by_vlm": "Share cut at the VLM's context",
     "explained_variance": "Explained variance",
     "policy_loss": "Policy loss",
-    "value_loss": "Value loss",
+    "value_loss": "Value loss, in squares of max(1, β)",
     "ratio_mean": "Mean ratio",
     "ratio_max": "Largest ratio",
     "clip_fraction": "Clipped share of the policy loss",

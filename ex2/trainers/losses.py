@@ -18,8 +18,9 @@ class PPOLoss(NamedTuple):
     Attributes:
         loss: policy_loss + value_coef · value_loss, with a gradient. The guard sets it to 0 if the mean ratio exceeds
             `ratio_threshold`.
-        policy_loss: Weighted mean of max(−A·ρ, −A·clip(ρ)) over tokens.
-        value_loss: Half the weighted mean of the larger of two squared errors: of the value and of the clipped value.
+        policy_loss: Weighted mean of max(−A·ρ, −A·clip(ρ)) over tokens; what the guard leaves out counts as 0.
+        value_loss: Half the weighted mean of the larger of two squared errors, of the value and of the clipped value,
+            in squares of the values' unit; what the guard leaves out counts as 0.
         ratio_mean: Mean of ρ = π/π_old over the tokens that count.
         ratio_max: Largest ρ of a token that counts.
         clip_fraction: Share of tokens where the clipped policy term is the larger one.
@@ -105,8 +106,8 @@ def ppo_loss(
         kept = (ratio_mean <= ratio_threshold).reshape(1, 1)
     return PPOLoss(
         loss=((policy_losses + value_coef * value_losses) * kept).sum(),
-        policy_loss=float(policy_losses.detach().sum()),
-        value_loss=float(value_losses.detach().sum()),
+        policy_loss=float((policy_losses.detach() * kept).sum()),
+        value_loss=float((value_losses.detach() * kept).sum()),
         ratio_mean=float(ratio_mean),
         ratio_max=float(ratio.detach().masked_fill(~mask.bool(), 0).max()),
         clip_fraction=float(((clipped > unclipped) * weight).sum() / own_count),

@@ -6,6 +6,7 @@ That is `process-N.pt`: losses of every update, minibatches, rows of the log, th
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,18 @@ def main(model: Path, folder: Path, changes: dict[str, Any]) -> None:
         model: Folder of the model.
         folder: Of what is written.
         changes: Settings other than `train`'s.
+    """
+    work(train, model, folder, changes)
+
+
+def work(train: Callable[..., dict[str, Any]], model: Path, folder: Path, changes: dict[str, Any]) -> None:
+    """Call a function that trains as one of the processes, and write down what it returns.
+
+    Args:
+        train: Takes model, folder, the number of processes and the changes.
+        model: As in `main`.
+        folder: As in `main`.
+        changes: As in `main`.
     """
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

@@ -92,7 +92,7 @@ def test_schema_asks_for_the_explanation_first() -> None:
         ('{"increases_knowledge": " no"}', False),
         (f"Here you are:\n```json\n{NO}\n```", False),
         (f"{NO} On second thought: {YES}", True),  # the last verdict wins
-        ('{"increases_knowledge": "No", "increases_knowledge": "Yes"}', True),
+        ('{"increases_knowledge": "No", "increases_knowledge": "Yes"}', None),  # which of them is not guessed
         ('{ oops {"increases_knowledge": "No"}', False),
         ("", None),
         ("Yes", True),

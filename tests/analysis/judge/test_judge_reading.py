@@ -53,6 +53,13 @@ def test_a_closed_thinking_block_is_dropped(name: str) -> None:
         (f"<|begin_of_thought|>{YES}<|end_of_thought|>{NO}", False),
         (f"<think>{YES}</think><scratchpad>{YES}</scratchpad>{NO}", False),
         (f"<thinking>a <scratchpad>{YES}</scratchpad> {YES}</thinking>{NO}", False),
+        (f"<|START_THINKING|>{YES}<|END_THINKING|>{NO}", False),
+        (f"<|inner_prefix|>{YES}<|inner_suffix|>{NO}", False),
+        (f"<|channel|>analysis<|message|>{YES}<|end|><|start|>assistant<|channel|>final<|message|>{NO}", False),
+        (f"<|channel|>commentary to=x<|message|>{YES}<|channel|>final<|message|>{NO}", False),
+        (f"{YES}<|channel|>final<|message|>No.", False),
+        (f"<analysis>{YES}</analysis>{NO}", False),
+        (f"<reason>{YES}</reason><thought_process>{YES}</thought_process><reflection>{YES}</reflection>{NO}", False),
         (f"<think/>{NO}", False),
         ("<think>\n\n</think>\n\n**No.**", False),
         (f"<thinker>{YES}</thinker>", True),  # another tag
@@ -70,6 +77,18 @@ def test_thinking_blocks_of_many_forms(raw: str, expected: bool) -> None:
         f"<think>The format is {YES}\n</thi",
         f"<THINKING>{YES}",
         f"[THINK]{YES}",
+        f"<|START_THINKING|>{YES}",
+        f"{YES}<|END_THINKING|>",
+        f"<|inner_prefix|>{YES}",
+        f"{YES}<|inner_suffix|>",
+        f"<|channel|>analysis<|message|>The form is {YES}",
+        f"<|channel|>commentary<|message|>{YES}",
+        f"<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>{YES}",
+        f"<|channel|>analysis<|message|>{YES}<|channel|>final<|message|>",
+        f"<analysis>{YES}",
+        f"<reason>{YES}",
+        f"<thought_process>{YES}",
+        f"<reflection>{YES}",
         f"<think>a <think> b </think> {YES}",  # the outer one has no end
         f"{YES} <reasoning>but is it",
         f"<think>so</think> <scratchpad>{NO}",
@@ -156,10 +175,49 @@ def test_a_copy_of_what_the_fence_escaped_is_no_answer() -> None:
         (f"{YES}\nI take that back.", None),
         (f"{YES}\nAn oak is actually tall.", True),
         (f"{YES} <think>on second thought</think> {NO}", None),
+        (f"[{YES}, {YES}]", True),
+        (f"[{YES}, {NO}]", None),
+        (f"{YES} On second thought {NO} On second thought {YES}", True),
+        ("Yes. On second thought, no.", None),
+        ('{"explanation": "On second thought no.", "increases_knowledge": "Yes"}', True),
     ],
 )
 def test_several_answers_must_agree_unless_one_is_corrected(raw: str, expected: bool | None) -> None:
     assert read(raw) is expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (f"{YES}\n\nYes.", True),
+        (f"**No**\n{NO}", False),
+        (f"{NO}\n**Yes**", None),
+        (f"Yes\n{NO}", None),
+        (f"No. {YES} Yes.", None),
+        (f"Yes {NO} Wait. {YES} No", None),
+        (f"<think>No</think>{YES}", True),
+    ],
+)
+def test_a_bare_word_beside_an_object_must_agree_with_it(raw: str, expected: bool | None) -> None:
+    assert read(raw) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (("Yes", "Yes"), True),
+        (("No", "No", "No"), False),
+        (("Yes", "No"), None),
+        (("No", "Yes"), None),
+        (("Yes", "No", "Yes"), None),
+        (("maybe", "Yes"), None),
+    ],
+)
+def test_an_object_with_its_key_twice_must_agree_with_itself(values: tuple[str, ...], expected: bool | None) -> None:
+    """Python's reader keeps the last of them."""
+    pairs = ", ".join(f'"increases_knowledge": "{value}"' for value in values)
+    assert read("{" + pairs + "}") is expected
+    assert read(f'{{"explanation": "x", {pairs}}}', cut=True) is expected
 
 
 @pytest.mark.parametrize(
@@ -325,6 +383,7 @@ def test_answers_in_the_cache_are_read_by_the_rules_of_today(serve: Any, tmp_pat
         ('{"attributes": ["use"]} Correction: {"attributes": ["diet"]}', ("diet",)),
         ('{"attributes": ["smell"]} as in the text: {"attributes": ["diet"]}', ("diet",)),
         ('{"attributes": ["use"]} {"attributes": ["diet"]}', None),
+        ('{"attributes": ["use"], "attributes": ["diet"]}', None),
         ('<think>{"attributes": ["use"]}', None),
         ('{"attributes": ["use"]}</think>', None),
     ],

@@ -78,6 +78,11 @@ def waiting(count: int) -> list[JudgeRequest]:
     ("answered", "unread", "left", "asked"),
     [
         (0, 0, 39, 0),  # too few questions
+        (7, 7, 32, 0),
+        (7, 7, 33, 13),  # 40 in all, of which a kill left some
+        (20, 20, 30, 20),  # a pilot has stopped it, and 30 are fewer than 40
+        (40, 40, 10, 10),
+        (20, 10, 30, 0),
         (0, 0, 40, 20),
         (0, 0, 4000, 20),
         (7, 7, 100, 13),  # goes on where it was stopped
@@ -193,6 +198,54 @@ def test_few_questions_are_asked_without_a_pilot(serve: Callable[..., Server], t
     server = serve(lambda body, number: completion("hm"))
     verdicts = judge_all(server, tmp_path, 39)
     assert Counter(verdicts.kind(*row) for row in rows(39)) == {"unparsed": 39}
+
+
+def asking(server: Server, folder: Path, count: int) -> tuple[int, str]:
+    """Judge once; how many texts were asked about, and how it ended."""
+    before = len(set(texts_asked(server)))
+    try:
+        judge_all(server, folder, count)
+        ended = "done"
+    except EnvironmentFault as error:
+        ended = str(error).partition("so that ")[2].partition(" were")[0]
+    return len(set(texts_asked(server))) - before, ended
+
+
+@pytest.mark.parametrize(
+    ("count", "calls"),
+    [
+        (40, [(20, "the other 20 questions"), (20, "done")]),
+        (50, [(20, "the other 30 questions"), (20, "the other 10 questions"), (10, "done")]),
+        (
+            75,
+            [
+                (20, "the other 55 questions"),
+                (20, "the other 35 questions"),
+                (20, "the other 15 questions"),
+                (15, "done"),
+            ],
+        ),
+    ],
+)
+def test_each_call_of_a_judge_that_stays_unreadable_pays_one_pilot_and_the_last_one_ends(
+    serve: Callable[..., Server], tmp_path: Path, count: int, calls: list[tuple[int, str]]
+) -> None:
+    """Fewer than 40 open questions are no small run if some were answered before."""
+    server = serve(lambda body, number: completion("hm"))
+    assert [asking(server, tmp_path, count) for _ in calls] == calls
+    assert asking(server, tmp_path, count) == (0, "done"), "all is known, and the page says that it has no shares"
+    assert set(Counter(texts_asked(server)).values()) == {2}, "the second try, and nothing twice"
+
+
+def test_a_judge_mended_when_few_questions_are_left_pays_the_rest_once(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    broken = True
+    server = serve(lambda body, number: completion("hm" if broken else VISUAL if is_visual(body) else NO))
+    assert asking(server, tmp_path, 50) == (20, "the other 30 questions")
+    broken, before = False, len(server.asked)
+    assert asking(server, tmp_path, 50) == (30, "done")
+    assert len(server.asked) == before + 30
 
 
 # ---------------------------------------------------------------- batches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from analysis.judge.panel import PanelJudge
 from analysis.judge.scripted import ScriptedJudge
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions, known_verdicts
-from analysis.verdicts.verdicts import VerdictRow, asked_digest, judge_digest, read_verdicts
+from analysis.verdicts.verdicts import VerdictRow, asked_digest, former_digests, judge_digest, read_verdicts
 from ex2.run.descriptions import DescribedClass
-from reward.files import read_jsonl, write_jsonl
+from reward.files import append_jsonl, read_jsonl, write_jsonl
 
 serve = pytest.fixture(starting)
 
 CUT = f"<think>The form is {YES}"
+SECOND = "538040e3066b"
 ROWS = [DescribedClass("oak", f"text {number}") for number in range(4)]
 FORMER = {  # what an earlier version made of it, what is made of it today
     CUT: ("yes", None),
@@ -47,10 +49,10 @@ def test_texts_of_an_earlier_log_are_read_again_and_not_asked_again(serve: Any, 
     earlier, digest = asked_digest("openai", settings), judge_digest("openai", settings)
     write_former(path, judge, earlier)
     before = path.read_text()
-    assert len(known_verdicts(judge, path, digest=digest, earlier=earlier).reread) == 4
+    assert len(known_verdicts(judge, path, digest=digest, earlier=(earlier,)).reread) == 4
     assert path.read_text() == before, "a look writes nothing"
     for _ in range(2):
-        verdicts = judge_descriptions(judge, ROWS, path, digest=digest, earlier=earlier)
+        verdicts = judge_descriptions(judge, ROWS, path, digest=digest, earlier=(earlier,))
         assert [verdicts.answer("informative", *one) for one in ROWS] == [today for _, today in FORMER.values()]
         assert verdicts.spent == Usage(4, 400, 28), "what was paid counts once"
         assert len(read_jsonl(path)) == 8, "and is written once"
@@ -65,8 +67,8 @@ def test_without_an_earlier_digest_and_for_judges_without_texts_nothing_is_read_
     judge = OpenAIJudge("m", "http://localhost:1/v1")
     write_former(path, judge, "former")
     assert len(known_verdicts(judge, path, digest="d").verdicts) == 0
-    assert len(known_verdicts(judge, path, digest="former", earlier="former").reread) == 0
-    assert len(known_verdicts(ScriptedJudge(), path, digest="d", earlier="former").verdicts) == 0
+    assert len(known_verdicts(judge, path, digest="former", earlier=("former",)).reread) == 0
+    assert len(known_verdicts(ScriptedJudge(), path, digest="d", earlier=("former",)).verdicts) == 0
 
 
 def test_a_panels_votes_are_read_again(tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_a_panels_votes_are_read_again(tmp_path: Path) -> None:
         for w, r in zip(words, said, strict=True)
     ]
     write_former(path, panel, "former", raws)
-    verdicts = known_verdicts(panel, path, digest="d", earlier="former").verdicts
+    verdicts = known_verdicts(panel, path, digest="d", earlier=("former",)).verdicts
     assert [verdicts.answer("informative", *one) for one in ROWS] == [None, False, True, False]
     assert json.loads(verdicts.raw("informative", *ROWS[0]))[0] == {
         "judge": panel.names[0],
@@ -108,3 +110,23 @@ def test_the_digest_of_what_is_asked_is_that_of_earlier_versions() -> None:
     assert asked_digest("openai", {"model": "m", "rubric": "paper"}) == "5343744d64e4"
     members = [{"name": "scripted"}, {"name": "openai", "model": "m", "timeout": 3.0, "rubric": "paper"}]
     assert asked_digest("panel", {"judges": members}) == "900eac5fda76"
+
+
+def test_a_log_of_any_earlier_version_is_found_and_the_newest_reading_goes_first(serve: Any, tmp_path: Path) -> None:
+    """Written down from the version that read for the second time: it had this digest."""
+    server = serve(lambda body, number: completion("{}"))
+    settings = {"model": "m", "base_url": server.url, "cache": ":memory:"}
+    found = former_digests("openai", settings)
+    assert (len(found), found[-1]) == (2, asked_digest("openai", settings))
+    assert judge_digest("openai", settings) not in found
+    assert former_digests("openai", {"model": "m", "rubric": "paper"})[0] == SECOND
+    assert former_digests("scripted", {}) == (judge_digest("scripted", {}),), "nothing was read there"
+    judge, path = OpenAIJudge(**settings), tmp_path / "verdicts.jsonl"
+    write_former(path, judge, found[1])
+    paid = [VerdictRow.from_json(row) for row in read_jsonl(path)]
+    newer = [replace(row, settings=found[0], raw=NO, verdict="no") for row in paid[:2]]
+    append_jsonl(path, [row.to_json() for row in newer])
+    verdicts = judge_descriptions(judge, ROWS, path, digest=judge_digest("openai", settings), earlier=found)
+    assert [verdicts.answer("informative", *one) for one in ROWS] == [False, False, None, False]
+    assert server.asked == [], "nothing is paid twice"
+    assert len(read_jsonl(path)) == 4 + 2 + 4
