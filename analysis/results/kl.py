@@ -38,7 +38,7 @@ class KLReached(Record):
             it. "" where every token may be drawn.
     """
 
-    mean: Annotated[Pooled, Keyed(count=None, shared=None), Field(alias="reached")]
+    mean: Annotated[Pooled, Keyed(count=None, shared=None, fewest=None), Field(alias="reached")]
     target: float | None = None
     by_seed: Mapping[int, float] = field(default_factory=dict)
     cut: Annotated[str, Omitted()] = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from analysis.results.endings import end_of_logs
 from analysis.results.experiment import Experiment
 from analysis.results.headline import headline
 from analysis.results.load import last_of_each_batch
-from analysis.results.pooling import Pooled
+from analysis.results.pooling import ANY, SHARE, Pooled
 from analysis.results.unread import unread_banner
 from analysis.results.wording import (
     NBSP,
@@ -30,12 +31,15 @@ from analysis.results.wording import (
     signed,
     verdict_words,
 )
-from analysis.statistics.intervals import Estimate, all_equal, mean_t
+from analysis.statistics.intervals import Estimate, all_equal, mean_t, within
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
 from reward.files import read_jsonl
 from reward.numerals import decimal
+
+BOUNDS = {"KL, nats": (0.0, math.inf), "accuracy": SHARE}
+"""What the numbers over seeds can be, where that is not anything."""
 
 NO_P = "no p"
 """Stands in the column of p where there is no conclusion; the reason stands below the table."""
@@ -94,7 +98,12 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
             if aligned:
                 found.setdefault("accuracy", {})[seed] = aligned.top1.accuracy
     return [
-        Summary(name, values, mean_t(list(values.values()), recipe.analysis.confidence), short.get(name, {}))
+        Summary(
+            name,
+            values,
+            within(mean_t(list(values.values()), recipe.analysis.confidence), *BOUNDS.get(name, ANY)),
+            short.get(name, {}),
+        )
         for name, values in found.items()
     ]
 
