@@ -73,7 +73,7 @@ def _accuracy(experiment: Experiment, rules: Rules, said: Headline | None) -> Ta
 
 def _with_template(cell: Cell, experiment: Experiment, *arms: str) -> Cell:
     """Add to a cell of an accuracy or a difference for how many classes the plain template stands in for texts."""
-    groups = [group for group in GROUPS if group in arms]
+    groups = [group for arm in arms for group in GROUPS if group == arm]
     if cell.empty or cell.unit not in ("percent", "points"):
         return cell
     return replace(cell, notes=(*cell.notes, *by_template(experiment, *groups)))
