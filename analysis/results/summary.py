@@ -29,6 +29,7 @@ from analysis.results.wording import (
     percent,
     points,
     signed,
+    texts_words,
     verdict_words,
 )
 from analysis.statistics.intervals import Estimate, all_equal, mean_t, within
@@ -164,6 +165,9 @@ def print_seed(experiment: Experiment, console: Console) -> None:
     console.print(table)
     if any(experiment.mostly_template(arm) for arm in experiment.accuracies):
         console.print(f"{NO_P}, {NO_CONCLUSION}", highlight=False, markup=False)
+    gain = experiment.tested("aligned", "templates")
+    if gain and texts_words(gain):
+        console.print(f"intervals and p of EX2's accuracies are {texts_words(gain)}", highlight=False, markup=False)
     for arm, control in controls.items():
         change, verdict = _compared(experiment, arm, "aligned")
         p = verdict if verdict == NO_P else f"p = {verdict}".replace("= <", "< ")
@@ -174,12 +178,12 @@ def print_seed(experiment: Experiment, console: Console) -> None:
         console.print(banner, style="bold", highlight=False, markup=False)
     else:
         console.print(_shares_table(experiment))
-    gain = experiment.reward_gain
-    if gain:
-        test = _bracketed(verdict_words(gain, shares=False))
+    reward = experiment.reward_gain
+    if reward:
+        test = _bracketed(verdict_words(reward, shares=False))
         console.print(
-            f"reward, aligned − base on the same class and question: {_spaced(signed(gain, 3))} (n = {gain.n} pairs)"
-            f"{test}",
+            f"reward, aligned − base on the same class and question: {_spaced(signed(reward, 3))} "
+            f"(n = {reward.n} pairs){test}",
             highlight=False,
             markup=False,
         )
