@@ -161,6 +161,7 @@ def test_bounds_on_pool_and_encodings_are_kept_and_told() -> None:
 
 def test_a_stricter_level_takes_more_permutations() -> None:
     assert permutations_for(0.95) == 199
+    assert permutations_for(0.9) == permutations_for(0.5) == 199, "never fewer, however mild the level"
     assert permutations_for(0.99) == 999
     made = rearrange(describe({at: at for at in range(7)}), ClassNames(CLASSES), seed=0, confidence=0.99)
     assert made is not None

@@ -38,6 +38,9 @@ def gain_parts(low: float, high: float, seeds: int) -> list[Part]:
     assert gain is not None
     assert made.gain_parts is not None
     rows = [part for part in parts_of(made.gain_parts, gain) if part.is_part]
+    rows[1] = rows[1]._replace(
+        meaning="texts of all classes, the same for every one, minus those of the plain templates"
+    )
     return [row._replace(value=difference(low * (at + 1) / 6, high, seeds)) for at, row in enumerate(rows)]
 
 
