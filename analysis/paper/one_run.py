@@ -46,8 +46,8 @@ def _accuracy(experiment: Experiment, rules: Rules, said: Headline | None) -> Ta
             count_cell(texts.texts),
             count_cell(experiment.fallback.get(arm, 0), n=experiment.classes),
         )
-        cells = tuple(_with_template(cell, experiment, arm) for cell in cells)
-        rows.append(row_of((experiment.arm_name(arm),), cells, experiment, rules.tolerance))
+        noted = [_with_template(cell, experiment, arm) for cell in cells]
+        rows.append(row_of((experiment.arm_name(arm),), noted, experiment, rules.tolerance))
     nothing = Cell(empty=NOTHING)
     for arm, other in PAIRS:
         cell = _against(experiment, arm, other)
