@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attributed_gains import attribution, with_gain
 from pages import recipe, seed_result
 from scipy import stats
 
+from analysis.accuracy.record import Attribution
 from analysis.accuracy.zero_shot import pack_correct
+from analysis.results.attribution import gain_parts
 from analysis.results.endings import end_of_logs
 from analysis.results.kl import kl_of
 from analysis.results.pooling import DIFFERENCE, pool_differences
+from analysis.results.seeds import pool_seeds
 from analysis.results.summary import summarize, summary_lines
 from analysis.results.wording import batches, verdict_words
 from analysis.statistics.intervals import IntervalSettings
@@ -116,3 +120,57 @@ def test_sixteen_batches_with_a_few_wild_ones_have_no_negative_nats() -> None:
         short = end_of_logs([[{"kl": value} for value in wild[:few]]], "kl", 0.95)
         assert short is not None
         assert (short.low, short.high) == (None, None), few
+
+
+@pytest.mark.parametrize(("visual", "aligned"), [((38, 4), (199, 90)), ((39, 0), (10, 190)), ((2, 9), (3, 30))])
+def test_two_seeds_far_apart_reach_no_further_than_shares_and_nats_do(
+    visual: tuple[int, int], aligned: tuple[int, int]
+) -> None:
+    """Student's t of two is 12.7 standard errors wide: every pooled number would leave what it can be."""
+    results = [seed_result(seed, visual[seed], aligned=aligned[seed]) for seed in (0, 1)]
+    for seed, result in enumerate(results):
+        result.train[:] = [row | {"kl": 1.0 + 9 * seed} for row in result.train]
+    made = pool_seeds("tiny", results)
+    share, change = made.share_of_all("aligned", "visual"), made.share_changes["visual"]
+    own, kl = made.accuracy("aligned"), made.kl
+    assert share is not None
+    assert own is not None
+    assert kl is not None
+    for number, values, least, most in (
+        (share, [count / 39 for count in visual], 0.0, 1.0),
+        (own, [count / 200 for count in aligned], 0.0, 1.0),
+        (change, [count / 39 - 10 / 40 for count in visual], -1.0, 1.0),
+        (kl.mean, [1.0, 10.0], 0.0, float("inf")),
+    ):
+        middle, reach = float(np.mean(values)), stats.t.ppf(0.975, 1) * np.std(values, ddof=1) / 2**0.5
+        assert number.value == pytest.approx(middle)
+        assert (number.low, number.high) == pytest.approx((max(middle - reach, least), min(middle + reach, most)))
+    assert kl.mean.low == 0.0
+
+
+@pytest.mark.parametrize(
+    ("own", "exchanged", "whole"),
+    [((0.97, 0.05), 0.5, 0.5), ((0.99, 0.9), 0.06, 0.06), ((0.02, 0.1), 0.94, 0.94), ((0.98,), 0.06, 0.06)],
+)
+def test_no_part_of_a_gain_is_larger_than_a_difference_can_be(
+    own: tuple[float, ...], exchanged: float, whole: float
+) -> None:
+    def part(accuracy: float) -> Attribution:
+        made = attribution(own=accuracy, exchanged=exchanged, whole=whole)
+        paired = made.above_everyone._replace(difference=0.98 if accuracy > 0.5 else -0.98, low=-1.0, high=1.0)
+        permuted = (made.exchanged, made.whole, made.masked_shuffled, made.masked_whole)
+        spread = [replace(each, error=0.4) for each in permuted]
+        names = ("exchanged", "whole", "masked_shuffled", "masked_whole")
+        return replace(made, above_everyone=paired, **dict(zip(names, spread, strict=True)))
+
+    found = gain_parts([with_gain(seed, part(accuracy)) for seed, accuracy in enumerate(own)])
+    assert found is not None
+    beside = (found.above_exchanged, found.above_another, found.seen, found.seen_above_another)
+    values = [found.style, found.unevenness, found.above_everyone, *(each.value for each in beside)]
+    values += [each for each in (found.misleading, found.word_order) if each]
+    assert len(values) == 9
+    for value in values:
+        if value.low is not None and value.high is not None:
+            assert -1 <= value.low <= value.value <= value.high <= 1
+    ends = [end for value in values for end in (value.low, value.high) if end is not None]
+    assert {-1.0, 1.0} & set(ends), "one of them is cut"
