@@ -19,6 +19,7 @@ from analysis.accuracy.text_bank import text_banks
 from analysis.judge.base import EstimatesCost, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import build_judge
+from analysis.results.kl import kl_with_cut
 from analysis.results.load import SeedResult, last_of_each_batch
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed
@@ -109,7 +110,8 @@ def analyze(recipe: Recipe, seed: int) -> None:
     write_json(where.breakdown, replace(shares, analysis_id=stamp).to_json())
     train = last_of_each_batch(read_jsonl(where.train_log))
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
-    print_seed(pool_seeds(recipe.name, [result]), Console())
+    pooled = pool_seeds(recipe.name, [result])
+    print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), Console())
 
 
 def usage(judge: Judge, verdicts: Verdicts) -> JudgingCost | None:

@@ -205,13 +205,18 @@ class Generation(RecipeSection):
         """Return the settings in the form that the generators take."""
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.top_k)
 
+    def kl_cut(self) -> str:
+        """Return what takes tokens away from the distribution that the KL is of: `top_p 0.9 and top_k 5`, or ""."""
+        cuts = [f"top_p {self.top_p:g}"] * (self.top_p < 1) + [f"top_k {self.top_k}"] * (self.top_k > 0)
+        return " and ".join(cuts)
+
     def kl_note(self) -> str | None:
         """Say that the KL is not that of the distribution sampled from; None where every token may be drawn."""
-        cuts = [f"top_p {self.top_p:g}"] * (self.top_p < 1) + [f"top_k {self.top_k}"] * (self.top_k > 0)
-        if not cuts:
+        cut = self.kl_cut()
+        if not cut:
             return None
         return (
-            f"Descriptions are drawn with {' and '.join(cuts)}, but log-probabilities, and with them the KL that is "
+            f"Descriptions are drawn with {cut}, but log-probabilities, and with them the KL that is "
             "reported and controlled, are those before this cut: it is not the KL of what is sampled."
         )
 

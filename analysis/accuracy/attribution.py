@@ -60,6 +60,7 @@ class Rearranged(NamedTuple):
         names: Which names the descriptions hold.
         left_out: Texts that name their class but were left out.
         pool: Number of texts in the pool of `everyone`.
+        most_pool: The most that it may have.
         own: The texts that take part, as they are.
         everyone: Every text of the pool with the name of every class.
         exchanged: Permuted over classes within each question, once for each permutation.
@@ -72,6 +73,7 @@ class Rearranged(NamedTuple):
     names: NamesInTexts
     left_out: int
     pool: int
+    most_pool: int
     own: list[LabeledText]
     everyone: list[LabeledText]
     exchanged: list[list[LabeledText]]
@@ -92,7 +94,10 @@ class Rearranged(NamedTuple):
 
     def controls(self) -> dict[str, ControlArm]:
         """Return the arms that are shown beside the control arms."""
-        everyone = f"{self.pool} of all classes' descriptions, the same for every class, its own name put in"
+        everyone = (
+            f"{self.pool} of all classes' descriptions (at most {self.most_pool}), the same for every class, its own "
+            "name put in"
+        )
         exchanged = (
             f"EX2's, exchanged between classes within each question ({len(self.exchanged)} times), own name put in"
         )
@@ -135,7 +140,8 @@ def rearrange(
     # Each text is encoded once for every class that it is ever given to.
     each = min(classes, BLOCK)
     used = draw_evenly(naming, max(classes, most_encodings // 2 // each), draw)
-    pool = draw_evenly(used, min(most_pool, max(1, most_encodings // 2 // len(names.names))), draw)
+    most = min(most_pool, max(1, most_encodings // 2 // len(names.names)))
+    pool = draw_evenly(used, most, draw)
     masked = [one._replace(text=names.put(one.text, one.label, MASK)) for one in used]
 
     def given(ways: Sequence[Assignment]) -> list[list[LabeledText]]:
@@ -146,6 +152,7 @@ def rearrange(
         names=count_names(answers, names),
         left_out=len(naming) - len(used),
         pool=len(pool),
+        most_pool=most,
         own=_as_given(used, tuple(one.label for one in used)),
         everyone=[
             LabeledText(label, names.put(one.text, one.label, name))

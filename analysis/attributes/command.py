@@ -81,7 +81,7 @@ def answered(runs: Sequence[Run]) -> Iterator[Answered]:
             judge=judge.name,
             exact=judge.exact,
             texts=judged_digest(run.directory, numbers),
-            kl=kl_of_run(run.directory, numbers, confidence_of(run.results)),
+            kl=kl_of_run(run.directory, run.recipe, numbers, confidence_of(run.results)),
         )
 
 

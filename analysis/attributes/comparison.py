@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 
 from analysis.attributes.shares import Mentions
 
+FEWEST_SEEDS_A_SIDE = 5
+"""Fewest seeds of either VLM from which a single attribute is tested: the one that seeds happen to differ in most is
+found by looking at all of them."""
+
 CHUNK = 256
 """Number of relabellings of seeds that are computed at once."""
 

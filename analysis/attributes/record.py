@@ -17,7 +17,7 @@ Identity = tuple[str, str]
 """A run's name and the digest of its descriptions. Results with the same pair are of the same run, whichever file holds
 them."""
 
-Share = Annotated[Pooled, Keyed(value="share", count=None, shared=None)]
+Share = Annotated[Pooled, Keyed(value="share", count=None, shared=None, fewest=None)]
 """A share pooled over seeds, as it is stored."""
 
 

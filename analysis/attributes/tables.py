@@ -10,6 +10,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from analysis.attributes.comparison import FEWEST_SEEDS_A_SIDE
 from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import ATTRIBUTES, standard_name
 from analysis.attributes.record import Attributes, Gap, Group, Mentioned, RunsCompared
@@ -241,8 +242,9 @@ def _tests(result: Attributes, notes: Sequence[str], tolerance: float) -> Table 
             "within classes, and the answer holds for these seeds.",
             "Intervals are Welch's t over seeds where both have several, else Newcombe's, given these seeds.",
             f"p is corrected by Holm's method: over {len(found)} comparison{'s' if len(found) > 1 else ''}, and over "
-            f"all {of_attributes} tests of one attribute. Where no p of one attribute could be below "
-            f"{alpha:.2g} once corrected, none is given: more seeds are needed.",
+            f"all {of_attributes} tests of one attribute. With fewer than {FEWEST_SEEDS_A_SIDE} seeds a side no "
+            f"attribute alone has a p. Where no p of one attribute could be below {alpha:.2g} once corrected, none is "
+            "given: more seeds are needed.",
             *notes,
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from analysis.figures.dots import scale_for
 from analysis.figures.svg import pick
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference, Pooled
-from analysis.results.wording import ARM_NAMES, KIND_NAMES, NBSP, count, evidence, percent, points, points_value
+from analysis.results.wording import KIND_NAMES, NBSP, NO_CONCLUSION, count, evidence, percent, points, points_value
 from analysis.verdicts.breakdown import GROUPS
 
 CONTROLS = "For comparison"
@@ -45,6 +46,7 @@ class Row(NamedTuple):
         fallback: Number of classes without a text of the arm, in the seed with the most.
         note: What a control arm's texts are; `None` for other arms.
         to_aligned: A control arm's accuracy minus that of all of EX2's descriptions; `None` for other arms.
+        mostly_template: Whether most classes take the plain template, so that nothing follows from the difference.
     """
 
     arm: str
@@ -55,6 +57,21 @@ class Row(NamedTuple):
     fallback: int
     note: str | None = None
     to_aligned: Difference | None = None
+    mostly_template: bool = False
+
+    @property
+    def shown_difference(self) -> Difference | None:
+        """The difference as it is drawn: not called significant, nor not, where nothing follows from it."""
+        if self.difference and self.mostly_template:
+            return replace(self.difference, significant=None)
+        return self.difference
+
+    @property
+    def verdict(self) -> str:
+        """What stands beside the difference: what its tests say, or that nothing follows from it."""
+        if self.mostly_template:
+            return NO_CONCLUSION.partition(":")[0]
+        return evidence(self.difference) if self.difference else ""
 
     @property
     def color(self) -> str:
@@ -69,26 +86,17 @@ def accuracy_rows(experiment: Experiment) -> list[Row]:
         rows.append(
             Row(
                 arm,
-                _name(experiment, arm),
+                experiment.arm_name(arm),
                 experiment.accuracy(arm),
                 experiment.tested(arm, "templates") if arm != "templates" else None,
                 arm in GROUPS,
                 experiment.fallback.get(arm, 0),
                 control.note if control else None,
                 experiment.tested(arm, "aligned") if control else None,
+                experiment.mostly_template(arm),
             )
         )
     return rows
-
-
-def _name(experiment: Experiment, arm: str) -> str:
-    """Return an arm's name; `non-visual, 11 of 73 classes` instead of "non-visual only" where it is mostly template."""
-    control = experiment.controls.get(arm)
-    name = control.name if control else ARM_NAMES.get(arm, arm)
-    if not experiment.mostly_template(arm):
-        return name
-    own = experiment.classes - experiment.fallback[arm]
-    return f"{name.removesuffix(' only')}, {own} of {experiment.classes} classes"
 
 
 def accuracy_figure(rows: Sequence[Row]) -> tuple[Markup, Markup]:
@@ -136,9 +144,9 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
         parts += _bar(row, row.accuracy, left, y, unit, bar)
         # In a column of its own: right beside the bar it would collide with the whisker.
         parts.append(svg.text(left + 100 * unit + 12, middle + 5, percent(row.accuracy), "small"))
-        if row.difference:
-            tip = f"{points(row.difference)}, {count(row.difference, 'images')}"
-            parts += scale.dot(row.difference, middle, tip)
+        if row.shown_difference:
+            tip = f"{points(row.shown_difference)}, {count(row.shown_difference, 'images')}"
+            parts += scale.dot(row.shown_difference, middle, tip)
         for number, (said, css) in enumerate(told):
             parts.append(svg.text(956, middle + 5 + LINE * (number - (len(told) - 1) / 2), said, css, anchor="end"))
     return svg.document(960, bottom + 20, parts, title="Zero-shot accuracy", description=description, key="accuracy")
@@ -146,13 +154,14 @@ def _wide(rows: Sequence[Row], description: str) -> Markup:
 
 def _beside(row: Row) -> list[tuple[str, str]]:
     """Return the lines that stand right of a row's difference, each with its class, broken to fit their column."""
-    if row.accuracy is None or row.difference is None:
+    difference = row.shown_difference
+    if row.accuracy is None or difference is None:
         return []
-    said, _, interval = points(row.difference).partition(" [")
+    said, _, interval = points(difference).partition(" [")
     lines = [(said, "small")]
-    if interval and row.difference.significant is not False:  # else the words say what is possible
+    if interval and difference.significant is not False:  # else the words say what is possible
         lines.append((f"[{interval}", "tick"))
-    return lines + [(line, "tick") for line in measure.lines(evidence(row.difference), "tick", COLUMN)]
+    return lines + [(line, "tick") for line in measure.lines(row.verdict, "tick", COLUMN)]
 
 
 def _narrow(rows: Sequence[Row], description: str) -> Markup:
@@ -182,10 +191,10 @@ def _narrow(rows: Sequence[Row], description: str) -> Markup:
             x = left + 100 * templates.value * unit
             parts.append(svg.line((x, y + 7), (x, y + 13 + bar), "mark"))
         notes = ["the dotted line"]
-        if row.difference:
-            test = evidence(row.difference)
-            number = points_value if row.difference.significant is False else points
-            notes = textwrap.wrap(number(row.difference) + (f", {test}" if test else ""), 44)
+        difference = row.shown_difference
+        if difference:
+            number = points_value if difference.significant is False else points
+            notes = textwrap.wrap(number(difference) + (f", {row.verdict}" if row.verdict else ""), 44)
         if row.fallback:
             notes.append(_by_template(row))
         for note in notes:

@@ -8,7 +8,7 @@ from analysis.paper.comparisons import slug
 from analysis.results.changes import change_of, changes_note
 from analysis.results.experiment import Example, Experiment
 from analysis.results.headline import Headline
-from analysis.results.wording import ARM_NAMES, KIND_NAMES
+from analysis.results.wording import KIND_NAMES
 from analysis.tables.rules import FALLBACK, TESTS, Rules, by_template, common_notes, denominators, lost_answers, unknown
 from analysis.tables.table import NOTHING, Cell, Table, count_cell, percent_cell, points_cell, row_of, text_cell
 from analysis.verdicts.breakdown import GROUPS, Group
@@ -46,16 +46,14 @@ def _accuracy(experiment: Experiment, rules: Rules, said: Headline | None) -> Ta
             count_cell(texts.texts),
             count_cell(experiment.fallback.get(arm, 0), n=experiment.classes),
         )
-        control = experiment.controls.get(arm)
-        name = control.name if control else ARM_NAMES.get(arm, arm.replace("_", " "))
-        rows.append(row_of((name,), cells, experiment, rules.tolerance))
+        noted = [_with_template(cell, experiment, arm) for cell in cells]
+        rows.append(row_of((experiment.arm_name(arm),), noted, experiment, rules.tolerance))
     nothing = Cell(empty=NOTHING)
     for arm, other in PAIRS:
         cell = _against(experiment, arm, other)
-        if not cell.empty:
-            cell = replace(cell, notes=(*cell.notes, *by_template(experiment, arm, other)))
-        cells = (cell, nothing, nothing, nothing, nothing)
-        rows.append(row_of((f"{ARM_NAMES[arm]} − {ARM_NAMES[other]}",), cells, experiment, rules.tolerance))
+        cells = (_with_template(cell, experiment, arm, other), nothing, nothing, nothing, nothing)
+        names = f"{experiment.arm_name(arm)} − {experiment.arm_name(other)}"
+        rows.append(row_of((names,), cells, experiment, rules.tolerance))
     return Table(
         f"{_stem(experiment)}-accuracy",
         f"{experiment.name}: accuracy of {experiment.vlm} on {experiment.dataset} by texts, %",
@@ -71,6 +69,14 @@ def _accuracy(experiment: Experiment, rules: Rules, said: Headline | None) -> Ta
             *common_notes([experiment], rules),
         ),
     )
+
+
+def _with_template(cell: Cell, experiment: Experiment, *arms: str) -> Cell:
+    """Add to a cell of an accuracy or a difference for how many classes the plain template stands in for texts."""
+    groups = [group for arm in arms for group in GROUPS if group == arm]
+    if cell.empty or cell.unit not in ("percent", "points"):
+        return cell
+    return replace(cell, notes=(*cell.notes, *by_template(experiment, *groups)))
 
 
 def _against(experiment: Experiment, arm: str, other: str) -> Cell:

@@ -51,7 +51,7 @@ class DescribedRun:
             seeds=self.seeds,
             missing_seeds=self.missing if mined else (),
             texts=descriptions_digest(self.directory, self.seeds) if mined else None,
-            kl=kl_of_run(self.directory, self.seeds, confidence) if mined else None,
+            kl=kl_of_run(self.directory, self.recipe, self.seeds, confidence) if mined else None,
         )
 
 

@@ -202,10 +202,11 @@ def _kl(experiment: Experiment) -> Finding | None:
     if kl is None:
         return None
     target = "" if kl.target is None else f"target {kl.target:g}, "
+    cut = f", {kl.cut_words}" if kl.cut else ""
     return Finding(
         "Distance from the base model",
         f"At the end of training the KL divergence is {plain(kl.mean)} nats per description ({target}"
-        f"{batches(kl.mean)}). A larger one allows more change, and more reward at the price of language.",
+        f"{batches(kl.mean)}{cut}). A larger one allows more change, and more reward at the price of language.",
     )
 
 

@@ -186,8 +186,8 @@ def kl_words(experiment: Experiment) -> str:
     if experiment.kl is None:
         return ""
     target = f" of {experiment.kl.target:g}" if experiment.kl.target else ", no target"
-    mean = experiment.kl.mean
-    return f"KL {decimal(mean.value, 1)}{target}" + (f", {batches(mean)}" if is_short(mean) else "")
+    mean, cut = experiment.kl.mean, f", {experiment.kl.cut_words}" if experiment.kl.cut else ""
+    return f"KL {decimal(mean.value, 1)}{target}" + (f", {batches(mean)}" if is_short(mean) else "") + cut
 
 
 def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from analysis.report.templating import page_environment, page_script
 from analysis.results.changes import changes_note
 from analysis.results.experiment import Experiment
 from analysis.results.headline import headline
+from analysis.results.kl import kl_with_cut
 from analysis.results.load import SeedResult, load_results
 from analysis.results.runs import examples_of
 from analysis.results.seeds import pool_seeds
@@ -62,7 +63,8 @@ def write_report(recipe: Recipe) -> Path:
     """
     run = RunDirectory.of(recipe)
     results, missing = load_results(recipe, run)
-    experiment = pool_seeds(recipe.name, results)
+    pooled = pool_seeds(recipe.name, results)
+    experiment = replace(pooled, kl=kl_with_cut(pooled.kl, recipe))
     provenance = read_json(run.provenance) if run.provenance.exists() else {}
     agreement = read_judge_agreement(run.root, results, complete=not missing)
     page = render(

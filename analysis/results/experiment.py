@@ -12,6 +12,7 @@ from analysis.judge.base import Question
 from analysis.results.attribution import GainParts
 from analysis.results.kl import KLReached
 from analysis.results.pooling import SHARE, Difference, Pooled, pool
+from analysis.results.wording import ARM_NAMES
 from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import GROUPS, Denominator, Group, Leaf, group_shares
 from analysis.verdicts.record import JudgeIdentity
@@ -301,6 +302,14 @@ class Experiment:
         What such an arm reaches is the template's accuracy more than that of its texts: nothing follows from it.
         """
         return 2 * self.fallback.get(arm, 0) > self.classes > 0
+
+    def arm_name(self, arm: str) -> str:
+        """Return an arm's name; `non-visual, 11 of 73 classes`, not "only", where it is mostly the template."""
+        control = self.controls.get(arm)
+        name = control.name if control else ARM_NAMES.get(arm, arm.replace("_", " "))
+        if not self.mostly_template(arm):
+            return name
+        return f"{name.removesuffix(' only')}, {self.classes - self.fallback[arm]} of {self.classes} classes"
 
     def total(self, name: str) -> int | None:
         """Return a number of `Counts`, by its name there, summed over seeds; `None` if it is not known for a seed."""

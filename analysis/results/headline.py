@@ -106,6 +106,8 @@ def headline(experiment: Experiment, judge: str | None = None) -> Headline:
     if enough:
         evidence += f" Change: {points(change)}. {together_words(experiment)}".rstrip()
         evidence = f"{evidence} {class_words(experiment, risen)}".rstrip()
+    elif rise == "open":
+        evidence += f" Change: {points(change)}{', cannot be tested' if change.significant is None else ''}."
     return Headline(answer, evidence, risen if rise == "rose" else None, caution, said)
 
 

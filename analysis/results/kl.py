@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
@@ -13,10 +13,11 @@ from analysis.results.endings import end_of_logs
 from analysis.results.load import SeedResult, last_of_each_batch
 from analysis.results.pooling import Pooled, confidence_of
 from analysis.results.wording import NBSP, batches, is_short, plain
+from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_jsonl
 from reward.numerals import decimal
-from reward.records import Keyed, Record
+from reward.records import Keyed, Omitted, Record
 
 KL_TOLERANCE = 0.2
 """How far the KL may be off its target without being flagged, as a share of the target, by default."""
@@ -33,11 +34,14 @@ class KLReached(Record):
         mean: Mean over seeds, with an interval at or above 0; `n` counts batches.
         target: Target of the KL; `None` if there is none.
         by_seed: KL of each seed; empty where only the mean is known.
+        cut: What takes tokens away before one is drawn, such as `top_p 0.9`: the KL is that of the distribution before
+            it. "" where every token may be drawn.
     """
 
-    mean: Annotated[Pooled, Keyed(count=None, shared=None), Field(alias="reached")]
+    mean: Annotated[Pooled, Keyed(count=None, shared=None, fewest=None), Field(alias="reached")]
     target: float | None = None
     by_seed: Mapping[int, float] = field(default_factory=dict)
+    cut: Annotated[str, Omitted()] = ""
 
     def as_written(self, stored: JSON) -> JSON:
         """Store too whether the KL, of any seed or on average, is off by more than `KL_TOLERANCE`; null if unknown."""
@@ -68,11 +72,18 @@ class KLReached(Record):
         each = [f"{decimal(kl, 1)} in seed {seed}, {self._side(kl)}" for seed, kl in off.items()]
         return f"KL {decimal(self.mean.value, 1)} on average; {rule} off {target}: {'; '.join(each)}"
 
+    @property
+    def cut_words(self) -> str:
+        """Return `before the cut by top_p 0.9, not of what is sampled`; "" where every token may be drawn."""
+        return f"before the cut by {self.cut}, not of what is sampled" if self.cut else ""
+
     def summary(self, tolerance: float = KL_TOLERANCE) -> str:
         """Return `KL 8.61 [8.40–8.82] nats, target 10`, and how far it is off if that is more than `tolerance`."""
         said = f"KL{NBSP}{plain(self.mean)}{NBSP}nats"
         if is_short(self.mean):
             said += f" ({batches(self.mean)})"
+        if self.cut:
+            said += f", {self.cut_words}"
         if not self.target:
             return f"{said}, no target"
         said += f", target {self.target:g}"
@@ -133,10 +144,15 @@ def kl_of(results: Sequence[SeedResult]) -> KLReached | None:
     return kl_reached({result.seed: result.train for result in results}, confidence_of(results))
 
 
-def kl_of_run(directory: RunDirectory, seeds: Sequence[int], confidence: float) -> KLReached | None:
+def kl_of_run(directory: RunDirectory, recipe: Recipe, seeds: Sequence[int], confidence: float) -> KLReached | None:
     """Read the KL of a run's seeds from their logs; those without a log are left out."""
     logs = {seed: last_of_each_batch(read_jsonl(directory.seed(seed).train_log)) for seed in seeds}
-    return kl_reached(logs, confidence)
+    return kl_with_cut(kl_reached(logs, confidence), recipe)
+
+
+def kl_with_cut(kl: KLReached | None, recipe: Recipe) -> KLReached | None:
+    """Return a KL that knows what the recipe cuts off before a token is drawn."""
+    return kl and replace(kl, cut=recipe.generation.kl_cut())
 
 
 def kl_summary(kl: KLReached | None, tolerance: float = KL_TOLERANCE) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -53,6 +53,7 @@ class Pooled:
         seeds: Number of seeds that have the number; 1 if it does not depend on the seed.
         count: Number of hits if the number is a share, summed over seeds; 0 otherwise.
         shared: Whether `n` counts observations that all seeds share, such as the test images.
+        fewest: Number of observations of the seed that has fewest; `None` where it is not known.
     """
 
     value: float
@@ -62,6 +63,7 @@ class Pooled:
     seeds: int
     count: int = 0
     shared: bool = False
+    fewest: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,8 @@ def pool_differences(
         images = (averaged.low, averaged.high)
         tests[OVER_IMAGES] = _apart(*images) is True
         if low is not None and high is not None:
-            both = over_both(over.value, (low, high), images)
+            ends = over_both(over.value, (low, high), images)
+            both = max(ends[0], DIFFERENCE[0]), min(ends[1], DIFFERENCE[1])
             if all(tests.values()):
                 tests[OVER_BOTH] = _apart(*both) is True
     return Difference(
@@ -363,7 +366,8 @@ def pool(
         return None
     values = [estimate.value for estimate in estimates]
     over = estimates[0] if all_equal(values) else within(mean_t(values, confidence), *bounds)
-    return Pooled(over.value, over.low, over.high, sum(estimate.n for estimate in estimates), len(estimates), count)
+    sizes = [estimate.n for estimate in estimates]
+    return Pooled(over.value, over.low, over.high, sum(sizes), len(sizes), count, fewest=min(sizes))
 
 
 def difference_over(

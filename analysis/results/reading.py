@@ -9,7 +9,7 @@ from typing import NamedTuple
 from analysis.results.attribution import GainParts
 from analysis.results.experiment import Experiment
 from analysis.results.pooling import Difference
-from analysis.results.wording import NBSP, p_words, points
+from analysis.results.wording import NBSP, p_words, points, verdict_words
 from analysis.statistics.together import FEWEST_SEEDS
 from reward.numerals import decimal
 
@@ -88,7 +88,12 @@ def _not_attributable(facts: Facts) -> str:
 
 
 def _no_gain(facts: Facts) -> str:
-    return f"No gain over the templates to explain: {points(facts.gain)}."
+    said = points(facts.gain)
+    if facts.gain.low is None:
+        said += ", without an interval, so any size is possible"
+    elif facts.gain.low > 0:  # another interval than the one shown, or a test, does not tell it
+        said += f", {verdict_words(facts.gain)}"
+    return f"No gain over the templates to explain: {said}."
 
 
 def _content(facts: Facts) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.accuracy.cross_record import CrossRow, read_cross
 from analysis.results.experiment import Example, Experiment
+from analysis.results.kl import kl_with_cut
 from analysis.results.load import SeedResult, load_results
 from analysis.results.pooling import (
     Difference,
@@ -139,8 +140,10 @@ def experiment_of(run: Run, denominator: Denominator | None = None) -> Experimen
     """
     run = with_denominator(run, denominator)
     cross, changes = _cross(run)
+    pooled = pool_seeds(run.recipe.name, run.results)
     return replace(
-        pool_seeds(run.recipe.name, run.results),
+        pooled,
+        kl=kl_with_cut(pooled.kl, run.recipe),
         kl_setting=None if run.recipe.rl.kl.controller == "fixed" else run.recipe.rl.kl.target,
         cross=cross,
         cross_differences=changes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from analysis.results.endings import end_of_logs
 from analysis.results.experiment import Experiment
 from analysis.results.headline import headline
 from analysis.results.load import last_of_each_batch
-from analysis.results.pooling import Pooled
+from analysis.results.pooling import ANY, SHARE, Pooled
 from analysis.results.unread import unread_banner
 from analysis.results.wording import (
     NBSP,
@@ -28,14 +29,18 @@ from analysis.results.wording import (
     percent,
     points,
     signed,
+    texts_words,
     verdict_words,
 )
-from analysis.statistics.intervals import Estimate, all_equal, mean_t
+from analysis.statistics.intervals import Estimate, all_equal, mean_t, within
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
 from reward.files import read_jsonl
 from reward.numerals import decimal
+
+BOUNDS = {"KL, nats": (0.0, math.inf), "accuracy": SHARE}
+"""What the numbers over seeds can be, where that is not anything."""
 
 NO_P = "no p"
 """Stands in the column of p where there is no conclusion; the reason stands below the table."""
@@ -94,7 +99,12 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
             if aligned:
                 found.setdefault("accuracy", {})[seed] = aligned.top1.accuracy
     return [
-        Summary(name, values, mean_t(list(values.values()), recipe.analysis.confidence), short.get(name, {}))
+        Summary(
+            name,
+            values,
+            within(mean_t(list(values.values()), recipe.analysis.confidence), *BOUNDS.get(name, ANY)),
+            short.get(name, {}),
+        )
         for name, values in found.items()
     ]
 
@@ -155,6 +165,9 @@ def print_seed(experiment: Experiment, console: Console) -> None:
     console.print(table)
     if any(experiment.mostly_template(arm) for arm in experiment.accuracies):
         console.print(f"{NO_P}, {NO_CONCLUSION}", highlight=False, markup=False)
+    gain = experiment.tested("aligned", "templates")
+    if gain and texts_words(gain):
+        console.print(f"intervals and p of EX2's accuracies are {texts_words(gain)}", highlight=False, markup=False)
     for arm, control in controls.items():
         change, verdict = _compared(experiment, arm, "aligned")
         p = verdict if verdict == NO_P else f"p = {verdict}".replace("= <", "< ")
@@ -165,12 +178,12 @@ def print_seed(experiment: Experiment, console: Console) -> None:
         console.print(banner, style="bold", highlight=False, markup=False)
     else:
         console.print(_shares_table(experiment))
-    gain = experiment.reward_gain
-    if gain:
-        test = _bracketed(verdict_words(gain, shares=False))
+    reward = experiment.reward_gain
+    if reward:
+        test = _bracketed(verdict_words(reward, shares=False))
         console.print(
-            f"reward, aligned − base on the same class and question: {_spaced(signed(gain, 3))} (n = {gain.n} pairs)"
-            f"{test}",
+            f"reward, aligned − base on the same class and question: {_spaced(signed(reward, 3))} "
+            f"(n = {reward.n} pairs){test}",
             highlight=False,
             markup=False,
         )

@@ -46,12 +46,13 @@ def count(number: Pooled | Difference, unit: str = "") -> str:
 
 def batches(end: Pooled) -> str:
     """Return `n = 10 batches` of a number at the end of training, and that they are `fewer than 10` where they are."""
-    return count(end, "batches") + (f", fewer than{NBSP}{END}" if is_short(end) else "")
+    short = f", fewer than{NBSP}{END}" + (" in a seed" if end.seeds > 1 else "")
+    return count(end, "batches") + (short if is_short(end) else "")
 
 
 def is_short(end: Pooled) -> bool:
     """Say whether a number at the end of training is of fewer than `END` batches in some seed."""
-    return end.n < END * end.seeds
+    return end.n < END * end.seeds or (end.fewest is not None and end.fewest < END)
 
 
 def kind_words(kind: str, content_proved: bool = False) -> str:

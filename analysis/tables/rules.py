@@ -103,7 +103,8 @@ def kl_note(experiments: Sequence[Experiment]) -> list[str]:
     reached = [
         f"{label}, {dataset}: {decimal(kl.mean.value, 1)} ({f'target {kl.target:g}' if kl.target else 'no target'}"
         + (f"; seeds {', '.join(decimal(own, 1) for own in kl.by_seed.values())}" if len(kl.by_seed) > 1 else "")
-        + (f"; {batches(kl.mean)})" if is_short(kl.mean) else ")")
+        + (f"; {batches(kl.mean)}" if is_short(kl.mean) else "")
+        + (f"; {kl.cut_words})" if kl.cut else ")")
         for label, placed in by_row(experiments).items()
         for dataset, experiment in placed.items()
         if (kl := experiment.kl)

@@ -41,7 +41,7 @@ class Cell:
         kl: KL that the experiment reached, in nats per description.
         kl_target: Target of the KL.
         kl_off_target: Whether the KL is too far off its target, on average or in any seed.
-        kl_note: How far the KL is off its target, in words; "" if it is not too far off.
+        kl_note: How far the KL is off its target if that is too far, and that it is not of what is sampled if so.
         notes: What a reader of the cell must know, in words.
         empty: Why the cell is empty; "" in a filled cell.
     """
@@ -167,7 +167,7 @@ def with_kl(cell: Cell, kl: KLReached | None, tolerance: float) -> Cell:
         kl=kl.mean.value,
         kl_target=kl.target,
         kl_off_target=kl.off(tolerance),
-        kl_note=kl.words(tolerance),
+        kl_note="; ".join(words for words in (kl.words(tolerance), kl.cut_words) if words),
     )
 
 

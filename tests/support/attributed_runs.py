@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from analysis.accuracy.record import Accuracy
+from analysis.attributes.answers import Answered, Row, SeedAnswers
+from analysis.attributes.judges import NamedAttributes
 from analysis.judge.scripted import ScriptedJudge
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown
@@ -17,6 +19,22 @@ from ex2.recipe_io import to_yaml
 from ex2.run.descriptions import Description, append_descriptions
 from ex2.run.directory import RunDirectory
 from reward.files import write_json, write_jsonl, write_text
+
+
+def named(*names: str) -> NamedAttributes:
+    """An answer that names these attributes."""
+    return NamedAttributes(names, (), "")
+
+
+def answered(vlm: str, *seeds: list[Row], dataset: str = "d", run: str = "") -> Answered:
+    """The answers on a run's descriptions, seed by seed."""
+    parts = [SeedAnswers(number, rows) for number, rows in enumerate(seeds)]
+    return Answered(run or vlm.lower(), vlm, dataset, parts, judge="j", texts=f"texts of {vlm} {run} {dataset}")
+
+
+def saying(name: str, count: int, *attributes: str) -> list[Row]:
+    """So many descriptions of a class that each mention the attributes."""
+    return [(name, named(*attributes))] * count
 
 
 def write_attributed(

@@ -145,10 +145,14 @@ def test_bounds_on_pool_and_encodings_are_kept_and_told() -> None:
     made = rearrange(rows, ClassNames(CLASSES), seed=0, most_pool=10)
     assert made is not None
     assert (made.pool, len(made.everyone), made.left_out) == (10, 70, 0)
-    assert "10 of all classes'" in made.controls()["everyone"].note
+    assert "10 of all classes' descriptions (at most 10)," in made.controls()["everyone"].note
+    whole = rearrange(rows, ClassNames(CLASSES), seed=0)
+    assert whole is not None
+    assert "28 of all classes' descriptions (at most 400)," in whole.controls()["everyone"].note
     few = rearrange(rows, ClassNames(CLASSES), seed=0, most_encodings=2 * 7 * 14)
     assert few is not None
     assert (len(few.own), few.left_out, few.pool) == (14, 14, 14)
+    assert "14 of all classes' descriptions (at most 14)," in few.controls()["everyone"].note, "the cap that was kept"
     encoded = {text for sets in few.averaged.values() for each in sets for _, text in each}
     encoded |= {text for arm in (few.own, few.masked, few.everyone) for _, text in arm}
     assert len(encoded) <= 2 * 7 * 14 + 14
@@ -156,6 +160,7 @@ def test_bounds_on_pool_and_encodings_are_kept_and_told() -> None:
 
 def test_a_stricter_level_takes_more_permutations() -> None:
     assert permutations_for(0.95) == 199
+    assert permutations_for(0.9) == permutations_for(0.5) == 199, "never fewer, however mild the level"
     assert permutations_for(0.99) == 999
     made = rearrange(describe({at: at for at in range(7)}), ClassNames(CLASSES), seed=0, confidence=0.99)
     assert made is not None

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from attributed_runs import write_attributed
+from attributed_runs import answered, named, saying, write_attributed
 from paths import ROOT
 
-from analysis.attributes.answers import Answered, Row, SeedAnswers
+from analysis.attributes.answers import Row
 from analysis.attributes.figure import COLORS, attributes_figure
 from analysis.attributes.judges import ATTRIBUTES, NamedAttributes
 from analysis.attributes.section import attribute_section
@@ -30,22 +30,9 @@ from reward.files import read_jsonl, write_jsonl
 VISUAL, LIFE, SPURIOUS = (SENTENCES[kind] for kind in ("visual", "non_visual", "spurious"))
 
 
-def named(*names: str) -> NamedAttributes:
-    return NamedAttributes(names, (), "")
-
-
-def answered(vlm: str, *seeds: list[Row], dataset: str = "d", run: str = "") -> Answered:
-    parts = [SeedAnswers(number, rows) for number, rows in enumerate(seeds)]
-    return Answered(run or vlm.lower(), vlm, dataset, parts, judge="j", texts=f"texts of {vlm} {run} {dataset}")
-
-
 def known(share: Pooled | None) -> Pooled:
     assert share is not None
     return share
-
-
-def saying(name: str, count: int, *attributes: str) -> list[Row]:
-    return [(name, named(*attributes))] * count
 
 
 # ---------------------------------------------------------------- summary
@@ -370,14 +357,14 @@ def test_no_p_where_none_could_be_significant(attributes: int, told: bool) -> No
     assert (cells["first minus second"].significant, cells["first minus second"].notes) == (None, ())
 
 
-def test_few_seeds_have_no_p_of_whole_seeds() -> None:
-    """4 against 4 allow 2/70: not below 5 % for two attributes. What is given these seeds allows 1/5001."""
+def test_what_could_be_told_follows_from_the_least_p() -> None:
+    """5 against 5 allow 2/252: not below 5 % for seven tests. Descriptions of these seeds allow 1/5001."""
     (row,) = summarize(
-        [answered("A", *([saying("oak", 9, "colour")] * 4)), answered("B", *([saying("oak", 9, "size")] * 4))],
+        [answered("A", *([saying("oak", 9, "colour")] * 5)), answered("B", *([saying("oak", 9, "size")] * 5))],
         0.95,
         sample=5,
         seed=0,
     ).comparisons
-    assert row.least_p == pytest.approx(2 / 70)
-    assert [could_tell(row, tests, 0.05) for tests in (1, 2)] == [True, False]
+    assert row.least_p == pytest.approx(2 / 252)
+    assert [could_tell(row, tests, 0.05) for tests in (6, 7)] == [True, False]
     assert could_tell(replace(row, least_p=1 / 5001), 100, 0.05)

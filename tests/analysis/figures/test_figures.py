@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from drawings import boxes, overlaps, upright_lines
 from markupsafe import Markup
 from pages import against, arm, seed_result, with_signs
 from record_samples import with_arms
@@ -76,18 +77,6 @@ def test_arms_of_several_seeds_say_which_test_doubts() -> None:
         assert max(len(line) for line in lines) <= long
 
 
-def boxes(root: ET.Element) -> list[tuple[float, float, float, float, str]]:
-    """Left, top, right and bottom of each line of text, as wide as it is in the drawings' font, and the text."""
-    found = []
-    for element in root.iter(f"{XML}text"):
-        said, css = "".join(element.itertext()), element.attrib.get("class", "")
-        wide, size = measure.width(said, css) / measure.MARGIN, measure.SIZES[css.split()[0] if css else ""]
-        x, y = float(element.attrib["x"]), float(element.attrib["y"])
-        left = x - {"start": 0.0, "middle": wide / 2, "end": wide}[element.attrib["text-anchor"]]
-        found.append((left, y - 0.72 * size, left + wide, y + 0.1 * size, said))
-    return found
-
-
 def test_no_words_of_the_arms_lie_on_a_line_or_on_each_other() -> None:
     doubted = Difference(0.02, 0.01, 0.03, False, None, 200, 3, True, (0.0, 0.04), (0.25, 0.5), (OVER_IMAGES,))
     single = Difference(0.005, -0.01, 0.02, False, 0.69, 200, 1, True, None, (), ())
@@ -97,19 +86,8 @@ def test_no_words_of_the_arms_lie_on_a_line_or_on_each_other() -> None:
         root = parsed(accuracy_figure(shown)[0])
         words_shown = boxes(root)
         assert max(right for _, _, right, _, _ in words_shown) <= 960
-        lines = [
-            (float(line.attrib["x1"]), float(line.attrib["y1"]), float(line.attrib["y2"]))
-            for line in root.iter(f"{XML}line")
-            if line.attrib["x1"] == line.attrib["x2"] and "mark" not in line.attrib["class"]
-        ]
-        assert len(lines) > 8
-        for left, top, right, bottom, said in words_shown:
-            crossed = [x for x, start, end in lines if left < x < right and top < end and bottom > start]
-            assert not crossed, said
-        for place, one in enumerate(words_shown):
-            for other in words_shown[place + 1 :]:
-                apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
-                assert apart, (one[4], other[4])
+        assert len(upright_lines(root)) > 8
+        assert overlaps(root) == []
 
 
 def test_lines_are_broken_where_they_would_be_too_wide() -> None:

@@ -88,7 +88,7 @@ def test_a_mean_on_target_does_not_hide_seeds_off_it() -> None:
     assert reached.words(0.2) == said
     for table in tables_of([made]).values():
         assert all((cell.kl, cell.kl_off_target, cell.kl_note) == (10.0, True, said) for cell in table.rows[0].cells)
-        kl = "A, d: 10.0 (target 10; seeds 5.0, 15.0, 10.0; n = 6 batches, 3 seeds, fewer than 10)"
+        kl = "A, d: 10.0 (target 10; seeds 5.0, 15.0, 10.0; n = 6 batches, 3 seeds, fewer than 10 in a seed)"
         assert any(kl in note.replace("\u00a0", " ") for note in table.notes)
     assert reached.words(0.5) == ""
 

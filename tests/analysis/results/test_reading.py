@@ -56,8 +56,19 @@ CASES: list[tuple[Facts, int, str]] = [
     (facts(gain=(1.0, -0.1, 2.1)), 2, "No gain over the templates to explain: +1.0 points [−0.1, +2.1]."),
     (facts(gain=(-3.0, -5.0, -1.0), p=0.01), 2, "−3.0 points [−5.0, −1.0]"),
     (facts(gain=(2.0, 0.0, 4.0)), 2, "+2.0 points [0.0, +4.0]"),
-    (facts(gain=(3.0, None, None)), 2, "+3.0 points."),
-    (facts(gain=(3.0, 1.0, 5.0, -0.5), seeds=3), 2, "+3.0 points [+1.0, +5.0]"),
+    (facts(gain=(3.0, None, None)), 2, "+3.0 points, without an interval, so any size is possible."),
+    (facts(gain=(0.0, None, None), p=0.01), 2, "0.0 points, without an interval, so any size is possible."),
+    (
+        facts(gain=(3.0, 1.0, 5.0, -0.5), seeds=3),
+        2,
+        "+3.0 points [+1.0, +5.0], no significant difference: between −0.5 and +6.5 points are possible.",
+    ),
+    (
+        facts(gain=(2.0, 0.5, 3.5, 0.0), seeds=4, p=0.01),
+        2,
+        "+2.0 points [+0.5, +3.5], no significant difference: between 0.0 and +4.0 points are possible.",
+    ),
+    (facts(gain=(2.0, -0.5, 4.5, 0.1), seeds=3), 2, "explain: +2.0 points [−0.5, +4.5]."),
     (facts(gain=(2.0, 0.1, 3.9), most=0.04), 5, "at most 0.0 of the +2.0 points"),
     # 3: content
     (facts(p=0.049, ends=(2.5, 3.2)), 3, "brings between 2.5 and 3.2 of the +4.7 points (p = 0.049)"),
