@@ -17,8 +17,7 @@ from analysis.accuracy.measure import accuracy
 from analysis.accuracy.record import Accuracy, Arm, Hits
 from analysis.accuracy.zero_shot import unpack_correct
 from analysis.paper.comparisons import cross_tables
-from analysis.results.load import SeedResult
-from analysis.results.pooling import settings_of
+from analysis.results.load import SeedResult, settings_of
 from analysis.results.runs import (
     CROSS,
     Run,

@@ -16,8 +16,7 @@ from analysis.attributes.summary import summarize
 from analysis.attributes.tables import KEY, tables_of
 from analysis.attributes.terminal import show
 from analysis.results.kl import kl_of_run
-from analysis.results.load import SeedResult
-from analysis.results.pooling import confidence_of
+from analysis.results.load import SeedResult, confidence_of
 from analysis.results.runs import Run, gather_runs
 from analysis.tables.files import write_study
 from analysis.verdicts.breakdown import MEMBERS

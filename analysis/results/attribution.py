@@ -11,8 +11,8 @@ from typing import NamedTuple
 from scipy.special import ndtri
 
 from analysis.accuracy.record import Attribution, Hits, NamesInTexts, Permuted
-from analysis.results.load import SeedResult
-from analysis.results.pooling import DIFFERENCE, Difference, accuracy_difference, confidence_of, difference_over
+from analysis.results.load import SeedResult, confidence_of
+from analysis.results.pooling import DIFFERENCE, Difference, accuracy_difference, difference_over
 from analysis.statistics.intervals import Estimate, all_equal, within
 from analysis.statistics.permutation import permutation_test
 from analysis.statistics.together import means_together

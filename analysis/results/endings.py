@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.results.load import SeedResult
-from analysis.results.pooling import ANY, Pooled, confidence_of, pool
+from analysis.results.load import SeedResult, confidence_of
+from analysis.results.pooling import ANY, Pooled, pool
 from analysis.statistics.intervals import FEWEST, mean_t, within
 from reward.files import JSON
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
 
 from analysis.results.endings import end_of_logs
-from analysis.results.load import SeedResult, last_of_each_batch
-from analysis.results.pooling import Pooled, confidence_of
+from analysis.results.load import SeedResult, confidence_of, last_of_each_batch
+from analysis.results.pooling import Pooled
 from analysis.results.wording import NBSP, batches, is_short, plain
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory

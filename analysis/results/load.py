@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis.accuracy.record import Accuracy, read_accuracy
+from analysis.statistics.intervals import IntervalSettings
 from analysis.verdicts.record import Breakdown, read_breakdown
 from analysis.verdicts.verdicts import Kind, Verdicts, read_verdicts
 from ex2.recipe import Recipe
@@ -134,3 +135,18 @@ class SeedResult:
                 f"seed {self.seed}: a description of '{description.class_name}' has no verdict: descriptions or "
                 "verdicts changed since the analysis; run `ex2 analyze RECIPE` again."
             ) from error
+
+
+def confidence_of(results: Sequence[SeedResult]) -> float:
+    """Return the confidence of the run's intervals."""
+    return float(results[0].accuracy.confidence)
+
+
+def settings_of(results: Sequence[SeedResult]) -> IntervalSettings:
+    """Return how the run's intervals were made."""
+    first, usual = results[0].accuracy, IntervalSettings()
+    return IntervalSettings(
+        confidence_of(results),
+        usual.samples if first.samples is None else first.samples,
+        usual.seed if first.seed is None else first.seed,
+    )

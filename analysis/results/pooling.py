@@ -19,7 +19,7 @@ import numpy as np
 from analysis.accuracy.draws import Draws, paired_over_draws, share_over_draws
 from analysis.accuracy.record import Hits
 from analysis.accuracy.zero_shot import unpack_correct
-from analysis.results.load import SeedResult
+from analysis.results.load import SeedResult, confidence_of, settings_of
 from analysis.statistics.intervals import (
     Estimate,
     IntervalSettings,
@@ -330,21 +330,6 @@ def reward_gain(results: Sequence[SeedResult]) -> Difference | None:
     gains = [result.accuracy.reward_gain.paired for result in results if result.accuracy.reward_gain]
     estimates = [Estimate(gain.difference, gain.low, gain.high, gain.n) for gain in gains]
     return difference_over(estimates, confidence_of(results))
-
-
-def confidence_of(results: Sequence[SeedResult]) -> float:
-    """Return the confidence of the run's intervals."""
-    return float(results[0].accuracy.confidence)
-
-
-def settings_of(results: Sequence[SeedResult]) -> IntervalSettings:
-    """Return how the run's intervals were made."""
-    first, usual = results[0].accuracy, IntervalSettings()
-    return IntervalSettings(
-        confidence_of(results),
-        usual.samples if first.samples is None else first.samples,
-        usual.seed if first.seed is None else first.seed,
-    )
 
 
 def pool(

@@ -9,15 +9,8 @@ from pathlib import Path
 from analysis.accuracy.cross_record import CrossRow, read_cross
 from analysis.results.experiment import Example, Experiment
 from analysis.results.kl import kl_with_cut
-from analysis.results.load import SeedResult, load_results
-from analysis.results.pooling import (
-    Difference,
-    Pooled,
-    as_denominator,
-    pool_accuracies,
-    pool_differences,
-    settings_of,
-)
+from analysis.results.load import SeedResult, load_results, settings_of
+from analysis.results.pooling import Difference, Pooled, as_denominator, pool_accuracies, pool_differences
 from analysis.results.seeds import pool_seeds
 from analysis.verdicts.breakdown import Denominator
 from ex2.recipe import Recipe

@@ -10,12 +10,11 @@ from analysis.results.by_class import changes_by_class, counted_by_class
 from analysis.results.endings import end_of_training
 from analysis.results.experiment import Counts, Coverage, Described, Experiment, Shares, Texts
 from analysis.results.kl import kl_of
-from analysis.results.load import SeedResult
+from analysis.results.load import SeedResult, confidence_of
 from analysis.results.pooling import (
     accuracy_difference,
     accuracy_of,
     as_denominator,
-    confidence_of,
     covered_difference,
     further_accuracy,
     reward_gain,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,15 @@ def test_what_is_not_known_stays_null() -> None:
 
 def test_correcting_forgets_earlier_corrections() -> None:
     """One comparison's 0.03 stands; its attributes' 0.01 twice become 0.02, below 0.05 but not below 0.02."""
-    before = RunsCompared.from_json(COMPARED | {"p_holm": 0.9, "significant": False})
+    before = RunsCompared.from_json(COMPARED | {"p_holm": 0.9, "significant": False, "seeds": [5, 5]})
     (row,) = corrected([before], 0.05)
     assert (row.p_holm, row.significant) == (0.03, True)
     assert [(gap.p_holm, gap.significant) for gap in row.attributes] == [(0.02, True)] * 2
     (strict,) = corrected([before], 0.02)
     assert not any(gap.significant for gap in (strict, *strict.attributes))
+    (few,) = corrected([replace(before, seeds=(4, 5))], 0.05)
+    assert few.significant
+    assert [(gap.p_holm, gap.significant) for gap in few.attributes] == [(0.02, False)] * 2, "with four seeds a side"
     assert (before.p_holm, before.significant) == (0.9, False), "not changed in place"
     assert corrected([], 0.05) == ()
 
