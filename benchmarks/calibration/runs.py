@@ -76,6 +76,11 @@ class Job:
         """Whether the run is analysed."""
         return self.directory.is_analyzed
 
+    @property
+    def threads(self) -> int:
+        """Threads that the run takes."""
+        return int(next((word.partition("=")[2] for word in self.overrides if word.startswith("threads=")), "1"))
+
     def run(self) -> None:
         """Train, describe and analyze in a process of its own, on one thread.
 
@@ -119,7 +124,8 @@ def run_all(jobs: Sequence[Job], processes: int, until: float | None = None) -> 
 
     Args:
         jobs: The most important first.
-        processes: Runs side by side.
+        processes: Runs side by side, each on one thread. One that takes several threads runs alone, after the others:
+            side by side on as many cores, two of two threads took ten times as long.
         until: `time.monotonic()` from which no run is started; default: all are.
 
     Returns:
@@ -131,7 +137,9 @@ def run_all(jobs: Sequence[Job], processes: int, until: float | None = None) -> 
         if until is None or time.monotonic() < until:
             job.run()
 
-    with ThreadPoolExecutor(processes) as pool, tqdm(total=len(missing), desc="runs", unit="run") as bar:
-        for _ in pool.map(one, missing):
-            bar.update()
+    with tqdm(total=len(missing), desc="runs", unit="run") as bar:
+        for alone in (False, True):
+            with ThreadPoolExecutor(1 if alone else processes) as pool:
+                for _ in pool.map(one, [job for job in missing if (job.threads > 1) is alone]):
+                    bar.update()
     return [job for job in jobs if job.is_done]
