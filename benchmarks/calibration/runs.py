@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from analysis.accuracy.record import read_accuracy
+from analysis.results.load import SeedResult
 from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import read_verdicts
 from calibration.samples import RECIPE
@@ -99,18 +101,23 @@ class Job:
         tail = read_jsonl(self.directory.train_log)[-LAST_BATCHES:]
         return sum(float(row["kl"]) for row in tail) / len(tail)
 
+    def result(self) -> SeedResult:
+        """Return what the run's one seed holds, its training left out."""
+        breakdown = read_breakdown(self.directory.breakdown)
+        verdicts = read_verdicts(self.directory.verdicts, digest=breakdown.judge.settings)
+        accuracy = read_accuracy(self.directory.accuracy)
+        return SeedResult(self.seed, accuracy, breakdown, stored_descriptions(self.directory), verdicts, [])
+
     def counts(self, policy: PolicyName) -> NDArray[np.int64]:
         """Return the number of a policy's descriptions of each class and kind, shape (C, 3), kinds as in CAPTION_KINDS.
 
         All of them have a verdict that can be read: the judge is the world's grammar.
         """
         counts = np.zeros((len(CONCEPTS), len(CAPTION_KINDS)), dtype=np.int64)
-        verdicts = read_verdicts(
-            self.directory.verdicts, digest=read_breakdown(self.directory.breakdown).judge.settings
-        )
-        for one in stored_descriptions(self.directory):
+        result = self.result()
+        for one in result.descriptions:
             if one.policy == policy:
-                counts[one.label, CAPTION_KINDS.index(verdicts.kind(*one.of_class))] += 1
+                counts[one.label, CAPTION_KINDS.index(result.kind(one))] += 1
         return counts
 
     def shares(self, policy: PolicyName = "aligned") -> list[float]:

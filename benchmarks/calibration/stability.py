@@ -22,6 +22,8 @@ from statistics import mean
 from typing import NamedTuple
 
 from analysis.accuracy.record import read_accuracy
+from analysis.results.reading import reading
+from analysis.results.seeds import pool_seeds
 from analysis.verdicts.breakdown import Group
 from analysis.verdicts.record import read_breakdown
 from calibration.answers import Answer, Rule
@@ -55,6 +57,7 @@ class Found(NamedTuple):
         sets: Settings if they are not the demo's, instruction set and threads.
         seed: Seed.
         kind: The headline's kind of this run.
+        reading: What the gain is made of, by the reading rule's row.
         still: That of a policy that says what the base model says.
         visual: Share of aligned descriptions that are visual.
         visual_interval: The interval printed for it.
@@ -68,6 +71,7 @@ class Found(NamedTuple):
     sets: str
     seed: int
     kind: Group | None
+    reading: str
     still: Group | None
     visual: float
     visual_interval: tuple[float, float]
@@ -117,11 +121,12 @@ def found_in(one: Job) -> Found:
     assert share.low is not None, "shares have intervals"
     assert share.high is not None, "shares have intervals"
     kls = [float(row["kl"]) for row in read_jsonl(one.directory.train_log)]
-    base = one.counts("base")
+    base, said = one.counts("base"), reading(pool_seeds("demo", [one.result()]))
     return Found(
         one.name.removeprefix("demo-"),
         one.seed,
         headline_kind([one.counts("aligned")], [base]),
+        said.name if said else "none",
         headline_kind([base], [base]),
         share.value,
         (share.low, share.high),
@@ -192,6 +197,7 @@ def answer(done: Sequence[Job], twins: Sequence[Job]) -> Answer:
             one.sets,
             str(one.seed),
             one.kind or "none",
+            one.reading,
             f"{100 * one.visual:.1f} [{100 * one.visual_interval[0]:.0f}, {100 * one.visual_interval[1]:.0f}]",
             f"{100 * one.accuracy:.1f} [{100 * one.accuracy_interval[0]:.0f}, {100 * one.accuracy_interval[1]:.0f}]",
             f"{100 * one.gain:+.1f}",
@@ -200,5 +206,15 @@ def answer(done: Sequence[Job], twins: Sequence[Job]) -> Answer:
         )
         for one in (*runs, *before)
     )
-    header = ("machine", "seed", "named", "visual, %", "accuracy, %", "gain, points", "largest KL of ten batches", "KL")
+    header = (
+        "machine",
+        "seed",
+        "named",
+        "the gain is",
+        "visual, %",
+        "accuracy, %",
+        "gain, points",
+        "largest KL of ten batches",
+        "KL",
+    )
     return Answer("The demo on other seeds and processors", rules, header, rows)

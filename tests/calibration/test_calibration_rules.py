@@ -255,7 +255,7 @@ def test_an_unknown_share_holds_nothing() -> None:
 
 
 def found(**changes: object) -> Found:
-    made = Found("avx2 1", 0, "visual", None, 0.9, (0.87, 0.93), 0.86, (0.84, 0.88), 0.04, 3.0, 2.0, 2.0)
+    made = Found("avx2 1", 0, "visual", "content", None, 0.9, (0.87, 0.93), 0.86, (0.84, 0.88), 0.04, 3.0, 2.0, 2.0)
     return made._replace(**changes)  # type: ignore[arg-type]
 
 
