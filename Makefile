@@ -103,10 +103,10 @@ format: install
 	$(BIN)/ruff format .
 
 calibrate: install       ## what EX2 finds in worlds whose truth is known: some 45 minutes on two cores
-	$(BIN)/python benchmarks/calibrate.py --out benchmarks/results/calibration
+	$(BIN)/python benchmarks/calibrate.py --out build/calibration
 
-calibrate-full: install  ## the same with more runs: about two and a half hours
-	$(BIN)/python benchmarks/calibrate.py --full --out benchmarks/results/calibration-full
+calibrate-full: install  ## the same with more runs, whose rows are kept: about two and a half hours
+	$(BIN)/python benchmarks/calibrate.py --full --out benchmarks/results/calibration
 
 coverage: install        ## do intervals hold and tests find what they say: some 10 minutes of one core
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --out benchmarks/results/2026-11-28-coverage.md

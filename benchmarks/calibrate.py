@@ -1,6 +1,6 @@
 """Does EX2 find what was planted, and nothing where nothing was? Worlds with a known truth, and rules fixed beforehand.
 
-    python benchmarks/calibrate.py [--full] [--only dose null …] [--out benchmarks/results/calibration]
+    python benchmarks/calibrate.py [--full] [--only dose null …] [--out FOLDER]
 
 Each question is a module of `benchmarks/calibration`, which says its rules and what must break them. Without `--full`
 what fits into 45 minutes on two cores is run; with it, more runs, in about two and a half hours. A run that is done is
