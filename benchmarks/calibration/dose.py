@@ -33,7 +33,7 @@ from analysis.statistics.together import FEWEST_SEEDS
 from analysis.verdicts.breakdown import Group
 from calibration.answers import Answer, Rule
 from calibration.headlines import headline_kind
-from calibration.runs import LOG_CONTROLLER, Job
+from calibration.runs import Job
 from calibration.samples import base_texts, optimum
 from calibration.worlds import World, dose_world, weights
 from ex2.data.demo.world import CAPTION_KINDS
@@ -43,7 +43,10 @@ DOSES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (0, 1, 2)
 FAR, NEAR, MOST_OFF = 0.35, 0.2, 0.1
 SETTINGS = (
-    *LOG_CONTROLLER,
+    "rl.kl.controller=log",
+    "rl.kl.horizon_unit=batches",
+    "rl.kl.horizon=40",
+    "rl.kl.damping=2.0",
     f"rl.kl.target={TARGET:g}",
     "rl.batches=300",
     "rl.batch_size=64",
@@ -52,7 +55,8 @@ SETTINGS = (
 )
 """The theory speaks of the optimum, which takes time. At a quarter of the dose and this KL it has 70 % visual texts;
 runs had 56 % after 100 batches and 67 % after 300. With a rate of 5e-4, 200 batches led to 58 %, and a rate of 1e-3
-goes through KLs from 0 to 4: what is described is the policy of the last batch."""
+goes through KLs from 0 to 4: what is described is the policy of the last batch. Where nothing is planted, scores hardly
+differ, the KL follows β late and mostly by chance, and the controller of the other questions swung from 0.3 to 1."""
 
 
 def worlds() -> list[World]:
@@ -62,7 +66,9 @@ def worlds() -> list[World]:
 
 def job(world: World, seed: int) -> Job:
     """Return a world's run of one seed."""
-    return Job(f"dose-{world.name}", (*SETTINGS, f"vlm={{name: toy, weights: {weights(world.planting)}}}"), seed)
+    vlm = f"vlm={{name: toy, weights: {weights(world.planting)}}}"
+    beta = float(optimum(world, TARGET).beta)
+    return Job(f"dose-{world.name}", (*SETTINGS, f"rl.kl.init_coef={beta:.3g}", vlm), seed)
 
 
 def jobs(full: bool = False) -> list[tuple[World, Job]]:

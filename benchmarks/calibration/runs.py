@@ -75,8 +75,9 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether the run is analysed."""
-        return self.directory.is_analyzed
+        """Whether the run is analysed, with these settings; one that had others is in the way, as `ex2 run` says."""
+        stored = RunDirectory(folder() / "runs" / self.name).recipe
+        return self.directory.is_analyzed and read_recipe(stored, [f"seeds=[{self.seed}]"]) == self.recipe()
 
     @property
     def threads(self) -> int:

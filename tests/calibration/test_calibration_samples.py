@@ -17,7 +17,10 @@ from scipy import stats
 
 from ex2.data.demo.pretrain_vlm import Planting
 from ex2.data.demo.world import CAPTION_KINDS
+from ex2.recipe_io import to_yaml
+from ex2.run.directory import RunDirectory, SeedDirectory
 from reward.backends.toy import SHIPPED, DualEncoder, ToyConfig, ToyDualEncoder
+from reward.files import write_text
 
 WUG = ["The wug is red with stripes.", "The wug eats berries.", "A photo of a wug.", "A photo of a wug.", " "]
 BLICKET = ["A photo of a blicket."] * 3
@@ -168,3 +171,18 @@ def test_a_run_that_fails_says_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(runs, "folder", lambda: tmp_path)
     with pytest.raises(SystemExit, match=r"rl\.batchs"):
         runs.Job("wrong", ("rl.batchs=1",), 0).run()
+
+
+def test_a_run_with_other_settings_is_not_the_one_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "folder", lambda: tmp_path)
+    job = runs.Job("one", ("rl.batches=7",), 3)
+    assert not job.is_done
+    write_text(RunDirectory(tmp_path / "runs" / "one").recipe, to_yaml(job.recipe()))
+    assert not job.is_done, "not analysed"
+    monkeypatch.setattr(SeedDirectory, "is_analyzed", True)
+    assert job.is_done
+    assert runs.Job("one", ("rl.batches=7",), 4).is_done, "another seed of the same run"
+    assert not runs.Job("one", ("rl.batches=8",), 3).is_done
+    assert (job.threads, runs.Job("two", ("threads=2",), 3).threads) == (1, 2)
