@@ -111,15 +111,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = [job for name in asked for job in QUESTIONS[name].jobs(options.full)]
     earlier = sum(job.is_done for job in jobs)
     run_all(jobs, options.processes)
+    shown = []
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-        answers = list(pool.map(answer_one, asked, [options.full] * len(asked)))
-    head = made_on((time.monotonic() - start) / 60, earlier, len(jobs))
-    for name, answer in zip(asked, answers, strict=True):
-        text = f"{answer.to_markdown()}\n\n`benchmarks/calibrate.py --only {name}{' --full' * options.full}`; {head}\n"
-        print(text)
-        if options.out:
-            write_text(options.out / f"{name}.md", text)
-    return 0 if all(answer.shown for answer in answers) else 1
+        answers = pool.map(answer_one, asked, [options.full] * len(asked))
+        for name, answer in zip(asked, answers, strict=True):  # each as it comes: a later one may fail
+            head = made_on((time.monotonic() - start) / 60, earlier, len(jobs))
+            text = (
+                f"{answer.to_markdown()}\n\n`benchmarks/calibrate.py --only {name}{' --full' * options.full}`; {head}\n"
+            )
+            print(text, flush=True)
+            if options.out:
+                write_text(options.out / f"{name}.md", text)
+            shown.append(answer.shown)
+    return 0 if all(shown) else 1
 
 
 if __name__ == "__main__":

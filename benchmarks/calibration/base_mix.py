@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from analysis.verdicts.breakdown import Group
 from calibration.answers import Answer, Rule, frequency
-from calibration.headlines import drawn_counts
+from calibration.headlines import Counts, drawn_counts
 from calibration.null import EACH, SEEDS, hash_shares, kind_named, visual_quantiles
 from calibration.samples import Array, base_texts, scores_of
 from calibration.worlds import dose_world
@@ -37,13 +37,13 @@ DRAWS, NULL_DRAWS, BATCH = 20, 500, 100
 LEAST, MOST = 0.95, 0.06
 
 
-def mostly(aligned: Sequence[Sequence[int]]) -> Kind:
+def mostly(aligned: Sequence[Counts]) -> Kind:
     """Return the kind that most aligned descriptions are of, which is no answer to what the VLM rewards."""
-    totals = np.array(aligned).sum(axis=0)
+    totals = np.array(aligned).sum(axis=(0, 1))
     return CAPTION_KINDS[int(totals.argmax())]
 
 
-def _draw(rng: np.random.Generator, after: Array, before: Array) -> tuple[list[list[int]], list[list[int]]]:
+def _draw(rng: np.random.Generator, after: Array, before: Array) -> tuple[list[Counts], list[Counts]]:
     """Draw an experiment's counts, aligned and base; `after` has a distribution for each seed, shape (S, C, 3)."""
     return [drawn_counts(rng, own, EACH) for own in after], [drawn_counts(rng, before, EACH) for _ in range(SEEDS)]
 

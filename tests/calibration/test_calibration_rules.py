@@ -10,7 +10,7 @@ from pathlib import Path
 import calibrate
 import numpy as np
 import pytest
-from calibration import attribution, dose, draws, judge_errors, null, stability
+from calibration import attribution, base_mix, dose, draws, judge_errors, null, stability
 from calibration.answers import Answer, Rule, frequency, table
 from calibration.attribution import Read
 from calibration.headlines import drawn_counts, headline_kind
@@ -149,6 +149,18 @@ def test_counts_are_drawn_by_class() -> None:
     assert counts.sum(axis=1).tolist() == [40, 40]
     assert headline_kind([counts], [np.array([[5, 15, 20], [5, 20, 15]])]) == "visual"
     assert headline_kind([counts], [counts]) is None
+
+
+# --- an uneven base model
+
+
+def test_the_most_frequent_kind_is_that_of_all_seeds_and_classes() -> None:
+    first, second = np.array([[9, 0, 0], [0, 4, 5]]), np.array([[0, 9, 0], [0, 4, 5]])
+    assert base_mix.mostly([first, second]) == CAPTION_KINDS[1]
+    assert base_mix.mostly([first, first]) == CAPTION_KINDS[0]
+    aligned, base = base_mix._draw(np.random.default_rng(0), np.full((3, 16, 3), 1 / 3), np.full((16, 3), 1 / 3))
+    assert [counts.shape for counts in (*aligned, *base)] == [(16, 3)] * 6
+    assert all((counts.sum(axis=1) == 25).all() for counts in (*aligned, *base))
 
 
 # --- draws
