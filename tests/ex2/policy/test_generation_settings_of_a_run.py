@@ -100,6 +100,7 @@ def ran(folder: Path, algorithm: str, lora: str, settings: dict[str, Any]) -> tu
     return rows, read_jsonl(run / "descriptions.jsonl"), weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "lora"), [("ppo", ADAPTER), ("ppo", "null"), ("rloo", ADAPTER), ("grpo", ADAPTER)]
 )

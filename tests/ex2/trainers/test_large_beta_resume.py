@@ -165,6 +165,7 @@ def test_stored_values_are_brought_to_todays_unit_before_they_are_used(
     torch.testing.assert_close(used["exp_avg_sq"], factor**2 * kept[0]["exp_avg_sq"], rtol=1e-5, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {**OWN, "value_step": 0.3}], ids=["TRL", "own"])
 @pytest.mark.parametrize("beta", [1.0, 6.0])
 def test_a_resumed_run_with_scores_beta_and_score_mean_ten_times_as_large(
@@ -199,6 +200,7 @@ def resumed(trainer: Any, checkpoint: Path) -> list[dict[str, torch.Tensor]]:
     return steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ppo", "rloo", "grpo"])
 def test_twin_in_a_unit_of_one_the_same_gradients_are_ten_times_as_large(
     algorithm: str, mistral: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
