@@ -171,7 +171,7 @@ def grid() -> list[Cell]:
                 f"{seeds} seed{'s' * (seeds > 1)}, {images} images, assignments apart by {100 * spread:g} points",
                 content(seeds, images, spread, drift),
                 effect,
-                points(5 / 6 * effect),
+                f"{points(effect)} an image, less where that ends at 1",
                 seeds if seeds > 1 else 0,
             )
             for seeds, images, spread, drift, effect in (

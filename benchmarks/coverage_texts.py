@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from coverage_cells import Generator, Runs, Simulation
+from coverage_cells import Generator, Numbers, Runs, Simulation
+from scipy import stats
 
 from analysis.accuracy.record import Hits, Permuted
 from analysis.results.attribution import beside_permuted
@@ -15,11 +17,21 @@ from analysis.results.experiment import Experiment
 from analysis.statistics.permutation import FEWEST_PERMUTATIONS
 from analysis.verdicts.breakdown import LEAVES
 from analysis.verdicts.verdicts import Kind
+from ex2.policy.source import PolicyName
 
 DIFFICULTY = (0.02, 0.5, 0.97)
 """Chance that an image is right, a third of the images each."""
-REACHED = 5 / 6
-"""Part of an effect of up to 6 points that is left, as the easiest images cannot become easier than certain."""
+
+
+def expected(effect: float, spread: float) -> float:
+    """Return an accuracy's expectation where chances are shifted, by an effect and at random, and end at 0 and 1.
+
+    Args:
+        effect: Shift of every image's chance.
+        spread: Standard deviation of the random shift, which all images share.
+    """
+    shift = effect + spread * stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+    return float(np.clip(np.array(DIFFICULTY)[:, None] + shift, 0, 1).mean())
 
 
 def content(seeds: int, images: int, spread: float, drift: float = 0.0) -> Simulation:
@@ -47,7 +59,8 @@ def content(seeds: int, images: int, spread: float, drift: float = 0.0) -> Simul
             rows.append((value.value, value.low, value.high))
             told.append(p < 0.05)
         estimate, low, high = np.array(rows, dtype=np.float64).T
-        return Runs(estimate, low, high, np.full(runs, REACHED * effect), np.array(told))
+        truth = expected(effect, math.hypot(spread, drift)) - expected(0.0, spread)
+        return Runs(estimate, low, high, np.full(runs, truth), np.array(told))
 
     return simulate
 
@@ -68,13 +81,14 @@ def kinds_over_classes(classes: int, texts: int, spread: float, shares: Sequence
         size = 0.25 / spread**2 - 1
         rows, told = [], []
         for _ in range(runs):
-            counted: dict[str, dict[int, dict[Kind, int]]] = {}
-            for policy, mean in (("aligned", after), ("base", before)):
+            counted: dict[PolicyName, dict[int, dict[Kind, int]]] = {}
+            means: tuple[tuple[PolicyName, Numbers], ...] = (("aligned", after), ("base", before))
+            for policy, mean in means:
                 counts = rng.multinomial(texts, rng.dirichlet(mean * size, size=classes))
                 counted[policy] = {
                     label: dict(zip(LEAVES, row.tolist(), strict=True)) for label, row in enumerate(counts)
                 }
-            made = Experiment("r", "v", "d", {}, class_changes=changes_by_class([counted], "parsed"))  # type: ignore[list-item]
+            made = Experiment("r", "v", "d", {}, class_changes=changes_by_class([counted], "parsed"))
             found = [over_classes(made, leaf) for leaf in LEAVES]
             rows.append([(one.value, one.low, one.high) if one else (np.nan,) * 3 for one in found])
             told.append([one is not None and one.p < 0.05 for one in found])

@@ -122,3 +122,12 @@ def test_the_grid_lists_rare_kinds_repeats_and_few_seeds(grid: Grid) -> None:
         assert any(word in name for name in names), word
     assert all(bool(cell.effect) is bool(cell.stated) for cell in cells)
     assert sum(bool(cell.known) for cell in cells) <= 12
+
+
+def test_an_effect_on_images_that_end_at_0_and_1(grid: Grid) -> None:
+    """By hand: 12 points on chances of 0.02, 0.5 and 0.97 leave 12, 12 and 3; and against many random shifts."""
+    texts = importlib.import_module("coverage_texts")
+    assert texts.expected(0.12, 0.0) - texts.expected(0.0, 0.0) == pytest.approx((0.12 + 0.12 + 0.03) / 3)
+    shifts = np.random.default_rng(0).normal(0.18, 0.03, 200_000)
+    drawn = np.clip(np.array([0.02, 0.5, 0.97])[:, None] + shifts, 0, 1).mean()
+    assert texts.expected(0.18, 0.03) == pytest.approx(drawn, abs=5e-4)
