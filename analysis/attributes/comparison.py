@@ -52,6 +52,11 @@ class Comparison(NamedTuple):
     classes: int
 
 
+def enough_seeds(seeds: Sequence[int]) -> bool:
+    """Say whether both sides have as many seeds as a test of one attribute takes."""
+    return min(seeds) >= FEWEST_SEEDS_A_SIDE
+
+
 def least_p(first: int, second: int) -> float:
     """Return the smallest p-value that exchanging whole seeds can give.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.attributes.answers import Answered, Row, SeedAnswers
-from analysis.attributes.comparison import FEWEST_SEEDS_A_SIDE, Side, compare, least_p, restricted, shared_classes
+from analysis.attributes.comparison import Side, compare, enough_seeds, least_p, restricted, shared_classes
 from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeAnswer, NamedAttributes
 from analysis.attributes.record import Attributes, AttributeShares, Gap, Group, Identity, Mentioned, RunsCompared
 from analysis.attributes.shares import Mentions, mention_share, over_seeds, welch
@@ -74,7 +74,7 @@ def corrected(comparisons: Sequence[RunsCompared], alpha: float) -> tuple[RunsCo
     single = iter(holm.holm_tests([gap.p for row in comparisons for gap in row.attributes], alpha))
     made = []
     for row, own in zip(comparisons, whole, strict=True):
-        enough = min(row.seeds) >= FEWEST_SEEDS_A_SIDE
+        enough = enough_seeds(row.seeds)
         tests = [(gap, next(single)) for gap in row.attributes]
         gaps = tuple(replace(gap, p_holm=test.p, significant=test.significant and enough) for gap, test in tests)
         made.append(replace(row, p_holm=own.p, significant=own.significant, attributes=gaps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.attributes.comparison import FEWEST_SEEDS_A_SIDE
+from analysis.attributes.comparison import FEWEST_SEEDS_A_SIDE, enough_seeds
 from analysis.attributes.record import Gap, RunsCompared
 from analysis.results.wording import NBSP, NOT_SIGNIFICANT, p_words
 from reward.numerals import decimal
@@ -62,14 +62,9 @@ def comparison_words(row: RunsCompared) -> str:
     Args:
         row: The comparison of two runs.
     """
-    names = [gap.attribute for gap in row.attributes if gap.significant and enough_seeds(row)]
+    names = [gap.attribute for gap in row.attributes if gap.significant and enough_seeds(row.seeds)]
     which = f"; alone: {', '.join(names)}" if names else ""
     return f"{row.first} and {row.second}: {verdict_words(row)}, {how_tested(row)}, {classes_words(row)}{which}"
-
-
-def enough_seeds(row: RunsCompared) -> bool:
-    """Say whether both sides have as many seeds as a test of one attribute takes."""
-    return min(row.seeds) >= FEWEST_SEEDS_A_SIDE
 
 
 def could_tell(row: RunsCompared, tests: int, alpha: float) -> bool:
@@ -85,11 +80,11 @@ def could_tell(row: RunsCompared, tests: int, alpha: float) -> bool:
         of Holm's method, is below the level. Whole seeds, 5 against 5, allow 2 / 252: that is enough for 6 tests at
         5 %, not for 7.
     """
-    return enough_seeds(row) and row.least_p * tests < alpha
+    return enough_seeds(row.seeds) and row.least_p * tests < alpha
 
 
 def untold(row: RunsCompared, alpha: float) -> str:
     """Return what stands instead of a p where seeds are too few, or none could have been below the level."""
-    if not enough_seeds(row):
+    if not enough_seeds(row.seeds):
         return f"no p: it takes {FEWEST_SEEDS_A_SIDE} seeds a side to test one attribute"
     return f"no p: even the smallest possible, {row.least_p:.2g}, is not below {alpha:.2g} once corrected"

@@ -42,7 +42,7 @@ from analysis.verdicts.verdicts import Verdicts
 from calibration.answers import Answer, Rule, frequency
 from calibration.headlines import ACCURACY, CONFIDENCE, JUDGE
 from calibration.runs import LOG_CONTROLLER, Job
-from calibration.samples import RECIPE, base_texts, optimum, optimum_with_share
+from calibration.samples import RECIPE, base_texts, drawn_texts, optimum, optimum_with_share
 from calibration.worlds import CONTENT_WORLD, STYLE_WORLD, World, folder, weights
 from ex2.banks import test_embeddings
 from ex2.data.demo.world import CONCEPTS
@@ -150,20 +150,18 @@ def draw_descriptions(rng: np.random.Generator, distribution: np.ndarray, each: 
         distribution: Share of each of `base_texts()`, shape (C, T).
         each: Descriptions of each class, one for each question.
     """
-    made = []
-    for label, (texts, row) in enumerate(zip(base_texts().texts, distribution, strict=True)):
-        for question, place in enumerate(rng.choice(len(texts), each, p=row[: len(texts)] / row[: len(texts)].sum())):
-            made.append(
-                Description(
-                    policy="aligned",
-                    class_name=CONCEPTS[label].name,
-                    label=label,
-                    text=texts[place],
-                    question_id=question,
-                    sample=0,
-                )
-            )
-    return made
+    return [
+        Description(
+            policy="aligned",
+            class_name=CONCEPTS[label].name,
+            label=label,
+            text=text,
+            question_id=question,
+            sample=0,
+        )
+        for label, texts in enumerate(drawn_texts(rng, distribution, each))
+        for question, text in enumerate(texts)
+    ]
 
 
 def read_descriptions(world: World, descriptions: Sequence[Description], seed: int) -> str:

@@ -28,7 +28,7 @@ from analysis.verdicts.verdicts import Verdicts
 from calibration.answers import Answer, Frequency, Rule, frequency
 from calibration.attribution import encoder
 from calibration.headlines import ACCURACY, CONFIDENCE, JUDGE
-from calibration.samples import Array, base_texts, optimum
+from calibration.samples import Array, base_texts, drawn_texts, optimum
 from calibration.worlds import dose_world
 from ex2.run.descriptions import LabeledText
 
@@ -49,13 +49,9 @@ def described(rng: np.random.Generator, distribution: Array, draws: int) -> tupl
     Returns:
         The texts with their class, and which draw each is of.
     """
-    made, numbers = [], []
-    for label, (texts, row) in enumerate(zip(base_texts().texts, distribution, strict=True)):
-        own = row[: len(texts)] / row[: len(texts)].sum()
-        for place, text in enumerate(rng.choice(len(texts), QUESTIONS * draws, p=own)):
-            made.append(LabeledText(label, texts[text]))
-            numbers.append(place % draws)
-    return made, numbers
+    drawn = drawn_texts(rng, distribution, QUESTIONS * draws)
+    made = [LabeledText(label, text) for label, own in enumerate(drawn) for text in own]
+    return made, [place % draws for own in drawn for place in range(len(own))]
 
 
 def differ(rng: np.random.Generator, first: Array, second: Array, draws: int) -> bool:

@@ -114,17 +114,21 @@ class Job:
 
         All of them have a verdict that can be read: the judge is the world's grammar.
         """
-        counts = np.zeros((len(CONCEPTS), len(CAPTION_KINDS)), dtype=np.int64)
-        result = self.result()
-        for one in result.descriptions:
-            if one.policy == policy:
-                counts[one.label, CAPTION_KINDS.index(result.kind(one))] += 1
-        return counts
+        return kind_counts(self.result(), policy)
 
     def shares(self, policy: PolicyName = "aligned") -> list[float]:
         """Return the share of each kind, in the order of `CAPTION_KINDS`."""
         counts = self.counts(policy).sum(axis=0)
         return [float(count) for count in counts / counts.sum()]
+
+
+def kind_counts(result: SeedResult, policy: PolicyName) -> NDArray[np.int64]:
+    """Return the number of a policy's descriptions of each class and kind, shape (C, 3), as `Job.counts` does."""
+    counts = np.zeros((len(CONCEPTS), len(CAPTION_KINDS)), dtype=np.int64)
+    for one in result.descriptions:
+        if one.policy == policy:
+            counts[one.label, CAPTION_KINDS.index(result.kind(one))] += 1
+    return counts
 
 
 def run_all(jobs: Sequence[Job], processes: int, until: float | None = None) -> list[Job]:

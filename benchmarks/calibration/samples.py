@@ -148,3 +148,17 @@ def optimum_with_share(world: World, share: float) -> Tilt:
         reached = base.kind_shares(optimum(world, middle).weights)[:, visual].mean()
         low, high = (middle, high) if reached < share else (low, middle)
     return optimum(world, low)
+
+
+def drawn_texts(rng: np.random.Generator, distribution: Array, each: int) -> list[list[str]]:
+    """Draw texts of every class.
+
+    Args:
+        rng: Source of the draws.
+        distribution: Share of each of `base_texts()`, shape (C, T).
+        each: Texts of each class.
+    """
+    return [
+        [texts[place] for place in rng.choice(len(texts), each, p=row[: len(texts)] / row[: len(texts)].sum())]
+        for texts, row in zip(base_texts().texts, distribution, strict=True)
+    ]

@@ -21,14 +21,12 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import NamedTuple
 
-from analysis.accuracy.record import read_accuracy
 from analysis.results.reading import reading
 from analysis.results.seeds import pool_seeds
 from analysis.verdicts.breakdown import Group
-from analysis.verdicts.record import read_breakdown
 from calibration.answers import Answer, Rule
 from calibration.headlines import headline_kind
-from calibration.runs import Job
+from calibration.runs import Job, kind_counts
 from reward.files import read_jsonl
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -112,7 +110,8 @@ def earlier() -> list[Job]:
 
 def found_in(one: Job) -> Found:
     """Read what a run of the demo says."""
-    accuracy, breakdown = read_accuracy(one.directory.accuracy), read_breakdown(one.directory.breakdown)
+    result = one.result()
+    accuracy, breakdown = result.accuracy, result.breakdown
     aligned, templates = accuracy.arm("aligned"), accuracy.arm("templates")
     share = breakdown.policies["aligned"].groups["visual"].of_all
     assert aligned is not None, "the run is analysed"
@@ -121,11 +120,11 @@ def found_in(one: Job) -> Found:
     assert share.low is not None, "shares have intervals"
     assert share.high is not None, "shares have intervals"
     kls = [float(row["kl"]) for row in read_jsonl(one.directory.train_log)]
-    base, said = one.counts("base"), reading(pool_seeds("demo", [one.result()]))
+    base, said = kind_counts(result, "base"), reading(pool_seeds("demo", [result]))
     return Found(
         one.name.removeprefix("demo-"),
         one.seed,
-        headline_kind([one.counts("aligned")], [base]),
+        headline_kind([kind_counts(result, "aligned")], [base]),
         said.name if said else "none",
         headline_kind([base], [base]),
         share.value,

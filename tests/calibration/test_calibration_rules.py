@@ -10,7 +10,7 @@ from pathlib import Path
 import calibrate
 import numpy as np
 import pytest
-from calibration import attribution, base_mix, dose, draws, judge_errors, null, stability
+from calibration import attribution, base_mix, dose, draws, judge_errors, null, samples, stability
 from calibration.answers import Answer, Rule, frequency, table
 from calibration.attribution import Read
 from calibration.headlines import drawn_counts, headline_kind
@@ -171,7 +171,7 @@ def test_the_same_policy_described_again_differs_where_one_draw_is_all_that_is_k
 ) -> None:
     """Ten pairs with one draw and ten with four; the policies of the first rule, and one without visual texts."""
     texts = BaseTexts([["a", "b"], ["c"]], np.array([[0.75, 0.25], [1.0, 0.0]]), np.array([[0, 1], [0, -1]]))
-    monkeypatch.setattr(draws, "base_texts", lambda: texts)
+    monkeypatch.setattr(samples, "base_texts", lambda: texts)
     made, numbers = draws.described(np.random.default_rng(0), texts.masses, 4)
     assert Counter(label for label, _ in made) == {0: 100, 1: 100}
     assert Counter(numbers) == dict.fromkeys(range(4), 50)

@@ -145,7 +145,7 @@ def test_texts_are_encoded_once_and_alike() -> None:
 
 
 def test_descriptions_are_drawn_from_their_distribution(base: BaseTexts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attribution, "base_texts", lambda: base)
+    monkeypatch.setattr(samples, "base_texts", lambda: base)
     drawn = attribution.draw_descriptions(np.random.default_rng(0), np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]), 3)
     assert [(one.label, one.question_id) for one in drawn] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
     assert {one.text for one in drawn} == {"The wug eats berries.", "A photo of a blicket."}
