@@ -9,6 +9,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # ruff: noqa: E402 - the environment is set before the libraries read it
+import gc
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -50,6 +51,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for kind in ("slow", "gpu"):
             if kind in item.keywords and not config.getoption(f"--run-{kind}"):
                 item.add_marker(pytest.mark.skip(reason=f"needs --run-{kind}"))
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # or extension modules report at exit that what they made is still there
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen_modules() -> None:
+    """What was imported is not walked through by each `gc.collect()` of a trainer: 0.4 s for each, without this."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from judge_stub import NO, YES, completion, described
+from judge_stub import NO, YES, LocalServer, completion, described
 
 from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
@@ -103,8 +103,7 @@ class BatchServer:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-        self._server.daemon_threads = True
+        self._server = LocalServer(("127.0.0.1", 0), Requests)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 

@@ -40,6 +40,13 @@ def failure(status: int, message: str, **headers: str) -> Reply:
     return status, headers, json.dumps({"error": {"message": message, "type": "x", "code": None}})
 
 
+class LocalServer(ThreadingHTTPServer):
+    """Takes as many connections at once as a judge opens: beyond five, each waited for a second SYN, 1 s."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 class Server:
     """Answers by a function of the request's JSON and its number; keeps what was asked."""
 
@@ -70,8 +77,7 @@ class Server:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-        self._server.daemon_threads = True
+        self._server = LocalServer(("127.0.0.1", 0), Requests)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
