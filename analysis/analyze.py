@@ -18,7 +18,7 @@ from analysis.accuracy.record import Accuracy, Control
 from analysis.accuracy.text_bank import text_banks
 from analysis.judge.base import EstimatesCost, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
-from analysis.judge.table import build_judge
+from analysis.judge.table import JUDGES, build_judge
 from analysis.results.kl import kl_with_cut
 from analysis.results.load import SeedResult, last_of_each_batch
 from analysis.results.seeds import pool_seeds
@@ -33,8 +33,12 @@ from ex2.data.selection import load_dataset
 from ex2.recipe import Recipe
 from ex2.run.card import refresh_card
 from ex2.run.descriptions import Description, _check_labels, read_descriptions
-from ex2.run.directory import RunDirectory
+from ex2.run.directory import RunDirectory, SeedDirectory
+from ex2.run.lock import writing_stage
+from ex2.run.made import TEST_IMAGES, descriptions_identity, require
+from ex2.run.manifest import complete, manifest_of
 from reward.files import read_jsonl, write_json
+from reward.own_code import code_digest
 from reward.presets import load_vlm, shown_name
 
 
@@ -51,7 +55,13 @@ def analyze(recipe: Recipe, seed: int) -> None:
             far are kept and are not asked for again.
     """
     where = RunDirectory.of(recipe).seed(seed)
-    descriptions = read_descriptions(where)
+    require(recipe, where, "describe")
+    with writing_stage(where.root, "analyze"):
+        _analyze(recipe, seed, where)
+
+
+def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
+    descriptions, made_from = read_descriptions(where), descriptions_identity(where)
     files = _files(recipe)  # before the judge is asked: a wrong name must cost nothing
     digest = judge_digest(recipe.judge.name, recipe.judge.settings)
     earlier = former_digests(recipe.judge.name, recipe.judge.settings)
@@ -108,6 +118,16 @@ def analyze(recipe: Recipe, seed: int) -> None:
     write_json(where.accuracy, replace(measured, analysis_id=stamp).to_json())
     refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
     write_json(where.breakdown, replace(shares, analysis_id=stamp).to_json())
+    inputs = {
+        "the VLM's weights": vlm.fingerprint(),
+        TEST_IMAGES: images.images,
+        "descriptions": made_from,
+        "the judge and its rubric": digest,
+    }
+    code = code_digest(recipe.judge.name, JUDGES)
+    if code is not None:
+        inputs["the code of judge.name"] = code
+    complete(where.root, manifest_of("analyze", recipe, inputs), [where.accuracy, where.breakdown, where.verdicts])
     train = last_of_each_batch(read_jsonl(where.train_log))
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     pooled = pool_seeds(recipe.name, [result])

@@ -32,8 +32,11 @@ from analysis.tables.rules import Rules
 from analysis.tables.terminal import print_left_out, print_table
 from ex2.banks import test_embeddings
 from ex2.run.descriptions import LabeledText, digest_of
+from ex2.run.lock import writing_into
+from ex2.run.made import TEST_IMAGES
+from ex2.run.manifest import read_manifest
+from ex2.run.sealed import write_sealed
 from reward.errors import UserError
-from reward.files import write_json
 from reward.image_bank import ImageEmbeddings
 from reward.presets import load_vlm
 
@@ -89,9 +92,11 @@ def main(options: argparse.Namespace) -> int:
             f"ex2 cross: needs two runs of different VLMs on the same dataset and split, given {given}. Analyse "
             "another VLM on one of these datasets."
         )
-    for group in groups:
-        for classifier in classifiers_of(group):
-            fill(classifier, group)
+    seeds = [run.directory.seed(result.seed).root for run in runs for result in run.results]
+    with writing_into(seeds, "cross"):
+        for group in groups:
+            for classifier in classifiers_of(group):
+                fill(classifier, group)
     console = Console(highlight=False)
     print_left_out("cross", runs, left_out, console)
     experiments = [experiment_of(run) for group in groups for run in group]
@@ -185,7 +190,7 @@ def _store(path: Path, texts: Sequence[LabeledText], row: CrossRow, current: Col
         for kept in stored_cross(path, texts)
         if kept.fingerprint != row.fingerprint and (kept.vlm != row.vlm or kept.fingerprint in current)
     ]
-    write_json(path, Cross(digest_of(texts), (*others, row)).to_json())
+    write_sealed(path, Cross(digest_of(texts), (*others, row)).to_json())
 
 
 def _against_own(
@@ -211,11 +216,14 @@ def _against_own(
 
 
 def _images(classifier: Classifier, fingerprint: str, images: ImageEmbeddings) -> ImageEmbeddings:
-    where = classifier.run.directory.root
+    where, seed = classifier.run.directory.root, classifier.run.results[0].seed
     problems = []
     if fingerprint != classifier.fingerprint:
         problems.append(f"{where}: VLM '{classifier.accuracy.vlm}' is not the one that was analysed.")
-    if len(images.labels) != classifier.accuracy.images:
+    analyzed = read_manifest(classifier.run.directory.seed(seed).root, "analyze")
+    if analyzed is not None and analyzed.inputs.get(TEST_IMAGES) != images.images:
+        problems.append(f"{where}: the test images are not those that were analysed.")
+    elif len(images.labels) != classifier.accuracy.images:
         problems.append(
             f"{where}: the test split has {len(images.labels)} images, {classifier.accuracy.images} were analysed."
         )

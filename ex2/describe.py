@@ -29,7 +29,23 @@ from ex2.policy.source import PolicyName
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, Key, append_descriptions, stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
+from ex2.run.lock import writing_stage
+from ex2.run.made import MENDS, adapter_identity, require
+from ex2.run.manifest import (
+    GrowingLog,
+    Manifest,
+    begin,
+    complete,
+    file_problems,
+    input_differences,
+    manifest_of,
+    progress,
+    read_manifest,
+    recipe_differences,
+    refuse,
+)
 from ex2.runtime import quiet_libraries, set_threads
+from ex2.training.inputs import inputs_of
 from ex2.training.rewards import build_reward
 from reward.errors import UserError
 from reward.presets import load_vlm
@@ -66,6 +82,24 @@ def describe(recipe: Recipe, seed: int) -> None:
         raise UserError(
             f"{directory.adapter}: no aligned adapter of seed {seed}; run `ex2 train` (or `ex2 run`) first."
         )
+    with writing_stage(directory.root, "describe"):
+        _describe(recipe, seed, directory)
+
+
+def _describe(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
+    policies = recipe.describe.policies
+    if "aligned" in policies:
+        require(recipe, directory, "train")
+    before = read_manifest(directory.root, "describe") if directory.descriptions.exists() else None
+    if before is not None:
+        now = manifest_of("describe", recipe, {})
+        refuse(directory.root, recipe_differences(before, now.recipe))
+    if before is not None and before.complete:
+        require(recipe, directory, "describe")
+    elif before is not None:
+        faults = [*file_problems(directory.root, before, MENDS["describe"], grows=True)]
+        if faults:
+            raise UserError("\n".join(faults))
     prompts = make_prompts(load_dataset(recipe.dataset.source()).class_names, recipe.prompts.questions)
     work = [
         Work(policy, sample, start // recipe.describe.batch_size, prompts[start : start + recipe.describe.batch_size])
@@ -82,14 +116,27 @@ def describe(recipe: Recipe, seed: int) -> None:
         )
     missing = [item for item in work if not done.issuperset(item.row_keys())]
     if missing:
-        _generate(recipe, seed, directory, missing, done)
+        before = _generate(recipe, seed, directory, missing, done)
+    if before is not None and not before.complete:
+        complete(directory.root, before, [directory.descriptions])
 
 
-def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Work], done: set[Key]) -> None:
+def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Work], done: set[Key]) -> Manifest:
+    """Make what is missing; return the manifest of all."""
     quiet_libraries()
     set_threads(recipe.threads)
     vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)
     class_means = banks.class_means(recipe.dataset.source(), vlm)
+    inputs = inputs_of(recipe, vlm, class_means)
+    if "aligned" in recipe.describe.policies:
+        inputs["adapter"] = adapter_identity(directory)
+        trained = read_manifest(directory.root, "train")
+        if trained is not None:
+            refuse(directory.root, input_differences(trained, inputs))
+    manifest = begin(
+        directory.root, manifest_of("describe", recipe, inputs), has_output=directory.descriptions.exists(), write=True
+    )
+    log = GrowingLog(directory.descriptions)
     reward = build_reward(recipe.reward.name, recipe.reward.settings, vlm, class_means)
     generator = build_generator(recipe, directory, [prompt for item in work for prompt in item.prompts])
     try:
@@ -107,9 +154,11 @@ def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Wo
                 )
                 made = _descriptions(item, generated, seed, recipe, reward, vlm, reference)
                 append_descriptions(directory, [one for one in made if one.key not in done])
+                progress(directory.root, manifest, directory.descriptions, log.state())
                 bar.update(len(item.prompts))
     finally:
         generator.close()
+    return manifest
 
 
 def build_generator(recipe: Recipe, directory: SeedDirectory, prompts: Sequence[Prompt]) -> Generator:

@@ -40,11 +40,13 @@ class ClassMeans:
         class_names: C names in label order.
         means: Mean of the unit-norm image embeddings of each class, not normalised again, float32, shape (C, D).
         counts: Number of images in each mean, shape (C,).
+        images: `images_digest` of the images; empty if it is not known.
     """
 
     class_names: tuple[str, ...]
     means: torch.Tensor
     counts: torch.Tensor
+    images: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class ImageEmbeddings:
         class_names: C names in label order.
         embeddings: Unit-norm float32, shape (N, D).
         labels: Each image's index into `class_names`, shape (N,).
+        images: `images_digest` of the images; empty if it is not known.
     """
 
     class_names: tuple[str, ...]
     embeddings: torch.Tensor
     labels: torch.Tensor
+    images: str = ""
 
 
 def check_classes(images: Sequence[LabeledImage], class_names: Sequence[str], where: str) -> None:
@@ -145,6 +149,20 @@ def bank_key(
     return state.hexdigest()[:32]
 
 
+def images_digest(images: Sequence[LabeledImage], class_names: Sequence[str], digests: Sequence[str]) -> str:
+    """Return a hash, 16 hexadecimal digits, of class names and of the images' labels, contents and order.
+
+    Args:
+        images: The N images.
+        class_names: Names in label order.
+        digests: The images' content hashes, N of them.
+    """
+    state = hashlib.sha256(json.dumps(list(class_names)).encode())
+    for image, digest in zip(images, digests, strict=True):
+        state.update(f"{image.label}:{digest}\n".encode())
+    return state.hexdigest()[:16]
+
+
 def class_means(
     vlm: VLM,
     images: Sequence[LabeledImage],
@@ -182,7 +200,8 @@ def class_means(
 
     embed = partial(embed_in_parts, vlm, images, digests, cache / "parts", title=where, loading=loading, share=share)
     stored = _build(path, ("means", "counts"), embed, write, share)
-    return ClassMeans(tuple(class_names), stored["means"].clone(), stored["counts"].clone())
+    seen = images_digest(images, class_names, digests)
+    return ClassMeans(tuple(class_names), stored["means"].clone(), stored["counts"].clone(), seen)
 
 
 def image_embeddings(
@@ -210,7 +229,8 @@ def image_embeddings(
 
     embed = partial(embed_in_parts, vlm, images, digests, cache / "parts", title=where, loading=loading, share=share)
     stored = _build(path, ("embeddings", "labels"), embed, write, share)
-    return ImageEmbeddings(tuple(class_names), stored["embeddings"], stored["labels"])
+    seen = images_digest(images, class_names, digests)
+    return ImageEmbeddings(tuple(class_names), stored["embeddings"], stored["labels"], seen)
 
 
 def read_bank(path: Path, names: Sequence[str]) -> dict[str, torch.Tensor] | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from analysis.accuracy.record import Hits
 from analysis.statistics.paired import PairedAccuracy
+from ex2.run.sealed import check_sealed
 from reward.files import read_record
 from reward.records import Flat, Keyed, Record
 
@@ -71,4 +72,5 @@ def read_cross(path: Path) -> Cross:
     Raises:
         UserError: If the file is missing, is not JSON, or lacks what every version of `ex2 cross` has written.
     """
+    check_sealed(path, "run `ex2 cross` again")
     return read_record(path, Cross.from_json)

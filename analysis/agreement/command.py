@@ -54,8 +54,10 @@ from analysis.statistics.shares import share_interval
 from analysis.verdicts.breakdown import LEAVES, Leaf, group_shares
 from ex2.run.descriptions import DescribedClass
 from ex2.run.directory import find_runs
+from ex2.run.lock import writing_into
+from ex2.run.sealed import write_sealed
 from reward.errors import UserError
-from reward.files import write_json, write_text
+from reward.files import write_text
 
 RULE = "majority of the raters; where they are even, the first rater to label"
 
@@ -78,9 +80,10 @@ def main(options: Namespace) -> int:
     """
     runs = read_runs(options)
     results = agreement(runs, pooled=not options.per_run, confidence=options.confidence)
-    for run, result in zip(runs, results, strict=True):
-        write_json(run.run / "agreement.json", result.to_json())
-        write_text(run.run / "agreement.csv", to_csv(result))
+    with writing_into([run.run for run in runs], "agreement"):
+        for run, result in zip(runs, results, strict=True):
+            write_sealed(run.run / "agreement.json", result.to_json())
+            write_text(run.run / "agreement.csv", to_csv(result))
     print_agreement(results, Console())
     return 0
 

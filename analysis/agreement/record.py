@@ -19,6 +19,7 @@ from analysis.statistics.intervals import Estimate
 from analysis.verdicts.breakdown import Leaf
 from analysis.verdicts.verdicts import Kind
 from ex2.policy.source import POLICIES
+from ex2.run.sealed import check_sealed
 from reward.files import JSON, read_record
 from reward.records import Flat, Keyed, Omitted, Record
 
@@ -304,4 +305,5 @@ def read_agreement(path: Path) -> Agreement:
     Raises:
         UserError: If the file is missing, is not JSON, or lacks what every version of `ex2 agreement` has written.
     """
+    check_sealed(path, "run `ex2 agreement` again")
     return read_record(path, Agreement.from_json)

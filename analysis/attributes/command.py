@@ -22,6 +22,7 @@ from analysis.tables.files import write_study
 from analysis.verdicts.breakdown import MEMBERS
 from analysis.verdicts.verdicts import asked_digest
 from ex2.run.descriptions import DescribedClass
+from ex2.run.lock import writing_into
 from reward.errors import UserError
 
 
@@ -42,6 +43,12 @@ def main(options: argparse.Namespace) -> int:
     if options.sample < 1:
         raise UserError(f"--sample: {options.sample}; give 1 or more.")
     runs, left_out = gather_runs([Path(path) for path in options.runs])
+    with writing_into([run.directory.root for run in runs], "attributes"):
+        _write(options, runs, left_out)
+    return 0
+
+
+def _write(options: argparse.Namespace, runs: Sequence[Run], left_out: Sequence[str]) -> None:
     confidence = max(confidence_of(run.results) for run in runs)  # runs that differ are shown at the stricter one
     result = summarize([*answered(runs)], confidence, sample=options.sample, seed=options.seed)
     console = Console()
@@ -56,7 +63,6 @@ def main(options: argparse.Namespace) -> int:
         left_out=left_out,
         console=console,
     )
-    return 0
 
 
 def answered(runs: Sequence[Run]) -> Iterator[Answered]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.attributes.answers import judged_digest
 from analysis.attributes.record import FORMAT, Attributes
 from ex2.run.directory import RunDirectory
+from ex2.run.sealed import check_sealed
 from reward.errors import UserError
 from reward.files import read_record
 
@@ -30,6 +31,7 @@ def stored_attributes(directory: RunDirectory) -> tuple[Attributes | None, str]:
     path = directory.root / RESULT
     if not path.exists():
         return None, ""
+    check_sealed(path, AGAIN)
     content = read_record(path, _of_this_version)
     if content is None:
         return None, f"{path}: not of this version; {AGAIN}."

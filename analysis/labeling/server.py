@@ -34,6 +34,7 @@ from analysis.labeling.sample import open_sample
 from analysis.labeling.session import Session, Stale
 from analysis.labeling.wording import judge_rubric
 from ex2.run.directory import find_runs
+from ex2.run.lock import writing_into
 from reward.errors import EX2Error, UserError
 from reward.records import Record
 
@@ -68,6 +69,11 @@ def main(options: Namespace) -> int:
         EnvironmentFault: If the sample cannot be written.
     """
     session = open_session(options)
+    with writing_into(session.samples, f"label-{session.rater}"):
+        return _serve(session, options)
+
+
+def _serve(session: Session, options: Namespace) -> int:
     simple = [str(run) for run, sample in session.samples.items() if not sample.strata]
     server = LabelServer(session, options.host, options.port)
     progress, console = session.progress(), Console(highlight=False, soft_wrap=True)

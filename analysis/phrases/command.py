@@ -26,6 +26,7 @@ from analysis.tables.files import write_study
 from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.run.descriptions import DescribedClass
+from ex2.run.lock import writing_into
 from reward.errors import UserError
 from reward.files import JSON
 from reward.presets import load_vlm, shown_name, vlm_problems
@@ -72,16 +73,17 @@ def main(options: argparse.Namespace) -> int:
     console = Console()
     show(result, console)
     drawn = phrases_figure(trials(result.datasets), settings.confidence)
-    write_study(
-        RESULT,
-        result.to_json(),
-        {run.directory.root: result.part_of(run.name).to_json() for run in runs},
-        options.out,
-        tables=tables_of([result], left_out=left_out),
-        drawings={KEY: drawn} if drawn else {},
-        left_out=left_out,
-        console=console,
-    )
+    with writing_into([run.directory.root for run in runs], "phrases"):
+        write_study(
+            RESULT,
+            result.to_json(),
+            {run.directory.root: result.part_of(run.name).to_json() for run in runs},
+            options.out,
+            tables=tables_of([result], left_out=left_out),
+            drawings={KEY: drawn} if drawn else {},
+            left_out=left_out,
+            console=console,
+        )
     return 0
 
 

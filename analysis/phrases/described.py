@@ -15,6 +15,7 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import Description, stored_descriptions
 from ex2.run.directory import RunDirectory, find_runs
+from ex2.run.made import require
 from reward.errors import UserError
 
 
@@ -88,6 +89,8 @@ def gather_described(paths: Sequence[Path], *, needed: bool) -> tuple[list[Descr
 def _read(folder: Path, *, needed: bool) -> DescribedRun:
     directory = RunDirectory(folder)
     recipe = read_stored_recipe(directory.recipe)
+    for seed in recipe.seeds:
+        require(recipe, directory.seed(seed), "describe")
     by_seed = {seed: stored_descriptions(directory.seed(seed)) for seed in recipe.seeds}
     said = {seed: {one.policy for one in own} for seed, own in by_seed.items()}
     seeds = tuple(seed for seed in recipe.seeds if said[seed].issuperset(POLICIES))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from analysis.phrases.record import FORMAT, PhraseRun, Phrases
 from ex2.run.descriptions import digest_of, stored_descriptions
 from ex2.run.directory import RunDirectory
+from ex2.run.sealed import check_sealed
 from reward.files import read_record
 
 RESULT = "phrases.json"
@@ -42,6 +43,7 @@ def stored_phrases(directory: RunDirectory) -> tuple[Phrases | None, str]:
     path = next((path for name in (RESULT, EARLIER) if (path := directory.root / name).exists()), None)
     if path is None:
         return None, ""
+    check_sealed(path, AGAIN)
     found = read_record(path, _of_this_version)
     if found is None:
         return None, f"{path}: not of this version; {AGAIN}."

@@ -40,6 +40,7 @@ from analysis.tables.view import ReportSection, TableView, table_view
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
+from ex2.run.lock import writing_stage
 from reward.files import JSON, read_json, write_text
 
 SCRIPTS = ("report.js", "print.js")
@@ -78,7 +79,8 @@ def write_report(recipe: Recipe) -> Path:
         sections=further_sections(run),
         examples=example_table(run, experiment, results[0]),
     )
-    write_text(run.report, page)
+    with writing_stage(run.root, "report"):
+        write_text(run.report, page)
     print("\n".join(headline(experiment, judge_caution(experiment, agreement)).lines()))
     return run.report
 

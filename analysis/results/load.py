@@ -12,6 +12,8 @@ from analysis.verdicts.verdicts import Kind, Verdicts, read_verdicts
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, stored_descriptions
 from ex2.run.directory import RunDirectory
+from ex2.run.made import require
+from ex2.run.manifest import read_manifest
 from reward.errors import UserError
 from reward.files import JSON, read_jsonl
 
@@ -50,9 +52,11 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
     results, missing = [], []
     for seed in recipe.seeds:
         where = run.seed(seed)
-        if not (where.accuracy.exists() and where.breakdown.exists()):
+        found = where.accuracy.exists() and where.breakdown.exists()
+        if not found and read_manifest(where.root, "analyze") is None:
             missing.append(seed)
             continue
+        require(recipe, where, "describe", "analyze")
         breakdown = read_breakdown(where.breakdown)
         results.append(
             SeedResult(

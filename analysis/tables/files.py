@@ -14,6 +14,7 @@ from analysis.figures.files import standalone, words_of
 from analysis.figures.png import to_png
 from analysis.tables.export import ENDINGS, WRITERS
 from analysis.tables.table import Table
+from ex2.run.sealed import write_sealed
 from reward.errors import EX2Error
 from reward.files import JSON, write_bytes, write_json, write_text
 
@@ -104,7 +105,7 @@ def write_study(
     own = {folder.resolve() for folder in parts}
     folder = Path(out) if out else next(iter(parts)) if len(parts) == 1 else Path(Path(name).stem)
     for run, part in parts.items():
-        write_json(run / name, part)
+        write_sealed(run / name, part)
     if folder.resolve() not in own:
         write_json(folder / name, whole)
     written = write_everything(tables, drawings, folder)

@@ -12,6 +12,7 @@ from analysis.verdicts.verdicts import former_digests, judge_digest, rubric_vers
 from ex2.recipe import Recipe
 from ex2.run.descriptions import read_descriptions
 from ex2.run.directory import RunDirectory
+from ex2.run.made import require
 
 CERTAIN, POSSIBLE = "to ask", "then, if all are informative, at most"
 
@@ -43,6 +44,7 @@ def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
     totals: dict[str, _Part] = {}
     for seed in seeds:
         where = RunDirectory.of(recipe).seed(seed)
+        require(recipe, where, "describe")
         descriptions = read_descriptions(where)
         digest = judge_digest(recipe.judge.name, recipe.judge.settings)
         earlier = former_digests(recipe.judge.name, recipe.judge.settings)

@@ -35,6 +35,7 @@ from ex2.run.descriptions import is_empty
 from reward.components import resolve
 from reward.errors import UserError
 from reward.files import read_jsonl
+from reward.own_code import code_digest
 from reward.records import JSON, Keyed, Omitted, Record, problems
 
 Kind = Literal["spurious", "visual", "non_visual", "informative_unparsed", "unparsed"]
@@ -186,7 +187,7 @@ def judge_digest(name: str, settings: Mapping[str, Any]) -> str:
     """Return the `settings_digest` of all that determines a judge's answers, and how they are read.
 
     Settings that the judge declares `immaterial` (limits, prices, places) are left out; the rubric's version is
-    included, and so is the version of the rules by which texts are read.
+    included, and so are the version of the rules by which texts are read and the code of a judge of the user's own.
 
     Args:
         name: A key of `JUDGES` or a dotted path.
@@ -195,7 +196,7 @@ def judge_digest(name: str, settings: Mapping[str, Any]) -> str:
     Raises:
         UserError: If there is no such judge or rubric.
     """
-    return settings_digest(name, _material(name, settings, READING))
+    return settings_digest(name, _material(name, settings, READING, code=True))
 
 
 def asked_digest(name: str, settings: Mapping[str, Any]) -> str:
@@ -204,7 +205,7 @@ def asked_digest(name: str, settings: Mapping[str, Any]) -> str:
     It is the `judge_digest` of versions that had one way of reading only. Arguments and errors are those of
     `judge_digest`.
     """
-    return settings_digest(name, _material(name, settings, None))
+    return settings_digest(name, _material(name, settings, None, code=True))
 
 
 def former_digests(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -212,21 +213,25 @@ def former_digests(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
 
     Arguments and errors are those of `judge_digest`.
     """
-    of_readings = (settings_digest(name, _material(name, settings, reading)) for reading in (*FORMER_READINGS, None))
+    readings = (*FORMER_READINGS, None)
+    of_readings = (settings_digest(name, _material(name, settings, reading, code=False)) for reading in readings)
     return tuple(dict.fromkeys(of_readings))
 
 
-def _material(name: str, settings: Mapping[str, Any], reading: str | None) -> JSON:
+def _material(name: str, settings: Mapping[str, Any], reading: str | None, *, code: bool) -> JSON:
     factory = resolve(name, JUDGES, "judge.name")
     kept = {key: value for key, value in settings.items() if key not in getattr(factory, "immaterial", ())}
+    own = code_digest(name, JUDGES) if code else None
+    if own is not None:
+        kept |= {"code": own}
     rubric = inspect.signature(factory).parameters.get("rubric")
     if rubric is not None:
         kept |= {"rubric": load_rubric(str(kept.get("rubric", rubric.default))).version}
         if reading is not None:
             kept |= {"reading": reading}
     if name == "panel":
-        asked = panel_members(settings)
-        kept |= {"judges": [{"name": one.name, **_material(one.name, one.settings, reading)} for one in asked]}
+        members = panel_members(settings)
+        kept["judges"] = [{"name": o.name, **_material(o.name, o.settings, reading, code=code)} for o in members]
     return kept
 
 

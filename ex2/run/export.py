@@ -18,6 +18,7 @@ from ex2.policy.merging import check_copy, merge_adapter
 from ex2.recipe_io import read_recipe
 from ex2.run.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.run.directory import RunDirectory
+from ex2.run.made import require
 from reward.errors import UserError
 from reward.files import new_folder, write_text, writing
 
@@ -59,6 +60,7 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
         EnvironmentFault: If what was written computes other logits than what was trained, or cannot be written.
     """
     source = RunDirectory.of(recipe).seed(seed)
+    require(recipe, source, "train")
     with writing(folder), new_folder(folder) as fresh:
         if merge and recipe.lora is not None:
             merge_adapter(recipe.policy.source(), source.adapter, fresh)

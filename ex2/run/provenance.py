@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ex2.recipe import Recipe
 from ex2.recipe_io import stored_tree, to_yaml
 from ex2.run.directory import RunDirectory
-from reward.errors import UserError
+from ex2.run.manifest import Manifest, flat, recipe_differences, refuse
 from reward.files import write_json, write_text
 
 PACKAGES = ("ex2", "torch", "transformers", "trl", "peft", "accelerate", "open_clip_torch", "bitsandbytes", "openai")
@@ -32,37 +29,18 @@ def start_run(recipe: Recipe) -> RunDirectory:
         The run directory, with `recipe.yaml` and `provenance.json`.
 
     Raises:
-        UserError: If the directory holds results of a recipe that differs in a section that is not in `REPEATABLE`;
-            together the results would not belong to any one recipe.
+        UserError: If the directory holds results of a recipe that differs in what may not change
+            (`ex2.run.manifest.MAY_CHANGE`); together the results would not belong to any one recipe.
         EnvironmentFault: If the directory cannot be written.
     """
     directory = RunDirectory.of(recipe)
     text = to_yaml(recipe)
     if directory.recipe.is_file() and any(directory.root.glob("seed-*/*")):
-        before, now = stored_tree(directory.recipe), yaml.safe_load(text)
-        changed = sorted(key for key in {*before, *now} - REPEATABLE if before.get(key) != now.get(key))
-        if changed:
-            had = [line for key in changed for line in _differences(before.get(key), now.get(key), key)]
-            raise UserError(
-                f"{directory.root}: holds results of a recipe with another {', '.join(changed)}. Give this one another "
-                f"name (name=…), remove that folder, or go on with what it had: {' '.join(had)}"
-            )
+        before = Manifest(stage="the run", complete=False, recipe=flat(stored_tree(directory.recipe)), inputs={})
+        refuse(directory.root, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
     write_text(directory.recipe, text)
     write_json(directory.provenance, provenance())
     return directory
-
-
-def _differences(before: Any, now: Any, key: str) -> list[str]:
-    """Return what a section had, as settings for the command line; only what is different now."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
-    value = yaml.safe_dump(before, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
-    return [shlex.quote(f"{key}={value}")]
-
-
-REPEATABLE = {"seeds", "output_dir", "threads", "describe", "judge", "analysis", "training", "resources"}
-"""Sections that may change between two calls on one run directory."""
 
 
 def provenance() -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import socket
@@ -16,14 +14,13 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from ex2.run.directory import RunDirectory, SeedDirectory
+from ex2.run.lock import try_lock
 from reward.files import JSON, write_json, writing
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 TAIL_BYTES = 16_384
 """Number of bytes at a log's end in which its last line is searched."""
 WAIT_SECONDS = 0.5
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
-"""Errors of file systems without locks. There the user has to take care that only one sweep runs at a time."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +130,7 @@ class RunningJob:
         self._close()
 
     def _locked(self) -> bool:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-        return True
+        return try_lock(self._lock)
 
     def _start(self) -> subprocess.Popen[bytes]:
         job = self._job

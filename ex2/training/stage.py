@@ -19,13 +19,17 @@ from ex2.policy.source import ModelSource
 from ex2.recipe import Recipe
 from ex2.run.card import MODEL_CARD, model_card
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
+from ex2.run.lock import writing_stage
+from ex2.run.made import require
+from ex2.run.manifest import begin, complete, manifest_of, read_manifest
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
 from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
+from ex2.training.inputs import inputs_of
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
-from reward.files import JSON, finish, read_jsonl, unfinished, write_json, write_jsonl, write_text, writing
+from reward.files import JSON, finish, read_json, read_jsonl, unfinished, write_json, write_jsonl, write_text, writing
 from reward.presets import load_vlm
 
 
@@ -36,14 +40,52 @@ def train(recipe: Recipe, seed: int) -> None:
         recipe: A checked recipe.
         seed: One of `recipe.seeds`.
 
+    A run whose recipe asks for more batches than were trained goes on from its last checkpoint; the adapter that it had
+    is kept as `adapter.batch-N`.
+
     Raises:
-        UserError: If there are fewer prompts than a batch, no description of a batch can be scored, a loss, score or
-            gradient is infinite or NaN, or a rule stops the run before its first checkpoint.
+        UserError: If what is there was made otherwise, there are fewer prompts than a batch, no description of a batch
+            can be scored, a loss, score or gradient is infinite or NaN, or a rule stops the run before its first
+            checkpoint.
         EnvironmentFault: If the run directory cannot be written or a model cannot be fetched.
     """
     directory = RunDirectory.of(recipe).seed(seed)
-    if directory.is_trained:
+    if _is_done(recipe, directory):
         return
+    with writing_stage(directory.root, "train"):
+        if not _is_done(recipe, directory):  # else another process finished it meanwhile
+            _train(recipe, seed, directory)
+
+
+def _is_done(recipe: Recipe, directory: SeedDirectory) -> bool:
+    """Say whether the adapter is complete and has seen the recipe's batches.
+
+    Raises:
+        UserError: If it was made otherwise, or cannot be trained on.
+    """
+    if not directory.is_trained:
+        return False
+    require(recipe, directory, "train")
+    trained = read_json(directory.adapter / ADAPTER_DONE)
+    manifest = read_manifest(directory.root, "train")
+    stopped = "stopped_by" in trained
+    asked = manifest.recipe["rl.batches"] if manifest else recipe.rl.batches if stopped else trained["batches"]
+    if recipe.rl.batches <= asked:
+        return True
+    if stopped:
+        raise UserError(
+            f"{directory.adapter}: a rule stopped its training at batch {trained['stopped_at']}, so that it cannot be "
+            f"trained on to rl.batches={recipe.rl.batches}; keep rl.batches={asked}, or give another name (name=…)."
+        )
+    if newest_checkpoint(directory.checkpoints) is None:
+        raise UserError(
+            f"{directory.checkpoints}: no checkpoint to train on from, to rl.batches={recipe.rl.batches}; keep "
+            f"rl.batches={asked}, or give another name (name=…)."
+        )
+    return False
+
+
+def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
     quiet_libraries()
     set_threads(recipe.threads)
     state = PartialState(cpu=not torch.cuda.is_available())
@@ -56,6 +98,12 @@ def train(recipe: Recipe, seed: int) -> None:
         print(f"{len(prompts)} prompts; {batches_line(recipe)}", *kl_lines(recipe), sep="\n")
 
     checkpoint = newest_checkpoint(directory.checkpoints)
+    manifest = begin(
+        directory.root,
+        manifest_of("train", recipe, inputs_of(recipe, vlm, class_means)),
+        has_output=checkpoint is not None or directory.is_trained or directory.train_log.exists(),
+        write=state.is_main_process,
+    )
     progress = TrainingProgress(
         total=recipe.rl.batches,
         log=directory.train_log,
@@ -91,6 +139,8 @@ def train(recipe: Recipe, seed: int) -> None:
             write_jsonl(directory.train_log, earlier)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint))
+        if state.is_main_process:
+            complete(directory.root, manifest, [directory.adapter / ADAPTER_DONE, directory.train_log])
 
 
 def trained_source(recipe: Recipe) -> ModelSource:
@@ -125,5 +175,8 @@ def save_policy(trainer: ControlledTrainer, directory: SeedDirectory, recipe: Re
         summary = {**trainer.summary(), "recipe": recipe.name, **stopped}
         write_text(folder / MODEL_CARD, model_card(recipe, seed, summary))
         write_json(folder / ADAPTER_DONE, summary)
+        if directory.is_trained:  # of fewer batches
+            batches = read_json(directory.adapter / ADAPTER_DONE)["batches"]
+            finish(directory.adapter, directory.adapter.with_name(f"adapter.batch-{batches}"))
         finish(folder, directory.adapter)
     trainer.accelerator.wait_for_everyone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from ex2.policy.vllm_engine import lora_rank
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
+from ex2.run.manifest import path_of, read_manifest
 from ex2.training.stage import train
 from reward.errors import UserError
-from reward.files import read_jsonl
+from reward.files import read_jsonl, write_json
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
@@ -214,7 +216,12 @@ def test_vllm_writes_the_same_file(made: Made, vllm: list[fake_vllm.LLM], attach
     assert not list(directory.root.glob("merged*")), "the merged copy is for the time of describing"
 
     whole = directory.descriptions.read_text().splitlines(keepends=True)
-    directory.descriptions.write_text("".join(whole[:10]) + whole[10][:30])  # killed while writing
+    directory.descriptions.write_text("".join(whole[:10]) + whole[10][:30])
+    with pytest.raises(UserError, match=r"descriptions\.jsonl: its content is not what describe wrote; move it away"):
+        describe(recipe, 0)
+    begun = read_manifest(directory.root, "describe")
+    assert begun is not None
+    write_json(path_of(directory.root, "describe"), replace(begun, complete=False, files={}).to_json())  # killed
     describe(recipe, 0)
     assert directory.descriptions.read_text() == "".join(whole)
 

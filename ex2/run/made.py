@@ -1,0 +1,94 @@
+"""Whether a run's output fits the recipe that goes on with it: what every later stage and every reader asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ex2.recipe import Recipe
+from ex2.run.directory import ADAPTER_DONE, SeedDirectory
+from ex2.run.manifest import (
+    Difference,
+    FileState,
+    file_problems,
+    flat,
+    not_checked,
+    read_manifest,
+    recipe_differences,
+    refuse,
+)
+from reward.errors import UserError
+
+TEST_IMAGES = "the test images"
+"""Name of an input of `analyze`: the images that accuracy is measured on."""
+STAGES = ("train", "describe", "analyze")
+MENDS = {
+    "train": "move the seed's folder away and run `ex2 run RECIPE`",
+    "describe": "move it away and run `ex2 describe RECIPE`, then `ex2 analyze RECIPE`",
+    "analyze": "run `ex2 analyze RECIPE` again",
+}
+"""Stage → what makes its output anew."""
+
+
+def require(recipe: Recipe, where: SeedDirectory, *stages: str) -> None:
+    """Check that a seed's output of some stages was made with this recipe, is complete, and is as its stages left it.
+
+    Args:
+        recipe: The recipe that goes on with the output: the user's, or the one that the run keeps.
+        where: The seed's folder.
+        stages: The stages whose output is read; the recipe is compared with those of the earlier ones too.
+
+    Raises:
+        UserError: If a key of the recipe, a file, or an input of a stage differs; one line for each.
+    """
+    now = flat(recipe.model_dump(mode="json"))
+    found: dict[str, Difference] = {}  # the stages after one were made with its values
+    problems: list[str] = []
+    for stage in STAGES[: max(STAGES.index(stage) for stage in stages) + 1]:
+        manifest = read_manifest(where.root, stage)
+        if manifest is None or manifest.unchecked:
+            if stage in stages and _output(where, stage).exists():
+                not_checked(where.root)
+            if manifest is None:
+                continue
+        for one in recipe_differences(manifest, now):
+            found.setdefault(one.name, one)
+        if stage not in stages:
+            continue
+        if not manifest.complete:
+            problems.append(f"{where.root}: {stage} has not finished; run `ex2 {stage} RECIPE` (ex2 run does all).")
+        problems += file_problems(where.root, manifest, MENDS[stage])
+    refuse(where.root, [*found.values()])
+    problems += _chain_problems(where, stages)
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def adapter_identity(where: SeedDirectory) -> str:
+    """Return what tells a seed's adapter apart from others: the hash of the file that lists its files' hashes."""
+    path = where.adapter / ADAPTER_DONE
+    return FileState.of(path).sha256[:16] if path.is_file() else "none"
+
+
+def descriptions_identity(where: SeedDirectory) -> str:
+    """Return the hash of a seed's descriptions."""
+    return FileState.of(where.descriptions).sha256[:16] if where.descriptions.is_file() else "none"
+
+
+def _chain_problems(where: SeedDirectory, stages: Sequence[str]) -> list[str]:
+    """Return one line for each stage of those whose input is no longer what it was made from."""
+    problems = []
+    described, analyzed = (
+        read_manifest(where.root, stage) if stage in stages else None for stage in ("describe", "analyze")
+    )
+    if described and where.is_trained and described.inputs.get("adapter") not in (None, adapter_identity(where)):
+        problems.append(
+            f"{where.descriptions}: made with another adapter than {where.adapter} is now; {MENDS['describe']}."
+        )
+    if analyzed and where.accuracy.exists() and analyzed.inputs.get("descriptions") != descriptions_identity(where):
+        problems.append(f"{where.accuracy}: made from other descriptions than are there now; {MENDS['analyze']}.")
+    return problems
+
+
+def _output(where: SeedDirectory, stage: str) -> Path:
+    return {"train": where.adapter, "describe": where.descriptions, "analyze": where.accuracy}[stage]
