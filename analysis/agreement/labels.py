@@ -15,10 +15,9 @@ from analysis.labeling.sample import Sample, read_sample, seeds_of
 from analysis.verdicts.breakdown import LEAVES, Leaf
 from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import KINDS, Kind, Verdicts, read_verdicts
-from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import DescribedClass, stored_descriptions
 from ex2.run.directory import RunDirectory
-from ex2.run.made import require
+from ex2.run.made import require_stored
 from reward.errors import UserError
 
 UNPARSED: tuple[Kind, ...] = ("informative_unparsed", "unparsed")
@@ -231,12 +230,11 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
 
 def _verdicts(run: Path) -> tuple[dict[int, Verdicts], list[JudgeId]]:
     verdicts, judges = {}, []
-    recipe = read_stored_recipe(RunDirectory(run).recipe)
     for seed in seeds_of(run):
         where = RunDirectory(run).seed(seed)
-        require(recipe, where, "describe", "analyze")
         if not where.breakdown.exists():
             raise UserError(f"{where.breakdown}: not found: seed {seed} is not judged; run `ex2 analyze RECIPE` first.")
+        require_stored(RunDirectory(run), seed, "describe", "analyze")
         judge = read_breakdown(where.breakdown).judge
         judges.append(JudgeId(judge.name, judge.rubric, judge.settings))
         verdicts[seed] = read_verdicts(where.verdicts, digest=judge.settings)

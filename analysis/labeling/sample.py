@@ -29,10 +29,9 @@ from pydantic import Field, ValidationError
 
 from analysis.labeling.strata import Strata, read_strata, stratified
 from analysis.verdicts.verdicts import Kind
-from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import is_empty
 from ex2.run.directory import RunDirectory
-from ex2.run.made import require
+from ex2.run.made import require_stored
 from ex2.run.sealed import check_sealed, write_sealed
 from reward.errors import UserError
 from reward.files import JSON, read_json, read_jsonl
@@ -161,9 +160,8 @@ def read_frame(run: Path) -> list[Drawn]:
         UserError: If the folder is not a run, if a file cannot be read, or if every description is empty.
     """
     frame = []
-    recipe = read_stored_recipe(RunDirectory(run).recipe)
     for seed in seeds_of(run):
-        require(recipe, RunDirectory(run).seed(seed), "describe")
+        require_stored(RunDirectory(run), seed, "describe")
         path = RunDirectory(run).seed(seed).descriptions
         for number, row in enumerate(read_jsonl(path), start=1):
             try:
@@ -253,7 +251,7 @@ def open_sample(run: Path, n: int, seed: int | None = None) -> Sample:
                 "texts that are drawn again are kept)."
             )
     sample = draw(frame, n, kept.seed if kept else seed or 0, kept.items if kept else (), strata)
-    write_sealed(path, sample.to_json())
+    write_sealed(path, sample.to_json(), by="label")
     return sample
 
 

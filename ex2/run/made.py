@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ex2.recipe import Recipe
-from ex2.run.directory import ADAPTER_DONE, SeedDirectory
+from ex2.recipe_io import read_stored_recipe
+from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from ex2.run.manifest import (
     Difference,
     FileState,
     file_problems,
     flat,
     not_checked,
+    path_of,
     read_manifest,
     recipe_differences,
     refuse,
@@ -62,6 +64,24 @@ def require(recipe: Recipe, where: SeedDirectory, *stages: str) -> None:
     problems += _chain_problems(where, stages)
     if problems:
         raise UserError("\n".join(problems))
+
+
+def require_stored(run: RunDirectory, seed: int, *stages: str) -> None:
+    """Check a seed's output as `require` does, with the recipe that the run keeps; it is read only if it is needed.
+
+    Args:
+        run: The run's directory.
+        seed: The seed.
+        stages: The stages whose output is read.
+
+    Raises:
+        UserError: If a key of the recipe, a file, or an input of a stage differs; one line for each.
+    """
+    where = run.seed(seed)
+    if any(path_of(where.root, stage).exists() for stage in STAGES):
+        require(read_stored_recipe(run.recipe), where, *stages)
+    else:
+        not_checked(where.root)
 
 
 def adapter_identity(where: SeedDirectory) -> str:

@@ -10,14 +10,21 @@ from reward.errors import UserError
 from reward.files import write_json
 
 
-def write_sealed(path: Path, value: Any) -> None:
+def write_sealed(path: Path, value: Any, *, by: str | None = None) -> None:
     """Replace the content of `path` by `value` as JSON, and write `manifests/NAME.json` beside it.
+
+    Args:
+        path: The file.
+        value: What it is to hold.
+        by: The verb that writes it, if the file is not named like it.
 
     Raises:
         EnvironmentFault: If they cannot be written.
     """
     write_json(path, value)
-    manifest = Manifest(stage=path.stem, complete=True, recipe={}, inputs={}, files={path.name: FileState.of(path)})
+    manifest = Manifest(
+        stage=by or path.stem, complete=True, recipe={}, inputs={}, files={path.name: FileState.of(path)}
+    )
     write_json(path_of(path.parent, path.stem), manifest.to_json())
 
 

@@ -17,6 +17,7 @@ from analysis.results.load import SeedResult, load_results
 from analysis.results.seeds import pool_seeds
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
+from ex2.run.sealed import write_sealed
 from reward.files import JSON, read_json, write_json
 
 KINDS: Any = {"visual": 24, "non_visual": 8, "spurious": 16, "unparsed": 1, "informative_unparsed": 1}
@@ -59,7 +60,7 @@ def agreement_of(run: Path, *, complete: bool = True) -> JudgeAgreement:
 def edit(path: Path, change: Callable[[JSON], object]) -> None:
     content = read_json(path)
     change(content)
-    write_json(path, content)
+    write_sealed(path, content)
 
 
 def said(run: Path) -> dict[str, str]:

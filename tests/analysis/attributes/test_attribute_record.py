@@ -19,6 +19,7 @@ from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import corrected
 from analysis.results.kl import kl_summary
 from ex2.run.directory import RunDirectory
+from ex2.run.sealed import write_sealed
 from reward.errors import UserError
 from reward.files import read_json, write_json
 from reward.records import problems
@@ -72,7 +73,7 @@ def edit(run: RunDirectory, change: Callable[[dict[str, Any]], object]) -> Path:
     path = run.root / "attributes.json"
     stored = read_json(path)
     change(stored)
-    write_json(path, stored)
+    write_sealed(path, stored)
     return path
 
 

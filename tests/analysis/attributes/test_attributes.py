@@ -25,6 +25,7 @@ from analysis.statistics.intervals import wilson
 from ex2.cli import main
 from ex2.data.demo.world import SENTENCES
 from ex2.run.directory import RunDirectory
+from reward.errors import UserError
 from reward.files import read_jsonl, write_jsonl
 
 VISUAL, LIFE, SPURIOUS = (SENTENCES[kind] for kind in ("visual", "non_visual", "spurious"))
@@ -304,6 +305,9 @@ def test_a_section_of_other_descriptions_says_so(analyzed: list[Path]) -> None:
     assert section.rows == ()
     assert section.notes[0].endswith("the descriptions or their judge changed since; run `ex2 attributes` again.")
     (analyzed[0] / "attributes.json").write_text('{"groups": []}')
+    with pytest.raises(UserError, match=r"attributes\.json: its content is not what attributes wrote; run `ex2 attrib"):
+        attribute_section(run)
+    (analyzed[0] / "manifests/attributes.json").unlink()
     section = attribute_section(run)
     assert section is not None
     assert "not of this version; run `ex2 attributes` again" in section.notes[0]

@@ -17,6 +17,7 @@ from analysis.labeling.sample import Sample, draw, frame_digest, open_sample, re
 from analysis.labeling.server import open_session
 from analysis.labeling.session import Session, Stale
 from ex2.run.directory import RunDirectory
+from ex2.run.sealed import write_sealed
 from reward.errors import UserError
 from reward.files import append_jsonl, read_json, write_json
 
@@ -64,7 +65,7 @@ def test_a_stored_sample_is_written_again(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_sample_is_one_line(tmp_path: Path, content: object, wrong: str) -> None:
     run = make_run(tmp_path / "run")
-    write_json(sample_path(run), content)
+    write_sealed(sample_path(run), content)
     with pytest.raises(UserError) as caught:
         read_sample(run)
     said = f"{sample_path(run)}: no sample ({wrong}); delete it and run `ex2 label {run}` again."
@@ -98,7 +99,7 @@ def test_a_sample_drawn_in_another_way_stays_and_grows(tmp_path: Path) -> None:
     kept = Sample(0, len(frame), frame_digest(frame), tuple(frame[index] for index in before))
     assert draw(frame, 10, 0).items != kept.items
     items = [{"seed": i.seed, "line": i.line, "class": i.class_name, "text": i.text} for i in kept.items]
-    write_json(sample_path(run), {"seed": 0, "population": 116, "frame": kept.frame, "items": items})
+    write_sealed(sample_path(run), {"seed": 0, "population": 116, "frame": kept.frame, "items": items})
     assert open_sample(run, 10) == kept
     larger = open_sample(run, 40)
     assert larger.items[:10] == kept.items

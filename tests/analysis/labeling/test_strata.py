@@ -19,6 +19,7 @@ from analysis.labeling.strata import BLOCK, shares_of_labels, stratified
 from analysis.labeling.wording import judge_rubric
 from analysis.verdicts.verdicts import Kind
 from ex2.run.directory import RunDirectory
+from ex2.run.sealed import write_sealed
 from reward.errors import UserError
 from reward.files import read_json, read_jsonl, write_json, write_jsonl
 
@@ -225,7 +226,7 @@ def test_strata_that_do_not_fit_are_a_fault(tmp_path: Path, change: Any, fault: 
     open_sample(run, 20)
     stored = read_json(sample_path(run))
     change(stored)
-    write_json(sample_path(run), stored)
+    write_sealed(sample_path(run), stored)
     with pytest.raises(UserError) as caught:
         read_sample(run)
     assert str(caught.value) == f"{sample_path(run)}: no sample ({fault}); delete it and run `ex2 label {run}` again."

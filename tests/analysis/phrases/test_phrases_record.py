@@ -16,6 +16,7 @@ from analysis.phrases.section import phrases_section
 from analysis.phrases.stored import stored_phrases
 from analysis.results.kl import kl_summary
 from ex2.run.directory import RunDirectory
+from ex2.run.sealed import write_sealed
 from reward.errors import UserError
 from reward.files import read_json, write_json
 
@@ -44,7 +45,7 @@ def same(written: dict[str, Any], stored: dict[str, Any]) -> bool:
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     stored = read_json(path)
     change(stored)
-    write_json(path, stored)
+    write_sealed(path, stored)
 
 
 def test_a_stored_file_is_written_again(path: Path, tmp_path: Path) -> None:
