@@ -72,5 +72,6 @@ def read_cross(path: Path) -> Cross:
     Raises:
         UserError: If the file is missing, is not JSON, or lacks what every version of `ex2 cross` has written.
     """
+    cross = read_record(path, Cross.from_json)
     check_sealed(path, "run `ex2 cross` again")
-    return read_record(path, Cross.from_json)
+    return cross

@@ -305,5 +305,6 @@ def read_agreement(path: Path) -> Agreement:
     Raises:
         UserError: If the file is missing, is not JSON, or lacks what every version of `ex2 agreement` has written.
     """
+    agreement = read_record(path, Agreement.from_json)
     check_sealed(path, "run `ex2 agreement` again")
-    return read_record(path, Agreement.from_json)
+    return agreement

@@ -31,8 +31,8 @@ def stored_attributes(directory: RunDirectory) -> tuple[Attributes | None, str]:
     path = directory.root / RESULT
     if not path.exists():
         return None, ""
-    check_sealed(path, AGAIN)
     content = read_record(path, _of_this_version)
+    check_sealed(path, AGAIN)
     if content is None:
         return None, f"{path}: not of this version; {AGAIN}."
     (group,) = content.groups

@@ -277,7 +277,6 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
     path = sample_path(run)
     if not path.exists():
         raise UserError(f"{path}: not found: nobody has labelled this run; run `ex2 label {run}` first.")
-    check_sealed(path, f"delete it and run `ex2 label {run}` again")
     content = read_json(path)
     try:
         sample = Sample.from_json(content)
@@ -287,6 +286,7 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
         ) from error
     if sample.fault:
         raise UserError(f"{path}: no sample ({sample.fault}); delete it and run `ex2 label {run}` again.")
+    check_sealed(path, f"delete it and run `ex2 label {run}` again")
     if sample.frame != frame_digest(read_frame(run) if frame is None else frame):
         raise UserError(
             f"{path}: was drawn from other descriptions than {run} holds now; delete it and run `ex2 label {run}` "

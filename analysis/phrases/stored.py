@@ -43,8 +43,8 @@ def stored_phrases(directory: RunDirectory) -> tuple[Phrases | None, str]:
     path = next((path for name in (RESULT, EARLIER) if (path := directory.root / name).exists()), None)
     if path is None:
         return None, ""
-    check_sealed(path, AGAIN)
     found = read_record(path, _of_this_version)
+    check_sealed(path, AGAIN)
     if found is None:
         return None, f"{path}: not of this version; {AGAIN}."
     content, own = found

@@ -152,7 +152,7 @@ def test_files_of_other_descriptions(run: RunDirectory) -> None:
     )
     edit(run, lambda stored: stored["groups"][0].update(texts="0000000000000000"))
     assert stored_attributes(run) == (None, stale)
-    shutil.copy(STORED / "attributes.json", run.root)
+    edit(run, lambda stored: stored.update(read_json(STORED / "attributes.json")))
     run.seed(1).breakdown.unlink()
     assert stored_attributes(run) == (None, stale), "a seed that is no longer analyzed"
 
