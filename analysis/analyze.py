@@ -20,7 +20,7 @@ from analysis.judge.base import EstimatesCost, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import build_judge
 from analysis.results.kl import kl_with_cut
-from analysis.results.load import SeedResult, last_of_each_batch
+from analysis.results.load import SeedResult
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed
 from analysis.statistics.intervals import IntervalSettings
@@ -34,7 +34,8 @@ from ex2.recipe import Recipe
 from ex2.run.card import refresh_card
 from ex2.run.descriptions import Description, _check_labels, read_descriptions
 from ex2.run.directory import RunDirectory
-from reward.files import read_jsonl, write_json
+from ex2.run.training_log import read_train_log
+from reward.files import write_json
 from reward.presets import load_vlm, shown_name
 
 
@@ -108,7 +109,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
     write_json(where.accuracy, replace(measured, analysis_id=stamp).to_json())
     refresh_card(recipe, seed)  # the adapter's model card states the accuracy too
     write_json(where.breakdown, replace(shares, analysis_id=stamp).to_json())
-    train = last_of_each_batch(read_jsonl(where.train_log))
+    train = read_train_log(where)
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     pooled = pool_seeds(recipe.name, [result])
     print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), Console())

@@ -25,15 +25,15 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from analysis.labeling.strata import Strata, read_strata, stratified
 from analysis.verdicts.verdicts import Kind
-from ex2.run.descriptions import is_empty
+from ex2.run.descriptions import AGAIN, is_empty
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, read_json, read_jsonl, write_json
-from reward.records import Omitted, Record, problems
+from reward.files import JSON, read_record, read_rows, write_json
+from reward.records import Omitted, Record
 
 DESIGN = "simple random sample without replacement of the non-empty descriptions of all seeds and both policies"
 STRATIFIED = (
@@ -160,13 +160,8 @@ def read_frame(run: Path) -> list[Drawn]:
     frame = []
     for seed in seeds_of(run):
         path = RunDirectory(run).seed(seed).descriptions
-        for number, row in enumerate(read_jsonl(path), start=1):
-            try:
-                one = _Described.from_json(row)
-            except ValidationError as error:
-                raise UserError(
-                    f"{path}: line {number}: lacks class or text; delete the file and describe again."
-                ) from error
+        rows = read_rows(path, _Described.from_json, what="description", remedy=AGAIN, finished=True)
+        for number, one in enumerate(rows, start=1):
             if not is_empty(one.text):
                 frame.append(Drawn(seed, number, one.class_name, one.text))
     if not frame:
@@ -274,13 +269,7 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
     path = sample_path(run)
     if not path.exists():
         raise UserError(f"{path}: not found: nobody has labelled this run; run `ex2 label {run}` first.")
-    content = read_json(path)
-    try:
-        sample = Sample.from_json(content)
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: no sample ({'; '.join(problems(error))}); delete it and run `ex2 label {run}` again."
-        ) from error
+    sample = read_record(path, Sample.from_json, remedy=f"delete it and run `ex2 label {run}` again")
     if sample.fault:
         raise UserError(f"{path}: no sample ({sample.fault}); delete it and run `ex2 label {run}` again.")
     if sample.frame != frame_digest(read_frame(run) if frame is None else frame):

@@ -17,15 +17,17 @@ from ex2.policy.generation import end_tokens
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.policy.source import ModelSource
 from ex2.recipe import Recipe
+from ex2.run.adapter import FILES, adapter_digests
 from ex2.run.card import MODEL_CARD, model_card
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
+from ex2.run.training_log import read_train_log
 from ex2.runtime import quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
 from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
-from reward.files import JSON, finish, read_jsonl, unfinished, write_json, write_jsonl, write_text, writing
+from reward.files import JSON, finish, unfinished, write_json, write_jsonl, write_text, writing
 from reward.presets import load_vlm
 
 
@@ -55,7 +57,7 @@ def train(recipe: Recipe, seed: int) -> None:
     if state.is_main_process:
         print(f"{len(prompts)} prompts; {batches_line(recipe)}", *kl_lines(recipe), sep="\n")
 
-    checkpoint = newest_checkpoint(directory.checkpoints)
+    checkpoint = newest_checkpoint(directory.checkpoints, say=print if state.is_main_process else None)
     progress = TrainingProgress(
         total=recipe.rl.batches,
         log=directory.train_log,
@@ -68,7 +70,7 @@ def train(recipe: Recipe, seed: int) -> None:
         model, tokenizer = load_model(trained_source(recipe), state.device), load_tokenizer(recipe.policy.source())
         arguments = trainer_arguments(recipe, seed, directory, state.num_processes)
         done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) // arguments.updates_per_batch
-        earlier = [row for row in read_jsonl(directory.train_log) if row["batch"] <= done]
+        earlier = [row for row in read_train_log(directory) if row["batch"] <= done]
         guard = make_guard(recipe, checkpoints=directory.checkpoints, earlier=earlier, enabled=state.is_main_process)
         trainer = TRAINERS[recipe.algorithm](
             model=model,
@@ -124,6 +126,6 @@ def save_policy(trainer: ControlledTrainer, directory: SeedDirectory, recipe: Re
         (folder / "training_args.bin").unlink(missing_ok=True)
         summary = {**trainer.summary(), "recipe": recipe.name, **stopped}
         write_text(folder / MODEL_CARD, model_card(recipe, seed, summary))
-        write_json(folder / ADAPTER_DONE, summary)
+        write_json(folder / ADAPTER_DONE, summary | {FILES: adapter_digests(folder)})
         finish(folder, directory.adapter)
     trainer.accelerator.wait_for_everyone()
