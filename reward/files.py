@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from reward.errors import EnvironmentFault, EX2Error, UserError
 from reward.records import JSON as JSON
 from reward.records import problems
+from reward.sealed import seal
 from reward.strict_json import JSONFault, decode, line_of
 
 T = TypeVar("T")
@@ -344,7 +345,8 @@ def _drop_torn_line(path: Path) -> None:
 def bank_file(path: Path) -> Iterator[Path]:
     """Yield a file that replaces `path`, like `replacing`, but without waiting for the disk.
 
-    It is for the cache of image banks: a bank that is lost can be computed again.
+    It is for the cache of image banks: a bank that is lost can be computed again. What is written is safetensors with
+    `UNSEALED` among its metadata; it is sealed, so that damage is seen when it is read.
 
     Raises:
         EnvironmentFault: If the folder cannot be written.
@@ -352,6 +354,7 @@ def bank_file(path: Path) -> Iterator[Path]:
     try:
         with replacing(path, sync=False) as temporary:
             yield temporary
+            seal(temporary)
     except (OSError, SafetensorError) as error:
         raise EnvironmentFault(
             f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."

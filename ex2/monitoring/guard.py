@@ -112,8 +112,8 @@ class Guard(BatchCallback):
         fault = checkpoint_fault(self.checkpoints / BEST)
         if fault:
             raise UserError(
-                f"batch {self.stopped_by.batch}: {self.stopped_by}: training stopped, and the best checkpoint is damaged: "
-                f"{self.checkpoints / BEST}: {fault}. To start again, move {self.checkpoints} away."
+                f"batch {self.stopped_by.batch}: {self.stopped_by}: training stopped, and the best checkpoint is "
+                f"damaged: {self.checkpoints / BEST}: {fault}. To start again, move {self.checkpoints} away."
             )
         load_checkpoint(self.checkpoints / BEST)
         if self.enabled:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
-
-from ex2.run.card import MODEL_CARD
+from ex2.run.card import MODEL_CARD, TrainingSummary
 from ex2.run.directory import ADAPTER_DONE
 from reward.errors import UserError
 from reward.file_digests import FileDigest, digests_of, fault_of
 from reward.files import JSON, read_record
-from reward.records import Record
 
 FILES = "files"
 """Key of `training.json` that holds size and hash of each of the adapter's files."""
@@ -23,12 +19,9 @@ REMEDY = "put it back, or move the folder away and run `ex2 train RECIPE`, which
 
 
 @dataclass(frozen=True)
-class _Training(Record):
-    """What every reader takes from `training.json`; earlier versions wrote no `files`."""
+class _Training(TrainingSummary):
+    """`training.json` with the files' hashes, which earlier versions did not write."""
 
-    batches: Annotated[int, Field(strict=True, ge=0)]
-    kl_coef: float
-    kl: float | None = None
     files: Mapping[str, FileDigest] | None = None
 
 

@@ -24,8 +24,8 @@ from reward.records import Record
 _NAME = re.compile(r"checkpoint-\d+")
 
 COMPLETE = "complete.json"
-"""Name of the file that is written last into a checkpoint; a checkpoint without it is torn. It holds the sizes and hashes
-of the checkpoint's other files."""
+"""Name of the file that is written last into a checkpoint; a checkpoint without it is torn. It holds the sizes and
+hashes of the checkpoint's other files."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def checkpoint_fault(checkpoint: Path) -> str | None:
     """Compare a complete checkpoint's files with `complete.json`.
 
     Returns:
-        The first file that differs and how; empty if none does; None if an earlier version wrote the checkpoint, so that
-        its files cannot be checked.
+        The first file that differs and how; empty if none does; None if an earlier version wrote the checkpoint, so
+        that its files cannot be checked.
     """
     try:
         files = read_record(checkpoint / COMPLETE, _Complete.from_json).files
