@@ -69,7 +69,7 @@ def read_sealed(path: Path, names: Sequence[str]) -> dict[str, torch.Tensor] | N
                         return {name: tensors.get_tensor(name) for name in names}
             except (SafetensorError, ValueError) as error:
                 fault = str(error)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     _set_aside(path, opened, fault)
     return None
