@@ -129,7 +129,7 @@ def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def test_two_kills_and_the_same_ending(runs: Runs, unkilled: tuple[dict[str, Any], float], tmp_path: Path) -> None:
-    """One inside a checkpoint's writing, one while the only other checkpoint is being deleted; then the newer is lost."""
+    """One inside a checkpoint's writing, one while the only other checkpoint is deleted; then the newer is lost."""
     recipe = write(tmp_path / "run")
     assert runs.finish(recipe, "transformers.trainer:Trainer._save_optimizer_and_scheduler", 2) == -signal.SIGKILL
     checkpoints = seed_folder(recipe) / "checkpoints"
