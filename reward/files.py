@@ -19,7 +19,7 @@ from reward.errors import EnvironmentFault, EX2Error, UserError
 from reward.records import JSON as JSON
 from reward.records import problems
 from reward.sealed import seal
-from reward.strict_json import JSONFault, decode, line_of
+from reward.strict_json import JSONFault, decode, encodable, line_of
 
 T = TypeVar("T")
 
@@ -232,14 +232,19 @@ def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:
         _drop_torn_line(path)
         with path.open("a", encoding="utf-8") as file:
             for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+                file.write(_line(row))
             file.flush()
             os.fsync(file.fileno())
 
 
 def write_jsonl(path: Path, rows: Iterable[JSON]) -> None:
     """Replace a log's content by `rows`, atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    write_text(path, "".join(map(_line, rows)))
+
+
+def _line(row: JSON) -> str:
+    """Return a row as it is written; a judge may have said what is no text, which would otherwise lose its answers."""
+    return encodable(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def read_jsonl(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reward.errors import UserError
-from reward.files import append_jsonl, read_json, read_jsonl, read_object, read_rows
+from reward.files import append_jsonl, read_json, read_jsonl, read_object, read_rows, write_jsonl
 from reward.strict_json import JSONFault, decode, line_of
 
 
@@ -110,6 +110,14 @@ def test_what_is_no_torn_row_is_not_cut_away(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="line 2: it holds 'my notes': an object is allowed; move the file away"):
         append_jsonl(path, [{"n": 2}])
     assert path.read_bytes() == b'{"n": 1}\nmy notes'
+
+
+def test_half_a_surrogate_pair_is_written_as_what_is_no_character(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    append_jsonl(path, [{"raw": "yes \ud83d"}, {"raw": "\U0001f600"}])
+    assert read_jsonl(path) == [{"raw": "yes \ufffd"}, {"raw": "😀"}]
+    write_jsonl(path, [{"raw": "\udc00"}])
+    assert read_jsonl(path) == [{"raw": "\ufffd"}]
 
 
 def test_two_rows_with_one_key_are_told_with_both_lines(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from analysis.judge.base import Usage
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault
+from reward.strict_json import encodable
 
 FORMAT_DAYS = 7
 """Days for which a server is assumed to take the answer format that it was found to take."""
@@ -75,7 +76,7 @@ class _OtherLayoutError(Exception):
 
 
 def _digest(*columns: str | None) -> str:
-    return hashlib.sha256(json.dumps(columns, ensure_ascii=False).encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(json.dumps(columns, ensure_ascii=False).encode()).hexdigest()
 
 
 class AnswerCache:
@@ -132,7 +133,7 @@ class AnswerCache:
             EnvironmentFault: If the file cannot be written.
         """
         spent = None if kept.spent is None else json.dumps(kept.spent)
-        answer = json.dumps({"raw": kept.raw}, ensure_ascii=False)
+        answer = json.dumps({"raw": encodable(kept.raw)}, ensure_ascii=False)
         self._run(
             "INSERT OR REPLACE INTO answers (key, answer, spent, payer, digest) VALUES (?, ?, ?, ?, ?)",
             (key, answer, spent, kept.payer, _digest(key, answer, spent, kept.payer)),

@@ -92,6 +92,12 @@ def test_a_changed_answer_is_asked_for_again(tmp_path: Path, wrong: bytes, capsy
         assert cache.get("k7") == answer(7)
 
 
+def test_half_a_surrogate_pair_is_kept_as_what_is_no_character(tmp_path: Path) -> None:
+    with AnswerCache(str(tmp_path / "judge.sqlite")) as cache:
+        cache.put("a", Kept("yes \ud83d", None, None))
+        assert cache.get("a") == Kept("yes \ufffd", None, None)
+
+
 def test_rows_of_an_earlier_version_are_read(tmp_path: Path) -> None:
     path = filled(tmp_path / "judge.sqlite")
     other_table("CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")(path)
