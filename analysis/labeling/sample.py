@@ -29,10 +29,10 @@ from pydantic import Field
 
 from analysis.labeling.strata import Strata, read_strata, stratified
 from analysis.verdicts.verdicts import Kind
-from ex2.run.descriptions import AGAIN, is_empty
+from ex2.run.descriptions import stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, read_record, read_rows, write_json
+from reward.files import JSON, read_record, write_json
 from reward.records import Omitted, Record
 
 DESIGN = "simple random sample without replacement of the non-empty descriptions of all seeds and both policies"
@@ -56,14 +56,6 @@ class Drawn(Record):
 
     seed: int
     line: int
-    class_name: Annotated[str, Field(alias="class")]
-    text: str
-
-
-@dataclass(frozen=True)
-class _Described(Record):
-    """The part of a row of `descriptions.jsonl` that is needed here."""
-
     class_name: Annotated[str, Field(alias="class")]
     text: str
 
@@ -159,10 +151,8 @@ def read_frame(run: Path) -> list[Drawn]:
     """
     frame = []
     for seed in seeds_of(run):
-        path = RunDirectory(run).seed(seed).descriptions
-        rows = read_rows(path, _Described.from_json, what="description", remedy=AGAIN, finished=True)
-        for number, one in enumerate(rows, start=1):
-            if not is_empty(one.text):
+        for number, one in enumerate(stored_descriptions(RunDirectory(run).seed(seed), finished=True), start=1):
+            if not one.is_empty:
                 frame.append(Drawn(seed, number, one.class_name, one.text))
     if not frame:
         raise UserError(f"{run}: every description is empty: nothing to label.")

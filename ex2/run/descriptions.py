@@ -147,7 +147,8 @@ def stored_descriptions(where: SeedDirectory, *, finished: bool = False) -> list
 
     Args:
         where: The seed's directory.
-        finished: Whether results have been made of the file: then it must not be empty or end in a torn line.
+        finished: Whether the descriptions are to be used as they are: then the file must not be empty or end in a torn
+            line.
 
     Raises:
         UserError: If a row is no description, or if one stands there twice.
@@ -155,7 +156,7 @@ def stored_descriptions(where: SeedDirectory, *, finished: bool = False) -> list
     descriptions = _read(where, ALWAYS, finished=finished)
     if finished and not descriptions:
         what = "is empty" if where.descriptions.exists() else "not found"
-        raise UserError(f"{where.descriptions}: {what}, but was analysed; put the file back, or run `ex2 run RECIPE`.")
+        raise UserError(f"{where.descriptions}: {what}; put the file back, or run `ex2 run RECIPE`.")
     return descriptions
 
 

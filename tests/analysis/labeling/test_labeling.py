@@ -113,7 +113,8 @@ def test_what_cannot_be_sampled_is_said(tmp_path: Path) -> None:
     open_sample(run, 5, seed=3)
     with pytest.raises(UserError, match=r"--seed: 4, but .*sample\.json was drawn with seed 3; leave --seed out"):
         open_sample(run, 5, seed=4)
-    append_jsonl(RunDirectory(run).seed(0).descriptions, [{"class": "pug", "text": "new"}])
+    new = {"class": "pug", "label": 0, "policy": "base", "text": "new"}
+    append_jsonl(RunDirectory(run).seed(0).descriptions, [new])
     with pytest.raises(UserError, match=r"was drawn from other descriptions .* delete it and run `ex2 label"):
         open_sample(run, 5)
     empty = make_run(tmp_path / "empty", {0: [" "]})

@@ -200,8 +200,8 @@ def test_what_was_analyzed_must_still_be_there(run: Path) -> None:
         "were analysed; put the file back, or run `ex2 run RECIPE`."
     )
     path.write_bytes(b"")
-    assert told() == f"{path}: is empty, but was analysed; put the file back, or run `ex2 run RECIPE`."
+    assert told() == f"{path}: is empty; put the file back, or run `ex2 run RECIPE`."
     path.unlink()
-    assert told() == f"{path}: not found, but was analysed; put the file back, or run `ex2 run RECIPE`."
+    assert told() == f"{path}: not found; put the file back, or run `ex2 run RECIPE`."
     assert stored_descriptions(folder.seed(0)) == [], "before the analysis a missing file is none"
     path.write_bytes(before)
