@@ -47,7 +47,7 @@ class _Accuracy(Record):
     dataset: str
     split: str
     confidence: float
-    arms: Mapping[str, _Arm]
+    arms: Mapping[str, _Arm | None]
 
 
 def stored_card(recipe: Recipe, seed: int, directory: SeedDirectory, *, merged: bool = False) -> str:
