@@ -20,7 +20,7 @@ from analysis.judge.base import EstimatesCost, Judge
 from analysis.judge.panel import PanelJudge, panel_summary, write_disagreements
 from analysis.judge.table import JUDGES, build_judge
 from analysis.results.kl import kl_with_cut
-from analysis.results.load import SeedResult, last_of_each_batch
+from analysis.results.load import SeedResult
 from analysis.results.seeds import pool_seeds
 from analysis.results.summary import print_seed
 from analysis.statistics.intervals import IntervalSettings
@@ -37,7 +37,8 @@ from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.run.lock import writing_stage
 from ex2.run.made import TEST_IMAGES, descriptions_identity, require
 from ex2.run.manifest import complete, manifest_of
-from reward.files import read_jsonl, write_json
+from ex2.run.training_log import read_train_log
+from reward.files import write_json
 from reward.own_code import code_digest
 from reward.presets import load_vlm, shown_name
 
@@ -128,7 +129,7 @@ def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
     if code is not None:
         inputs["the code of judge.name"] = code
     complete(where.root, manifest_of("analyze", recipe, inputs), [where.accuracy, where.breakdown, where.verdicts])
-    train = last_of_each_batch(read_jsonl(where.train_log))
+    train = read_train_log(where)
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     pooled = pool_seeds(recipe.name, [result])
     print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), Console())

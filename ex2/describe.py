@@ -27,6 +27,7 @@ from ex2.policy.generation import (
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.policy.source import PolicyName
 from ex2.recipe import Recipe
+from ex2.run.adapter import verify_adapter
 from ex2.run.descriptions import Description, Key, append_descriptions, stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.run.lock import writing_stage
@@ -90,6 +91,7 @@ def _describe(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
     policies = recipe.describe.policies
     if "aligned" in policies:
         require(recipe, directory, "train")
+        verify_adapter(directory.adapter)
     before = read_manifest(directory.root, "describe") if directory.descriptions.exists() else None
     if before is not None:
         now = manifest_of("describe", recipe, {})

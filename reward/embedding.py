@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
@@ -33,6 +32,7 @@ from tqdm import tqdm
 from reward.errors import EnvironmentFault, UserError
 from reward.files import bank_file
 from reward.images import LabeledImage
+from reward.sealed import UNSEALED, read_sealed
 from reward.vlm import VLM, PixelVLM
 
 PART_SIZE = 1024
@@ -145,13 +145,12 @@ def part_files(vlm: VLM, digests: Sequence[str], folder: Path) -> list[Path]:
 
 
 def load_part(path: Path) -> torch.Tensor | None:
-    """Return a part's embeddings, unit-norm float32, shape (at most `PART_SIZE`, D); `None` if missing or torn."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            part: torch.Tensor = file.get_tensor("embeddings")
-            return part
-    except (FileNotFoundError, SafetensorError):
-        return None
+    """Return a part's embeddings, unit-norm float32, shape (at most `PART_SIZE`, D); `None` if missing or damaged.
+
+    A damaged one is set aside, with a line on stderr.
+    """
+    stored = read_sealed(path, ("embeddings",))
+    return None if stored is None else stored["embeddings"]
 
 
 def usable_cores() -> int:
@@ -269,4 +268,4 @@ def _encode(vlm: VLM, batch: NDArray[np.float32] | list[Image.Image]) -> torch.T
 
 def _save(path: Path, embeddings: torch.Tensor) -> None:
     with bank_file(path) as temporary:
-        save_file({"embeddings": embeddings.contiguous()}, temporary)
+        save_file({"embeddings": embeddings.contiguous()}, temporary, UNSEALED)

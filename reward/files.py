@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from reward.errors import EnvironmentFault, EX2Error, UserError
 from reward.records import JSON as JSON
 from reward.records import problems
+from reward.sealed import seal
+from reward.strict_json import JSONFault, decode, encodable, line_of
 
 T = TypeVar("T")
 
@@ -29,6 +31,9 @@ _REASONS = {
     errno.ENOTDIR: "a part of the path is a file: choose another output_dir",
 }
 
+
+AGAIN = "delete it and run its stage again"
+"""What to do about a faulty file of a run."""
 
 FULL_BELOW = 1 << 20
 """Bytes of free space below which a failed write is explained by a full disk."""
@@ -158,38 +163,66 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: If the file is missing or is not JSON.
+        UserError: If the file is missing or is no JSON that a stage writes.
+        EnvironmentFault: If the system refuses to read it.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run the stage that writes it first (ex2 run RECIPE does all).") from error
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}: line {error.lineno}: not JSON ({error.msg}); delete it and run its stage again."
-        ) from error
+    return _decoded(path, _content(path))
 
 
-def read_record(path: Path, parse: Callable[[JSON], T]) -> T:
+def read_record(path: Path, parse: Callable[[JSON], T], *, remedy: str = AGAIN) -> T:
     """Read a JSON file as a record.
 
     Args:
         path: The file.
         parse: Makes a record of the file's content, as `Record.from_json` does. It raises `KeyError` for a missing
             key.
+        remedy: What to do about a faulty file, for messages.
 
     Raises:
-        UserError: If the file is missing, is not JSON, or `parse` refuses its content.
+        UserError: If the file is missing, is no JSON that a stage writes, or `parse` refuses its content.
+        EnvironmentFault: If the system refuses to read it.
     """
-    content = read_json(path)
+    content = _content(path)
+    value = _decoded(path, content, remedy)
     try:
-        return parse(content)
+        return parse(value)
     except ValidationError as error:
-        raise UserError(f"{path}: {'; '.join(problems(error))}; delete it and run its stage again.") from error
+        line = line_of(content, error.errors(include_url=False)[0]["loc"])
+        told = "; ".join(problems(error))
+        raise UserError(f"{path}: line {line}: {told}; {remedy}.") from error
     except KeyError as error:
-        raise UserError(f"{path}: {error} is missing; delete it and run its stage again.") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not of the form that its stage writes; delete it and run its stage again.") from error
+        raise UserError(f"{path}: line 1: {error} is missing; {remedy}.") from error
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: line 1: not of the form that its stage writes; {remedy}.") from error
+
+
+def read_object(path: Path) -> JSON:
+    """Read a JSON file that holds an object of any keys. Raises what `read_record` raises."""
+    return read_record(path, _object)
+
+
+def _object(content: Any) -> JSON:
+    if not isinstance(content, dict):
+        raise TypeError("no object")
+    return content
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise UserError(f"{path}: is no file; move it away and run its stage again.")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run the stage that writes it first (ex2 run RECIPE does all).") from error
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def _decoded(path: Path, content: bytes, remedy: str = AGAIN) -> Any:
+    try:
+        return decode(content)
+    except JSONFault as error:
+        raise UserError(f"{path}: line {error.line}: {error.reason}; {remedy}.") from error
 
 
 def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:
@@ -199,31 +232,101 @@ def append_jsonl(path: Path, rows: Iterable[JSON]) -> None:
         _drop_torn_line(path)
         with path.open("a", encoding="utf-8") as file:
             for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+                file.write(_line(row))
             file.flush()
             os.fsync(file.fileno())
 
 
 def write_jsonl(path: Path, rows: Iterable[JSON]) -> None:
     """Replace a log's content by `rows`, atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    write_text(path, "".join(map(_line, rows)))
 
 
-def read_jsonl(path: Path) -> list[JSON]:
-    """Return a log's rows; a torn last line is dropped, and a missing file has no rows.
+def _line(row: JSON) -> str:
+    """Return a row as it is written; a judge may have said what is no text, which would otherwise lose its answers."""
+    return encodable(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def read_jsonl(
+    path: Path, *, finished: bool = False, remedy: str = "delete the file and run its stage again"
+) -> list[JSON]:
+    """Return a log's rows; a missing file has none.
+
+    Args:
+        path: The log.
+        finished: Whether nothing will be appended to the log any more: then a torn last line is an error. Else it is
+            dropped, as the next row that is appended will replace it.
+        remedy: What to do about a faulty line, for messages.
 
     Raises:
-        UserError: If a line other than the last is not JSON.
+        UserError: If a line is no JSON object that a stage writes.
+        EnvironmentFault: If the system refuses to read it.
     """
     if not path.exists():
         return []
+    lines = _content(path).split(b"\n")
+    torn = lines.pop()
     rows: list[JSON] = []
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn or empty
+    for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: line {number}: not JSON; delete the file and run its stage again.") from error
+            row = decode(line)
+        except JSONFault as error:
+            raise UserError(f"{path}: line {number}: {error.reason}; {remedy}.") from error
+        if not isinstance(row, dict):
+            raise UserError(_no_object(path, number, line, remedy))
+        rows.append(row)
+    if torn and not torn.startswith(b"{"):  # a torn row begins as rows do
+        raise UserError(_no_object(path, len(lines) + 1, torn, remedy))
+    if torn and finished:
+        raise UserError(f"{path}: line {len(lines) + 1}: cut off; {remedy}.")
+    return rows
+
+
+def _no_object(path: Path, number: int, line: bytes, remedy: str) -> str:
+    shown = repr(line[:40].decode(errors="replace")) + ("…" if len(line) > 40 else "")
+    return f"{path}: line {number}: it holds {shown}: an object is allowed; {remedy}."
+
+
+def read_rows(
+    path: Path,
+    parse: Callable[[JSON], T],
+    *,
+    what: str,
+    remedy: str,
+    key: Callable[[T], Hashable | None] | None = None,
+    finished: bool = False,
+) -> list[T]:
+    """Return a log's rows as records; a missing file has none.
+
+    Args:
+        path: The log.
+        parse: Makes a record of a row, as `Record.from_json` does. A `ValueError` tells what is wrong with the row.
+        what: What a row is, for messages, such as `verdict`.
+        remedy: What to do about a faulty row, for messages.
+        key: What two rows must not have in common; None, also as its result, if they may.
+        finished: As of `read_jsonl`.
+
+    Raises:
+        UserError: If a line is no such row, or two lines have the same key.
+        EnvironmentFault: If the system refuses to read it.
+    """
+    rows: list[T] = []
+    line_with: dict[Hashable, int] = {}
+    for number, stored in enumerate(read_jsonl(path, finished=finished, remedy=remedy), start=1):
+        try:
+            row = parse(stored)
+        except ValidationError as error:
+            told = f"no {what} ({'; '.join(problems(error))})"
+            raise UserError(f"{path}: line {number}: {told}; {remedy}.") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: line {number}: {error}; {remedy}.") from error
+        identity = None if key is None else key(row)
+        if identity is not None and line_with.setdefault(identity, number) != number:
+            raise UserError(
+                f"{path}: line {number}: the same {what} as on line {line_with[identity]}, as after two processes "
+                "wrote at once; delete one of the two lines, or move the file away and run its stage again."
+            )
+        rows.append(row)
     return rows
 
 
@@ -236,14 +339,19 @@ def _drop_torn_line(path: Path) -> None:
         if file.read(1) == b"\n":
             return
         file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        content = file.read()
+        start = content.rfind(b"\n") + 1
+        if content[start : start + 1] != b"{":
+            raise UserError(_no_object(path, content.count(b"\n") + 1, content[start:], "move the file away"))
+        file.truncate(start)
 
 
 @contextlib.contextmanager
 def bank_file(path: Path) -> Iterator[Path]:
     """Yield a file that replaces `path`, like `replacing`, but without waiting for the disk.
 
-    It is for the cache of image banks: a bank that is lost can be computed again.
+    It is for the cache of image banks: a bank that is lost can be computed again. What is written is safetensors with
+    `UNSEALED` among its metadata; it is sealed, so that damage is seen when it is read.
 
     Raises:
         EnvironmentFault: If the folder cannot be written.
@@ -251,6 +359,7 @@ def bank_file(path: Path) -> Iterator[Path]:
     try:
         with replacing(path, sync=False) as temporary:
             yield temporary
+            seal(temporary)
     except (OSError, SafetensorError) as error:
         raise EnvironmentFault(
             f"{path}: the image bank cannot be written ({error}); free some space or set EX2_CACHE to another folder."

@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from reward.embedding import Loading, Share, content_digests, embed_in_parts, load_part
 from reward.errors import EnvironmentFault, UserError
 from reward.files import bank_file
 from reward.images import LabeledImage
+from reward.sealed import UNSEALED, read_sealed
 from reward.vlm import VLM
 
 BANK_FORMAT = "2"
@@ -234,14 +234,11 @@ def image_embeddings(
 
 
 def read_bank(path: Path, names: Sequence[str]) -> dict[str, torch.Tensor] | None:
-    """Return a bank's tensors by name, memory-mapped from its file; `None` if the file is missing or torn."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in names}
-    except SafetensorError:
-        return None  # a torn file of an interrupted copy: made anew and replaced
+    """Return a bank's tensors by name, memory-mapped from its file; `None` if the file is missing or damaged.
+
+    A damaged one is set aside, with a line on stderr.
+    """
+    return read_sealed(path, names)
 
 
 def bank_metadata(vlm: VLM, class_names: Sequence[str], kind: str) -> dict[str, str]:
@@ -251,6 +248,7 @@ def bank_metadata(vlm: VLM, class_names: Sequence[str], kind: str) -> dict[str, 
         "vlm": vlm.name,
         "fingerprint": vlm.fingerprint(),
         "class_names": json.dumps(list(class_names)),
+        **UNSEALED,
     }
 
 
@@ -270,8 +268,9 @@ def _build(
     `share.gather` is a barrier, so every process calls it equally often.
     """
     for _ in range(ATTEMPTS):
-        if not share.gather([] if read_bank(path, names) else [str(path)]):
-            break
+        stored = read_bank(path, names)
+        if not share.gather([] if stored else [str(path)]) and stored:
+            return stored
         parts = embed()
         if share.rank == 0 and read_bank(path, names) is None:
             try:

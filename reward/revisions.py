@@ -156,7 +156,7 @@ def _read() -> dict[str, dict[str, Any]]:
                 raise ValueError(f"'{entry['commit']}' is no commit")
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a file of revisions ({error}); remove it to record them anew.") from error
     return dict(content)
 

@@ -249,7 +249,7 @@ def _answers(run: Path, only: str | None) -> dict[str, dict[Asked, Label]]:
     chosen = [rater for rater, log in logs.items() if log and only in (None, rater)]
     if not chosen:
         raise UserError(f"{run}: nobody has labelled this run; run `ex2 label {run}` first.")
-    chosen.sort(key=lambda rater: min(label.time for label in logs[rater]))
+    chosen.sort(key=lambda rater: logs[rater][0].time)
     return {rater: standing(logs[rater]) for rater in chosen}
 
 

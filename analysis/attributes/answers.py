@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from tqdm import tqdm
 
 from analysis.attributes.judges import ATTRIBUTES, VERSION, AttributeAnswer, AttributeJudge, NamedAttributes
@@ -17,8 +17,8 @@ from analysis.verdicts.record import read_breakdown
 from ex2.run.descriptions import DescribedClass, digest_of, stored_descriptions
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import append_jsonl, read_jsonl
-from reward.records import JSON, Record, problems
+from reward.files import append_jsonl, read_rows
+from reward.records import JSON, Record
 
 LOG = "attributes.jsonl"
 """Name of the log in a seed's folder; it has one row for each answer."""
@@ -192,22 +192,23 @@ def read_answers(path: Path, *, digest: str) -> Answers:
     """Read a judge's answers to the current wording of the question from the log; a missing file holds none.
 
     Raises:
-        UserError: If a line is no answer.
+        UserError: If a line is no answer, or a judge's answer on one description stands there twice.
     """
     answers: Answers = {}
-    for number, content in enumerate(read_jsonl(path), start=1):
-        try:
-            row = AnswerRow.from_json(content)
-        except ValidationError as error:
-            raise _no_answer(path, number, "; ".join(problems(error))) from error
-        if row.settings != digest or row.version != VERSION:
-            continue
-        unknown = sorted(set(row.attributes or ()) - set(ATTRIBUTES))
-        if unknown:
-            raise _no_answer(path, number, f"'{unknown[0]}' is no attribute")
-        answers[row.described] = row.answer
+    for row in read_rows(path, _row, what="answer", remedy="delete the file and ask again", key=_identity):
+        if row.settings == digest and row.version == VERSION:
+            answers[row.described] = row.answer
     return answers
 
 
-def _no_answer(path: Path, number: int, told: str) -> UserError:
-    return UserError(f"{path}: line {number}: no answer ({told}); delete the file and ask again.")
+def _row(stored: JSON) -> AnswerRow:
+    row = AnswerRow.from_json(stored)
+    unknown = sorted(set(row.attributes or ()) - set(ATTRIBUTES)) if row.version == VERSION else []
+    if unknown:
+        raise ValueError(f"no answer ('{unknown[0][:60]}' is no attribute)")
+    return row
+
+
+def _identity(row: AnswerRow) -> tuple[str, ...]:
+    """Return what no other answer of the log has."""
+    return (*row.described, row.version, row.settings)

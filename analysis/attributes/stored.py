@@ -47,6 +47,8 @@ def stored_attributes(directory: RunDirectory) -> tuple[Attributes | None, str]:
 
 def _of_this_version(stored: object) -> Attributes | None:
     """Read one run's part; None if the stored result has another format or is of several runs."""
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT or len(stored.get("groups", [])) != 1:
+    if not isinstance(stored, dict):
+        raise TypeError("no object")
+    if stored.get("format") != FORMAT or len(stored.get("groups", [])) != 1:
         return None
     return Attributes.from_json(stored)

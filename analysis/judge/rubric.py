@@ -23,6 +23,7 @@ from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdic
 from analysis.judge.reading import read_reply_text
 from reward.errors import UserError, unknown_name
 from reward.records import JSON, Record
+from reward.strict_json import JSONFault, decode
 
 SHIPPED = {path.stem: path for path in sorted(Path(__file__).with_name("rubrics").glob("*.json"))}
 """Paths of the rubrics that EX2 ships, by name. `paper` has the paper's words, `fenced` declares class name and
@@ -245,11 +246,11 @@ def load_rubric(name: str) -> Rubric:
         raise UserError(unknown_name("judge.rubric", name, SHIPPED, hint=hint))
     try:
         raw = path.read_bytes()
-        content = json.loads(raw)
+        content = decode(raw)
     except OSError as error:
         raise UserError(f"judge.rubric: {path} cannot be read ({error.strerror}); correct the path.") from error
-    except ValueError as error:
-        raise UserError(f"judge.rubric: {path} is no JSON file ({error}).") from error
+    except JSONFault as error:
+        raise UserError(f"judge.rubric: {path}: line {error.line}: {error.reason}; correct the file.") from error
     try:
         rubric = Rubric.from_json(content)
     except ValidationError as error:

@@ -5,19 +5,20 @@ Nothing is overwritten: taking an answer back appends a row `withdrawn`, and the
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from analysis.judge.base import Question
 from reward.errors import UserError
-from reward.files import append_jsonl, read_jsonl
-from reward.records import Flat, Record, problems
+from reward.files import append_jsonl, read_rows
+from reward.records import Flat, Record
 
 Given = Literal["yes", "no", "skip"]
 """A rater's answer; `skip` means that the rater cannot tell, or does not want to answer now."""
@@ -104,22 +105,32 @@ def read_labels(path: Path) -> list[Label]:
     Raises:
         UserError: If a line is no label.
     """
-    labels = []
-    for number, row in enumerate(read_jsonl(path), start=1):
-        try:
-            labels.append(Label.from_json(row))
-        except ValidationError as error:
-            told = "; ".join(problems(error))
-            raise UserError(
-                f"{path}: line {number}: no label ({told}); delete the line, or move the file away and label again."
-            ) from error
-    return labels
+    remedy = "delete the line, or move the file away and label again"
+    return read_rows(path, Label.from_json, what="label", remedy=remedy)
+
+
+def merged(logs: Iterable[Sequence[Label]]) -> list[Label]:
+    """Return the rows of a rater's logs of several runs in one order.
+
+    Each log's rows keep their order; only between logs do times decide, where a row is as late as the latest of those
+    before it. A row that another log has too is the same answer, and stands where it is met first.
+    """
+    dated: list[tuple[str, int, Label]] = []
+    for number, log in enumerate(logs):
+        times = itertools.accumulate((label.time for label in log), max)
+        dated += [(time, number, label) for time, label in zip(times, log, strict=True)]
+    home: dict[Label, int] = {}
+    ordered = sorted(dated, key=lambda row: row[0])
+    return [label for _, number, label in ordered if home.setdefault(label, number) == number]
 
 
 def standing(labels: Iterable[Label]) -> dict[Asked, Label]:
-    """Return the answers that stand, ordered by time: the latest on each question, unless it was withdrawn."""
+    """Return the answers that stand, in the order of the log: the last on each question, unless it was withdrawn.
+
+    The rows' times say nothing of their order, because a clock may be set back.
+    """
     result: dict[Asked, Label] = {}
-    for label in sorted(labels, key=lambda label: label.time):
+    for label in labels:
         result.pop(label.asked, None)
         if label.answer is not None:
             result[label.asked] = label

@@ -25,17 +25,17 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from analysis.labeling.strata import Strata, read_strata, stratified
 from analysis.verdicts.verdicts import Kind
-from ex2.run.descriptions import is_empty
+from ex2.run.descriptions import stored_descriptions
 from ex2.run.directory import RunDirectory
 from ex2.run.made import require_stored
 from ex2.run.sealed import check_sealed, write_sealed
 from reward.errors import UserError
-from reward.files import JSON, read_json, read_jsonl
-from reward.records import Omitted, Record, problems
+from reward.files import JSON, read_record
+from reward.records import Omitted, Record
 
 DESIGN = "simple random sample without replacement of the non-empty descriptions of all seeds and both policies"
 STRATIFIED = (
@@ -58,14 +58,6 @@ class Drawn(Record):
 
     seed: int
     line: int
-    class_name: Annotated[str, Field(alias="class")]
-    text: str
-
-
-@dataclass(frozen=True)
-class _Described(Record):
-    """The part of a row of `descriptions.jsonl` that is needed here."""
-
     class_name: Annotated[str, Field(alias="class")]
     text: str
 
@@ -162,15 +154,8 @@ def read_frame(run: Path) -> list[Drawn]:
     frame = []
     for seed in seeds_of(run):
         require_stored(RunDirectory(run), seed, "describe")
-        path = RunDirectory(run).seed(seed).descriptions
-        for number, row in enumerate(read_jsonl(path), start=1):
-            try:
-                one = _Described.from_json(row)
-            except ValidationError as error:
-                raise UserError(
-                    f"{path}: line {number}: lacks class or text; delete the file and describe again."
-                ) from error
-            if not is_empty(one.text):
+        for number, one in enumerate(stored_descriptions(RunDirectory(run).seed(seed), finished=True), start=1):
+            if not one.is_empty:
                 frame.append(Drawn(seed, number, one.class_name, one.text))
     if not frame:
         raise UserError(f"{run}: every description is empty: nothing to label.")
@@ -277,13 +262,7 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
     path = sample_path(run)
     if not path.exists():
         raise UserError(f"{path}: not found: nobody has labelled this run; run `ex2 label {run}` first.")
-    content = read_json(path)
-    try:
-        sample = Sample.from_json(content)
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: no sample ({'; '.join(problems(error))}); delete it and run `ex2 label {run}` again."
-        ) from error
+    sample = read_record(path, Sample.from_json, remedy=f"delete it and run `ex2 label {run}` again")
     if sample.fault:
         raise UserError(f"{path}: no sample ({sample.fault}); delete it and run `ex2 label {run}` again.")
     check_sealed(path, f"delete it and run `ex2 label {run}` again")

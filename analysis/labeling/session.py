@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from analysis.judge.base import JudgeRequest, Question
 from analysis.judge.rubric import Rubric, one_line
-from analysis.labeling.log import Asked, Given, Label, append_label, label_path, now, read_labels, standing
+from analysis.labeling.log import Asked, Given, Label, append_label, label_path, merged, now, read_labels, standing
 from analysis.labeling.sample import Drawn, Sample
 from ex2.run.descriptions import DescribedClass
 from reward.files import JSON
@@ -140,7 +140,7 @@ class Session:
         return {description: _stage(description, given) for description in self._homes}
 
     def _standing(self) -> dict[Asked, Label]:
-        labels = [label for log in self._logs.values() for label in read_labels(log)]
+        labels = merged([read_labels(log) for log in self._logs.values()])
         return {
             asked: label
             for asked, label in standing(labels).items()

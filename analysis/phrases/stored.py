@@ -55,7 +55,9 @@ def stored_phrases(directory: RunDirectory) -> tuple[Phrases | None, str]:
 
 def _of_this_version(stored: object) -> tuple[Phrases, PhraseRun] | None:
     """Read one run's part, and the run in it; None if the file has another format or is not one run's part."""
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT or "own" not in stored:
+    if not isinstance(stored, dict):
+        raise TypeError("no object")
+    if stored.get("format") != FORMAT or "own" not in stored:
         return None
     content = Phrases.from_json(stored)
     runs = [run for part in content.datasets for run in part.runs if run.run == content.own]

@@ -92,7 +92,7 @@ def explanation(raw: str) -> str:
         return said if len(said) <= MOST_NOTE else said[: MOST_NOTE - 1] + "…"
     try:
         value = json.loads(raw)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also of thousands of digits, or of levels
         value = None
     said = str(value.get("explanation", "")) if isinstance(value, dict) else raw.strip()
     if said.lower().rstrip(".") in ("yes", "no"):

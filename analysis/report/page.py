@@ -41,7 +41,7 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.lock import writing_stage
-from reward.files import JSON, read_json, write_text
+from reward.files import JSON, read_object, write_text
 
 SCRIPTS = ("report.js", "print.js")
 
@@ -66,7 +66,7 @@ def write_report(recipe: Recipe) -> Path:
     results, missing = load_results(recipe, run)
     pooled = pool_seeds(recipe.name, results)
     experiment = replace(pooled, kl=kl_with_cut(pooled.kl, recipe))
-    provenance = read_json(run.provenance) if run.provenance.exists() else {}
+    provenance = read_object(run.provenance) if run.provenance.exists() else {}
     agreement = read_judge_agreement(run.root, results, complete=not missing)
     page = render(
         recipe,

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
 
 from analysis.results.endings import end_of_logs
-from analysis.results.load import SeedResult, confidence_of, last_of_each_batch
+from analysis.results.load import SeedResult, confidence_of
 from analysis.results.pooling import Pooled
 from analysis.results.wording import NBSP, batches, is_short, plain
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
-from reward.files import JSON, read_jsonl
+from ex2.run.training_log import read_train_log
+from reward.files import JSON
 from reward.numerals import decimal
 from reward.records import Keyed, Omitted, Record
 
@@ -146,7 +147,7 @@ def kl_of(results: Sequence[SeedResult]) -> KLReached | None:
 
 def kl_of_run(directory: RunDirectory, recipe: Recipe, seeds: Sequence[int], confidence: float) -> KLReached | None:
     """Read the KL of a run's seeds from their logs; those without a log are left out."""
-    logs = {seed: last_of_each_batch(read_jsonl(directory.seed(seed).train_log)) for seed in seeds}
+    logs = {seed: read_train_log(directory.seed(seed)) for seed in seeds}
     return kl_with_cut(kl_reached(logs, confidence), recipe)
 
 

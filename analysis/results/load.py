@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,12 @@ from analysis.verdicts.record import Breakdown, read_breakdown
 from analysis.verdicts.verdicts import Kind, Verdicts, read_verdicts
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, stored_descriptions
-from ex2.run.directory import RunDirectory
+from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.run.made import require
 from ex2.run.manifest import read_manifest
+from ex2.run.training_log import read_train_log
 from reward.errors import UserError
-from reward.files import JSON, read_jsonl
+from reward.files import JSON
 
 ALIKE: dict[str, Callable[[SeedResult], object]] = {
     "vlm": lambda result: result.accuracy.vlm,
@@ -63,9 +65,9 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
                 seed,
                 read_accuracy(where.accuracy),
                 breakdown,
-                stored_descriptions(where),
+                _analyzed_descriptions(where, breakdown),
                 read_verdicts(where.verdicts, digest=breakdown.judge.settings),
-                last_of_each_batch(read_jsonl(where.train_log)),
+                read_train_log(where),
             )
         )
     if not results:
@@ -85,6 +87,19 @@ def load_results(recipe: Recipe, run: RunDirectory) -> tuple[list[SeedResult], l
     return results, missing
 
 
+def _analyzed_descriptions(where: SeedDirectory, breakdown: Breakdown) -> list[Description]:
+    """Return the descriptions that an analysis was made of, after checking that the file still has as many."""
+    descriptions = stored_descriptions(where, finished=True)
+    counts = Counter(one.policy for one in descriptions)
+    for name, policy in breakdown.policies.items():
+        if counts[name] != policy.descriptions:
+            raise UserError(
+                f"{where.descriptions}: line {len(descriptions)}: ends after {counts[name]} descriptions of the policy "
+                f"{name}, but {policy.descriptions} were analysed; put the file back, or run `ex2 run RECIPE`."
+            )
+    return descriptions
+
+
 def unlike(results: Sequence[SeedResult]) -> list[str]:
     """Name everything that differs between seeds although it must not, with each value and its seeds."""
     found = []
@@ -99,11 +114,6 @@ def unlike(results: Sequence[SeedResult]) -> list[str]:
 
 def _named(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def last_of_each_batch(rows: Sequence[JSON]) -> list[JSON]:
-    """Keep only the last row of each batch: a resumed run may have logged some batches twice."""
-    return [row for _, row in sorted({row.get("batch", number): row for number, row in enumerate(rows, 1)}.items())]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from analysis.accuracy.record import read_accuracy
 from analysis.results.endings import end_of_logs
 from analysis.results.experiment import Experiment
 from analysis.results.headline import headline
-from analysis.results.load import last_of_each_batch
 from analysis.results.pooling import ANY, SHARE, Pooled
 from analysis.results.unread import unread_banner
 from analysis.results.wording import (
@@ -36,7 +35,7 @@ from analysis.statistics.intervals import Estimate, all_equal, mean_t, within
 from analysis.verdicts.breakdown import DENOMINATORS, GROUPS
 from ex2.recipe import Recipe
 from ex2.run.directory import RunDirectory
-from reward.files import read_jsonl
+from ex2.run.training_log import read_train_log
 from reward.numerals import decimal
 
 BOUNDS = {"KL, nats": (0.0, math.inf), "accuracy": SHARE}
@@ -87,7 +86,7 @@ def summarize(recipe: Recipe, seeds: Sequence[int]) -> list[Summary]:
     short: dict[str, dict[int, str]] = {}
     for seed in seeds:
         where = run.seed(seed)
-        rows = last_of_each_batch(read_jsonl(where.train_log))
+        rows = read_train_log(where)
         for name, key in (("reward", "reward_mean"), ("KL, nats", "kl")):
             reached = end_of_logs([rows], key, recipe.analysis.confidence)
             if reached:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from analysis.judge.base import (
     Answer,
@@ -33,10 +33,9 @@ from analysis.judge.rubric import PAPER, load_rubric
 from analysis.judge.table import JUDGES
 from ex2.run.descriptions import is_empty
 from reward.components import resolve
-from reward.errors import UserError
-from reward.files import read_jsonl
+from reward.files import read_rows
 from reward.own_code import code_digest
-from reward.records import JSON, Keyed, Omitted, Record, problems
+from reward.records import JSON, Keyed, Omitted, Record
 
 Kind = Literal["spurious", "visual", "non_visual", "informative_unparsed", "unparsed"]
 """What the two verdicts make of a description. `informative_unparsed` lacks the second verdict, `unparsed` the
@@ -249,20 +248,19 @@ def read_verdicts(path: Path, *, digest: str) -> Verdicts:
             skipped.
 
     Returns:
-        The verdicts of that judge; if there are several on one question, the last one.
+        The verdicts of that judge.
 
     Raises:
-        UserError: If a line is not a verdict.
+        UserError: If a line is not a verdict, or a judge's verdict on one question stands there twice.
     """
     verdicts = Verdicts()
-    for number, content in enumerate(read_jsonl(path), start=1):
-        try:
-            row = VerdictRow.from_json(content)
-        except ValidationError as error:
-            told = "; ".join(problems(error))
-            raise UserError(
-                f"{path}: line {number}: no verdict ({told}); delete the file and analyse again."
-            ) from error
+    again = "delete the file and analyse again"
+    for row in read_rows(path, VerdictRow.from_json, what="verdict", remedy=again, key=_identity):
         if row.settings == digest:
             verdicts.add(row.question, row.class_name, row.description, row.answer)
     return verdicts
+
+
+def _identity(row: VerdictRow) -> tuple[str, ...]:
+    """Return what no other verdict of the log has."""
+    return row.question, row.class_name, row.description, row.settings

@@ -13,10 +13,10 @@ from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from ex2.monitoring.rules import Firing, Row, Rule, Watch, objective
-from ex2.trainers.checkpoints import COMPLETE
+from ex2.trainers.checkpoints import COMPLETE, checkpoint_fault
 from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from reward.errors import UserError
-from reward.files import new_folder
+from reward.files import JSON, new_folder, read_record
 
 BEST = "best"
 BEST_STATE = "best.json"
@@ -97,7 +97,7 @@ class Guard(BatchCallback):
             checkpoint was kept; empty if no rule stopped it.
 
         Raises:
-            UserError: If a rule stopped the run before there was a checkpoint to go back to.
+            UserError: If a rule stopped the run before there was a checkpoint to go back to, or if that one is damaged.
         """
         if self.stopped_by is None:
             return {}
@@ -109,6 +109,12 @@ class Guard(BatchCallback):
                 f"raise rl.kl.init_coef; or change the rule (watch.rules, or watch.on_trouble=warn). To start again, "
                 f"move {self.checkpoints} away."
             )
+        fault = checkpoint_fault(self.checkpoints / BEST)
+        if fault:
+            raise UserError(
+                f"batch {self.stopped_by.batch}: {self.stopped_by}: training stopped, and the best checkpoint is "
+                f"damaged: {self.checkpoints / BEST}: {fault}. To start again, move {self.checkpoints} away."
+            )
         load_checkpoint(self.checkpoints / BEST)
         if self.enabled:
             self.say(f"kept: the checkpoint of batch {best['batch']}, {self.checkpoints / BEST}")
@@ -118,10 +124,11 @@ class Guard(BatchCallback):
 def read_best(checkpoints: Path) -> dict[str, Any] | None:
     """Return batch and objective of the best checkpoint that was kept, or None if there is none."""
     path = checkpoints / BEST / BEST_STATE
-    if not path.is_file():
-        return None
-    state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return state
+    return read_record(path, _best_state, remedy=f"move {path.parent} away") if path.is_file() else None
+
+
+def _best_state(stored: JSON) -> dict[str, Any]:
+    return {"batch": int(stored["batch"]), "objective": float(stored["objective"])}
 
 
 def _keep(checkpoint: Path, best: Path, batch: int, value: float) -> None:

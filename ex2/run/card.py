@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import yaml
+from pydantic import Field
 
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
-from reward.files import JSON, read_json, write_text
+from reward.files import JSON, read_record, write_text
 from reward.numerals import compact
+from reward.records import Record
 
 if TYPE_CHECKING:
     from ex2.recipe import Recipe
@@ -17,6 +21,33 @@ if TYPE_CHECKING:
 MODEL_CARD = "README.md"
 NOT_FOR_SERVING = ("value_head.safetensors", ADAPTER_DONE)
 ARM_NAMES = {"templates": "the templates", "base": "the base policy", "aligned": "the aligned policy"}
+
+
+@dataclass(frozen=True)
+class TrainingSummary(Record):
+    """What readers take from `training.json`; None is a number that is not known."""
+
+    batches: Annotated[int, Field(strict=True, ge=0)]
+    kl_coef: float
+    kl: float | None = None
+
+
+@dataclass(frozen=True)
+class _Arm(Record):
+    accuracy: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _Accuracy(Record):
+    """What the card takes from `accuracy.json`."""
+
+    dataset: str
+    split: str
+    confidence: float
+    arms: Mapping[str, _Arm | None]
 
 
 def stored_card(recipe: Recipe, seed: int, directory: SeedDirectory, *, merged: bool = False) -> str:
@@ -28,8 +59,19 @@ def stored_card(recipe: Recipe, seed: int, directory: SeedDirectory, *, merged: 
         directory: Directory of the seed, from which the results are read.
         merged: Whether the adapter has been merged into the model.
     """
-    measured = read_json(directory.accuracy) if directory.accuracy.is_file() else None
-    return model_card(recipe, seed, read_json(directory.adapter / ADAPTER_DONE), accuracy=measured, merged=merged)
+    measured = read_record(directory.accuracy, _accuracy) if directory.accuracy.is_file() else None
+    summary = read_record(directory.adapter / ADAPTER_DONE, _summary)
+    return model_card(recipe, seed, summary, accuracy=measured, merged=merged)
+
+
+def _accuracy(stored: JSON) -> JSON:
+    _Accuracy.from_json(stored)
+    return stored
+
+
+def _summary(stored: JSON) -> JSON:
+    TrainingSummary.from_json(stored)
+    return stored
 
 
 def refresh_card(recipe: Recipe, seed: int) -> None:

@@ -6,11 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
 
 from ex2.run.directory import SeedDirectory
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl, read_jsonl
+from reward.files import JSON, append_jsonl, read_rows
+from reward.records import Record
 
 ALWAYS = ("class", "label", "policy", "text")
 """Keys that every row of `descriptions.jsonl` must have."""
@@ -19,6 +22,13 @@ MEASURED = ("class", "label", "question_id", "sample", "policy", "text", "reward
 
 Key = tuple[str, int, str, int | None, int | None]
 """Identity of a description among those of a seed: policy, label, class, number of question, number of sample."""
+
+
+Index = Annotated[int, Field(strict=True, ge=0)]
+"""A place in a list, from 0."""
+
+AGAIN = "delete the file and describe again"
+"""What to do about a faulty row."""
 
 
 class LabeledText(NamedTuple):
@@ -41,7 +51,7 @@ class DescribedClass(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Description:
+class Description(Record):
     """One description of one class: a row of `descriptions.jsonl`.
 
     Fields with a default may be absent from files of earlier versions.
@@ -62,18 +72,18 @@ class Description:
         vlm_cut: Whether the VLM's context was too short for the text.
     """
 
-    policy: str
-    class_name: str
-    label: int
-    text: str
-    question_id: int | None = None
+    class_name: Annotated[str, Field(alias="class")]
+    label: Index
+    question_id: Index | None = None
     question: str = ""
-    sample: int | None = None
-    seed: int | None = None
-    tokens: int | None = None
-    cut: bool = False
-    reward: float | None = None
-    vlm_cut: bool | None = None
+    policy: str
+    seed: Annotated[int, Field(strict=True)] | None = None
+    sample: Index | None = None
+    text: str
+    tokens: Index | None = None
+    cut: Annotated[bool, Field(strict=True)] = False
+    reward: Annotated[float, Field(strict=True)] | None = None
+    vlm_cut: Annotated[bool, Field(strict=True)] | None = None
 
     @property
     def key(self) -> Key:
@@ -94,45 +104,6 @@ class Description:
     def of_label(self) -> LabeledText:
         """The text with the index of its class."""
         return LabeledText(self.label, self.text)
-
-    def to_json(self) -> JSON:
-        """Return the row as it stands in the file."""
-        return {
-            "class": self.class_name,
-            "label": self.label,
-            "question_id": self.question_id,
-            "question": self.question,
-            "policy": self.policy,
-            "seed": self.seed,
-            "sample": self.sample,
-            "text": self.text,
-            "tokens": self.tokens,
-            "cut": self.cut,
-            "reward": self.reward,
-            "vlm_cut": self.vlm_cut,
-        }
-
-    @classmethod
-    def from_json(cls, row: JSON) -> Description:
-        """Make a description of a row of the file; unknown keys are ignored.
-
-        Raises:
-            KeyError: If a key without a default is missing.
-        """
-        return cls(
-            policy=row["policy"],
-            class_name=row["class"],
-            label=row["label"],
-            text=row["text"],
-            question_id=row.get("question_id"),
-            question=row.get("question", ""),
-            sample=row.get("sample"),
-            seed=row.get("seed"),
-            tokens=row.get("tokens"),
-            cut=row.get("cut", False),
-            reward=row.get("reward"),
-            vlm_cut=row.get("vlm_cut"),
-        )
 
 
 def digest_of(content: object) -> str:
@@ -162,7 +133,8 @@ def read_descriptions(where: SeedDirectory) -> list[Description]:
     """Read a seed's descriptions for the analysis.
 
     Raises:
-        UserError: If there are none, or if a row is no description or lacks a key that the analysis needs.
+        UserError: If there are none, if a row is no description or lacks a key that the analysis needs, or if one
+            stands there twice.
     """
     descriptions = _read(where, MEASURED, ("base", "aligned"))
     if not descriptions:
@@ -170,24 +142,42 @@ def read_descriptions(where: SeedDirectory) -> list[Description]:
     return descriptions
 
 
-def stored_descriptions(where: SeedDirectory) -> list[Description]:
+def stored_descriptions(where: SeedDirectory, *, finished: bool = False) -> list[Description]:
     """Return a seed's descriptions, also if an earlier version wrote them; empty if the file is missing.
 
+    Args:
+        where: The seed's directory.
+        finished: Whether the descriptions are to be used as they are: then the file must not be empty or end in a torn
+            line.
+
     Raises:
-        UserError: If a row is no description.
+        UserError: If a row is no description, or if one stands there twice.
     """
-    return _read(where, ALWAYS)
-
-
-def _read(where: SeedDirectory, needed: Sequence[str], policies: Sequence[str] = ()) -> list[Description]:
-    descriptions = []
-    for number, row in enumerate(read_jsonl(where.descriptions), start=1):
-        missing = [key for key in needed if not isinstance(row, dict) or key not in row]
-        if missing or (policies and row["policy"] not in policies):
-            wrong = f"lacks {', '.join(missing)}" if missing else f"policy is '{row['policy']}', not base or aligned"
-            raise UserError(f"{where.descriptions}: line {number}: {wrong}; delete the file and describe again.")
-        descriptions.append(Description.from_json(row))
+    descriptions = _read(where, ALWAYS, finished=finished)
+    if finished and not descriptions:
+        what = "is empty" if where.descriptions.exists() else "not found"
+        raise UserError(f"{where.descriptions}: {what}; put the file back, or run `ex2 run RECIPE`.")
     return descriptions
+
+
+def _read(
+    where: SeedDirectory, needed: Sequence[str], policies: Sequence[str] = (), *, finished: bool = False
+) -> list[Description]:
+    def parse(row: JSON) -> Description:
+        missing = [key for key in needed if key not in row]
+        if missing:
+            raise ValueError(f"lacks {', '.join(missing)}")
+        one = Description.from_json(row)
+        if policies and one.policy not in policies:
+            raise ValueError(f"policy is '{one.policy[:60]}', not base or aligned")
+        return one
+
+    return read_rows(where.descriptions, parse, what="description", remedy=AGAIN, key=_identity, finished=finished)
+
+
+def _identity(one: Description) -> Key | None:
+    """Return what no other description of the seed has; None in files of earlier versions, where it is not known."""
+    return None if one.question_id is None or one.sample is None else one.key
 
 
 def _check_labels(descriptions: Sequence[Description], class_names: Sequence[str], where: SeedDirectory) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reward.errors import EX2Error, UserError
-from reward.files import read_json
+from reward.files import read_object
 
 if TYPE_CHECKING:
     from ex2.recipe import Recipe
@@ -112,10 +112,10 @@ class SeedDirectory:
         It is not if there is no breakdown, or if `accuracy.json` comes from another analysis than `breakdown.json`, as
         after an analysis was killed between writing the two."""
         try:
-            found = [read_json(path).get(ANALYSIS_ID) for path in (self.breakdown, self.accuracy) if path.is_file()]
+            stored = [read_object(path) for path in (self.breakdown, self.accuracy) if path.is_file()]
         except EX2Error:
             return False
-        return self.breakdown.is_file() and len(set(found)) == 1
+        return self.breakdown.is_file() and len({str(one.get(ANALYSIS_ID)) for one in stored}) == 1
 
 
 ADAPTER_DONE = "training.json"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ex2.policy.merging import check_copy, merge_adapter
 from ex2.recipe_io import read_recipe
+from ex2.run.adapter import verify_adapter
 from ex2.run.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.run.directory import RunDirectory
 from ex2.run.made import require
@@ -57,10 +58,12 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
             the adapter.
 
     Raises:
+        UserError: If a file of the adapter is not what training wrote.
         EnvironmentFault: If what was written computes other logits than what was trained, or cannot be written.
     """
     source = RunDirectory.of(recipe).seed(seed)
     require(recipe, source, "train")
+    verify_adapter(source.adapter)
     with writing(folder), new_folder(folder) as fresh:
         if merge and recipe.lora is not None:
             merge_adapter(recipe.policy.source(), source.adapter, fresh)

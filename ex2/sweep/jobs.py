@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -16,6 +15,8 @@ from typing import IO, Literal, NamedTuple
 from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.run.lock import try_lock
 from reward.files import JSON, write_json, writing
+from reward.files import read_record as read_checked
+from reward.strict_json import JSONFault, decode
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 TAIL_BYTES = 16_384
@@ -169,12 +170,23 @@ class RunningJob:
 
 
 def read_record(job: Job) -> JSON:
-    """Return a job's record; empty if there is none or it cannot be read."""
-    try:
-        record = json.loads(job.record.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    """Return a job's record; empty if there is none.
+
+    Raises:
+        UserError: If the file is no record.
+    """
+    return (
+        read_checked(job.record, _checked, remedy="delete it; the job is then run again") if job.record.exists() else {}
+    )
+
+
+def _checked(stored: JSON) -> JSON:
+    if not isinstance(stored, dict):
+        raise TypeError("no object")
+    for keys, kinds in ((("state", "digest", "error"), str | None), (("started", "seconds"), int | float)):
+        if any(key in stored and not isinstance(stored[key], kinds) for key in keys):
+            raise ValueError(keys)
+    return stored
 
 
 def is_done(job: Job) -> bool:
@@ -224,7 +236,10 @@ def training_progress(log: Path, batches: int) -> str:
     """Return how far training is, such as `train 12/100, 3 min left`, estimated from the times of the last batches."""
     rows = _rows(log)
     done = rows[-1]["batch"] if rows else 0
-    spent = [sum(v for k, v in row.items() if k.startswith("seconds_") and v) for row in rows[-20:]]
+    spent = [
+        sum(value for name, value in row.items() if name.startswith("seconds_") and isinstance(value, int | float))
+        for row in rows[-20:]
+    ]
     if not any(spent):
         return f"train {done}/{batches}"
     left = (batches - done) * sum(spent) / len(spent)
@@ -246,7 +261,7 @@ def _rows(log: Path) -> list[JSON]:
     rows = []
     for line in lines:
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:  # the first may be the end of a row only
+            rows.append(decode(line))
+        except JSONFault:  # the first may be the end of a row only
             continue
-    return [row for row in rows if isinstance(row, dict) and "batch" in row]
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("batch"), int)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +16,72 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from reward.errors import EX2Error
+from reward.file_digests import FileDigest, digests_of, fault_of
+from reward.files import AGAIN, read_record
+from reward.records import Record
+
+_NAME = re.compile(r"checkpoint-\d+")
+
 COMPLETE = "complete.json"
-"""Name of the file that is written last into a checkpoint; a checkpoint without it is torn."""
+"""Name of the file that is written last into a checkpoint; a checkpoint without it is torn. It holds the sizes and
+hashes of the checkpoint's other files."""
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return a run's newest complete checkpoint, None if it has none; torn ones are ignored."""
-    return max(_complete_checkpoints(folder), key=_step, default=None)
+@dataclass(frozen=True)
+class _Complete(Record):
+    """What `complete.json` holds of a checkpoint's files; earlier versions wrote nothing of them."""
+
+    files: Mapping[str, FileDigest] | None = None
+
+
+def newest_checkpoint(folder: Path, *, say: Callable[[str], object] | None = None) -> Path | None:
+    """Return a run's newest checkpoint whose files are what was written, None if it has none.
+
+    Torn checkpoints are ignored. One with a damaged or missing file is passed over for the one before.
+
+    Args:
+        folder: Folder of the run's checkpoints.
+        say: Is told in one line of each checkpoint that is passed over, and of one that could not be checked.
+    """
+    passed_over = False
+    for checkpoint in sorted(_complete_checkpoints(folder), key=_step, reverse=True):
+        fault = checkpoint_fault(checkpoint)
+        if fault is None and say:
+            say(f"{checkpoint}: made before files were hashed: not checked")
+        if not fault:
+            return checkpoint
+        passed_over = True
+        if say:
+            say(f"{checkpoint}: passed over: {fault}")
+    if passed_over and say:
+        say(f"{folder}: no checkpoint is left: training starts from the beginning")
+    return None
+
+
+def checkpoint_fault(checkpoint: Path) -> str | None:
+    """Compare a complete checkpoint's files with `complete.json`.
+
+    Returns:
+        The first file that differs and how; empty if none does; None if an earlier version wrote the checkpoint, so
+        that its files cannot be checked.
+    """
+    try:
+        files = read_record(checkpoint / COMPLETE, _Complete.from_json).files
+    except EX2Error as error:
+        return str(error).removeprefix(f"{checkpoint}/").removesuffix(f"; {AGAIN}.")
+    return None if files is None else fault_of(checkpoint, files)
 
 
 def mark_complete(folder: Path, content: dict[str, Any]) -> None:
-    """Write `complete.json` in one step, after everything else in the folder has reached the disk."""
+    """Write `complete.json` in one step, after everything else in the folder has reached the disk.
+
+    Args:
+        folder: The checkpoint.
+        content: What the file holds, beside the sizes and hashes of the other files.
+    """
+    (folder / COMPLETE).unlink(missing_ok=True)
+    files = {name: one.to_json() for name, one in digests_of(folder).items()}
     for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -31,12 +89,14 @@ def mark_complete(folder: Path, content: dict[str, Any]) -> None:
         finally:
             os.close(descriptor)
     unfinished = folder / f".{COMPLETE}"
-    unfinished.write_text(json.dumps(content))
+    unfinished.write_text(json.dumps(content | {"files": files}))
     unfinished.replace(folder / COMPLETE)
 
 
-def delete_old_checkpoints(folder: Path, *, keep: int | None) -> None:
+def delete_old_checkpoints(folder: Path, *, keep: int | None, newest: Path | None = None) -> None:
     """Delete torn checkpoints, and of the complete ones all but the newest `keep`; the newest always stays.
+
+    Checkpoints of later steps than the newest were passed over when training went on from one before. They are deleted.
 
     `complete.json` is the first file of a checkpoint to be deleted, so that one whose deletion is interrupted is torn
     and not taken for a complete one.
@@ -44,8 +104,11 @@ def delete_old_checkpoints(folder: Path, *, keep: int | None) -> None:
     Args:
         folder: Folder of a run's checkpoints.
         keep: Number of complete checkpoints to keep; None keeps all.
+        newest: The checkpoint that has just been written; None takes the one of the latest step.
     """
     complete = sorted(_complete_checkpoints(folder), key=_step)
+    if newest is not None:
+        complete = [path for path in complete if _step(path) <= _step(newest)]
     kept = complete if not keep else complete[-keep:]
     for path in folder.glob("checkpoint-*"):
         if path not in kept:
@@ -92,7 +155,7 @@ def _whole(value: torch.Tensor) -> torch.Tensor:
 
 
 def _complete_checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("checkpoint-*") if (path / COMPLETE).is_file()]
+    return [path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name) and (path / COMPLETE).is_file()]
 
 
 def _step(checkpoint: Path) -> int:

@@ -40,6 +40,7 @@ from ex2.trainers.rollout import Pass, WithValues
 from ex2.trainers.scores import check_scored, combined_scores, is_news, with_reference
 from ex2.trainers.seeded_sampling import SeededSampler, row_key, seeded_generation
 from reward.errors import UserError
+from reward.files import read_object
 
 STATE = "ppo_state.json"
 """File of a checkpoint with the KL controller's state and the batch's number. All algorithms use this name, which comes
@@ -292,12 +293,12 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             mark_complete(folder, {"global_step": self.state.global_step})
-            delete_old_checkpoints(root, keep=limit)
+            delete_old_checkpoints(root, keep=limit, newest=folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         folder = Path(resume_from_checkpoint)
-        state = json.loads((folder / STATE).read_text())
+        state = read_object(folder / STATE)
         self._restore_own(folder, state)
         self.kl_controller.restore(state)
         self.batch_log = {"kl": state["kl"]}

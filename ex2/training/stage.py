@@ -17,19 +17,21 @@ from ex2.policy.generation import end_tokens
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.policy.source import ModelSource
 from ex2.recipe import Recipe
+from ex2.run.adapter import FILES, adapter_digests, verify_adapter
 from ex2.run.card import MODEL_CARD, model_card
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from ex2.run.lock import writing_stage
 from ex2.run.made import require
-from ex2.run.manifest import begin, complete, manifest_of, read_manifest
-from ex2.runtime import quiet_libraries, set_threads
+from ex2.run.manifest import begin, complete, flat, manifest_of, read_manifest, recipe_differences, refuse
+from ex2.run.training_log import read_train_log
+from ex2.runtime import is_main_process, quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
 from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
 from ex2.training.inputs import inputs_of
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
-from reward.files import JSON, finish, read_json, read_jsonl, unfinished, write_json, write_jsonl, write_text, writing
+from reward.files import JSON, finish, read_object, unfinished, write_json, write_jsonl, write_text, writing
 from reward.presets import load_vlm
 
 
@@ -65,10 +67,18 @@ def _is_done(recipe: Recipe, directory: SeedDirectory) -> bool:
     """
     if not directory.is_trained:
         return False
-    require(recipe, directory, "train")
-    trained = read_json(directory.adapter / ADAPTER_DONE)
-    manifest = read_manifest(directory.root, "train")
+    verify_adapter(directory.adapter)
+    trained = read_object(directory.adapter / ADAPTER_DONE)
     stopped = "stopped_by" in trained
+    manifest = read_manifest(directory.root, "train")
+    if manifest is not None and not manifest.complete:  # killed while training on, or before the manifest's end
+        refuse(directory.root, recipe_differences(manifest, flat(recipe.model_dump(mode="json"))))
+        if trained["batches"] < recipe.rl.batches and not stopped:
+            return False
+        if is_main_process():
+            complete(directory.root, manifest, [directory.adapter / ADAPTER_DONE, directory.train_log])
+        return True
+    require(recipe, directory, "train")
     asked = manifest.recipe["rl.batches"] if manifest else recipe.rl.batches if stopped else trained["batches"]
     if recipe.rl.batches <= asked:
         return True
@@ -97,7 +107,7 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
     if state.is_main_process:
         print(f"{len(prompts)} prompts; {batches_line(recipe)}", *kl_lines(recipe), sep="\n")
 
-    checkpoint = newest_checkpoint(directory.checkpoints)
+    checkpoint = newest_checkpoint(directory.checkpoints, say=print if state.is_main_process else None)
     manifest = begin(
         directory.root,
         manifest_of("train", recipe, inputs_of(recipe, vlm, class_means)),
@@ -116,7 +126,7 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
         model, tokenizer = load_model(trained_source(recipe), state.device), load_tokenizer(recipe.policy.source())
         arguments = trainer_arguments(recipe, seed, directory, state.num_processes)
         done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) // arguments.updates_per_batch
-        earlier = [row for row in read_jsonl(directory.train_log) if row["batch"] <= done]
+        earlier = [row for row in read_train_log(directory) if row["batch"] <= done]
         guard = make_guard(recipe, checkpoints=directory.checkpoints, earlier=earlier, enabled=state.is_main_process)
         trainer = TRAINERS[recipe.algorithm](
             model=model,
@@ -174,9 +184,9 @@ def save_policy(trainer: ControlledTrainer, directory: SeedDirectory, recipe: Re
         (folder / "training_args.bin").unlink(missing_ok=True)
         summary = {**trainer.summary(), "recipe": recipe.name, **stopped}
         write_text(folder / MODEL_CARD, model_card(recipe, seed, summary))
-        write_json(folder / ADAPTER_DONE, summary)
+        write_json(folder / ADAPTER_DONE, summary | {FILES: adapter_digests(folder)})
         if directory.is_trained:  # of fewer batches
-            batches = read_json(directory.adapter / ADAPTER_DONE)["batches"]
+            batches = read_object(directory.adapter / ADAPTER_DONE)["batches"]
             finish(directory.adapter, directory.adapter.with_name(f"adapter.batch-{batches}"))
         finish(folder, directory.adapter)
     trainer.accelerator.wait_for_everyone()

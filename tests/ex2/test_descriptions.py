@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -56,10 +56,11 @@ def write(where: SeedDirectory, content: str) -> None:
 
 
 def test_a_row_keeps_its_keys_and_their_order(where: SeedDirectory) -> None:
+    other = replace(WHOLE, sample=2)
     append_descriptions(where, [WHOLE])
-    append_descriptions(where, [WHOLE])
-    assert where.descriptions.read_bytes() == 2 * LINE.encode()
-    assert read_descriptions(where) == stored_descriptions(where) == [WHOLE, WHOLE]
+    append_descriptions(where, [other])
+    assert where.descriptions.read_text(encoding="utf-8") == LINE + LINE.replace('"sample": 1', '"sample": 2')
+    assert read_descriptions(where) == stored_descriptions(where) == [WHOLE, other]
     assert len(WHOLE.to_json()) == len(fields(Description)), "every field is kept"
 
 
@@ -100,9 +101,17 @@ def test_without_descriptions(where: SeedDirectory) -> None:
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        (LINE[:40] + "\n", "line 2: not JSON; delete the file and run its stage again."),
-        ("[1]\n", "line 2: lacks class, label,"),
-        ("3\n", "line 2: lacks class, label,"),
+        (LINE[:40] + "\n", "line 2: not JSON (Unterminated string starting at); delete the file and describe again."),
+        ("[1]\n", "line 2: it holds '[1]': an object is allowed; delete the file and describe again."),
+        ("3\n", "line 2: it holds '3': an object is allowed; delete the file and describe again."),
+        (LINE, "line 2: the same description as on line 1, as after two processes wrote at once; delete one of"),
+        (LINE.replace(": 3,", ": -1,"), "line 2: no description ('label' is -1: input should be greater than or equal"),
+        (
+            LINE.replace('": null', '": true'),
+            "line 2: no description ('reward' is True: input should be a valid num",
+        ),
+        (LINE.replace('": null', '": 1e308'), "line 2: 1e308 is too large a number; delete the file and describe"),
+        (LINE.replace('{"cl', '{"tokens": 1, "cl'), 'line 2: the key "tokens" occurs twice in an object; delete the'),
         (LINE.replace('"text"', '"txt"'), "line 2: lacks text; delete the file and describe again."),
     ],
 )

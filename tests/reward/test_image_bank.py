@@ -112,6 +112,29 @@ def test_a_torn_part_is_made_again(tmp_path: Path) -> None:
     assert vlm.batches == [8]
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 64  # in the data: a number with another exponent
+    path.write_bytes(content)
+
+
+def test_a_changed_part_or_bank_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = embedding.embed_in_parts(Projection(), NOISE, content_digests(NOISE), tmp_path / "parts", title="t")
+    flip(first[1])
+    vlm = Projection()
+    rows = build(vlm, NOISE, tmp_path)
+    assert vlm.batches == [8]
+    torch.testing.assert_close(rows.double(), expected(NOISE), atol=1e-6, rtol=0)
+    (bank,) = tmp_path.glob("images-*.safetensors")
+    flip(bank)
+    torch.testing.assert_close(build(Projection(), NOISE, tmp_path), rows, atol=0, rtol=0)
+    told = [line for line in capsys.readouterr().err.splitlines() if "damaged (" in line]
+    assert told == [
+        f"{path}: damaged (other content than was written): set aside as {path.name}.damaged and made anew"
+        for path in (first[1], bank)
+    ]
+
+
 def test_processes_share_the_parts_and_all_get_the_bank(tmp_path: Path) -> None:
     """Two ranks of one launch: each embeds its own parts, the first one writes the bank."""
     barrier = threading.Barrier(2)

@@ -73,7 +73,7 @@ def test_every_fault_is_said_with_its_key(tmp_path: Path) -> None:
     write_json(path, {"class": "cat"})
     with pytest.raises(UserError) as told:
         read_record(path, Arm.from_json)
-    assert str(told.value) == f"{path}: 'right' is missing; delete it and run its stage again."
+    assert str(told.value) == f"{path}: line 1: 'right' is missing; delete it and run its stage again."
 
 
 @pytest.mark.parametrize("content", [[], "text", 3, None])

@@ -30,8 +30,15 @@ def recipe(tmp_path: Path, name: str, vlm: str) -> Recipe:
     )
 
 
-def row(label: int, names: Sequence[str], policy: str, text: str) -> dict[str, Any]:
-    return {"class": names[label], "label": label, "question_id": 0, "sample": 0, "policy": policy, "text": text}
+def row(label: int, names: Sequence[str], policy: str, text: str, sample: int = 0) -> dict[str, Any]:
+    return {
+        "class": names[label],
+        "label": label,
+        "question_id": 0,
+        "sample": sample,
+        "policy": policy,
+        "text": text,
+    }
 
 
 def write_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -47,7 +54,7 @@ def write_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Pat
         write_text(run.recipe, to_yaml(made))
         for seed in made.seeds:
             rows = [
-                row(label, CUE_CLASSES, policy, text.replace("{}", CUE_CLASSES[label]) + f" {number}")
+                row(label, CUE_CLASSES, policy, text.replace("{}", CUE_CLASSES[label]) + f" {number}", number)
                 for label in range(6)
                 for number in range(5)
                 for policy, text in (("base", "here is {}"), ("aligned", phrase))

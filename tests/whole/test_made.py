@@ -327,6 +327,28 @@ def test_without_manifests_one_line_says_that_nothing_was_checked(
     assert capsys.readouterr().err == f"note: {base.run.root}: made before manifests: not checked.\n"
 
 
+def test_what_a_kill_before_the_manifests_end_leaves_is_finished(base: Base) -> None:
+    stored = {stage: path_of(base.seed.root, stage).read_text() for stage in ("train", "describe")}
+    for stage in stored:
+        manifest = read_manifest(base.seed.root, stage)
+        assert manifest is not None
+        write_json(path_of(base.seed.root, stage), replace(manifest, complete=False, files={}).to_json())
+    train(base.read(), 0)
+    describe(base.read(), 0)
+    assert {stage: path_of(base.seed.root, stage).read_text() for stage in stored} == stored
+
+
+def test_a_damaged_adapter_is_neither_described_with_nor_taken_for_done(base: Base) -> None:
+    path = base.seed.adapter / "adapter_model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    half_described(base)
+    for stage in (train, describe):
+        with pytest.raises(UserError, match=r"adapter/adapter_model\.safetensors"):
+            stage(base.read(), 0)
+
+
 def test_a_second_writer_is_refused(base: Base) -> None:
     half_described(base)
     recipe = base.read()

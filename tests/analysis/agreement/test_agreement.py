@@ -22,7 +22,7 @@ from analysis.verdicts.record import Breakdown, JudgeIdentity
 from analysis.verdicts.verdicts import Verdicts
 from ex2.run.directory import RunDirectory
 from reward.errors import UserError
-from reward.files import JSON, append_jsonl, read_json, write_json
+from reward.files import JSON, append_jsonl, read_json, write_json, write_jsonl
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_two_verdict_kinds_that_lack_an_answer(tmp_path: Path) -> None:
     where = RunDirectory(run).seed(0)
     rows = [json.loads(line) for line in where.verdicts.read_text().splitlines()]
     changed = next(row for row in rows if row["question"] == "visual")
-    append_jsonl(where.verdicts, [changed | {"verdict": "unparsed"}])
+    write_jsonl(where.verdicts, [row | {"verdict": "unparsed"} if row is changed else row for row in rows])
     label_all(run, "anna")
     (found,) = stored([read_run(run)])
     assert found["own"]["questions"]["informative"]["n"] == 78
@@ -364,8 +364,9 @@ def test_as_judged_is_the_breakdowns(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", texts=[f"x {kind} {i}" for kind in ("visual", "spurious") for i in range(40)])
     where = RunDirectory(run).seed(0)
     rows = [json.loads(line) for line in where.verdicts.read_text().splitlines()]
-    unread = [row | {"verdict": "unparsed"} for row in rows if row["question"] == "visual"][:15]
-    append_jsonl(where.verdicts, unread)
+    for row in [row for row in rows if row["question"] == "visual"][:15]:
+        row["verdict"] = "unparsed"
+    write_jsonl(where.verdicts, rows)
     label_all(run, "anna", n=30)
     (found,) = stored([read_run(run)])
     shares = found["policies"]["aligned"]["shares"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agreed_runs import agreement_of, edit, make, said
+from messages import without_line
 from paths import DATA
 
 from analysis.agreement.record import Agreement, read_agreement
@@ -75,7 +75,7 @@ def test_a_file_of_the_first_version_is_read_as_stale(tmp_path: Path) -> None:
     [
         (
             "{",
-            "line 1: not JSON (Expecting property name enclosed in double quotes); delete it and run its stage again.",
+            "not JSON (Expecting property name enclosed in double quotes); delete it and run its stage again.",
         ),
         (
             "{}",
@@ -98,8 +98,9 @@ def test_a_faulty_file_is_one_line(tmp_path: Path, text: str, message: str) -> N
     run = make(tmp_path)
     path = run / "agreement.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {message}')}$"):
+    with pytest.raises(UserError) as caught:
         agreement_of(run)
+    assert str(caught.value) == f"{path}: line 1: {message}"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_missing_key_is_named(tmp_path: Path, place: tuple[str, ...], key: str
     with pytest.raises(UserError) as caught:
         read_agreement(tmp_path / "agreement.json")
     named = f"'{'.'.join((*place, key))}' is missing; delete it and run its stage again."
-    assert str(caught.value) == f"{tmp_path / 'agreement.json'}: {named}"
+    assert without_line(caught.value) == f"{tmp_path / 'agreement.json'}: {named}"
 
 
 def test_an_older_file_that_lacks_the_kinds_is_said_to_lack_those_alone(tmp_path: Path) -> None:
@@ -124,7 +125,9 @@ def test_an_older_file_that_lacks_the_kinds_is_said_to_lack_those_alone(tmp_path
     content["own"].pop("verdicts")
     content["own"].pop("kinds")
     write_json(tmp_path / "agreement.json", content)
-    with pytest.raises(UserError, match=r"json: 'own\.kinds' is missing; delete it and run its stage again\.$"):
+    with pytest.raises(
+        UserError, match=r"json: line \d+: 'own\.kinds' is missing; delete it and run its stage again\.$"
+    ):
         read_agreement(tmp_path / "agreement.json")
 
 

@@ -122,7 +122,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
         write_attributed(tmp_path, name, {0: [VISUAL[len(name)], VISUAL[0]]})
     assert main(["attributes", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(tmp_path / "out")]) == 0
     path = tmp_path / "two" / "seed-0" / "descriptions.jsonl"
-    write_jsonl(path, read_jsonl(path)[1:])
+    write_jsonl(path, reversed(read_jsonl(path)))
     runs, _ = gather_runs([tmp_path])
     made = attribute_tables(runs, [])
     assert [table.key for table in made] == ["figure-04-attributes", "figure-04-attributes-of-descriptions"], (

@@ -165,7 +165,7 @@ def test_state_of_another_form_is_told(server: BatchServer, tmp_path: Path) -> N
         "'batches.0.input_file' is missing; 'tries.a.spent.1' is 'x': input should be a valid integer, unable to parse "
         "string as an integer"
     )
-    assert str(caught.value) == f"{path}: {told}; delete it and run its stage again."
+    assert str(caught.value) == f"{path}: line 1: {told}; delete it and run its stage again."
 
 
 def test_lines_of_results_say_why_there_is_no_answer() -> None:

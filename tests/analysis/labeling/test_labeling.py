@@ -52,23 +52,24 @@ def test_a_stored_sample_is_written_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "wrong"),
+    ("content", "line", "wrong"),
     [
-        ({}, "'seed' is missing; 'population' is missing; 'frame' is missing; 'items' is missing"),
+        ({}, 1, "'seed' is missing; 'population' is missing; 'frame' is missing; 'items' is missing"),
         (
             {"seed": 0, "population": 2, "frame": "0a", "items": [{"seed": 0, "line": 1}]},
+            6,
             "'items.0.class' is missing; 'items.0.text' is missing",
         ),
-        ({"items": []}, "'seed' is missing; 'population' is missing; 'frame' is missing"),
-        ([], "it holds []: input should be a dictionary or an instance of Sample"),
+        ({"items": []}, 1, "'seed' is missing; 'population' is missing; 'frame' is missing"),
+        ([], 1, "it holds []: input should be a dictionary or an instance of Sample"),
     ],
 )
-def test_a_file_that_is_no_sample_is_one_line(tmp_path: Path, content: object, wrong: str) -> None:
+def test_a_file_that_is_no_sample_is_one_line(tmp_path: Path, content: object, line: int, wrong: str) -> None:
     run = make_run(tmp_path / "run")
     write_sealed(sample_path(run), content)
     with pytest.raises(UserError) as caught:
         read_sample(run)
-    said = f"{sample_path(run)}: no sample ({wrong}); delete it and run `ex2 label {run}` again."
+    said = f"{sample_path(run)}: line {line}: {wrong}; delete it and run `ex2 label {run}` again."
     assert str(caught.value) == said
 
 
@@ -113,7 +114,8 @@ def test_what_cannot_be_sampled_is_said(tmp_path: Path) -> None:
     open_sample(run, 5, seed=3)
     with pytest.raises(UserError, match=r"--seed: 4, but .*sample\.json was drawn with seed 3; leave --seed out"):
         open_sample(run, 5, seed=4)
-    append_jsonl(RunDirectory(run).seed(0).descriptions, [{"class": "pug", "text": "new"}])
+    new = {"class": "pug", "label": 0, "policy": "base", "text": "new"}
+    append_jsonl(RunDirectory(run).seed(0).descriptions, [new])
     with pytest.raises(UserError, match=r"was drawn from other descriptions .* delete it and run `ex2 label"):
         open_sample(run, 5)
     empty = make_run(tmp_path / "empty", {0: [" "]})

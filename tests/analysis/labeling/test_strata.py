@@ -43,7 +43,8 @@ def rare_run(root: Path, **more: Any) -> Path:
             row["verdict"] = "yes" if spared > 5 else "no"
             if spared > 5:
                 rows.append(row | {"question": "visual"})
-    write_jsonl(where.verdicts, rows)
+    last = {(row["question"], row["class"], row["description"]): row for row in rows}
+    write_jsonl(where.verdicts, last.values())
     return run
 
 

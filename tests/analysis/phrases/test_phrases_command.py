@@ -144,8 +144,10 @@ def test_on_the_demo_world(tmp_path: Path) -> None:
         rows = []
         for label, concept in enumerate(CONCEPTS):
             for number in range(14):
-                rows.append(row(label, names, "aligned", sentences(concept, "visual")[number] + " All red things."))
-                rows.append(row(label, names, "base", sentences(concept, "spurious")[number]))
+                rows.append(
+                    row(label, names, "aligned", sentences(concept, "visual")[number] + " All red things.", number)
+                )
+                rows.append(row(label, names, "base", sentences(concept, "spurious")[number], number))
         write_jsonl(run.seed(seed).descriptions, rows)
     assert main(["phrases", str(run.root)]) == 0
     (dataset,) = json.loads((run.root / "phrases.json").read_text())["datasets"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from messages import without_line
 from run_samples import write_run
 
 from analysis.accuracy.record import Accuracy, Covered, read_accuracy
@@ -194,7 +195,7 @@ def test_classes_left_out_may_be_unknown() -> None:
 
 AGAIN = "; delete it and run its stage again."
 PARTS = '{"vlm": "v", "dataset": "d", "split": "s", "images": 1, "classes": 2, "confidence": 0.9, "arms": 1}'
-NO_JSON = "line 1: not JSON (Expecting property name enclosed in double quotes)"
+NO_JSON = "not JSON (Expecting property name enclosed in double quotes)"
 
 
 def missing(*keys: str) -> str:
@@ -238,7 +239,7 @@ def test_a_faulty_file_is_one_line(tmp_path: Path, name: str, content: str, mess
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as caught:
         read_run(folder)
-    assert str(caught.value) == f"{path}: {message}{AGAIN}"
+    assert str(caught.value) == f"{path}: line 1: {message}{AGAIN}"
 
 
 def broken(tmp_path: Path, content: dict[str, Any], *place: str | int, value: object = None) -> str:
@@ -253,7 +254,7 @@ def broken(tmp_path: Path, content: dict[str, Any], *place: str | int, value: ob
     write_json(path, copy)
     with pytest.raises(UserError) as caught:
         (read_breakdown if "judge" in content else read_accuracy)(path)
-    return str(caught.value).removeprefix(f"{path}: ").removesuffix(AGAIN)
+    return without_line(caught.value).removeprefix(f"{path}: ").removesuffix(AGAIN)
 
 
 def test_what_is_wrong_inside_is_named_by_its_keys(tmp_path: Path) -> None:

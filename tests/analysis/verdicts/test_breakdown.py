@@ -164,13 +164,17 @@ def test_a_foreign_log_is_told(tmp_path: Path) -> None:
             "'description' is missing; 'verdict' is missing; 'raw' is missing; 'settings' is missing",
         ),
         ({**row, "settings": "d"}, "'verdict' is 'maybe': input should be 'yes', 'no' or 'unparsed'"),
-        ("row", "it holds 'row': input should be a dictionary or an instance of VerdictRow"),
     ):
         log.unlink(missing_ok=True)
         append_jsonl(log, [content])  # type: ignore[list-item]
         with pytest.raises(UserError) as caught:
             read_verdicts(log, digest="d")
         assert str(caught.value) == f"{log}: line 1: no verdict ({told}); delete the file and analyse again."
+    log.write_text('"row"\n')
+    with pytest.raises(UserError) as caught:
+        read_verdicts(log, digest="d")
+    held = f"""{log}: line 1: it holds '"row"': an object is allowed; delete the file and analyse again."""
+    assert str(caught.value) == held
 
 
 def test_breakdown_by_hand(tmp_path: Path) -> None:
@@ -291,7 +295,7 @@ def test_a_judge_that_fails_leaves_earlier_results(recipe: Recipe) -> None:
     append_descriptions(where, ROWS)
     analyze(recipe, 0)
     before = where.accuracy.read_text()
-    append_descriptions(where, [row(0, "crash")])
+    append_descriptions(where, [replace(row(0, "crash"), sample=1)])
     with pytest.raises(EnvironmentFault, match="judge: gone"):
         analyze(recipe, 0)
     assert where.accuracy.read_text() == before

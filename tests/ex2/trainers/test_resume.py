@@ -14,6 +14,7 @@ import killable
 import pytest
 from processes import Process, until
 
+from ex2.run.adapter import verify_adapter
 from ex2.trainers.checkpoints import COMPLETE, delete_old_checkpoints, mark_complete, newest_checkpoint
 from reward.files import read_jsonl
 
@@ -80,12 +81,15 @@ def ending(recipe: Path) -> dict[str, Any]:
     """Everything that a run leaves and that a kill must not change."""
     folder = seed_folder(recipe)
     adapter = folder / "adapter"
+    assert verify_adapter(adapter), "its files are what training.json says"
+    summary = json.loads((adapter / "training.json").read_text())
+    del summary["files"]  # adapter_config.json lists a set, whose order differs from process to process
     rows = read_jsonl(folder / "train.jsonl")
     assert [row["batch"] for row in rows] == list(range(1, len(rows) + 1))
     return {
         "weights": (adapter / "adapter_model.safetensors").read_bytes(),
         "value head": (adapter / "value_head.safetensors").read_bytes(),
-        "summary": json.loads((adapter / "training.json").read_text()),
+        "summary": summary,
         "metrics": [{k: v for k, v in row.items() if not any(word in k for word in UNREPEATABLE)} for row in rows],
         "descriptions": (folder / "descriptions.jsonl").read_bytes(),
     }
@@ -125,7 +129,7 @@ def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def test_two_kills_and_the_same_ending(runs: Runs, unkilled: tuple[dict[str, Any], float], tmp_path: Path) -> None:
-    """One inside a checkpoint's writing, one while the only other checkpoint is being deleted."""
+    """One inside a checkpoint's writing, one while the only other checkpoint is deleted; then the newer is lost."""
     recipe = write(tmp_path / "run")
     assert runs.finish(recipe, "transformers.trainer:Trainer._save_optimizer_and_scheduler", 2) == -signal.SIGKILL
     checkpoints = seed_folder(recipe) / "checkpoints"
@@ -133,6 +137,8 @@ def test_two_kills_and_the_same_ending(runs: Runs, unkilled: tuple[dict[str, Any
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
     assert runs.finish(recipe, "ex2.trainers.controlled:delete_old_checkpoints", 2) == -signal.SIGKILL
     assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-12"
+    (checkpoints / "checkpoint-12" / "optimizer.pt").unlink()
+    assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-8"
     assert runs.finish(recipe) == 0
     same(ending(recipe), unkilled[0])
     assert [path.name for path in checkpoints.iterdir()] == [f"checkpoint-{4 * BATCHES}"]  # save_total_limit: 1
