@@ -41,6 +41,7 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.lock import writing_stage
+from ex2.run.made import used_otherwise
 from reward.files import JSON, read_object, write_text
 
 SCRIPTS = ("report.js", "print.js")
@@ -67,6 +68,10 @@ def write_report(recipe: Recipe) -> Path:
     pooled = pool_seeds(recipe.name, results)
     experiment = replace(pooled, kl=kl_with_cut(pooled.kl, recipe))
     provenance = read_object(run.provenance) if run.provenance.exists() else {}
+    for result in results:
+        otherwise = used_otherwise(recipe, run.seed(result.seed))
+        if otherwise:
+            provenance[f"not as this recipe says, seed {result.seed}"] = "; ".join(otherwise)
     agreement = read_judge_agreement(run.root, results, complete=not missing)
     page = render(
         recipe,

@@ -9,6 +9,7 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import read_stored_recipe
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from ex2.run.manifest import (
+    ABSENT,
     Difference,
     FileState,
     file_problems,
@@ -18,6 +19,7 @@ from ex2.run.manifest import (
     read_manifest,
     recipe_differences,
     refuse,
+    shown,
 )
 from reward.errors import UserError
 
@@ -82,6 +84,26 @@ def require_stored(run: RunDirectory, seed: int, *stages: str) -> None:
         require(read_stored_recipe(run.recipe), where, *stages)
     else:
         not_checked(where.root)
+
+
+def used_otherwise(recipe: Recipe, where: SeedDirectory) -> list[str]:
+    """Return what a seed's stages used of the keys that may change, where it is not what the recipe says.
+
+    Returns:
+        Sentences such as `analyze used judge.name=openai`, one for each stage and key.
+    """
+    now = flat(recipe.model_dump(mode="json"))
+    found = []
+    for stage in STAGES:
+        manifest = read_manifest(where.root, stage)
+        for key, value in {} if manifest is None else manifest.used.items():
+            if key not in ELSEWHERE and now.get(key, ABSENT) != value:
+                found.append(f"{stage} used {key}={shown(value)}")
+    return found
+
+
+ELSEWHERE = ("name", "seeds", "output_dir")
+"""Keys that only say where a run lies: another value says nothing of how its output was made."""
 
 
 def adapter_identity(where: SeedDirectory) -> str:

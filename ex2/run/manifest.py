@@ -249,8 +249,8 @@ def recipe_differences(before: Manifest, now: Mapping[str, Any]) -> list[Differe
             continue
         if had is ABSENT and _is_default(key, has):
             continue
-        line = f"{key}: now {_shown(has)}, {before.stage} used {_shown(had)}"
-        found.append(Difference(key, line, "" if had is ABSENT else shlex.quote(f"{key}={_shown(had)}")))
+        line = f"{key}: now {shown(has)}, {before.stage} used {shown(had)}"
+        found.append(Difference(key, line, "" if had is ABSENT else shlex.quote(f"{key}={shown(had)}")))
     return found
 
 
@@ -330,7 +330,8 @@ def _is_default(key: str, value: Any) -> bool:
     return known is not None and not known.is_required() and known.get_default(call_default_factory=True) == value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a recipe's value as YAML on one line, as the command line takes it."""
     if value is ABSENT:
         return "not given"
     text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)

@@ -237,7 +237,13 @@ def test_what_may_change_does(base: Base) -> None:
     manifest = read_manifest(base.seed.root, "analyze")
     assert manifest is not None
     assert (manifest.used["threads"], manifest.used["analysis.confidence"]) == (2, 0.9)
-    assert "90" in write_report(recipe).read_text(encoding="utf-8")
+    told = "train used threads=1; train used rl.micro_batch_size=null; train used training.save_every=1; train used ana"
+    page = write_report(recipe).read_text(encoding="utf-8")
+    assert "not as this recipe says, seed 0" in page
+    assert told in page
+    assert "analyze used" not in page
+    page = write_report(base.read("threads=2", "judge.name=scripted")).read_text(encoding="utf-8")
+    assert "analyze used judge.name=made_judge.Even; analyze used analysis.confidence=0.9" in page
 
 
 def test_more_descriptions_are_added_to_those_that_are_there(base: Base) -> None:
