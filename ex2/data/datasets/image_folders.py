@@ -123,7 +123,7 @@ class ImageFolder:
         if entry.name.startswith("."):
             listing.pass_over("hidden", shown)
         elif _is_folder(entry):
-            inner, example = _count_files(entry.path)
+            inner, example = (1, "") if entry.is_symlink() else _count_files(entry.path)
             nested = str(Path(example).relative_to(self.root)) if example else shown
             listing.pass_over("in folders within a class's folder", nested, inner)
         elif suffix not in IMAGE_SUFFIXES:

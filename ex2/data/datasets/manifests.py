@@ -191,10 +191,10 @@ def _labels(table: _Table, given: ClassNames | None) -> tuple[dict[str, int], tu
     if given is None:
         numbers = [label for label in found if is_number(label)]
         if numbers:
-            kind = "no name" if numbers[0].isalpha() else "a number"
+            one = next((label for label in numbers if label.isalpha()), numbers[0])
+            how = "no name; give class_names" if one.isalpha() else "a number; give class_names in label order, or"
             table.fault(
-                f"column '{column}': label '{table.written[numbers[0]]}' is {kind}; give class_names in label order, "
-                f"or by label: class_names: {{'{numbers[0]}': name, …}}"
+                f"column '{column}': label '{table.written[one]}' is {how} by label: class_names: {{'{one}': name, …}}"
             )
         for problem in alike([table.written[label] for label in found], where):
             table.fault(problem)
@@ -212,21 +212,20 @@ def _labels(table: _Table, given: ClassNames | None) -> tuple[dict[str, int], tu
     index = {str(number): number for number in range(len(names))} | {name: n for n, name in enumerate(names)}
     for label, row in table.first.items():
         if label not in index:
-            table.fault(_unknown(f"row {row}: {column}", table.written[label], names) if _wanted(table) else "")
+            # The nearest of many names takes a while to find, and the allowed ones are said once.
+            wanted, said = len(table.problems) < SHOWN, any(" Allowed: " in problem for problem in table.problems)
+            table.fault(_unknown(f"row {row}: {column}", table.written[label], names, said) if wanted else "")
     return index, names
 
 
-def _wanted(table: _Table) -> bool:
-    """Say whether a further message would be shown: the nearest of many names takes a while to find."""
-    return len(table.problems) < SHOWN
-
-
-def _unknown(where: str, label: str, names: Sequence[str]) -> str:
+def _unknown(where: str, label: str, names: Sequence[str], said: bool) -> str:
     near = difflib.get_close_matches(label, names, n=1, cutoff=0.6)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    listed = ", ".join(sorted(names)[:NAMES_SHOWN]) + (f", … ({len(names)})" if len(names) > NAMES_SHOWN else "")
-    by_label = f" Or give class_names by label: {{'{label}': name, …}}." if is_number(label) else ""
-    return f"{where}: unknown '{label}'.{hint} Allowed: 0 to {len(names) - 1}, or a name: {listed}.{by_label}"
+    message = f"{where}: unknown '{label[:60]}'." + (f" Did you mean '{near[0]}'?" if near else "")
+    if said:
+        return message
+    listed = ", ".join(sorted(names)[:NAMES_SHOWN]) + (f", … ({len(names)} in all)" if len(names) > NAMES_SHOWN else "")
+    by_label = f" Or give class_names by label: {{'{label[:60]}': name, …}}." if is_number(label) else ""
+    return f"{message} Allowed: 0 to {len(names) - 1}, or a name: {listed}.{by_label}"
 
 
 def _text(value: Any) -> str | None:

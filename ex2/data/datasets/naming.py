@@ -70,7 +70,7 @@ def name_classes(found: Sequence[str], given: ClassNames | None, where: str, *, 
     """
     if given is None:
         numbers = _numbers(found, where, "a prompt would ask about 'a photo of a {}'")
-        _raise([numbers, *alike(found, f"dataset: {where}")])
+        _raise([numbers] if numbers else alike(found, f"dataset: {where}"))
         return tuple(map(shown_name, found))
     if isinstance(given, Mapping):
         names = given_by_label(found, given, where)
