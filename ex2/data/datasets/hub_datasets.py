@@ -130,9 +130,10 @@ class HuggingFace:
 def _from_disk(path: str) -> Any:
     try:
         return datasets.load_from_disk(str(Path(path).expanduser()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # an empty or damaged one, too
         raise UserError(
-            f"dataset.path: '{path}' is no folder written by save_to_disk ({error}). For a name on the hub, give repo."
+            f"dataset.path: '{path}' is no folder written by save_to_disk ({str(error)[:300]}). For a name on "
+            "the hub, give repo."
         ) from error
 
 
@@ -197,16 +198,15 @@ def _check_columns(by_split: Mapping[str, Any], image: str, label: str, where: s
         isinstance(features[label], datasets.Value) and _LABELS.match(features[label].dtype)
     ):
         problems.append(f"{where}: label_column: '{label}' is of type {features[label]}; labels are names or numbers.")
-    if not isinstance(features[image], datasets.Image):
-        problems.append(
-            f"{where}: image_column: '{image}' is of type {str(features[image])[:200]}; it holds no images."
-        )
-    for key, column in (("labels", label), ("images", image)):
-        odd = [split for split, rows in by_split.items() if rows.features.get(column) != features[column]]
-        if odd:
-            problems.append(
-                f"{where}: the {key} of split '{odd[0]}' are others than those of '{next(iter(by_split))}'."
-            )
+    stored = features[image]
+    if not isinstance(stored, datasets.Image) and not _IMAGES.match(str(getattr(stored, "dtype", ""))):
+        problems.append(f"{where}: image_column: '{image}' is of type {str(stored)[:200]}; it holds no images.")
+    odd = [split for split, rows in by_split.items() if rows.features.get(label) != features[label]]
+    if odd:
+        problems.append(f"{where}: the labels of split '{odd[0]}' are others than those of '{next(iter(by_split))}'.")
+    lacking = [split for split, rows in by_split.items() if image not in rows.features]
+    if lacking:
+        problems.append(f"{where}: split '{lacking[0]}' has no column '{image}'.")
     if problems:
         raise UserError("\n".join(problems))
 
@@ -229,9 +229,13 @@ def _numbered(
     stray = [(split, row) for split, labels in values.items() for row, value in enumerate(labels) if value not in index]
     if stray:
         (split, row), more = stray[0], f" ({len(stray)} rows in all)" if len(stray) > 1 else ""
+        odd = values[split][row]
+        remedy = "Leave unlabelled splits out of the dataset."
+        if isinstance(odd, str):
+            remedy = f"Give them by label: class_names: {{{odd[:60]!r}: name, …}}."
         raise UserError(
-            f"{where}: {split} row {row}: label {values[split][row]!r} has no class name{more}; there are {len(names)} "
-            "names. Leave unlabelled splits out of the dataset."
+            f"{where}: {split} row {row}: label {odd!r:.80} has no class name{more}; there are {len(names)} "
+            f"names. {remedy}"
         )
     return names, {split: [index[value] for value in labels] for split, labels in values.items()}
 
@@ -255,15 +259,15 @@ def _names(
             return tuple(map(shown_name, given)), {name: number for number, name in enumerate(given)}
         names = name_classes(present, None, f"labels of {where}", sorted_by_us=True)
         return names, {value: number for number, value in enumerate(present)}
+    if present and feature.dtype == "bool":
+        raise UserError(
+            f"{where}: labels are truth values, which are no names and have no order; give class_names by label: "
+            "class_names: {'False': name, 'True': name}."
+        )
     if given is None:
         raise UserError(
             f"{where}: labels are numbers without names; give class_names in label order, or by label: class_names: "
             f"{{{labels[0]}: name, …}}."
-        )
-    if feature.dtype == "bool":
-        raise UserError(
-            f"{where}: labels are truth values, which have no order; give class_names by label: class_names: "
-            "{'False': name, 'True': name}."
         )
     return tuple(map(shown_name, given)), {number: number for number in range(len(given))}
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from reward.errors import UserError, unknown_name
 
-ClassNames = Sequence[str] | Mapping[str | int, str]
+ClassNames = Sequence[str] | Mapping[str | int, Any]
 """A recipe's `class_names`: names in label order, or folder (or label) → name."""
 
 LONGEST = 200
@@ -89,12 +90,15 @@ def name_classes(found: Sequence[str], given: ClassNames | None, where: str, *, 
     return tuple(unicodedata.normalize("NFC", name) for name in given)
 
 
-def given_by_label(found: Iterable[str], given: Mapping[str | int, str], where: str) -> dict[str, str]:
+def given_by_label(found: Iterable[str], given: Mapping[str | int, Any], where: str) -> dict[str, str]:
     """Return label → name from a recipe's mapping.
 
     Raises:
-        UserError: If it names labels that there are not, or lacks some.
+        UserError: If it names labels that there are not, lacks some, or has names that are no texts.
     """
+    others = [f"{key!r:.60}: {name!r:.60}" for key, name in given.items() if not isinstance(name, str)]
+    if others:
+        raise UserError(f"dataset.class_names: {_some(others)}: a name is a text; put it into quotation marks.")
     names = {str(key): unicodedata.normalize("NFC", name) for key, name in given.items()}
     labels = [*found]
     known = set(labels)
@@ -114,13 +118,13 @@ def given_by_label(found: Iterable[str], given: Mapping[str | int, str], where: 
     return names
 
 
-def by_plain_label(given: Mapping[str | int, str]) -> dict[str | int, str]:
+def by_plain_label(given: Mapping[str | int, Any]) -> dict[str | int, Any]:
     """Return a recipe's mapping with its keys as `plain_label` gives them: YAML reads 1, 1.0 and true as no text.
 
     Raises:
         UserError: If two of its keys are one label.
     """
-    found: dict[str | int, str] = {plain_label(key): name for key, name in given.items()}
+    found: dict[str | int, Any] = {plain_label(key): name for key, name in given.items()}
     if len(found) < len(given):
         raise UserError(
             "dataset.class_names: two of its keys are one label, such as 1 and '1.0'; give each label once."
