@@ -20,6 +20,7 @@ DEEPEST = 100
 MOST_SHOWN = 60
 """Characters of a key or number that a message shows."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
@@ -183,6 +184,11 @@ def _common(one: Sequence[str | int], other: Sequence[str | int]) -> int:
         if matched < len(one) and one[matched] == part:
             matched += 1
     return matched
+
+
+def encodable(text: str) -> str:
+    """Return a text with U+FFFD for each half of a surrogate pair, which UTF-8 does not have."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _refuse_surrogates(value: Any) -> None:
