@@ -30,7 +30,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ex2.data.datasets.base import ImageFolder
+from ex2.data.datasets.image_folders import ImageFolder
 from reward import image_bank
 from reward.embedding import Loading, content_digests, default_workers
 from reward.images import LabeledImage

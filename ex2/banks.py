@@ -9,9 +9,11 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
+from ex2.data.datasets.base import ImageDataset
 from ex2.data.prompts import generic_templates
-from ex2.data.selection import check_overlap, load_dataset, reward_images
+from ex2.data.selection import check_overlap, load_dataset, passed_over, reward_images
 from ex2.data.source import DatasetSource
+from ex2.runtime import tell_once
 from reward import image_bank
 from reward.cache import cache_dir
 from reward.embedding import Loading, Share
@@ -22,7 +24,7 @@ from reward.vlm import VLM
 
 def class_means(source: DatasetSource, vlm: VLM) -> ClassMeans:
     """Return a VLM's class means over the images that feed the reward, from the cache if it has them."""
-    dataset = load_dataset(source)
+    dataset = _opened(source)
     return image_bank.class_means(
         vlm,
         reward_images(source, dataset),
@@ -36,7 +38,7 @@ def class_means(source: DatasetSource, vlm: VLM) -> ClassMeans:
 
 def test_embeddings(source: DatasetSource, vlm: VLM) -> ImageEmbeddings:
     """Return the test images' embeddings, after checking that none of these images feeds the reward."""
-    dataset = load_dataset(source)
+    dataset = _opened(source)
     test = list(dataset.images(source.test_split))
     check_overlap(reward_images(source, dataset), test, source)
     return image_bank.image_embeddings(
@@ -48,6 +50,15 @@ def test_embeddings(source: DatasetSource, vlm: VLM) -> ImageEmbeddings:
         loading=Loading(workers=source.workers),
         share=own_share(),
     )
+
+
+def _opened(source: DatasetSource) -> ImageDataset:
+    """Open a dataset, and tell what its folders hold that is not read."""
+    dataset = load_dataset(source)
+    note = passed_over(source, dataset)
+    if note:
+        tell_once(f"note: {note}")
+    return dataset
 
 
 def standardization(vlm: VLM, class_means: ClassMeans) -> Standardization:

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from reward.embedding import Loading, Share, content_digests, embed_in_parts, load_part
 from reward.errors import EnvironmentFault, UserError
 from reward.files import bank_file
+from reward.image_labels import check_labels
 from reward.images import LabeledImage
 from reward.sealed import UNSEALED, read_sealed
 from reward.vlm import VLM
@@ -185,12 +186,14 @@ def class_means(
         share: This process's share, if several build together.
 
     Raises:
-        UserError: For a class without images, a duplicate name or an unreadable image.
+        UserError: For a class without images, a duplicate name, an unreadable image, or equal images with different
+            labels.
         EnvironmentFault: If the cache cannot be written.
     """
     check_classes(images, class_names, where)
     labels = torch.tensor([image.label for image in images])
     digests = content_digests(images, title=where)
+    check_labels(images, digests, where)
     path = cache / f"class-means-{bank_key(vlm, images, class_names, 'class_means', digests)}.safetensors"
 
     def write(parts: Sequence[Path]) -> None:
@@ -221,6 +224,7 @@ def image_embeddings(
     check_classes(images, class_names, where)
     labels = torch.tensor([image.label for image in images])
     digests = content_digests(images, title=where)
+    check_labels(images, digests, where)
     path = cache / f"images-{bank_key(vlm, images, class_names, 'images', digests)}.safetensors"
 
     def write(parts: Sequence[Path]) -> None:

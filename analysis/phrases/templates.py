@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -12,6 +11,7 @@ from pydantic import Field, ValidationError
 from analysis.accuracy.class_names import SLOT
 from reward.errors import UserError
 from reward.records import Record
+from reward.strict_json import JSONFault, decode
 
 PLAIN = "A photo of a {}."
 """The plain template, which every template is compared with unless a file gives another one."""
@@ -73,13 +73,15 @@ def read_templates(path: Path) -> TemplateFile:
             message lists every such template.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: no file; {_FORM}.")
+        data = decode(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; {_FORM}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {error.lineno}: not JSON ({error.msg}); {_FORM}.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    except JSONFault as error:
+        raise UserError(f"{path}: line {error.line}: {error.reason}; {_FORM}.") from error
     try:
         given = _Given.from_json(data)
     except ValidationError as error:

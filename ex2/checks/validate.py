@@ -68,11 +68,15 @@ def _sizes(recipe: Recipe) -> list[str]:
 
 
 def _images(recipe: Recipe) -> list[str]:
-    from ex2.data.selection import check_overlap, load_dataset, reward_images
+    from ex2.data.selection import check_overlap, load_dataset, passed_over, reward_images
+    from ex2.runtime import tell_once
     from reward.image_bank import check_classes
 
     source = recipe.dataset.source()
     dataset = load_dataset(source)
+    note = passed_over(source, dataset)
+    if note:
+        tell_once(f"note: {note}")
     rewarded = reward_images(source, dataset)
     test = list(dataset.images(source.test_split))
     problems: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from argparse import Namespace
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ex2.data.contact_sheet import CLASSES, PER_CLASS, classes_shown, contact_sheet, save_sheet, thumbnail
 from ex2.data.datasets.archives import Archive, download
 from ex2.data.datasets.base import DATASETS, ImageDataset, open_dataset
-from ex2.data.selection import select
+from ex2.data.selection import select, too_few_classes
 from reward.components import resolve
 from reward.errors import UserError
 from reward.images import LabeledImage
@@ -234,6 +234,10 @@ def notes(dataset: ImageDataset, findings: Findings) -> list[str]:
         ]
         if few and max(counts) > 1:
             lines.append(f"note: {split}: nearly empty classes: {_listed(few, ', ')}")
+    tell: Callable[[Sequence[str]], str] | None = getattr(dataset, "passed_over", None)
+    passed = "" if tell is None else tell(dataset.splits)
+    if passed:
+        lines.append(f"note: {passed}")
     if findings.repeated:
         lines.append(f"note: {findings.repeated} images repeat an earlier image of their split")
     return lines
@@ -242,7 +246,7 @@ def notes(dataset: ImageDataset, findings: Findings) -> list[str]:
 def problems(dataset: ImageDataset, findings: Findings) -> list[str]:
     """Return what breaks an experiment on this dataset, one message per line."""
     official: Mapping[str, int] = getattr(dataset, "official_sizes", {})
-    found = []
+    found = [too_few_classes(dataset.class_names, "classes")] if len(dataset.class_names) < 2 else []
     for split in dataset.splits:
         counts = _per_class(dataset, findings, split)
         if split in official and sum(counts) != official[split]:

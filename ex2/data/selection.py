@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from ex2.data.datasets.base import ImageDataset, open_dataset
 from ex2.data.source import DatasetSource
 from reward.errors import UserError, unknown_name
+from reward.image_labels import relabeled_problems
 from reward.images import LabeledImage
 
 SHOWN = 10
@@ -27,10 +28,11 @@ L = TypeVar("L", bound=Labeled)
 
 
 def load_dataset(source: DatasetSource) -> ImageDataset:
-    """Open a dataset, and check that its splits exist.
+    """Open a dataset, and check that its splits exist and differ, and that there are classes to tell apart.
 
     Raises:
-        UserError: For an unknown dataset, setting or split, a missing folder, or duplicate or empty class names.
+        UserError: For an unknown dataset, setting or split, a missing folder, class names that are none, fewer than two
+            classes, or one split for both the reward and the test.
     """
     dataset = open_dataset(source.name, source.settings)
     problems = [
@@ -38,9 +40,27 @@ def load_dataset(source: DatasetSource) -> ImageDataset:
         for key, split in (("reward_split", source.reward_split), ("test_split", source.test_split))
         if split not in dataset.splits
     ]
+    if source.reward_split == source.test_split:
+        problems.append(
+            f"dataset.test_split: '{source.test_split}' feeds the reward too; accuracy on it would say nothing: give "
+            f"another split. Available: {', '.join(dataset.splits)}."
+        )
+    if len(dataset.class_names) < 2:
+        problems.append(too_few_classes(dataset.class_names, f"dataset {source.name}"))
     if problems:
         raise UserError("\n".join(problems))
     return dataset
+
+
+def too_few_classes(class_names: Sequence[str], where: str) -> str:
+    """Return the message for a dataset of one class, on which any classifier is right."""
+    return f"{where}: one class, '{class_names[0]}'; accuracy would be 100 % whatever the texts say. Give two at least."
+
+
+def passed_over(source: DatasetSource, dataset: ImageDataset) -> str:
+    """Return one line on what lies in a dataset's folders of the used splits and is not read, or an empty text."""
+    tell: Callable[[Sequence[str]], str] | None = getattr(dataset, "passed_over", None)
+    return "" if tell is None else tell((source.reward_split, source.test_split))
 
 
 def select(images: Sequence[L], per_class: int, selection: str, seed: int) -> list[L]:
@@ -78,10 +98,12 @@ def reward_images(source: DatasetSource, dataset: ImageDataset) -> list[LabeledI
 
 
 def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], source: DatasetSource) -> None:
-    """Check that no test image also feeds the reward; images of equal content are the same, whatever their names.
+    """Check that no test image also feeds the reward, and that no image has two labels in a split.
+
+    Images of equal content are the same, whatever their names.
 
     Raises:
-        UserError: If there is such an image, or if files cannot be read; the message names the first such pair, or the
+        UserError: If there is such an image, or if files cannot be read; the message names the first such pairs, or the
             files.
     """
     rewarded, tested = _digests(reward), _digests(test)
@@ -89,17 +111,21 @@ def check_overlap(reward: Sequence[LabeledImage], test: Sequence[LabeledImage], 
     if unreadable:
         listed = unreadable[:SHOWN] + [f"and {len(unreadable) - SHOWN} more files"] * (len(unreadable) > SHOWN)
         raise UserError("\n".join(listed))
+    problems = relabeled_problems(reward, [digest for digest, _ in rewarded], f"dataset, split '{source.reward_split}'")
+    problems += relabeled_problems(test, [digest for digest, _ in tested], f"dataset, split '{source.test_split}'")
     by_digest = {digest: image.name for (digest, _), image in zip(rewarded, reward, strict=True)}
     shared = [
         (by_digest[digest], image.name) for (digest, _), image in zip(tested, test, strict=True) if digest in by_digest
     ]
     if shared:
         first, second = shared[0]
-        raise UserError(
+        problems.append(
             f"dataset: {len(shared)} images are in both the reward split '{source.reward_split}' and the test split "
             f"'{source.test_split}', such as {first} and {second}; accuracy on them would say nothing. Use disjoint "
             "splits."
         )
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def _digests(images: Sequence[LabeledImage]) -> list[tuple[str, str]]:

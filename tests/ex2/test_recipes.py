@@ -297,7 +297,7 @@ def test_validate_checks_the_inputs_too(
     assert "dataset.reward_split: unknown 'train'. Available: reward, test." in message
     assert "policy.model: no folder './nowhere'" in message
     assert main(["validate", str(recipe_file), *fine, "dataset.test_split=reward"]) == 2
-    assert "12 images are in both the reward split 'reward' and the test split 'reward'" in capsys.readouterr().err
+    assert "dataset.test_split: 'reward' feeds the reward too; accuracy on it would say" in capsys.readouterr().err
     assert main(["validate", str(recipe_file), *fine, "prompts.questions=[0]"]) == 2
     assert "rl.batch_size: 32 is more than the 4 prompts (classes × questions) there are" in capsys.readouterr().err
 

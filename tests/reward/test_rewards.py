@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from vlms import Axes
 
-from ex2.data.datasets.base import ImageFolder
+from ex2.data.datasets.image_folders import ImageFolder
 from reward import image_bank
 from reward.cosine import CosineReward, mean_scaled_cosine
 from reward.errors import UserError

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ex2.data.datasets.class_lists import class_name_problems
+from ex2.data.datasets.naming import class_name_problems
 from reward.components import build
 from reward.errors import UserError
 from reward.images import LabeledImage
@@ -21,7 +21,7 @@ DATASETS = {
     "dtd": "ex2.data.datasets.torchvision_datasets:DTD",
     "fgvc_aircraft": "ex2.data.datasets.torchvision_datasets:FGVCAircraft",
     "flowers": "ex2.data.datasets.torchvision_datasets:Flowers102",
-    "folder": "ex2.data.datasets.base:ImageFolder",
+    "folder": "ex2.data.datasets.image_folders:ImageFolder",
     "huggingface": "ex2.data.datasets.hub_datasets:HuggingFace",
     "manifest": "ex2.data.datasets.manifests:Manifest",
     "pets": "ex2.data.datasets.torchvision_datasets:OxfordPets",
@@ -31,9 +31,6 @@ DATASETS = {
 }
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path."""
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
-
-
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """Exceptions that Pillow raises for files that are truncated, damaged, too large or no image."""
 
@@ -42,7 +39,8 @@ class ImageDataset(Protocol):
     """A labelled image dataset. Opening one reads lists, never images.
 
     A published dataset also has `official_sizes` (split → number of images), `archives` (what `ex2 data --download`
-    fetches) and, if a split is a union of other splits, `parts` (split → those splits).
+    fetches) and, if a split is a union of other splits, `parts` (split → those splits). A dataset that takes what it
+    finds in folders has `passed_over(splits)`, which says in one line what lies there and is no image of a class.
 
     Attributes:
         class_names: Names in label order, as they appear in prompts.
@@ -64,7 +62,8 @@ def open_dataset(name: str, settings: Mapping[str, Any], where: str = "dataset")
     """Open a dataset by its row in the table or a dotted path.
 
     Raises:
-        UserError: For an unknown dataset or setting, a missing folder, or duplicate or empty class names.
+        UserError: For an unknown dataset or setting, a missing folder, or class names that are duplicate, empty,
+            numbers, or otherwise no names.
     """
     dataset: ImageDataset = build(name, settings, DATASETS, where)
     problems = class_name_problems(dataset.class_names, f"{where} {name}")
@@ -73,7 +72,7 @@ def open_dataset(name: str, settings: Mapping[str, Any], where: str = "dataset")
     return dataset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """An image on disk."""
 
@@ -162,52 +161,3 @@ def require(title: str, root: str, pieces: Mapping[str, str], hint: str) -> None
     listed = "; ".join(f"{base / path} ({how})" for path, how in missing.items())
     state = f"no {title} in '{root}'" if len(missing) == len(pieces) else f"{title} in '{root}' is incomplete"
     raise UserError(f"dataset.root: {state}. Missing: {listed}. {hint}")
-
-
-class ImageFolder:
-    """Images at `root/SPLIT/CLASS/image.png`; every split has the same classes, labelled in the order of their names.
-
-    Args:
-        root: The folder.
-        class_names: Names in prompts, in the order of the sorted folder names; default: the folders' own,
-            underscores turned into spaces.
-
-    Raises:
-        UserError: If the folder is missing, or splits differ in their classes.
-    """
-
-    def __init__(self, root: str, class_names: Sequence[str] | None = None) -> None:
-        self.root = Path(root).expanduser()
-        if not self.root.is_dir():
-            raise UserError(
-                f"dataset.root: no folder '{root}'. Give the folder that holds one folder per split, each with one "
-                "folder per class."
-            )
-        self.splits = tuple(sorted(path.name for path in self.root.iterdir() if _is_shown_folder(path)))
-        folders = {split: _class_folders(self.root / split) for split in self.splits}
-        self._folders = sorted(set().union(*folders.values()))
-        if not self._folders:
-            raise UserError(f"dataset.root: no class folders in '{root}' (expected {root}/SPLIT/CLASS/image.png).")
-        if class_names is not None and len(class_names) != len(self._folders):
-            raise UserError(
-                f"dataset.class_names: {len(class_names)} names for {len(self._folders)} class folders in '{root}'."
-            )
-        self.class_names = tuple(class_names or (name.replace("_", " ") for name in self._folders))
-
-    def images(self, split: str) -> list[LabeledImage]:
-        """Return a split's images, ordered by label, then by file name."""
-        found: list[LabeledImage] = []
-        for label, folder in enumerate(self._folders):
-            directory = self.root / split / folder
-            if directory.is_dir():
-                files = sorted(path for path in directory.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-                found += [ImageFile(path, label) for path in files]
-        return found
-
-
-def _is_shown_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
-
-
-def _class_folders(split: Path) -> set[str]:
-    return {path.name for path in split.iterdir() if _is_shown_folder(path)}

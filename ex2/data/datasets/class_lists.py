@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,29 +85,3 @@ def check_label_order(found: Sequence[str], expected: ClassList, where: str) -> 
             f"{where}: wrong label order: {'; '.join(problems)}. Names would go to other classes' images: use the "
             "official files, unchanged."
         )
-
-
-def class_name_problems(names: Sequence[str], where: str) -> list[str]:
-    """List duplicate and empty class names.
-
-    Args:
-        names: Class names in label order.
-        where: Dataset, for messages.
-
-    Returns:
-        One message per kind of problem, with every label concerned; empty if all is well.
-    """
-    labels: dict[str, list[int]] = {}
-    for label, name in enumerate(names):
-        labels.setdefault(name.strip(), []).append(label)
-    problems = []
-    if "" in labels:
-        problems.append(f"{where}: empty class name for label {_listed(labels.pop(''))}; every class needs a name.")
-    twice = [f"'{name}' (labels {_listed(found)})" for name, found in labels.items() if len(found) > 1]
-    if twice:
-        problems.append(f"{where}: duplicate class names: {', '.join(twice)}; every class needs its own.")
-    return problems
-
-
-def _listed(labels: Iterable[int]) -> str:
-    return ", ".join(map(str, labels))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,18 @@ import huggingface_hub
 from PIL import Image
 
 from ex2.data.datasets.base import IMAGE_ERRORS
+from ex2.data.datasets.naming import ClassNames, by_plain_label, given_by_label, name_classes, plain_label, shown_name
 from reward.errors import EnvironmentFault, UserError, unknown_name
 from reward.images import LabeledImage
 
 _NETWORK: tuple[type[Exception], ...] = (OSError, huggingface_hub.utils.httpx.HTTPError)  # type: ignore[attr-defined]
 """Network failures: ConnectionError, and the HTTP client's exceptions (the hub library has it under several names)."""
+
+_LABELS = re.compile(r"bool|u?int\d+|float\d+|(large_)?string(_view)?")
+"""Types of values that can be labels."""
+
+_IMAGES = re.compile(r"(large_)?(string|binary)")
+"""Types of values that `datasets` turns into images: paths and files' contents."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class HuggingFace:
         revision: Commit, tag or branch on the hub.
         image_column: Column of the images; default: the only column of images.
         label_column: Column of the labels; default: the only column of class labels.
-        class_names: Names in label order, in place of the label column's own; needed if labels are bare numbers.
+        class_names: Names in label order, or label → name, in place of the label column's own; needed if labels are
+            numbers, and by label if they are truth values or classes named by numbers in another order.
         download: Whether the hub may be asked for the dataset.
 
     Raises:
@@ -88,7 +97,7 @@ class HuggingFace:
         revision: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: ClassNames | None = None,
         download: bool = False,
     ) -> None:
         if (path is None) == (repo is None):
@@ -96,14 +105,12 @@ class HuggingFace:
         self.where = str(path or repo)
         loaded = _from_disk(self.where) if path else _by_name(self.where, config, revision, download=download)
         by_split = dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+        if not by_split:
+            raise UserError(f"{self.where}: the dataset has no splits.")
         features = next(iter(by_split.values())).features
         image = _column(features, datasets.Image, image_column, f"{self.where}: image_column")
         label = _column(features, datasets.ClassLabel, label_column, f"{self.where}: label_column")
-        odd = [split for split, rows in by_split.items() if rows.features.get(label) != features[label]]
-        if odd:
-            raise UserError(
-                f"{self.where}: the labels of split '{odd[0]}' are others than those of '{next(iter(by_split))}'."
-            )
+        _check_columns(by_split, image, label, self.where)
         self.splits = tuple(by_split)
         self._column = image
         self._rows = {split: rows.cast_column(image, datasets.Image(decode=False)) for split, rows in by_split.items()}
@@ -123,9 +130,10 @@ class HuggingFace:
 def _from_disk(path: str) -> Any:
     try:
         return datasets.load_from_disk(str(Path(path).expanduser()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # an empty or damaged one, too
         raise UserError(
-            f"dataset.path: '{path}' is no folder written by save_to_disk ({error}). For a name on the hub, give repo."
+            f"dataset.path: '{path}' is no folder written by save_to_disk ({str(error)[:300]}). For a name on "
+            "the hub, give repo."
         ) from error
 
 
@@ -176,38 +184,93 @@ def _column(features: Any, kind: type, given: str | None, where: str) -> str:
     return str(found[0])
 
 
+def _check_columns(by_split: Mapping[str, Any], image: str, label: str, where: str) -> None:
+    """Refuse columns of types that hold no images or labels, and splits whose labels are others.
+
+    Raises:
+        UserError: With one line for each problem.
+    """
+    features = next(iter(by_split.values())).features
+    problems = []
+    if image == label:
+        problems.append(f"{where}: image_column and label_column are both '{image}'; give two columns.")
+    if not isinstance(features[label], datasets.ClassLabel) and not (
+        isinstance(features[label], datasets.Value) and _LABELS.match(features[label].dtype)
+    ):
+        problems.append(f"{where}: label_column: '{label}' is of type {features[label]}; labels are names or numbers.")
+    stored = features[image]
+    if not isinstance(stored, datasets.Image) and not _IMAGES.match(str(getattr(stored, "dtype", ""))):
+        problems.append(f"{where}: image_column: '{image}' is of type {str(stored)[:200]}; it holds no images.")
+    odd = [split for split, rows in by_split.items() if rows.features.get(label) != features[label]]
+    if odd:
+        problems.append(f"{where}: the labels of split '{odd[0]}' are others than those of '{next(iter(by_split))}'.")
+    lacking = [split for split, rows in by_split.items() if image not in rows.features]
+    if lacking:
+        problems.append(f"{where}: split '{lacking[0]}' has no column '{image}'.")
+    if problems:
+        raise UserError("\n".join(problems))
+
+
 def _numbered(
-    values: dict[str, list[Any]], feature: Any, class_names: Sequence[str] | None, where: str
+    values: dict[str, list[Any]], feature: Any, class_names: ClassNames | None, where: str
 ) -> tuple[tuple[str, ...], dict[str, list[int]]]:
     """Turn a label column into class names and label indices.
 
     Args:
         values: Split → the column's values.
         feature: The column's type in `datasets`.
-        class_names: Names that the user gives, in label order, if any.
+        class_names: Names that the user gives, in label order or by label, if any.
         where: The dataset, for messages.
 
     Returns:
         Class names, and split → each row's label.
     """
-    flat = {value for labels in values.values() for value in labels}
-    index: dict[Any, int]
-    if all(isinstance(value, str) for value in flat):
-        names = list(class_names) if class_names is not None else sorted(flat)
-        index = {name: number for number, name in enumerate(names)}
-    else:
-        if class_names is None and not isinstance(feature, datasets.ClassLabel):
-            raise UserError(f"{where}: labels are numbers without names; give class_names in label order.")
-        names = list(class_names if class_names is not None else feature.names)
-        index = {number: number for number in range(len(names))}
-        if isinstance(feature, datasets.ClassLabel) and len(names) != len(feature.names):
-            raise UserError(f"{where}: class_names has {len(names)} names for {len(feature.names)} classes.")
+    names, index = _names(values, feature, class_names, where)
     stray = [(split, row) for split, labels in values.items() for row, value in enumerate(labels) if value not in index]
     if stray:
         (split, row), more = stray[0], f" ({len(stray)} rows in all)" if len(stray) > 1 else ""
+        odd = values[split][row]
+        remedy = "Leave unlabelled splits out of the dataset."
+        if isinstance(odd, str):
+            remedy = f"Give them by label: class_names: {{{odd[:60]!r}: name, …}}."
         raise UserError(
-            f"{where}: {split} row {row}: label {values[split][row]!r} has no class name{more}; there are {len(names)} "
-            "names. Leave unlabelled splits out of the dataset."
+            f"{where}: {split} row {row}: label {odd!r:.80} has no class name{more}; there are {len(names)} "
+            f"names. {remedy}"
         )
-    shown = tuple(str(name).replace("_", " ") for name in names)
-    return shown, {split: [index[value] for value in labels] for split, labels in values.items()}
+    return names, {split: [index[value] for value in labels] for split, labels in values.items()}
+
+
+def _names(
+    values: dict[str, list[Any]], feature: Any, given: ClassNames | None, where: str
+) -> tuple[tuple[str, ...], dict[Any, int]]:
+    """Return the class names, and value of the label column → index; a value without a class is in none."""
+    if isinstance(feature, datasets.ClassLabel):
+        names = name_classes(feature.names, given, f"labels of {where}", sorted_by_us=False)
+        listed = given is not None and not isinstance(given, Mapping)
+        return tuple(map(shown_name, names)) if listed else names, {n: n for n in range(len(names))}
+    found = {value for labels in values.values() for value in labels}
+    present = sorted((value for value in found if value is not None and value == value), key=_by_size)
+    labels = [plain_label(value) for value in present]
+    if isinstance(given, Mapping):
+        by_label = given_by_label(labels, by_plain_label(given), f"labels of {where}")
+        return tuple(by_label[label] for label in labels), {value: number for number, value in enumerate(present)}
+    if all(isinstance(value, str) for value in present):
+        if given is not None:
+            return tuple(map(shown_name, given)), {name: number for number, name in enumerate(given)}
+        names = name_classes(present, None, f"labels of {where}", sorted_by_us=True)
+        return names, {value: number for number, value in enumerate(present)}
+    if present and feature.dtype == "bool":
+        raise UserError(
+            f"{where}: labels are truth values, which are no names and have no order; give class_names by label: "
+            "class_names: {'False': name, 'True': name}."
+        )
+    if given is None:
+        raise UserError(
+            f"{where}: labels are numbers without names; give class_names in label order, or by label: class_names: "
+            f"{{{labels[0]}: name, …}}."
+        )
+    return tuple(map(shown_name, given)), {number: number for number in range(len(given))}
+
+
+def _by_size(value: Any) -> tuple[bool, Any]:
+    return isinstance(value, str), value

@@ -9,7 +9,8 @@ import pytest
 from paths import ROOT
 from PIL import Image
 
-from ex2.data.datasets.base import ImageFile, ImageFolder
+from ex2.data.datasets.base import ImageFile
+from ex2.data.datasets.image_folders import ImageFolder
 from ex2.data.datasets.torchvision_datasets import OxfordPets
 from ex2.data.prompts import QUESTIONS, make_prompts, question_ids
 from ex2.data.selection import check_overlap, counts_by_class, load_dataset, select

@@ -162,8 +162,8 @@ def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixt
 
 
 def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = tiny.save_image_folder(tmp_path / "photos", classes=1)
-    assert main(["data", "folder", "class_names=['a [red] crow']", "--root", str(root)]) == 0
+    root = tiny.save_image_folder(tmp_path / "photos", classes=2)
+    assert main(["data", "folder", "class_names=['a [red] crow', rook]", "--root", str(root)]) == 0
     assert "a [red] crow" in capsys.readouterr().out
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 from torchvision import datasets as torchvision
 
 from ex2.data.datasets.base import DATASETS, ImageFile, open_dataset
-from ex2.data.datasets.class_lists import class_name_problems, comparable, prompt_name, read_class_list
+from ex2.data.datasets.class_lists import comparable, prompt_name, read_class_list
 from ex2.data.datasets.folder_layouts import CUB, StanfordDogs
+from ex2.data.datasets.naming import class_name_problems
 from ex2.data.datasets.torchvision_datasets import DTD, FGVCAircraft, Flowers102, OxfordPets, StanfordCars
 from ex2.data.selection import check_overlap, load_dataset, reward_images, select
 from ex2.data.source import DatasetSource
