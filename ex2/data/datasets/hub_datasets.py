@@ -14,9 +14,8 @@ import datasets
 import huggingface_hub
 from PIL import Image
 
-from ex2.data.datasets.base import IMAGE_ERRORS
 from reward.errors import EnvironmentFault, UserError, unknown_name
-from reward.images import LabeledImage
+from reward.images import LabeledImage, decode, open_regular
 
 _NETWORK: tuple[type[Exception], ...] = (OSError, huggingface_hub.utils.httpx.HTTPError)  # type: ignore[attr-defined]
 """Network failures: ConnectionError, and the HTTP client's exceptions (the hub library has it under several names)."""
@@ -38,13 +37,7 @@ class StoredImage:
         Raises:
             UserError: If it is missing, truncated or no image.
         """
-        content = self._content()
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
-                return image
-        except IMAGE_ERRORS as error:
-            raise UserError(f"{self.name}: not a readable image ({error}); remove the row from the dataset.") from error
+        return decode(io.BytesIO(self._content()), self.name, "remove the row from the dataset")
 
     def digest(self) -> str:
         """Return the SHA-256 of the stored bytes."""
@@ -57,7 +50,8 @@ class StoredImage:
         if not stored.get("path"):
             raise UserError(f"{self.name}: the row has no image; remove it from the dataset.")
         try:
-            return Path(stored["path"]).read_bytes()
+            with open_regular(Path(stored["path"])) as file:
+                return file.read()
         except OSError as error:
             raise UserError(f"{self.name}: {stored['path']} cannot be read ({error.strerror}).") from error
 
