@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
-from reward.errors import UserError, shown, unknown_name
+from reward.errors import LONGEST, LONGEST_VALUE, UserError, shortened, shown, unknown_name
 from reward.yaml_values import read_text, read_yaml
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
@@ -26,6 +26,9 @@ FORMER = {
 """What runs of versions without these keys of `ppo` did."""
 RUBRIC, FORMER_RUBRIC = "fenced", "paper"
 """Rubric of a judge behind a server whose recipe names none: today, and in runs that did not store it."""
+
+MOST_PARTS = 8
+"""Most names in the key of an override; `rl.kl.target` has three."""
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -161,7 +164,8 @@ def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise UserError("\n".join(_message(path, problem, renamed) for problem in error.errors())) from error
+        lines = [shortened(_message(path, problem, renamed), LONGEST // 2) for problem in error.errors()]
+        raise UserError("\n".join(lines)) from error
 
 
 def _today(key: str) -> str:
@@ -190,8 +194,10 @@ def _load_yaml(path: Path) -> dict[str, Any]:
 
 def _parsed(override: str) -> tuple[str, Any]:
     key, separator, text = override.partition("=")
-    if not separator or not key or not all(key.split(".")):
-        raise UserError(f"command line: '{override}' is no setting; write section.key=value, such as rl.batches=20.")
+    parts = key.split(".")
+    if not separator or not key.isprintable() or not all(parts) or len(parts) > MOST_PARTS or len(key) > LONGEST_VALUE:
+        given = shortened(override, LONGEST_VALUE)
+        raise UserError(f"command line: '{given}' is no setting; write section.key=value, such as rl.batches=20.")
     return key, read_yaml(text, f"command line: {key}")
 
 

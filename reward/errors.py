@@ -52,7 +52,7 @@ def unknown_name(where: str, given: str, allowed: Iterable[str], *, hint: str = 
     Returns:
         One line: where, what was given, the nearest valid name, what is allowed.
     """
-    names = sorted(allowed)
+    names, given = sorted(allowed), shortened(given, LONGEST_VALUE)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     suggestion = f" Did you mean '{near[0]}'?" if near else ""
     listing = f" Available: {', '.join(names)}." if names else ""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE
 
 from reward.errors import EnvironmentFault, EX2Error, UserError, shortened, shown
 from reward.exits import guarded, without_secrets
@@ -182,7 +183,7 @@ def test_sigterm_closes_what_is_open_and_gives_143() -> None:
     assert process.stdout.readline() == "up\n"
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    out, told = process.communicate(timeout=30)
+    out, told = process.communicate(timeout=PATIENCE)
     assert time.monotonic() - started < 10
     assert (process.returncode, out, told) == (143, "closed\n", "ex2: ended by SIGTERM; the same command continues.\n")
 
@@ -198,7 +199,7 @@ def test_a_reader_that_leaves_is_met_quietly(rows: int) -> None:
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
-    assert process.communicate("", timeout=30)[1] == ""
+    assert process.communicate("", timeout=PATIENCE)[1] == ""
     assert process.returncode == 1
 
 
@@ -209,7 +210,7 @@ def test_a_deleted_folder_is_named(tmp_path: Path) -> None:
         "import os, sys\nfrom reward.exits import guarded\n"
         f"os.chdir({str(folder)!r}); os.rmdir({str(folder)!r})\nsys.exit(guarded(lambda: 0))"
     )
-    ended = subprocess.run([sys.executable, "-c", words], text=True, capture_output=True, check=False, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", words], text=True, capture_output=True, check=False, timeout=PATIENCE)
     assert ended.returncode == 2
     assert ended.stderr == "ex2: the current folder no longer exists; change to another and repeat the command.\n"
 
@@ -228,7 +229,7 @@ def test_of_several_processes_the_first_to_fail_speaks(tmp_path: Path) -> None:
             text=True,
             capture_output=True,
             check=False,
-            timeout=30,
+            timeout=PATIENCE,
         )
         for environment in reversed(environments)
     ]
