@@ -49,15 +49,21 @@ OUT_OF_ORDER = {
 OF_SETTINGS = (
     (
         "/transformers/integrations/integration_utils.py",
-        "training.report_to: a logger failed",
-        "set it up, or leave it",
+        99,
+        "training.report_to: a logger fails",
+        "set it up or leave it",
     ),
-    ("/peft/tuners/", "lora: the adapter does not fit the model", "see lora.target_modules, lora.r and policy.model"),
-    ("/jinja2/", "the model's chat template fails", "set prompts.style=plain, or give another policy.model"),
-    ("/transformers/utils/chat_template_utils.py", "the model's chat template fails", "set prompts.style=plain"),
+    (
+        "/peft/tuners/",
+        1,
+        "lora: the adapter does not fit the model",
+        "see lora.target_modules and lora.r",
+    ),
+    ("/jinja2/", 6, "the model's chat template fails", "set prompts.style=plain, or give another policy.model"),
+    ("/transformers/utils/chat_template_utils.py", 6, "the model's chat template fails", "set prompts.style=plain"),
 )
-"""Part of a library's path → what it means that an exception comes from there, and what to do. These libraries meet
-what a recipe, or the files that it names, hold."""
+"""Part of a library's path, among how many of the innermost frames it must be, what it then means that an exception
+comes from there, and what to do. These libraries meet what a recipe, or the files that it names, hold."""
 
 _foreign: set[str] = set()
 """Modules that a recipe named by a dotted path."""
@@ -179,8 +185,8 @@ def _explained(error: BaseException) -> EX2Error | None:
             f"another process of this run ended or cannot be reached; its message says why. ({text})"
         )
     files = [frame.f_code.co_filename.replace(os.sep, "/") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for part, meaning, remedy in OF_SETTINGS:
-        if files and part in files[-1]:
+    for part, depth, meaning, remedy in OF_SETTINGS:
+        if any(part in file for file in files[-depth:]):
             return UserError(f"{meaning} ({text}); {remedy}.")
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return UserError(f"{shortened(str(error.filename), LONGEST_VALUE)}: a name of this length is not possible.")
