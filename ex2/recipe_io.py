@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
-from reward.errors import UserError, unknown_name
+from reward.errors import LONGEST, LONGEST_VALUE, UserError, shortened, shown, unknown_name
+from reward.yaml_values import read_text, read_yaml
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
 """Keys of earlier versions, which stay valid → the keys of today."""
@@ -25,6 +26,9 @@ FORMER = {
 """What runs of versions without these keys of `ppo` did."""
 RUBRIC, FORMER_RUBRIC = "fenced", "paper"
 """Rubric of a judge behind a server whose recipe names none: today, and in runs that did not store it."""
+
+MOST_PARTS = 8
+"""Most names in the key of an override; `rl.kl.target` has three."""
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -160,7 +164,8 @@ def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise UserError("\n".join(_message(path, problem, renamed) for problem in error.errors())) from error
+        lines = [shortened(_message(path, problem, renamed), LONGEST // 2) for problem in error.errors()]
+        raise UserError("\n".join(lines)) from error
 
 
 def _today(key: str) -> str:
@@ -175,43 +180,25 @@ def to_yaml(recipe: Recipe) -> str:
 
 def _load_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        tree = read_yaml(read_text(path), str(path))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such recipe.{_near(path)}") from error
     except IsADirectoryError as error:
         raise UserError(f"{path}: is a folder; give a recipe file.{_near(path / 'x.yaml')}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(f"{path}: {line}not valid YAML: {getattr(error, 'problem', error)}.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path}: a recipe is a mapping of sections, this is a {type(tree).__name__}.")
     return tree
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys silently; here that is an error. 1e-3 is a number, as in YAML 1.2."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key '{key}' stands twice", problem_mark=node.value[index][0].start_mark
-                )
-        return super().construct_mapping(node, deep=deep)
-
-
 def _parsed(override: str) -> tuple[str, Any]:
     key, separator, text = override.partition("=")
-    if not separator or not key or not all(key.split(".")):
-        raise UserError(f"command line: '{override}' is no setting; write section.key=value, such as rl.batches=20.")
-    try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"command line: {key}: '{text}' is not a YAML value.") from error
+    parts = key.split(".")
+    if not separator or not key.isprintable() or not all(parts) or len(parts) > MOST_PARTS or len(key) > LONGEST_VALUE:
+        given = shortened(override, LONGEST_VALUE)
+        raise UserError(f"command line: '{given}' is no setting; write section.key=value, such as rl.batches=20.")
+    return key, read_yaml(text, f"command line: {key}")
 
 
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -240,7 +227,7 @@ def _message(path: str, problem: Any, renamed: dict[str, str]) -> str:
         return unknown_name(where, str(given), [part.strip("' ") for part in _expected(problem).split(",")])
     if kind == "value_error":
         return f"{path}: {problem['ctx']['error']}."
-    return f"{where}: given {given!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}."
+    return f"{where}: given {shown(given)}; {problem['msg'][0].lower()}{problem['msg'][1:]}."
 
 
 def _unknown_key(where: str, location: Sequence[str]) -> str:

@@ -5,23 +5,11 @@ Heavy libraries are imported where they are needed: reading a recipe must not lo
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
-import sys
 import warnings
 
-
-def is_main_process() -> bool:
-    """Say whether this is the only process, or the first of those that were launched together."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-@functools.cache
-def tell_once(line: str) -> None:
-    """Print a line on stderr, once for each line and by the main process only."""
-    if is_main_process():
-        print(line, file=sys.stderr, flush=True)
+from reward.exits import is_main_process as is_main_process
+from reward.exits import tell_once as tell_once
 
 
 def set_threads(threads: int | None) -> None:

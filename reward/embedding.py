@@ -29,9 +29,9 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from reward.errors import EnvironmentFault, UserError
+from reward.errors import EnvironmentFault, UserError, one_line, shortened
 from reward.files import bank_file
-from reward.images import LabeledImage
+from reward.images import IMAGE_ERRORS, LabeledImage
 from reward.sealed import UNSEALED, read_sealed
 from reward.vlm import VLM, PixelVLM
 
@@ -182,9 +182,12 @@ class _Decoder(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         try:
             image = self.images[index].open()
+            return image if self.pixels is None else self.pixels(image).numpy()
         except UserError as error:
             return str(error)
-        return image if self.pixels is None else self.pixels(image).numpy()
+        except (*IMAGE_ERRORS, TypeError, ArithmeticError) as error:
+            reason = shortened(one_line(error), 300)
+            return f"{self.images[index].name}: no input for the VLM ({reason}); remove it from the dataset."
 
 
 class _Batches(Sampler[list[int]]):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reward.components import build, resolve, settings_problems
+from reward.components import Parts, build, resolve, settings_problems
 
 if TYPE_CHECKING:
     from reward.vlm import VLM
@@ -278,7 +278,11 @@ PRESETS = {
     "demo-spurious": _demo("spurious"),
 }
 
-_NAMES = {**{name: BACKENDS[preset.backend] for name, preset in PRESETS.items()}, **BACKENDS}
+_NAMES = Parts(
+    {**{name: BACKENDS[preset.backend] for name, preset in PRESETS.items()}, **BACKENDS},
+    kind="VLM",
+    methods=("encode_images", "encode_texts", "fingerprint"),
+)
 
 
 def merged_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

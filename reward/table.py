@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-REWARDS = {
-    "cosine": "reward.cosine:CosineReward",
-    "margin": "reward.margin:MarginReward",
-    "fluency": "reward.text_rewards:Fluency",
-    "length_penalty": "reward.text_rewards:LengthPenalty",
-    "repetition": "reward.text_rewards:Repetition",
-    "sum": "reward.weighted_sum:WeightedSum",
-}
+from reward.components import Parts
+
+REWARDS = Parts(
+    {
+        "cosine": "reward.cosine:CosineReward",
+        "margin": "reward.margin:MarginReward",
+        "fluency": "reward.text_rewards:Fluency",
+        "length_penalty": "reward.text_rewards:LengthPenalty",
+        "repetition": "reward.text_rewards:Repetition",
+        "sum": "reward.weighted_sum:WeightedSum",
+    },
+    kind="reward",
+    methods=("__call__",),
+)
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path.
 
 A reward is a picklable callable with a `__name__`. As TRL's contract has it, it is called with `prompts`,

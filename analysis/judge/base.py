@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from reward.errors import EX2Error
+from reward.errors import EXIT_LATER, EX2Error
 
 Question = Literal["informative", "visual"]
 """`informative` asks whether the text says something about the class, `visual` whether it says how the class looks."""
@@ -84,7 +84,7 @@ def contents(messages: Iterable[Mapping[str, str]]) -> list[str]:
 class NotYet(EX2Error):
     """The answers are not there yet, though nothing is wrong. The same command, called again later, continues."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    exit_code = EXIT_LATER
 
 
 class Judge(Protocol):

@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from analysis.judge.base import Judge
+from reward.components import Parts, build
+from reward.errors import UserError
 
-JUDGES = {
-    "scripted": "analysis.judge.scripted:ScriptedJudge",
-    "local": "analysis.judge.local:LocalJudge",
-    "openai": "analysis.judge.server.client:OpenAIJudge",
-    "panel": "analysis.judge.panel:PanelJudge",
-}
+JUDGES = Parts(
+    {
+        "scripted": "analysis.judge.scripted:ScriptedJudge",
+        "local": "analysis.judge.local:LocalJudge",
+        "openai": "analysis.judge.server.client:OpenAIJudge",
+        "panel": "analysis.judge.panel:PanelJudge",
+    },
+    kind="judge",
+    methods=("answer",),
+)
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path.
 
 A judge satisfies `analysis.judge.base.Judge`; the parameters of its constructor are settings of the recipe.
@@ -35,9 +41,6 @@ def build_judge(name: str, settings: Mapping[str, Any], where: str, folder: Path
     Raises:
         UserError: For an unknown name or setting, or for a class that is not a judge.
     """
-    from reward.components import build
-    from reward.errors import UserError
-
     judge = build(name, settings, JUDGES, where, folder=folder)
     missing = [attribute for attribute in ("name", "exact", "answer") if not hasattr(judge, attribute)]
     if missing:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ex2.data.datasets.base import IMAGE_ERRORS, ImageDataset
+from ex2.data.datasets.base import ImageDataset
 from ex2.data.selection import load_dataset, select
 from ex2.data.source import DatasetSource
 from reward.errors import EX2Error
-from reward.images import LabeledImage
+from reward.images import IMAGE_ERRORS, LabeledImage
 from reward.preprocess import to_rgb
 
 SIDE = 64

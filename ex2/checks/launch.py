@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import MistralConfig
 
 from ex2.recipe import Recipe
 from reward.errors import UserError
+from reward.yaml_values import read_text, read_yaml
 
 Config = Mapping[str, Any]
 """Content of an accelerate configuration file: its keys and values."""
@@ -24,9 +24,9 @@ def read_accelerate_config(path: str | Path) -> Config:
         UserError: If it cannot be read or is no mapping.
     """
     try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
+        tree = read_yaml(read_text(Path(path)), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path}: an accelerate configuration is a mapping; see accelerate_configs/.")
     return tree

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ex2.cli.stages import analyze, call, judges, report, run, stage, train, validate
+from reward.errors import EXIT_STATUSES, LONGEST, shortened
 
 TOOLS = {
     "vlms": "ex2.cli.vlms:main",
@@ -44,10 +45,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser; every help text ends with an example."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="ex2",
         description="Which words does a vision-language model reward, and are they about what it sees?",
-        epilog="example: ex2 run recipes/demo/visual.yaml",
+        epilog=f"example: ex2 run recipes/demo/visual.yaml. {EXIT_STATUSES}.",
     )
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
 
@@ -182,6 +183,13 @@ def parser() -> argparse.ArgumentParser:
     add_table_verbs(tool)
     add_label_verbs(tool)
     return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells mistakes in bounded length: argparse repeats what was given, however long it is."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shortened(message, LONGEST // 2))
 
 
 def _seeds(text: str) -> list[int]:

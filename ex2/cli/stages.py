@@ -9,9 +9,7 @@ import sys
 from typing import Any
 
 from ex2.runtime import is_main_process
-
-EXIT_LATER = 75
-"""Exit status of `analysis.judge.base.NotYet`: a judge was asked, and its answers come later."""
+from reward.errors import EXIT_LATER
 
 STAGES = {
     "train": "ex2.training.stage:train",
@@ -167,11 +165,15 @@ def launch(options: argparse.Namespace, seed: int) -> None:
 
     from ex2.checks.launch import launch_line
     from reward.errors import EnvironmentFault, UserError
+    from reward.exits import end_family
 
     line = launch_line(options.recipe, [*options.overrides, f"--seeds={seed}"], options.accelerate_config)
-    status = subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.accelerate_cli", *line[1:]], check=False
-    ).returncode
+    launcher = subprocess.Popen([sys.executable, "-m", "accelerate.commands.accelerate_cli", *line[1:]])
+    try:
+        status = launcher.wait()
+    except BaseException:  # a launcher that is killed leaves its processes behind
+        end_family(launcher.pid)
+        raise
     if status:
         kind = UserError if status == UserError.exit_code else EnvironmentFault
         raise kind(f"training ended with status {status}: {' '.join(line)}")

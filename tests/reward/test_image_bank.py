@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,21 @@ def test_all_unreadable_images_are_named_up_to_ten(tmp_path: Path) -> None:
     lines = str(caught.value).splitlines()
     assert lines[:2] == ["noise 0: not a readable image.", "noise 2: not a readable image."]
     assert lines[10:] == ["… and 5 more unreadable images."]
+
+
+@dataclass(frozen=True)
+class Unusual(Noise):
+    """An image that can be read, and that the VLM's preprocessing cannot take."""
+
+    def open(self) -> Image.Image:
+        return Image.new("L", (8, 8))
+
+
+def test_an_image_that_preprocessing_cannot_take_is_named_among_the_others(tmp_path: Path) -> None:
+    """Three axes are wanted, and it has two; the message of numpy alone would name no file."""
+    with pytest.raises(UserError) as caught:
+        build(Projection(), [*NOISE[:12], Unusual(12, 0), *NOISE[13:]], tmp_path)
+    assert str(caught.value) == ("noise 12: no input for the VLM (axes don't match array); remove it from the dataset.")
 
 
 def _parts(images: Sequence[Noise], cache: Path) -> list[Path]:
@@ -232,6 +248,7 @@ def test_workers_are_chosen_by_cores_and_images(monkeypatch: pytest.MonkeyPatch)
 
 TWO_PROCESSES = """
 import json, sys
+from dataclasses import dataclass
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from accelerate import PartialState

@@ -206,7 +206,7 @@ def test_check_runs_the_contract_and_its_status_tells(
         (["clip-vit-b23"], "ex2 vlms.name: unknown 'clip-vit-b23'. Did you mean 'clip-vit-b32'?"),
         (["clip-vit-b32", "imagesize=3"], "ex2 vlms: unknown 'imagesize'. Did you mean 'image_size'?"),
         (["clip-vit-b32", "device"], "command line: 'device' is no setting; write key=value, such as device=cpu."),
-        (["clip-vit-b32", "mean=[1"], "command line: 'mean=[1': the value is no YAML; quote it."),
+        (["clip-vit-b32", "mean=[1"], "command line: mean: line 1: not valid YAML: expected ',' or ']'"),
         (["--check"], "ex2 vlms: --check needs a name"),
     ],
 )

@@ -19,6 +19,7 @@ from analysis.judge.server.batch_results import Response, ResultLine, read_lines
 from analysis.judge.server.batch_state import BatchState, HandedIn
 from analysis.judge.server.conversation import Conversation
 from analysis.judge.server.faults import REFUSALS
+from analysis.judge.server.proxies import usable_environment
 from analysis.judge.server.replies import Reply, read_reply, short
 from reward.errors import EnvironmentFault, UserError
 
@@ -60,10 +61,13 @@ def collect_or_submit(
     if not requests:
         return
     server = conversation.server
+    key = server.api_key
+    with usable_environment(f"judge {server.shown_url}"):
+        made = openai.OpenAI(
+            api_key=key, base_url=server.base_url, timeout=server.timeout, max_retries=server.max_retries
+        )
     try:
-        with openai.OpenAI(
-            api_key=server.api_key, base_url=server.base_url, timeout=server.timeout, max_retries=server.max_retries
-        ) as client:
+        with made as client:
             missing = {conversation.key(request): request for request in requests}
             state = BatchState(path)
             waiting = _collect(client, conversation, missing, on_answer, state)

@@ -17,6 +17,7 @@ from analysis.judge.base import Usage
 from analysis.judge.server.cost import estimate_tokens
 from analysis.judge.server.faults import Wording, refuses
 from analysis.judge.server.pace import Limits
+from analysis.judge.server.proxies import usable_environment
 from analysis.judge.server.replies import Chat, Reply, read_reply, retry_after, server_words
 from reward.errors import EX2Error, UserError
 
@@ -226,9 +227,10 @@ class ChatServer:
                 deliver(chat, reply)
 
         # Retries are ours: each has to wait for its turn under the limits.
-        async with openai.AsyncOpenAI(
-            api_key=self.api_key, base_url=self.base_url, timeout=self.timeout, max_retries=0
-        ) as client:
+        key = self.api_key
+        with usable_environment(f"judge {self.shown_url}"):
+            made = openai.AsyncOpenAI(api_key=key, base_url=self.base_url, timeout=self.timeout, max_retries=0)
+        async with made as client:
             await self._begin(client, waiting, deliver, example)
             workers = [asyncio.create_task(work(client)) for _ in range(min(self.concurrency, len(waiting)))]
             try:

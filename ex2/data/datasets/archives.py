@@ -7,6 +7,7 @@ leave the folder that it is unpacked into. What is unpacked appears under its fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import lzma
@@ -27,8 +28,9 @@ from typing import IO, Any, cast
 
 from tqdm import tqdm
 
-from reward.errors import EnvironmentFault, UserError
+from reward.errors import EnvironmentFault, UserError, one_line, shortened
 from reward.files import read_json, replacing, write_json, writing
+from reward.images import open_regular
 
 RECORD = "archives.json"
 """File beside the archives that holds each one's source, its checksums, and whether they match a published one."""
@@ -38,8 +40,15 @@ TIMEOUT = 60.0
 
 _BLOCK = 1 << 20
 _DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, NotImplementedError
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, NotImplementedError,
+    ValueError, LookupError, ArithmeticError, RecursionError,
 )  # fmt: skip
+"""What the readers raise for damaged archives; the last line is of numbers and names that make no sense."""
+
+_BAD_NAMES = {
+    errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EILSEQ, errno.ELOOP, errno.ENOENT
+}  # fmt: skip
+"""What the system says of members whose names are too long, or that need each other's place."""
 
 
 @dataclass(frozen=True)
@@ -203,8 +212,16 @@ def unpack(path: Path, target: Path, *, bare: bool = False) -> None:
         try:
             _extract_zip(path, folder) if path.suffix == ".zip" else _extract_tar(path, folder)
         except _DAMAGE as error:
+            reason = shortened(one_line(error), 300)
             raise UserError(
-                f"{path}: damaged ({error}); nothing was unpacked. Delete it and run the same command again."
+                f"{path}: damaged ({reason}); nothing was unpacked. Delete it and run the same command again."
+            ) from error
+        except OSError as error:
+            if error.errno not in _BAD_NAMES:
+                raise
+            raise UserError(
+                f"{path}: has members that cannot be unpacked ({error.strerror}); nothing was unpacked. Do not trust "
+                "this archive."
             ) from error
         inner = folder / target.name
         content = folder if bare and not inner.exists() else inner
@@ -224,6 +241,8 @@ def _extract_tar(path: Path, folder: Path) -> None:
 def _extract_zip(path: Path, folder: Path) -> None:
     with _progress(path) as file, zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
+            if member.flag_bits & 1:
+                raise UserError(f"{path}: is encrypted; nothing was unpacked. Unpack it yourself, with its password.")
             kind = stat.S_IFMT(member.external_attr >> 16)
             special = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "is neither file nor folder"
             _refuse(path, member.filename, path_problem(member.orig_filename) or special)
@@ -260,7 +279,7 @@ def _progress(path: Path) -> Iterator[IO[bytes]]:
     """Yield an archive opened for reading; a progress bar shows how many of its bytes have been read."""
     size = path.stat().st_size
     with (
-        path.open("rb") as file,
+        open_regular(path) as file,
         tqdm.wrapattr(file, "read", total=size, desc=f"unpack {path.name}", leave=False) as wrapped,
     ):
         yield cast("IO[bytes]", wrapped)

@@ -12,27 +12,28 @@ from typing import Any, Protocol
 from PIL import Image
 
 from ex2.data.datasets.naming import class_name_problems
-from reward.components import build
+from reward.components import Parts, build
 from reward.errors import UserError
-from reward.images import LabeledImage
+from reward.images import LabeledImage, decode, open_regular
 
-DATASETS = {
-    "cub": "ex2.data.datasets.folder_layouts:CUB",
-    "dtd": "ex2.data.datasets.torchvision_datasets:DTD",
-    "fgvc_aircraft": "ex2.data.datasets.torchvision_datasets:FGVCAircraft",
-    "flowers": "ex2.data.datasets.torchvision_datasets:Flowers102",
-    "folder": "ex2.data.datasets.image_folders:ImageFolder",
-    "huggingface": "ex2.data.datasets.hub_datasets:HuggingFace",
-    "manifest": "ex2.data.datasets.manifests:Manifest",
-    "pets": "ex2.data.datasets.torchvision_datasets:OxfordPets",
-    "shapes": "ex2.data.demo.shapes:Shapes",
-    "stanford_cars": "ex2.data.datasets.torchvision_datasets:StanfordCars",
-    "stanford_dogs": "ex2.data.datasets.folder_layouts:StanfordDogs",
-}
+DATASETS = Parts(
+    {
+        "cub": "ex2.data.datasets.folder_layouts:CUB",
+        "dtd": "ex2.data.datasets.torchvision_datasets:DTD",
+        "fgvc_aircraft": "ex2.data.datasets.torchvision_datasets:FGVCAircraft",
+        "flowers": "ex2.data.datasets.torchvision_datasets:Flowers102",
+        "folder": "ex2.data.datasets.image_folders:ImageFolder",
+        "huggingface": "ex2.data.datasets.hub_datasets:HuggingFace",
+        "manifest": "ex2.data.datasets.manifests:Manifest",
+        "pets": "ex2.data.datasets.torchvision_datasets:OxfordPets",
+        "shapes": "ex2.data.demo.shapes:Shapes",
+        "stanford_cars": "ex2.data.datasets.torchvision_datasets:StanfordCars",
+        "stanford_dogs": "ex2.data.datasets.folder_layouts:StanfordDogs",
+    },
+    kind="dataset",
+    methods=("images",),
+)
 """Name → `"module:class"`, imported on use. A recipe may also give a dotted path."""
-
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-"""Exceptions that Pillow raises for files that are truncated, damaged, too large or no image."""
 
 
 class ImageDataset(Protocol):
@@ -87,18 +88,15 @@ class ImageFile:
         """Decode the file.
 
         Raises:
-            UserError: If it is missing, truncated or no image.
+            UserError: If it is missing, no regular file, truncated or no image.
         """
         try:
-            with Image.open(self.path) as image:
-                image.load()
-                return image
+            with open_regular(self.path) as file:
+                return decode(file, self.name)
         except FileNotFoundError as error:
             raise UserError(f"{self.path}: missing; unpack the dataset again or take it off its list.") from error
-        except IMAGE_ERRORS as error:
-            raise UserError(
-                f"{self.path}: not a readable image ({error}); replace the file or remove it from the dataset."
-            ) from error
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read ({error.strerror}).") from error
 
     def digest(self) -> str:
         """Return the SHA-256 of the file's bytes. A process reads a file once for it, unless the file changes.
@@ -119,7 +117,7 @@ class ImageFile:
 @functools.lru_cache(maxsize=1 << 18)
 def _file_digest(path: Path, state: tuple[int, ...]) -> bytes:
     """Return a file's SHA-256; `state` is part of the cache's key, so that a changed file is read again."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

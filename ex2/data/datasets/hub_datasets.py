@@ -15,10 +15,9 @@ import datasets
 import huggingface_hub
 from PIL import Image
 
-from ex2.data.datasets.base import IMAGE_ERRORS
 from ex2.data.datasets.naming import ClassNames, by_plain_label, given_by_label, name_classes, plain_label, shown_name
 from reward.errors import EnvironmentFault, UserError, unknown_name
-from reward.images import LabeledImage
+from reward.images import LabeledImage, decode, open_regular
 
 _NETWORK: tuple[type[Exception], ...] = (OSError, huggingface_hub.utils.httpx.HTTPError)  # type: ignore[attr-defined]
 """Network failures: ConnectionError, and the HTTP client's exceptions (the hub library has it under several names)."""
@@ -46,13 +45,7 @@ class StoredImage:
         Raises:
             UserError: If it is missing, truncated or no image.
         """
-        content = self._content()
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
-                return image
-        except IMAGE_ERRORS as error:
-            raise UserError(f"{self.name}: not a readable image ({error}); remove the row from the dataset.") from error
+        return decode(io.BytesIO(self._content()), self.name, "remove the row from the dataset")
 
     def digest(self) -> str:
         """Return the SHA-256 of the stored bytes."""
@@ -65,7 +58,8 @@ class StoredImage:
         if not stored.get("path"):
             raise UserError(f"{self.name}: the row has no image; remove it from the dataset.")
         try:
-            return Path(stored["path"]).read_bytes()
+            with open_regular(Path(stored["path"])) as file:
+                return file.read()
         except OSError as error:
             raise UserError(f"{self.name}: {stored['path']} cannot be read ({error.strerror}).") from error
 

@@ -25,13 +25,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from ex2.data.debian.nouns import Curation, Picture
 from ex2.data.debian.packages import Package, download, find_package, read_files
 from ex2.data.debian.qt_rcc import RccError, entries
-from reward.errors import EX2Error, UserError
+from reward.errors import UserError
+from reward.exits import guarded
 from reward.files import new_folder, writing
+from reward.images import decode as decode_image
 from reward.preprocess import to_rgb
 
 SPLITS = ("reward", "test")
@@ -98,11 +100,7 @@ def decode(picture: Picture) -> Image.Image:
     Raises:
         UserError: If the picture is damaged.
     """
-    try:
-        with Image.open(io.BytesIO(picture.content)) as image:
-            rgb = to_rgb(image)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise UserError(f"{picture.source}: not a readable image ({error}); download the package again.") from error
+    rgb = to_rgb(decode_image(io.BytesIO(picture.content), picture.source, "download the package again"))
     rgb.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return rgb
 
@@ -250,7 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--min-pictures", type=int, default=2, help="drop classes with fewer (default 2)")
     parser.add_argument("--max-pictures", type=int, default=8, help="choose this many of larger classes (default 8)")
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> int:
         if options.download:
             download(options.debs, PACKAGES)
         made = make_folder(
@@ -260,11 +259,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             min_pictures=options.min_pictures,
             max_pictures=options.max_pictures,
         )
-    except EX2Error as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(summary(options.out) + ("" if made else " (unchanged)"))
-    return 0
+        print(summary(options.out) + ("" if made else " (unchanged)"))
+        return 0
+
+    return guarded(run)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from ex2.data.demo.shapes import Shapes
 from ex2.data.demo.world import CAPTION_KINDS, CONCEPTS, sentences
 from reward.backends.toy import SHIPPED as VLMS
 from reward.backends.toy import ToyDualEncoder, config_metadata
+from reward.exits import guarded
 
 POLICY = Path(__file__).parent.parent / "demo_policy"
 TOLERANCE = 1e-3
@@ -100,6 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"rebuild elsewhere and compare logits with the shipped ones, to {TOLERANCE}",
     )
     check: bool = parser.parse_args(arguments).check
+    return guarded(lambda: _make(check))
+
+
+def _make(check: bool) -> int:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)
     started = time.monotonic()
