@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
 from reward.errors import UserError, unknown_name
+from reward.secrets import redacted_tree, secret_problems
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
 """Keys of earlier versions, which stay valid → the keys of today."""
@@ -65,7 +66,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         (first, old), more = next(iter(renamed.items())), len(renamed) - 1
         others = f", and {more} more of its section likewise" * (more > 0)
         tell_once(f"note: {old} is now {first}{others}; earlier names stay valid.")
-    return _checked(tree, str(path), renamed)
+    return _checked(tree, str(path), renamed, secret_problems(tree, str(path)))
 
 
 def read_stored_recipe(path: Path) -> Recipe:
@@ -75,7 +76,9 @@ def read_stored_recipe(path: Path) -> Recipe:
         UserError: As `read_recipe`.
     """
     tree = stored_tree(path)
-    return _checked(tree, str(path), {})
+    if secret_problems(tree, str(path)):  # earlier versions let secrets in
+        tree = redacted_tree(tree)
+    return _checked(tree, str(path), {}, ())
 
 
 def _is_of_a_run(path: Path) -> bool:
@@ -156,11 +159,14 @@ def _name_rubric(judge: Any, rubric: str) -> None:
         _name_rubric(member, rubric)
 
 
-def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe:
+def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str], secrets: Sequence[str]) -> Recipe:
     try:
-        return Recipe.model_validate(tree)
+        recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        raise UserError("\n".join(_message(path, problem, renamed) for problem in error.errors())) from error
+        raise UserError("\n".join([*secrets, *(_message(path, each, renamed) for each in error.errors())])) from error
+    if secrets:
+        raise UserError("\n".join(secrets))
+    return recipe
 
 
 def _today(key: str) -> str:

@@ -8,11 +8,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from reward.plain_text import plain
+from reward.secrets import redacted
+
 
 class EX2Error(Exception):
-    """A failure whose message alone tells the reader what to do."""
+    """A failure whose message alone tells the reader what to do.
+
+    Wherever it is shown, secrets in it are hidden, and it cannot act on a terminal.
+    """
 
     exit_code: int = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain(redacted(message)))
 
 
 class UserError(EX2Error):

@@ -41,6 +41,7 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
 from reward.files import JSON, read_json, write_text
+from reward.secrets import redacted_tree
 
 SCRIPTS = ("report.js", "print.js")
 
@@ -65,7 +66,7 @@ def write_report(recipe: Recipe) -> Path:
     results, missing = load_results(recipe, run)
     pooled = pool_seeds(recipe.name, results)
     experiment = replace(pooled, kl=kl_with_cut(pooled.kl, recipe))
-    provenance = read_json(run.provenance) if run.provenance.exists() else {}
+    provenance = redacted_tree(read_json(run.provenance)) if run.provenance.exists() else {}  # of earlier versions
     agreement = read_judge_agreement(run.root, results, complete=not missing)
     page = render(
         recipe,

@@ -61,9 +61,7 @@ def collect_or_submit(
         return
     server = conversation.server
     try:
-        with openai.OpenAI(
-            api_key=server.api_key, base_url=server.base_url, timeout=server.timeout, max_retries=server.max_retries
-        ) as client:
+        with server.address.client(openai.OpenAI, server.timeout, server.max_retries) as client:
             missing = {conversation.key(request): request for request in requests}
             state = BatchState(path)
             waiting = _collect(client, conversation, missing, on_answer, state)
@@ -112,13 +110,13 @@ def _collect(
             state.batches.remove(batch)
             state.save()
             errors = [str(error.message) for error in (found.errors.data or [] if found.errors else [])]
-            reasons = short("; ".join(errors)) or "no reason given"
+            reasons = short(conversation.server.address.hide("; ".join(errors))) or "no reason given"
             raise UserError(
                 f"judge {conversation.server.shown_url}: batch {found.id} was refused ({reasons}); correct the judge's "
                 "settings, or use mode: direct; the same command hands it in anew."
             )
         failures = {key: _Failure("no line in the results", counts=found.status == "completed") for key in batch.keys}
-        for line in _lines(client, (found.output_file_id, found.error_file_id)):
+        for line in _lines(client, conversation, (found.output_file_id, found.error_file_id)):
             failure = _take(conversation, line, missing, on_answer, state)
             if failure is None:
                 failures.pop(line.custom_id, None)
@@ -282,7 +280,7 @@ def _parts(keys: Sequence[str], line: Callable[[str], bytes]) -> Iterator[tuple[
         yield part, lines
 
 
-def _lines(client: openai.OpenAI, files: Sequence[str | None]) -> Iterator[ResultLine]:
+def _lines(client: openai.OpenAI, conversation: Conversation, files: Sequence[str | None]) -> Iterator[ResultLine]:
     for file in files:
         if file:
-            yield from read_lines(client.files.content(file).text)
+            yield from read_lines(conversation.server.address.hide(client.files.content(file).text))
