@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.console import Console
-
 from analysis.accuracy.attribution import Rearranged, rearrange
 from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm, build_controls
@@ -36,6 +34,7 @@ from ex2.run.descriptions import Description, _check_labels, read_descriptions
 from ex2.run.directory import RunDirectory
 from reward.files import read_jsonl, write_json
 from reward.presets import load_vlm, shown_name
+from reward.terminal import PlainConsole
 
 
 def analyze(recipe: Recipe, seed: int) -> None:
@@ -111,7 +110,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
     train = last_of_each_batch(read_jsonl(where.train_log))
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     pooled = pool_seeds(recipe.name, [result])
-    print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), Console())
+    print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), PlainConsole())
 
 
 def usage(judge: Judge, verdicts: Verdicts) -> JudgingCost | None:

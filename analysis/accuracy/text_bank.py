@@ -49,6 +49,8 @@ class TextBank:
         self._most = max(1, most_bytes // (4 * self.dim))
         with self._faults():
             folder.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch()  # with the user's permissions: a group can never write a file of SQLite's
             # 30 s is how long a writer of another process is waited for.
             self._connection = sqlite3.connect(self.path, timeout=30)
             try:

@@ -22,6 +22,7 @@ from analysis.tables.table import (
     number_text,
     seeds_text,
 )
+from reward.plain_text import csv_cell
 
 DIGITS = 2
 
@@ -50,17 +51,21 @@ FIELDS = (
 
 
 def to_csv(table: Table) -> str:
-    """Return CSV with a row for each cell: its place, then its numbers at full precision; unknown numbers are empty."""
+    """Return CSV with a row for each cell: its place, then its numbers at full precision; unknown numbers are empty.
+
+    A text that spreadsheets would take for a formula has an apostrophe in front.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*table.row_names, "column", *FIELDS])
+    writer.writerow([*map(csv_cell, table.row_names), "column", *FIELDS])
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells, strict=True):
             said = [*cell.notes, *([cell.kl_note] if cell.kl_note else [])]
             values = asdict(cell) | {"notes": "; ".join(said), "doubts": "; ".join(cell.doubts)}
             if cell.value is None or not cell.n:
                 values |= {"n": cell.n or None, "seeds": None, "shared": None}
-            writer.writerow([*row.names, column, *(_plain(values[field]) for field in FIELDS)])
+            line = [*row.names, column, *(_plain(values[field]) for field in FIELDS)]
+            writer.writerow(map(csv_cell, line))
     return out.getvalue()
 
 

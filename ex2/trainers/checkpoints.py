@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from reward.files import usual_permissions
+
 COMPLETE = "complete.json"
 """Name of the file that is written last into a checkpoint; a checkpoint without it is torn."""
 
@@ -24,6 +26,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 def mark_complete(folder: Path, content: dict[str, Any]) -> None:
     """Write `complete.json` in one step, after everything else in the folder has reached the disk."""
+    usual_permissions(folder)
     for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -77,6 +77,10 @@ class AnswerCache:
             if self.path != ":memory:":
                 self.path = str(Path(self.path).expanduser())
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+                if not Path(self.path).exists():
+                    Path(
+                        self.path
+                    ).touch()  # with the user's permissions: SQLite never makes files that a group can write
             # 30 s is how long a writer of another process is waited for.
             self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             self._end = weakref.finalize(self, self._connection.close)  # a judge has no end at which it could close
