@@ -34,7 +34,7 @@ def test_a_console_prints_texts_and_its_own_styles_only(terminal: bool) -> None:
     first, *_ = written.splitlines()
     shown = "red ]0;titlelink2Joak[red]"  # rich takes the bell away first, so that the title has no end
     assert first == shown
-    assert f"│ {shown} │" in written.replace("\x1b[32m", "").replace("\x1b[0m", "")
+    assert f"│ {shown} " in written.replace("\x1b[32m", "").replace("\x1b[0m", "")
     assert ("\x1b[32m" in written) is terminal
     for active in ("\x1b]", "\x1b[31m", "\x07", "\x08", "\x9b", "\r", "\x00", "\u202e"):
         assert active not in written

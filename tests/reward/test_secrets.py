@@ -14,6 +14,7 @@ from reward.secrets import redacted, redacted_tree, secret_problems
 WHY = "(not shown), and a recipe is stored with its runs, on reports and on model cards; put it into an environment"
 JUDGE = f"{WHY} variable and name that in api_key_env."
 OWN = f"{WHY} variable and let your code read it there."
+PART = "holds a secret as its part"
 USER = "holds a user name or a password before the host"
 NO_VARIABLE = (
     "is no name of an environment variable, and may be the secret itself (not shown); give a name, such as "
@@ -29,10 +30,10 @@ NO_VARIABLE = (
         ("judge.base_url", "http://user:SECRET/PW@host/v1", f"{USER} {JUDGE}"),
         ("judge.base_url", "user:SECRETPW@host/v1", f"{USER} {JUDGE}"),
         ("judge.base_url", "http://user%3ASECRETPW%40host/v1", f"{USER} {JUDGE}"),
-        ("judge.base_url", "http://host/v1?api-version=1&Api_Key=SECRETPW", f"holds a secret as its part 'Api_Key' {JUDGE}"),
-        ("judge.base_url", "http://host/v1?%61ccess=SECRETPW", f"holds a secret as its part 'access' {JUDGE}"),
-        ("judge.base_url", "http://host/v1?a=1;sig=SECRETPW", f"holds a secret as its part 'sig' {JUDGE}"),
-        ("judge.base_url", "http://host/v1#id_token=SECRETPW", f"holds a secret as its part 'id_token' {JUDGE}"),
+        ("judge.base_url", "http://host/v1?api-version=1&Api_Key=SECRETPW", f"{PART} 'Api_Key' {JUDGE}"),
+        ("judge.base_url", "http://host/v1?%61ccess=SECRETPW", f"{PART} 'access' {JUDGE}"),
+        ("judge.base_url", "http://host/v1?a=1;sig=SECRETPW", f"{PART} 'sig' {JUDGE}"),
+        ("judge.base_url", "http://host/v1#id_token=SECRETPW", f"{PART} 'id_token' {JUDGE}"),
         ("judge.api_key", "SECRETPW", f"is a secret by its name {JUDGE}"),
         ("judge.api_key_env", "sk-0123456789abcdefSECRETPW", NO_VARIABLE),
         ("judge.api_key_env", "0a1b2c3d4e5f6a7b", NO_VARIABLE),
@@ -42,7 +43,7 @@ NO_VARIABLE = (
         ("reward.headers.Authorization", "Bearer SECRETPW", f"is a secret by its name {OWN}"),
         ("reward.token", "SECRETPW1", f"is a secret by its name {OWN}"),
         ("policy.model", "https://me:SECRETPW@hub.example/m", f"{USER} {OWN}"),
-        ("dataset.url", "https://s3.example/a.zip?X-Amz-Signature=SECRETPW", f"holds a secret as its part 'X-Amz-Signature' {OWN}"),
+        ("dataset.url", "https://s3.example/a.zip?X-Amz-Signature=SECRETPW", f"{PART} 'X-Amz-Signature' {OWN}"),
         ("policy.revision", "hf_SECRETPW0123456789", f"holds a key or token of a service {OWN}"),
     ],
 )  # fmt: skip
@@ -62,7 +63,7 @@ def test_a_secret_is_named_and_not_shown(key: str, value: object, problem: str) 
     [
         {"judge": {"api_key_env": "OPENAI_API_KEY", "max_tokens": 128, "tokens_per_minute": 5, "api_key": None}},
         {"judge": {"api_key_env": "my_key", "base_url": "http://host:8000/v1?api-version=2024-06-01"}},
-        {"reward": {"pad_token": "[PAD]", "key": "caption", "token": "yes", "tokenizer": "Ab12345678", "use_auth": True}},
+        {"reward": {"pad_token": "[PAD]", "key": "caption", "token": "yes", "tokenizer": "Ab12345678"}},
         {"policy": {"model": "org/sk-model-of-words-and-more"}, "dataset": {"root": "data/a@b", "secret_file": "x"}},
         {"dataset": {"url": "https://host/@scope/x?split=train"}},
     ],
