@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
 from reward.errors import UserError, unknown_name
-from reward.secrets import redacted_tree, secret_problems
+from reward.secrets import redacted, redacted_tree, secret_problems
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
 """Keys of earlier versions, which stay valid → the keys of today."""
@@ -217,7 +217,8 @@ def _parsed(override: str) -> tuple[str, Any]:
     try:
         return key, yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"command line: {key}: '{text}' is not a YAML value.") from error
+        shown = redacted(override).partition("=")[2]
+        raise UserError(f"command line: {key}: '{shown}' is not a YAML value.") from error
 
 
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:

@@ -151,7 +151,9 @@ def test_a_server_that_repeats_the_key(
     echoing: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
 ) -> None:
     monkeypatch.setenv("MY_JUDGE", KEY)
-    url, _ = echoing(lambda path, key: (status, json.dumps({"error": {"message": f"not for {key.split()[1]}", "code": None}})))
+    url, _ = echoing(
+        lambda path, key: (status, json.dumps({"error": {"message": f"not for {key.split()[1]}", "code": None}}))
+    )
     judge = OpenAIJudge("m", url, "MY_JUDGE", cache=str(tmp_path / "c.sqlite"), max_retries=0)
     with pytest.raises(EX2Error) as caught:
         answers_of(judge, 9)
@@ -178,4 +180,6 @@ def test_a_refusal_that_repeats_the_key_is_kept_without_it(echoing: Any, monkeyp
 def test_a_key_of_few_letters_is_no_secret(echoing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_JUDGE", "e")
     with pytest.raises(EnvironmentFault, match=r"the reply is no chat completion, after 1 tries: 'seen e'"):
-        answers_of(OpenAIJudge("m", echoing(lambda *_: (200, "seen e"))[0], "MY_JUDGE", cache=":memory:", max_retries=0))
+        answers_of(
+            OpenAIJudge("m", echoing(lambda *_: (200, "seen e"))[0], "MY_JUDGE", cache=":memory:", max_retries=0)
+        )
