@@ -181,7 +181,7 @@ def to_yaml(recipe: Recipe) -> str:
 
 def _load_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # nosec B506 # a SafeLoader
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such recipe.{_near(path)}") from error
     except IsADirectoryError as error:

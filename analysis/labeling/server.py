@@ -193,7 +193,7 @@ class LabelServer(ThreadingHTTPServer):
         here = str(self.server_address[0])
         if name == here or (name == "localhost" and not self.is_public):
             return True
-        return here == "0.0.0.0" and (name == socket.gethostname().lower() or _is_address(name))
+        return here == "0.0.0.0" and (name == socket.gethostname().lower() or _is_address(name))  # nosec B104 # no binding
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore browsers that hang up and sockets that close at the end; show any other error."""

@@ -199,6 +199,21 @@ _LATEX = {
 }
 
 
+_IN_T1 = {
+    "Ð": r"\DH",
+    "ð": r"\dh",
+    "Þ": r"\TH",
+    "þ": r"\th",
+    "Đ": r"\DJ",
+    "đ": r"\dj",
+    "Ŋ": r"\NG",
+    "ŋ": r"\ng",
+    **{letter: rf"\k {unicodedata.normalize('NFD', letter)[0]}" for letter in "ĄąĘęĮįŲų"},
+}
+"""Letters that the encoding with which LaTeX begins lacks, and the encoding T1 has."""
+_IN_NEITHER = "ĦħĸĿŀŉŦŧſ"
+
+
 def escape_latex(text: str) -> str:
     """Escape a text so that LaTeX prints it as it is: nothing in it is a command, and line breaks become spaces.
 
@@ -217,7 +232,10 @@ def _latex_character(character: str) -> str:
         return character if character.isprintable() else ""
     if unicodedata.category(character)[0] == "C":
         return ""
-    if ord(character) < 0x180 and character.isalpha():  # Latin letters with accents: in every LaTeX since 2018
+    if character in _IN_T1:
+        return rf"{{\fontencoding{{T1}}\selectfont{_IN_T1[character]}}}"
+    known = ord(character) < 0x180 and character not in _IN_NEITHER
+    if known and character.isalpha():  # Latin letters with accents: in every LaTeX since 2018
         return character
     return "{[}" + unicodedata.name(character, f"U+{ord(character):04X}") + "{]}"
 

@@ -112,8 +112,8 @@ def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, proxy: str
     with pytest.raises(UserError) as caught:
         answers_of(OpenAIJudge("m", "http://127.0.0.1:9/v1", cache=":memory:"))
     assert str(caught.value) == (
-        f"judge http://127.0.0.1:9/v1: the proxy that ALL_PROXY gives cannot be used ({reason}); correct or unset that, "
-        "or list 127.0.0.1 in NO_PROXY to go without."
+        f"judge http://127.0.0.1:9/v1: the proxy that ALL_PROXY gives cannot be used ({reason}); correct or unset "
+        "that, or list 127.0.0.1 in NO_PROXY to go without."
     )
 
 

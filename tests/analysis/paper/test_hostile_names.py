@@ -26,6 +26,7 @@ NAMES = (
     "a\n\nb\rc\x00\x1b[31m",
     "ﬁ ß é ž 桜 ☃ 𝛼 \u202eoak \u2028 e\u0301",
     "--- ``quoted'' <<a>> ?` !` \"a 'b",
+    "".join(map(chr, range(0xA0, 0x180))),
     "%",
     "\\",
     "{",
@@ -55,6 +56,13 @@ def test_each_name_is_text_in_latex() -> None:
     assert escape_latex("a\n\nb\x00\x1b[31m\u202e") == "a  b{[}31m"
     assert escape_latex("%\\\n") == r"\%\textbackslash{} "
     assert escape_latex("桜") == "{[}CJK UNIFIED IDEOGRAPH-685C{]}"
+
+
+def test_letters_that_latex_has_in_another_encoding_or_not_at_all() -> None:
+    assert escape_latex("ą") == r"{\fontencoding{T1}\selectfont\k a}"
+    assert escape_latex("Þ") == r"{\fontencoding{T1}\selectfont\TH}"
+    assert escape_latex("ħ") == "{[}LATIN SMALL LETTER H WITH STROKE{]}"
+    assert escape_latex("éŽøß") == "éŽøß"
 
 
 def test_latex_compiles(tmp_path: Path) -> None:
