@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from needs import absent
+from processes import PATIENCE
 
 from analysis.tables.export import escape_latex, to_csv, to_latex
 from analysis.tables.table import Cell, Row, Table, text_cell
@@ -75,7 +76,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
     )
     words = [program, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main.tex"]
     done = subprocess.run(
-        words, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False, timeout=60
+        words, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "main.pdf").stat().st_size > 1000
