@@ -6,8 +6,8 @@ DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
-        test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
-        check format calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
+        test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers test-tex peers \
+        check format audit calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
 
 install: $(VENV)/.installed
 
@@ -89,6 +89,9 @@ test-judge-servers: install  ## the judge against transformers serve, llama.cpp 
 	EX2_REQUIRE=llama,weights EX2_LLAMA_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest --run-slow -s \
 		tests/analysis/judge/test_judge_server.py tests/analysis/judge/test_judge_llama_servers.py
 
+test-tex: install        ## tables with hostile names compile; needs Debian's texlive-latex-recommended
+	EX2_REQUIRE=tex $(BIN)/python -m pytest tests/analysis/paper/test_hostile_names.py
+
 peers: install           ## zero-shot predictions against CLIP_benchmark's
 	$(BIN)/python -m pytest tests/peers
 
@@ -101,6 +104,21 @@ check: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# In an environment of its own; the service that knows vulnerabilities must be reached. --strict: a package that cannot be
+# looked up is a failure, and not one without vulnerabilities.
+AUDIT ?= build/audit
+audit: install           ## unsafe calls in the code, known vulnerabilities in what is installed; needs the network
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --progress-bar off $$($(BIN)/python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['audit'])")
+	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml ex2 reward analysis
+	$(BIN)/python -m pip freeze --exclude-editable > $(AUDIT)/installed.txt
+	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement $(AUDIT)/installed.txt \
+		> $(AUDIT)/found.txt 2>&1; status=$$?; cat $(AUDIT)/found.txt; \
+	if [ $$status != 0 ] && ! grep -q '^Found .* known vulnerabilit' $(AUDIT)/found.txt; then \
+		echo 'not audited: not every package could be looked up; run it where the service is reached'; fi; \
+	exit $$status
 
 calibrate: install       ## what EX2 finds in worlds whose truth is known: some 45 minutes on two cores
 	$(BIN)/python benchmarks/calibrate.py --out build/calibration

@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.console import Console
-
 from analysis.accuracy.attribution import Rearranged, rearrange
 from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm, build_controls
@@ -41,6 +39,7 @@ from ex2.run.training_log import read_train_log
 from reward.files import write_json
 from reward.own_code import code_digest
 from reward.presets import load_vlm, shown_name
+from reward.terminal import PlainConsole
 
 
 def analyze(recipe: Recipe, seed: int) -> None:
@@ -132,7 +131,7 @@ def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
     train = read_train_log(where)
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     pooled = pool_seeds(recipe.name, [result])
-    print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), Console())
+    print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), PlainConsole())
 
 
 def usage(judge: Judge, verdicts: Verdicts) -> JudgingCost | None:

@@ -10,8 +10,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.accuracy.cross_record import AgainstOwn, Cross, CrossRow
 from analysis.accuracy.measure import accuracy
 from analysis.accuracy.record import Accuracy, Arm, Hits
@@ -39,6 +37,7 @@ from ex2.run.sealed import write_sealed
 from reward.errors import UserError
 from reward.image_bank import ImageEmbeddings
 from reward.presets import load_vlm
+from reward.terminal import PlainConsole
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def main(options: argparse.Namespace) -> int:
         for group in groups:
             for classifier in classifiers_of(group):
                 fill(classifier, group)
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     print_left_out("cross", runs, left_out, console)
     experiments = [experiment_of(run) for group in groups for run in group]
     for table in cross_tables(experiments, Rules()):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
 from reward.errors import LONGEST, LONGEST_VALUE, UserError, shortened, shown, unknown_name
+from reward.secrets import redacted_tree, secret_problems
 from reward.yaml_values import read_text, read_yaml
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
@@ -69,7 +70,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         (first, old), more = next(iter(renamed.items())), len(renamed) - 1
         others = f", and {more} more of its section likewise" * (more > 0)
         tell_once(f"note: {old} is now {first}{others}; earlier names stay valid.")
-    return _checked(tree, str(path), renamed)
+    return _checked(tree, str(path), renamed, secret_problems(tree, str(path)))
 
 
 def read_stored_recipe(path: Path) -> Recipe:
@@ -79,7 +80,9 @@ def read_stored_recipe(path: Path) -> Recipe:
         UserError: As `read_recipe`.
     """
     tree = stored_tree(path)
-    return _checked(tree, str(path), {})
+    if secret_problems(tree, str(path)):  # earlier versions let secrets in
+        tree = redacted_tree(tree)
+    return _checked(tree, str(path), {}, ())
 
 
 def _is_of_a_run(path: Path) -> bool:
@@ -160,12 +163,15 @@ def _name_rubric(judge: Any, rubric: str) -> None:
         _name_rubric(member, rubric)
 
 
-def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str]) -> Recipe:
+def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str], secrets: Sequence[str]) -> Recipe:
     try:
-        return Recipe.model_validate(tree)
+        recipe = Recipe.model_validate(tree)
     except ValidationError as error:
         lines = [shortened(_message(path, problem, renamed), LONGEST // 2) for problem in error.errors()]
-        raise UserError("\n".join(lines)) from error
+        raise UserError("\n".join([*secrets, *lines])) from error
+    if secrets:
+        raise UserError("\n".join(secrets))
+    return recipe
 
 
 def _today(key: str) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from reward.plain_text import plain
+from reward.secrets import redacted
+
 EXIT_DONE, EXIT_ENVIRONMENT, EXIT_USER, EXIT_BUG, EXIT_LATER = 0, 1, 2, 70, 75
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
 EXIT_STATUSES = (
@@ -23,9 +26,15 @@ LONGEST_VALUE = 200
 
 
 class EX2Error(Exception):
-    """A failure whose message alone tells the reader what to do."""
+    """A failure whose message alone tells the reader what to do.
+
+    Wherever it is shown, secrets in it are hidden, and it cannot act on a terminal.
+    """
 
     exit_code: int = EXIT_ENVIRONMENT
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain(redacted(message)))
 
 
 class UserError(EX2Error):

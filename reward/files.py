@@ -6,8 +6,9 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,18 +96,42 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
             cut can leave a file with holes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary, mode = _new_file(path)
     try:
         yield temporary
         if sync:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)  # safetensors replaces the file by one that only its owner can read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> tuple[Path, int]:
+    """Make an empty file beside `path`; return it and its permissions, which are those that the user's umask leaves."""
+    while True:
+        made = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}")
+        try:
+            handle = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            continue
+        try:
+            return made, stat.S_IMODE(os.fstat(handle).st_mode)
+        finally:
+            os.close(handle)
+
+
+def usual_permissions(folder: Path) -> None:
+    """Give a folder and all in it the permissions that the user's umask leaves; libraries write more private files."""
+    probe, mode = _new_file(folder / "mode")
+    probe.unlink()
+    of_folders = mode | (mode & 0o444) >> 2
+    for place, _, names in os.walk(folder):
+        files = [os.path.join(place, name) for name in names]
+        for path, wanted in [(place, of_folders), *((file, mode) for file in files if not os.path.islink(file))]:
+            with contextlib.suppress(PermissionError):  # another's file, or a file system without permissions
+                os.chmod(path, wanted)
 
 
 @contextlib.contextmanager
@@ -134,7 +159,8 @@ def unfinished(path: Path) -> Path:
 
 
 def finish(folder: Path, path: Path) -> None:
-    """Move a finished folder to `path`, in place of what is there."""
+    """Move a finished folder to `path`, in place of what is there, with the user's usual permissions."""
+    usual_permissions(folder)
     shutil.rmtree(path, ignore_errors=True)
     folder.rename(path)
 

@@ -49,6 +49,8 @@ class TextBank:
         self._most = max(1, most_bytes // (4 * self.dim))
         with self._faults():
             folder.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch()  # with the user's permissions: a group can never write a file of SQLite's
             # 30 s is how long a writer of another process is waited for.
             self._connection = sqlite3.connect(self.path, timeout=30)
             try:
@@ -76,7 +78,8 @@ class TextBank:
             for start in range(0, len(texts), CHUNK):
                 keys = [_key(text) for text in texts[start : start + CHUNK]]
                 marks = ",".join("?" * len(keys))
-                found = dict(self._connection.execute(f"SELECT key, embedding FROM texts WHERE key IN ({marks})", keys))
+                query = f"SELECT key, embedding FROM texts WHERE key IN ({marks})"  # nosec B608 # marks are question marks
+                found = dict(self._connection.execute(query, keys))
                 for row, key in enumerate(keys, start):
                     known = found.get(key, b"")
                     if len(known) == 4 * self.dim:

@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from rich.console import Console
 
 from analysis.agreement.corrected_shares import OUTCOMES, DrawTable, Outcome, Unknown, correct_shares, error_table
 from analysis.agreement.labels import (
@@ -58,6 +57,7 @@ from ex2.run.lock import writing_into
 from ex2.run.sealed import write_sealed
 from reward.errors import UserError
 from reward.files import write_text
+from reward.terminal import PlainConsole
 
 RULE = "majority of the raters; where they are even, the first rater to label"
 
@@ -84,7 +84,7 @@ def main(options: Namespace) -> int:
         for run, result in zip(runs, results, strict=True):
             write_sealed(run.run / "agreement.json", result.to_json())
             write_text(run.run / "agreement.csv", to_csv(result))
-    print_agreement(results, Console())
+    print_agreement(results, PlainConsole())
     return 0
 
 

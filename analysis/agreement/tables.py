@@ -9,6 +9,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from analysis.agreement.record import Agreement, PeopleComparison
@@ -16,6 +17,7 @@ from analysis.results.unread import unread_words
 from analysis.results.wording import KIND_NAMES, UNKNOWN, percent
 from analysis.statistics.intervals import Estimate
 from reward.numerals import decimal
+from reward.plain_text import csv_cell
 
 SHARE_NAMES = {"spurious": "spurious", "visual": "visual", "visual_of_informative": "visual, of the informative"}
 COLUMNS = ("run", "labels_of", "policy", "subject", "quantity", "value", "low", "high", "n")
@@ -45,7 +47,7 @@ def to_csv(result: Agreement) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_lines(result))
+    writer.writerows(map(csv_cell, line) for line in _lines(result))
     return text.getvalue()
 
 
@@ -79,7 +81,7 @@ def print_agreement(results: Sequence[Agreement], console: Console) -> None:
     """
     pooled = results[0].pooled
     for part, title in [(pooled, f"{len(results)} runs pooled")] if pooled else [(r.own, r.run) for r in results]:
-        console.print(_rates(part, f"{title}: judge against people, {results[0].confidence:.0%} intervals"))
+        console.print(_rates(part, f"{escape(title)}: judge against people, {results[0].confidence:.0%} intervals"))
         console.print(_kinds(part))
     for result in results:
         if result.unread:
@@ -140,7 +142,7 @@ def _shares(results: Sequence[Agreement]) -> Table:
         for policy, part in result.policies.items() if not result.unread else ():
             for name, share in part.shares.items():
                 table.add_row(
-                    result.run if name == "spurious" else "",
+                    escape(result.run) if name == "spurious" else "",
                     f"{policy}, {part.descriptions} descriptions" if name == "spurious" else "",
                     SHARE_NAMES[name],
                     _with_n(share.judged),

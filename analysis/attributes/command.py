@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.attributes.answers import LOG, Answered, SeedAnswers, ask, judged_digest
 from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import attribute_judge
@@ -24,6 +22,7 @@ from analysis.verdicts.verdicts import asked_digest
 from ex2.run.descriptions import DescribedClass
 from ex2.run.lock import writing_into
 from reward.errors import UserError
+from reward.terminal import PlainConsole
 
 
 def main(options: argparse.Namespace) -> int:
@@ -51,7 +50,7 @@ def main(options: argparse.Namespace) -> int:
 def _write(options: argparse.Namespace, runs: Sequence[Run], left_out: Sequence[str]) -> None:
     confidence = max(confidence_of(run.results) for run in runs)  # runs that differ are shown at the stricter one
     result = summarize([*answered(runs)], confidence, sample=options.sample, seed=options.seed)
-    console = Console()
+    console = PlainConsole()
     show(result, console)
     write_study(
         RESULT,

@@ -1,6 +1,7 @@
 """`ex2 label`: a page on this machine where a person answers the judge's questions.
 
-Only someone who has the page's address can use it, because the address holds a random token. The page loads nothing
+Only someone who has the page's address can use it, because the address holds a random token. Requests that other sites
+make a browser send are refused, also those under a name of theirs that leads to this machine. The page loads nothing
 from other servers, and is not told any verdict, policy, reward, run or seed. It hides how many descriptions of each
 verdict were drawn, too: it shows one description at a time, in the sample's random order, and counts all together.
 Whoever knows that rare verdicts are drawn more often knows so of the sample, not of the description shown. A person is
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hmac
+import ipaddress
 import json
 import secrets
 import socket
@@ -24,9 +26,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict
-from rich.console import Console
 
 from analysis.judge.rubric import PAPER, load_rubric
 from analysis.labeling.log import Given
@@ -37,6 +39,7 @@ from ex2.run.directory import find_runs
 from ex2.run.lock import writing_into
 from reward.errors import EX2Error, UserError
 from reward.records import Record
+from reward.terminal import PlainConsole
 
 LARGEST = 4096
 """Most bytes of a request's body; an answer takes about 100."""
@@ -76,7 +79,7 @@ def main(options: Namespace) -> int:
 def _serve(session: Session, options: Namespace) -> int:
     simple = [str(run) for run, sample in session.samples.items() if not sample.strata]
     server = LabelServer(session, options.host, options.port)
-    progress, console = session.progress(), Console(highlight=False, soft_wrap=True)
+    progress, console = session.progress(), PlainConsole(highlight=False, soft_wrap=True)
     console.print(f"{progress.done} of {progress.total} descriptions labelled by {session.rater}.", markup=False)
     console.print(f"Open {server.url} and answer with y, n, s (skip) and u (undo). Ctrl-C ends; all is saved.")
     console.print(f"The questions are worded as in rubric {session.rubric.version}.", markup=False)
@@ -184,6 +187,20 @@ class LabelServer(ThreadingHTTPServer):
         """Address of the page, with the token."""
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}/{self.token}/"
 
+    def is_ours(self, host: str) -> bool:
+        """Say whether a `Host` header names this server: by its address, or by a name that only this machine gives.
+
+        A server on all addresses (0.0.0.0) takes any address, because no name of another site is one.
+        """
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return False
+        here = str(self.server_address[0])
+        if name == here or (name == "localhost" and not self.is_public):
+            return True
+        return here == "0.0.0.0" and (name == socket.gethostname().lower() or _is_address(name))  # nosec B104 # no binding
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore browsers that hang up and sockets that close at the end; show any other error."""
         if not isinstance(sys.exception(), OSError):
@@ -205,7 +222,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send the page, its style and script, or the state."""
         name = self._name()
-        if name == "state":
+        if not self._for_us():
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+        elif name == "state":
             self._do(lambda: None)
         elif name in _FILES:
             file, kind = _FILES[name]
@@ -216,6 +235,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Save an answer, take one back, or ask skipped questions again; the reply is the new state."""
         name = self._name()
+        if not self._for_us():
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+            return
+        if self.headers.get("Origin", f"http://{self.headers['Host']}") != f"http://{self.headers['Host']}":
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return
         if name not in ("answer", "undo", "reopen"):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
@@ -233,6 +258,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing: the terminal shows the address."""
+
+    def _for_us(self) -> bool:
+        """Say whether the request names this machine: a site may let its own name lead to an address of ours.
+
+        The port may be another one, as behind a tunnel.
+        """
+        hosts = self.headers.get_all("Host", [])
+        return len(hosts) == 1 and self.server.is_ours(hosts[0])
 
     def _name(self) -> str | None:
         """Return the part of the path after the token; `None` if the token is wrong or missing."""
@@ -273,6 +306,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+
+def _is_address(name: str | None) -> bool:
+    try:
+        return bool(ipaddress.ip_address(name or ""))
+    except ValueError:
+        return False
 
 
 def _errno(error: BaseException) -> int | None:

@@ -30,6 +30,7 @@ from analysis.tables.table import Table
 from analysis.tables.terminal import print_left_out
 from analysis.verdicts.breakdown import Denominator
 from reward.errors import UserError, unknown_name
+from reward.terminal import PlainConsole
 
 
 class Material(NamedTuple):
@@ -85,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
         **phrases_drawings(material.runs, rules.tolerance),
     }
     written = write_everything(tables, drawings, options.out, formats)
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     print_left_out("tables", material.runs, material.left_out, console)
     for line in material.ignored:
         console.print(f"tables: {escape(line)}", soft_wrap=True)

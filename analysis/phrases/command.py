@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.phrases.described import DescribedRun, gather_described
 from analysis.phrases.figure import phrases_figure
 from analysis.phrases.mining import Phrase, different, mine
@@ -30,6 +28,7 @@ from ex2.run.lock import writing_into
 from reward.errors import UserError
 from reward.files import JSON
 from reward.presets import load_vlm, shown_name, vlm_problems
+from reward.terminal import PlainConsole
 
 TOLD_PHRASES = 200
 """Most mined phrases of a run that the result holds."""
@@ -70,7 +69,7 @@ def main(options: argparse.Namespace) -> int:
         tests=sum(len(part.results) for part in found),
         datasets=_corrected(found, 1 - settings.confidence),
     )
-    console = Console()
+    console = PlainConsole()
     show(result, console)
     drawn = phrases_figure(trials(result.datasets), settings.confidence)
     with writing_into([run.directory.root for run in runs], "phrases"):

@@ -43,6 +43,7 @@ from ex2.run.directory import RunDirectory
 from ex2.run.lock import writing_stage
 from ex2.run.made import used_otherwise
 from reward.files import JSON, read_object, write_text
+from reward.secrets import redacted_tree
 
 SCRIPTS = ("report.js", "print.js")
 
@@ -67,7 +68,7 @@ def write_report(recipe: Recipe) -> Path:
     results, missing = load_results(recipe, run)
     pooled = pool_seeds(recipe.name, results)
     experiment = replace(pooled, kl=kl_with_cut(pooled.kl, recipe))
-    provenance = read_object(run.provenance) if run.provenance.exists() else {}
+    provenance = redacted_tree(read_object(run.provenance)) if run.provenance.exists() else {}
     for result in results:
         otherwise = used_otherwise(recipe, run.seed(result.seed))
         if otherwise:

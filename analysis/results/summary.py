@@ -152,7 +152,7 @@ def print_seed(experiment: Experiment, console: Console) -> None:
         Column(f"n = {experiment.images} images", no_wrap=True),
         Column("points on templates", no_wrap=True),
         "p",
-        title=f"{experiment.name}, seed {seed}, {experiment.confidence:.0%} intervals",
+        title=f"{escape(experiment.name)}, seed {seed}, {experiment.confidence:.0%} intervals",
         box=box.SIMPLE_HEAD,
     )
     for arm in (*ARMS, *controls):

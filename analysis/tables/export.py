@@ -22,6 +22,7 @@ from analysis.tables.table import (
     number_text,
     seeds_text,
 )
+from reward.plain_text import csv_cell
 
 DIGITS = 2
 
@@ -50,17 +51,21 @@ FIELDS = (
 
 
 def to_csv(table: Table) -> str:
-    """Return CSV with a row for each cell: its place, then its numbers at full precision; unknown numbers are empty."""
+    """Return CSV with a row for each cell: its place, then its numbers at full precision; unknown numbers are empty.
+
+    A text that spreadsheets would take for a formula has an apostrophe in front.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*table.row_names, "column", *FIELDS])
+    writer.writerow([*map(csv_cell, table.row_names), "column", *FIELDS])
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells, strict=True):
             said = [*cell.notes, *([cell.kl_note] if cell.kl_note else [])]
             values = asdict(cell) | {"notes": "; ".join(said), "doubts": "; ".join(cell.doubts)}
             if cell.value is None or not cell.n:
                 values |= {"n": cell.n or None, "seeds": None, "shared": None}
-            writer.writerow([*row.names, column, *(_plain(values[field]) for field in FIELDS)])
+            line = [*row.names, column, *(_plain(values[field]) for field in FIELDS)]
+            writer.writerow(map(csv_cell, line))
     return out.getvalue()
 
 
@@ -171,7 +176,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\ttfamily\char34}",  # \textquotedbl is not in the encoding that LaTeX begins with
     "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
     "-": "-{}",  # two in a row would become a dash
@@ -194,6 +199,21 @@ _LATEX = {
 }
 
 
+_IN_T1 = {
+    "Ð": r"\DH",
+    "ð": r"\dh",
+    "Þ": r"\TH",
+    "þ": r"\th",
+    "Đ": r"\DJ",
+    "đ": r"\dj",
+    "Ŋ": r"\NG",
+    "ŋ": r"\ng",
+    **{letter: rf"\k {unicodedata.normalize('NFD', letter)[0]}" for letter in "ĄąĘęĮįŲų"},
+}
+"""Letters that the encoding with which LaTeX begins lacks, and the encoding T1 has."""
+_IN_NEITHER = "ĦħĸĿŀŉŦŧſ"
+
+
 def escape_latex(text: str) -> str:
     """Escape a text so that LaTeX prints it as it is: nothing in it is a command, and line breaks become spaces.
 
@@ -212,7 +232,10 @@ def _latex_character(character: str) -> str:
         return character if character.isprintable() else ""
     if unicodedata.category(character)[0] == "C":
         return ""
-    if ord(character) < 0x180 and character.isalpha():  # Latin letters with accents: in every LaTeX since 2018
+    if character in _IN_T1:
+        return rf"{{\fontencoding{{T1}}\selectfont{_IN_T1[character]}}}"
+    known = ord(character) < 0x180 and character not in _IN_NEITHER
+    if known and character.isalpha():  # Latin letters with accents: in every LaTeX since 2018
         return character
     return "{[}" + unicodedata.name(character, f"U+{ord(character):04X}") + "{]}"
 

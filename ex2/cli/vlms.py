@@ -19,6 +19,7 @@ from reward import revisions
 from reward.errors import UserError
 from reward.numerals import compact
 from reward.presets import PRESETS, VLMPreset, load_vlm, merged_settings, resolve_vlm, vlm_problems
+from reward.terminal import PlainConsole
 from reward.yaml_values import read_yaml
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
     Raises:
         UserError: For an unknown name or setting.
     """
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     if options.name is None:
         if options.check:
             raise UserError("ex2 vlms: --check needs a name, such as: ex2 vlms clip-vit-b32 --check")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from ex2.data.selection import select, too_few_classes
 from reward.components import resolve
 from reward.errors import UserError
 from reward.images import LabeledImage
+from reward.terminal import PlainConsole
 from reward.yaml_values import read_yaml
 
 LISTED = 20
@@ -72,7 +72,7 @@ def main(options: Namespace) -> int:
     sheet = Path(options.sheet or f"{options.name.replace(':', '.').rpartition('.')[2]}.png")
     if sheet.suffix.lower() != ".png":
         raise UserError(f"--sheet: given '{sheet}'; the contact sheet is a .png file.")
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     if options.download:
         for line in _download(options.name, settings):
             console.print(line, markup=False, soft_wrap=True)

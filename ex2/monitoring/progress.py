@@ -12,6 +12,7 @@ from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from reward.completions import texts_of
 from reward.files import append_jsonl
 from reward.numerals import compact, decimal
+from reward.plain_text import plain
 
 
 class TrainingProgress(BatchCallback):
@@ -68,7 +69,7 @@ def signs_in_short(row: Mapping[str, Any]) -> str:
 
 def _show_samples(batch: FinishedBatch) -> None:
     for completion, score in list(zip(texts_of(batch.completions), batch.scores, strict=True))[:2]:
-        shown = " ".join(completion.split()) or "(empty)"
+        shown = " ".join(plain(completion).split()) or "(empty)"
         tqdm.write(f"  batch {batch.row['batch']:>4}  {decimal(score, 2):>7}  {shown[:100]}")
 
 

@@ -17,7 +17,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reward.errors import EnvironmentFault, UserError
-from reward.files import writing
+from reward.files import usual_permissions, writing
 
 _PROBE_TOKENS = 16
 
@@ -55,6 +55,7 @@ def convert_gguf(folder: Path, gguf_file: str, cache_dir: Path, named_in: str = 
             model.save_pretrained(fresh)
             tokenizer.save_pretrained(fresh)
             _check_equal(model, fresh, source)
+            usual_permissions(fresh)
             try:
                 os.rename(fresh, target)
             except OSError:

@@ -13,6 +13,8 @@ from ex2.recipe_io import to_yaml
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
 from reward.files import JSON, read_record, write_text
 from reward.numerals import compact
+from reward.plain_text import markdown_block
+from reward.plain_text import markdown_code as code
 from reward.records import Record
 
 if TYPE_CHECKING:
@@ -109,10 +111,10 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
         f"# {recipe.name}, seed {seed}",
         "",
         f"A language model aligned by {recipe.algorithm.upper()} with what a vision-language model rewards: "
-        f"{kind} on `{recipe.policy.model}`{', merged' if merged and recipe.lora else ''}.",
+        f"{kind} on {code(recipe.policy.model)}{', merged' if merged and recipe.lora else ''}.",
         "",
-        f"- Reward: `{recipe.reward.name}` by the VLM `{recipe.vlm.name}` on images of `{recipe.dataset.name}`, "
-        f"split `{recipe.dataset.reward_split}`.",
+        f"- Reward: {code(recipe.reward.name)} by the VLM {code(recipe.vlm.name)} on images of "
+        f"{code(recipe.dataset.name)}, split {code(recipe.dataset.reward_split)}.",
         f"- Training: {summary['batches']} batches of {recipe.rl.batch_size} descriptions.",
         f"- KL to the base model in the last batch: {reached}{'' if kl is None else f' {spread}'} "
         f"(target {recipe.rl.kl.target:g}, final β {summary['kl_coef']:.3g}).",
@@ -124,7 +126,7 @@ def model_card(recipe: Recipe, seed: int, summary: JSON, *, accuracy: JSON | Non
             f"- Trained on a base of {recipe.policy.quantization.removesuffix('bit')} bits and merged into the one in "
             f"{recipe.policy.dtype}: probabilities differ a little from those in training."
         )
-    lines += ["", "## Recipe", "", "```yaml", to_yaml(recipe).strip(), "```", ""]
+    lines += ["", "## Recipe", "", markdown_block(to_yaml(recipe), "yaml"), ""]
     return "\n".join(lines)
 
 
@@ -136,8 +138,8 @@ def _accuracy_lines(accuracy: JSON | None) -> list[str]:
         found = accuracy["arms"].get(arm)
         if found:
             lines.append(
-                f"- Zero-shot accuracy on `{accuracy['dataset']}`, split `{accuracy['split']}`, with descriptions of "
-                f"{words}: {found['accuracy']:.1%} (n = {found['n']}, {accuracy['confidence']:.0%} interval "
-                f"{found['low']:.1%} to {found['high']:.1%})."
+                f"- Zero-shot accuracy on {code(accuracy['dataset'])}, split {code(accuracy['split'])}, with "
+                f"descriptions of {words}: {found['accuracy']:.1%} (n = {found['n']}, {accuracy['confidence']:.0%} "
+                f"interval {found['low']:.1%} to {found['high']:.1%})."
             )
     return lines

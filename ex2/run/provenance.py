@@ -15,6 +15,7 @@ from ex2.recipe_io import stored_tree, to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.manifest import Manifest, flat, recipe_differences, refuse
 from reward.files import write_json, write_text
+from reward.secrets import redacted
 
 PACKAGES = ("ex2", "torch", "transformers", "trl", "peft", "accelerate", "open_clip_torch", "bitsandbytes", "openai")
 
@@ -47,7 +48,7 @@ def provenance() -> dict[str, Any]:
     """Return versions, platform, commit and command."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": redacted(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},

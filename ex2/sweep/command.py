@@ -22,6 +22,7 @@ from ex2.sweep.display import LiveDisplay, PlainDisplay, Row, display
 from ex2.sweep.engines import Engine, start_engine
 from ex2.sweep.jobs import Job, duration, is_done, progress, read_record
 from reward.errors import EX2Error, UserError
+from reward.terminal import PlainConsole
 
 POLL_SECONDS = 0.5
 NOT_IN_DIGEST = {"seeds", "output_dir", "threads", "training", "resources"}
@@ -47,7 +48,7 @@ def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
         overrides.append(f"seeds={list(options.seeds)}")
     recipes = read_grid(options.recipes, overrides, judges)
     jobs = [job for path, recipe in recipes for job in make_jobs(path, recipe, overrides, options.accelerate_config)]
-    console = Console()
+    console = PlainConsole()
     engine = start_engine(options.engine)
     try:
         with display(console) as shown:

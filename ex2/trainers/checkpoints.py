@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from reward.errors import EX2Error
 from reward.file_digests import FileDigest, digests_of, fault_of
-from reward.files import AGAIN, read_record
+from reward.files import AGAIN, read_record, usual_permissions
 from reward.records import Record
 
 _NAME = re.compile(r"checkpoint-\d+")
@@ -80,6 +80,7 @@ def mark_complete(folder: Path, content: dict[str, Any]) -> None:
         folder: The checkpoint.
         content: What the file holds, beside the sizes and hashes of the other files.
     """
+    usual_permissions(folder)
     (folder / COMPLETE).unlink(missing_ok=True)
     files = {name: one.to_json() for name, one in digests_of(folder).items()}
     for path in [*folder.rglob("*"), folder]:

@@ -19,6 +19,7 @@ NEEDS = {
     "mount": "leave to mount a small disk, for tests of full and read-only ones",
     "namespaces": "mount and network namespaces (unshare), for tests of tests/bare.sh",
     "ray": "Ray, for tests of sweeps on a cluster",
+    "tex": "pdflatex with booktabs (Debian: texlive-latex-recommended), for tests that tables compile",
     "weights": "packages with a model's weights (recipes/real/packages.txt), for tests of real models",
 }
 

@@ -19,7 +19,6 @@ from analysis.judge.server.batch_results import Response, ResultLine, read_lines
 from analysis.judge.server.batch_state import BatchState, HandedIn
 from analysis.judge.server.conversation import Conversation
 from analysis.judge.server.faults import REFUSALS
-from analysis.judge.server.proxies import usable_environment
 from analysis.judge.server.replies import Reply, read_reply, short
 from reward.errors import EnvironmentFault, UserError
 
@@ -61,13 +60,8 @@ def collect_or_submit(
     if not requests:
         return
     server = conversation.server
-    key = server.api_key
-    with usable_environment(f"judge {server.shown_url}"):
-        made = openai.OpenAI(
-            api_key=key, base_url=server.base_url, timeout=server.timeout, max_retries=server.max_retries
-        )
     try:
-        with made as client:
+        with server.address.client(openai.OpenAI, server.timeout, server.max_retries) as client:
             missing = {conversation.key(request): request for request in requests}
             state = BatchState(path)
             waiting = _collect(client, conversation, missing, on_answer, state)
@@ -116,13 +110,13 @@ def _collect(
             state.batches.remove(batch)
             state.save()
             errors = [str(error.message) for error in (found.errors.data or [] if found.errors else [])]
-            reasons = short("; ".join(errors)) or "no reason given"
+            reasons = short(conversation.server.address.hide("; ".join(errors))) or "no reason given"
             raise UserError(
                 f"judge {conversation.server.shown_url}: batch {found.id} was refused ({reasons}); correct the judge's "
                 "settings, or use mode: direct; the same command hands it in anew."
             )
         failures = {key: _Failure("no line in the results", counts=found.status == "completed") for key in batch.keys}
-        for line in _lines(client, (found.output_file_id, found.error_file_id)):
+        for line in _lines(client, conversation, (found.output_file_id, found.error_file_id)):
             failure = _take(conversation, line, missing, on_answer, state)
             if failure is None:
                 failures.pop(line.custom_id, None)
@@ -286,7 +280,7 @@ def _parts(keys: Sequence[str], line: Callable[[str], bytes]) -> Iterator[tuple[
         yield part, lines
 
 
-def _lines(client: openai.OpenAI, files: Sequence[str | None]) -> Iterator[ResultLine]:
+def _lines(client: openai.OpenAI, conversation: Conversation, files: Sequence[str | None]) -> Iterator[ResultLine]:
     for file in files:
         if file:
-            yield from read_lines(client.files.content(file).text)
+            yield from read_lines(conversation.server.address.hide(client.files.content(file).text))

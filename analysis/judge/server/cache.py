@@ -96,6 +96,8 @@ class AnswerCache:
             if self.path != ":memory:":
                 self.path = str(Path(self.path).expanduser())
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            if self.path != ":memory:" and not Path(self.path).exists():
+                Path(self.path).touch()  # with the user's permissions: SQLite never makes files that a group can write
             self._open()
             self._mending(self._prepare)
 

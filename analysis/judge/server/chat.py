@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import openai
 
 from analysis.judge.base import Usage
+from analysis.judge.server.address import OPENAI_URL, Address
 from analysis.judge.server.cost import estimate_tokens
 from analysis.judge.server.faults import Wording, refuses
 from analysis.judge.server.pace import Limits
-from analysis.judge.server.proxies import usable_environment
 from analysis.judge.server.replies import Chat, Reply, read_reply, retry_after, server_words
 from reward.errors import EX2Error, UserError
-
-OPENAI_URL = "https://api.openai.com/v1"
-OPENAI_KEY = "OPENAI_API_KEY"
 
 FORMATS = ("json_schema", "json_object", "text")
 """Ways to ask for JSON, the strictest first; if a server refuses one, the next is tried."""
@@ -75,21 +70,13 @@ class _Refused(Exception):
         self.chat, self.reply, self.fault = chat, reply, fault
 
 
-def url_problem(base_url: str | None) -> str | None:
-    """Say what is wrong with a `base_url`; None if nothing is wrong. The default, None, is valid."""
-    try:
-        parts = urlsplit(base_url or OPENAI_URL)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket too many
-        fits = False
-    return None if fits else f"'{base_url}' is no http(s) URL; give one such as http://localhost:8000/v1."
-
-
 class ChatServer:
     """A model behind a server; `OpenAIJudge` documents the settings.
 
     Attributes:
-        shown_url: Address of the server without user name and password.
+        address: Where the server is, and its key.
+        base_url: Address of the server with its query, such as an API's version.
+        shown_url: Address of the server without its query.
         format: Index into `FORMATS` of the strictest format to try; it grows as the server refuses formats.
     """
 
@@ -107,40 +94,15 @@ class ChatServer:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
     ) -> None:
-        self.base_url = (base_url or OPENAI_URL).rstrip("/")
-        problem = url_problem(base_url)
-        if problem:
-            raise UserError(f"judge.base_url: {problem}")
-        parts = urlsplit(self.base_url)
-        host = parts.netloc.rpartition("@")[2]  # a user name and password in the URL are never shown
-        self.shown_url = f"{parts.scheme}://{host}{parts.path}"
-        self.name = model if self.base_url == OPENAI_URL else f"{model} at {host}"
-        if api_key_env is None and self.base_url == OPENAI_URL:
-            api_key_env = OPENAI_KEY
-        self.model, self._key_name = model, api_key_env
+        self.address = Address.of(base_url, api_key_env)
+        self.base_url, self.shown_url, self.model = self.address.url, self.address.shown, model
+        self.name = model if self.base_url == OPENAI_URL else f"{model} at {self.address.host}"
         self.sampling, self.extra_body = dict(sampling), dict(extra_body or {})
         self.concurrency, self.max_retries, self.timeout = concurrency, max_retries, timeout
         self.wording = Wording(self.shown_url, model, timeout, max_retries + 1)
         self._limits = Limits(requests_per_minute, tokens_per_minute)
         self.format = 0
         self.format_works = False  # a reply has come in it: from then on a refusal is about the conversation
-
-    @property
-    def api_key(self) -> str:
-        """The API key; `none` for a server that needs no key.
-
-        Raises:
-            UserError: If the key's environment variable is not set.
-        """
-        if self._key_name is None:
-            return "none"
-        key = os.environ.get(self._key_name)
-        if not key:
-            raise UserError(
-                f"judge: the environment variable {self._key_name} is not set; {self.shown_url} needs an API key: "
-                f"export {self._key_name}=…, or give judge.base_url of a server of your own."
-            )
-        return key
 
     def body(self, chat: Chat, format_index: int | None = None) -> dict[str, Any]:
         """Return the JSON body of a request."""
@@ -227,10 +189,7 @@ class ChatServer:
                 deliver(chat, reply)
 
         # Retries are ours: each has to wait for its turn under the limits.
-        key = self.api_key
-        with usable_environment(f"judge {self.shown_url}"):
-            made = openai.AsyncOpenAI(api_key=key, base_url=self.base_url, timeout=self.timeout, max_retries=0)
-        async with made as client:
+        async with self.address.client(openai.AsyncOpenAI, self.timeout, max_retries=0) as client:
             await self._begin(client, waiting, deliver, example)
             workers = [asyncio.create_task(work(client)) for _ in range(min(self.concurrency, len(waiting)))]
             try:
@@ -308,9 +267,9 @@ class ChatServer:
                     response = await client.chat.completions.with_raw_response.create(
                         model=self.model, messages=[], extra_body=self.body(chat, position)
                     )
-                    body = response.text
+                    body = self.address.hide(response.text)
             except openai.APIStatusError as error:
-                words = server_words(error)
+                words = self.address.hide(server_words(error))
                 declined = Reply(f"{error.status_code}: {words}", refused=True, spent=Usage())
                 if error.code == "content_filter":
                     return declined._replace(text=f"content filter: {words}")
@@ -344,7 +303,7 @@ class ChatServer:
 
     def fault(self, error: openai.APIError | TimeoutError) -> EX2Error:
         """Return an error of the client as one line that says what to do."""
-        return self.wording.fault(error)
+        return self.wording.fault(error, self.address.hide)
 
 
 def _delay(attempt: int, wanted: float | None) -> float:

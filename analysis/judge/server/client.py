@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 
 from analysis.judge.base import Answer, CostEstimate, JudgeRequest, OnAnswer, Usage, Verdict
 from analysis.judge.rubric import load_rubric
+from analysis.judge.server.address import url_problem
 from analysis.judge.server.batch import BATCH_FILE, collect_or_submit
 from analysis.judge.server.cache import AnswerCache, Kept
-from analysis.judge.server.chat import FORMATS, ChatServer, url_problem
+from analysis.judge.server.chat import FORMATS, ChatServer
 from analysis.judge.server.conversation import Conversation
 from analysis.judge.server.cost import PRICES, cost
 from reward.errors import UserError
@@ -64,7 +65,8 @@ class OpenAIJudge:
 
         Args:
             model: Model name as the server knows it; the paper used gpt-3.5-turbo-1106.
-            base_url: Address of the server, up to and including `/v1`; default OpenAI's.
+            base_url: Address of the server, up to and including `/v1`; default OpenAI's. A query behind it, such as
+                `?api-version=1`, goes with every request. It is stored and shown, so that it cannot hold a secret.
             api_key_env: Environment variable that holds the API key. The default is OPENAI_API_KEY for OpenAI and no
                 key for other servers, so that OpenAI's key is never sent to another server by accident.
             rubric: `fenced` (class name and description are enclosed and declared to be data), `paper` (the paper's

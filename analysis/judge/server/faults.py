@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import openai
@@ -32,7 +33,7 @@ class Wording:
     """Makes the error messages about one server.
 
     Attributes:
-        url: Address of the server without user name and password.
+        url: Address of the server without its query.
         model: Name of the model as the server knows it.
         timeout: Seconds per try.
         tries: Number of tries of one request.
@@ -57,8 +58,8 @@ class Wording:
             "judge.base_url, then run the same command again: answers so far are kept."
         )
 
-    def fault(self, error: openai.APIError | TimeoutError) -> EX2Error:
-        """Return an error of the client as one line that says what to do."""
+    def fault(self, error: openai.APIError | TimeoutError, hide: Callable[[str], str]) -> EX2Error:
+        """Return an error of the client as one line that says what to do; `hide` takes the API key out of texts."""
         where = f"judge {self.url}"
         again = "then run the same command again: answers so far are kept."
         if isinstance(error, openai.APITimeoutError | TimeoutError):
@@ -67,12 +68,12 @@ class Wording:
                 f"judge.concurrency, {again}"
             )
         if isinstance(error, openai.APIConnectionError):
-            cause = short(str(error.__cause__ or error.message))
+            cause = short(hide(str(error.__cause__ or error.message)))
             return EnvironmentFault(
                 f"{where}: cannot be reached ({cause}), {self.tries} tries; start the server or correct "
                 f"judge.base_url, {again}"
             )
-        words = short(server_words(error))
+        words = short(hide(server_words(error)))
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             return UserError(f"{where}: the API key was refused ({words}); check judge.api_key_env.")
         if isinstance(error, openai.NotFoundError):

@@ -132,7 +132,7 @@ def _receive(url: str, file: IO[bytes]) -> tuple[int, int | None]:
         Bytes received, and bytes announced by the server (None if it announced none).
     """
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # nosec B310 # an address of a table of ours
             length = answer.headers.get("Content-Length")
             announced = int(length) if length and length.isdecimal() else None
             name = posixpath.basename(url)

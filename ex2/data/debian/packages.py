@@ -127,7 +127,7 @@ def download(folder: Path, names: Iterable[str]) -> list[str]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download.") as scratch:
-            os.chmod(scratch, 0o755)  # as root, apt-get downloads as the user _apt
+            os.chmod(scratch, 0o755)  # nosec B103 # as root, apt-get downloads as the user _apt
             done = subprocess.run(
                 [program, "download", "-q", *missing], cwd=scratch, capture_output=True, text=True, check=False
             )
