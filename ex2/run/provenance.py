@@ -37,19 +37,32 @@ def start_run(recipe: Recipe) -> RunDirectory:
         EnvironmentFault: If the directory cannot be written.
     """
     directory = RunDirectory.of(recipe)
-    text = to_yaml(recipe)
-    if directory.recipe.is_file() and any(directory.root.glob("seed-*/*")):
-        before, now = stored_tree(directory.recipe), yaml.safe_load(text)
-        changed = sorted(key for key in {*before, *now} - REPEATABLE if before.get(key) != now.get(key))
-        if changed:
-            had = [line for key in changed for line in _differences(before.get(key), now.get(key), key)]
-            raise UserError(
-                f"{directory.root}: holds results of a recipe with another {', '.join(changed)}. Give this one another "
-                f"name (name=…), remove that folder, or go on with what it had: {' '.join(had)}"
-            )
-    write_text(directory.recipe, text)
+    problem = clash(recipe)
+    if problem:
+        raise UserError(problem)
+    write_text(directory.recipe, to_yaml(recipe))
     write_json(directory.provenance, provenance())
     return directory
+
+
+def clash(recipe: Recipe) -> str | None:
+    """Say why `start_run` would refuse a recipe; None if it would not. Nothing is written.
+
+    Raises:
+        UserError: If the recipe in the run directory cannot be read.
+    """
+    directory = RunDirectory.of(recipe)
+    if not directory.recipe.is_file() or not any(directory.root.glob("seed-*/*")):
+        return None
+    before, now = stored_tree(directory.recipe), yaml.safe_load(to_yaml(recipe))
+    changed = sorted(key for key in {*before, *now} - REPEATABLE if before.get(key) != now.get(key))
+    if not changed:
+        return None
+    had = [line for key in changed for line in _differences(before.get(key), now.get(key), key)]
+    return (
+        f"{directory.root}: holds results of a recipe with another {', '.join(changed)}. Give this one another "
+        f"name (name=…), remove that folder, or go on with what it had: {' '.join(had)}"
+    )
 
 
 def _differences(before: Any, now: Any, key: str) -> list[str]:
