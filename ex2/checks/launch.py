@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import MistralConfig
 
 from ex2.recipe import Recipe
 from reward.errors import UserError
@@ -173,8 +172,8 @@ def check_launch(recipe: Recipe, config: Config) -> None:
         raise UserError("\n".join(problems))
 
 
-KNOWN_CONFIGS = {"mistralai/Mistral-7B-v0.1": MistralConfig}
-"""Hub id → configuration class whose defaults are the model's sizes; used where the hub cannot be reached."""
+KNOWN_CONFIGS = {"mistralai/Mistral-7B-v0.1": "MistralConfig"}
+"""Hub id → transformers' class whose defaults are the model's sizes; used where the hub cannot be reached."""
 
 
 def launch_line(recipe: str, extra: Sequence[str], accelerate_config: str) -> list[str]:
