@@ -85,11 +85,11 @@ def empty_model(source: ModelSource, *, fetch: bool = True) -> EmptyModel:
     kernel = {"attn_implementation": source.attn_implementation} if source.attn_implementation else {}
     try:
         with init_empty_weights():
-            return EmptyModel(
-                AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-                    config, trust_remote_code=source.trust_remote_code, **kernel
-                )
+            model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, trust_remote_code=source.trust_remote_code, **kernel
             )
+        model.tie_weights()  # on no device, equal weights are one only now: they count once
+        return EmptyModel(model)
     except (ValueError, ImportError) as error:
         if not kernel:
             return EmptyModel(None, f"{source.named_in}.model: its layers ({_first(error)})")
