@@ -9,6 +9,8 @@ from analysis.judge.table import JUDGES
 from reward.components import resolve
 from reward.errors import EX2Error
 
+NO_SUCH_LIST = (404, 405, 501)
+"""Answers of a server that is there and does not list its models."""
 PING_SECONDS = 10.0
 """How long a server may take to say that it is there."""
 
@@ -85,10 +87,11 @@ def _ping(server: Any, key: str) -> list[str]:
     try:
         with openai.OpenAI(api_key=key, base_url=server.base_url, timeout=PING_SECONDS, max_retries=0) as client:
             client.models.list()
-    except (openai.NotFoundError, openai.APIResponseValidationError):
-        return []  # it is there, and has no such list
+    except openai.APIResponseValidationError:
+        return []
     except openai.APIError as error:
-        return str(server.fault(error)).splitlines()
+        known = getattr(error, "status_code", None) in NO_SUCH_LIST
+        return [] if known else str(server.fault(error)).splitlines()
     except (ImportError, ValueError, UnicodeError):  # a proxy or key that the client cannot use; it may hold secrets
         return [f"judge: {server.shown_url} cannot be asked: its client refuses the proxy or key of the environment."]
     return []
