@@ -1,7 +1,7 @@
 """Whether a dataset's images can be read: every file's header, and the whole of those whose end looks wrong.
 
-Decoding takes 5 ms for a photograph, its header and last bytes 0.1 ms: ten thousand photographs take a second. What
-this misses is a file that is damaged in its middle; that one is named when it is decoded.
+Decoding a photograph of 500 × 375 points takes 1 ms, its header and last bytes 0.05 ms: ten thousand photographs take
+half a second. What this misses is a file that is damaged in its middle; that one is named when it is decoded.
 """
 
 from __future__ import annotations
