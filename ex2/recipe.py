@@ -3,29 +3,52 @@
 Hyperparameter defaults are those of the PPO that produced the paper's results (arXiv 2403.16442 and TRL 0.7's
 `PPOConfig`); what identifies an experiment (model, VLM, dataset) has no default. Reading and checking a file is in
 `ex2.recipe_io`. Recipes are not passed on to the functions that build models and datasets: these take plain arguments.
+
+Every number has a range. A limit lies where the value stops to mean anything (a rate of 1.0 that Adam would move every
+weight by, a seed that NumPy does not take), far beyond what anyone has used: it catches a slip of the hand before an
+hour of computation does.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ex2.data.source import DatasetSource, Selection
 from ex2.monitoring.rules import DEFAULT_RULES, FIRST, METRICS, Rule
 from ex2.policy.source import Dtype, ModelSource, Quantization, Sampling
 from ex2.trainers.kl_controller import KLController
 from reward.errors import unknown_name
+from reward.storable import all_different, not_empty, storable
 
-Positive = Annotated[int, Field(gt=0)]
+MOST = 1_000_000_000
+"""Largest count of anything: libraries take counts as signed 32-bit numbers."""
+LARGE = 1e9
+"""Largest coefficient: products of such numbers still fit into float32."""
+LARGEST_SEED = 2**31 - 1
+"""NumPy takes seeds below 2³², and the processes of a run add their number to it."""
+
+Positive = Annotated[int, Field(gt=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Coefficient = Annotated[float, Field(ge=0, le=LARGE)]
+Width = Annotated[float, Field(gt=0, le=LARGE)]
+Rate = Annotated[float, Field(ge=1e-12, le=1)]
+"""Of Adam, which moves every weight by about this much in a step: weights are below 1, and float32 loses less than
+1e-12."""
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Named = Annotated[str, Field(min_length=1)]
+Policies = Annotated[list[Literal["base", "aligned"]], Field(min_length=1), AfterValidator(all_different)]
 Control = Literal["class_name", "waffle", "shuffled", "other_class", "other_class_kept", "base_best"]
 
 
 class RecipeSection(BaseModel):
     """A part of a recipe whose keys are fixed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    _storable = field_validator("*")(storable)
 
 
 class Component(BaseModel):
@@ -34,9 +57,16 @@ class Component(BaseModel):
     `ex2 validate` checks those settings against the component's constructor.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    name: str
+    name: Named
+
+    _storable = field_validator("*")(storable)
+
+    @model_validator(mode="after")
+    def _settings_are_storable(self) -> Component:
+        storable(self.settings)
+        return self
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -47,12 +77,12 @@ class Component(BaseModel):
 class Policy(RecipeSection):
     """The language model that is aligned."""
 
-    model: str = Field(description="Hub id, local directory, or package:NAME for a model that a package ships")
-    revision: str | None = None
-    gguf_file: str | None = Field(None, description="a GGUF file in `model`, converted once and cached")
+    model: Named = Field(description="Hub id, local directory, or package:NAME for a model that a package ships")
+    revision: Named | None = None
+    gguf_file: Named | None = Field(None, description="a GGUF file in `model`, converted once and cached")
     dtype: Dtype = "float32"
     quantization: Quantization = "none"
-    attn_implementation: str | None = None
+    attn_implementation: Named | None = None
     gradient_checkpointing: bool = False
     trust_remote_code: bool = False
 
@@ -64,10 +94,10 @@ class Policy(RecipeSection):
 class Lora(RecipeSection):
     """Low-rank adapter (arXiv 2106.09685)."""
 
-    r: Positive = 16
+    r: Annotated[int, Field(gt=0, le=65_536)] = 16
     alpha: Positive = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    target_modules: list[str] | str = ["q_proj", "v_proj"]
+    dropout: Decay = 0.05
+    target_modules: Annotated[list[str] | str, AfterValidator(not_empty)] = ["q_proj", "v_proj"]
 
 
 class Prompts(RecipeSection):
@@ -80,12 +110,12 @@ class Prompts(RecipeSection):
 class Data(Component):
     """Images: one split feeds the reward; another one, which shares no image with it, measures accuracy."""
 
-    reward_split: str
-    test_split: str
+    reward_split: Named
+    test_split: Named
     images_per_class: Positive = 256
     selection: Selection = Field("first", description="first: by file name, as in the paper")
-    selection_seed: int = 0
-    workers: Annotated[int, Field(ge=0)] | None = Field(
+    selection_seed: Seed = 0
+    workers: Annotated[int, Field(ge=0, le=1024)] | None = Field(
         None, description="image decoding processes; default: by the number of cores and images"
     )
 
@@ -101,10 +131,10 @@ class KL(RecipeSection):
     controller: Literal["adaptive", "log", "fixed"] = Field(
         "adaptive", description="adaptive: as in the paper; log: proportional in log β, reaches its target sooner"
     )
-    init_coef: Annotated[float, Field(ge=0)] = Field(
+    init_coef: Coefficient = Field(
         0.2, description="β, in units of score per nat (under grpo, of the scores after group.scale_scores)"
     )
-    target: Annotated[float, Field(gt=0)] = Field(10.0, description="nats per unit")
+    target: Width = Field(10.0, description="nats per unit")
     unit: Literal["sequence", "token"] = Field(
         "sequence", description="sequence: sum over a description's tokens; token: mean over tokens"
     )
@@ -127,12 +157,12 @@ class RL(RecipeSection):
     minibatch_size: Positive = Field(8, description="samples per optimizer step, over all processes")
     micro_batch_size: Positive | None = Field(None, description="samples per forward and process; default: all")
     epochs: Positive = 4
-    learning_rate: Annotated[float, Field(gt=0)] = 1.41e-5
-    adam_beta1: Share = 0.9
-    adam_beta2: Share = 0.999
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    max_grad_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="0: no clipping")
-    clip_range: Annotated[float, Field(gt=0)] = Field(0.2, description="of the ratio of probabilities, about 1")
+    learning_rate: Rate = 1.41e-5
+    adam_beta1: Decay = 0.9
+    adam_beta2: Decay = 0.999
+    adam_epsilon: Annotated[float, Field(ge=1e-15, le=1)] = 1e-8
+    max_grad_norm: Coefficient = Field(0.0, description="0: no clipping")
+    clip_range: Width = Field(0.2, description="of the ratio of probabilities, about 1")
     whiten_advantages: bool = Field(True, description="of ppo and rloo; grpo has group.scale_scores")
     kl: KL = KL()
 
@@ -142,8 +172,8 @@ class PPO(RecipeSection):
 
     gamma: Share = 1.0
     lam: Share = 0.95
-    value_clip_range: Annotated[float, Field(gt=0)] = 0.2
-    value_coef: Annotated[float, Field(ge=0)] = 0.1
+    value_clip_range: Width = 0.2
+    value_coef: Coefficient = 0.1
     loss_mean: Literal["tokens", "responses"] = Field(
         "tokens", description="what weighs the same in a minibatch; responses: as in the paper"
     )
@@ -160,7 +190,7 @@ class PPO(RecipeSection):
     value_clip_unit: Literal["reward", "spread"] = Field(
         "spread", description="of value_clip_range; spread: standard deviation of the returns; reward: as in the paper"
     )
-    value_learning_rate: Annotated[float, Field(gt=0)] | Literal["step", "tenth", "policy"] = Field(
+    value_learning_rate: Rate | Literal["step", "tenth", "policy"] = Field(
         "step",
         description="of the value head; step: such that an optimizer step moves a value by at most 0.3 standard "
         "deviations of the returns; tenth: of rl.learning_rate; policy: the same, as in the paper",
@@ -170,7 +200,7 @@ class PPO(RecipeSection):
 class Group(RecipeSection):
     """Settings of RLOO (arXiv 2402.14740) and GRPO (arXiv 2402.03300), which compare descriptions of one prompt."""
 
-    generations: Annotated[int, Field(ge=2)] = Field(4, description="descriptions per prompt")
+    generations: Annotated[int, Field(ge=2, le=MOST)] = Field(4, description="descriptions per prompt")
     scale_scores: Literal["none", "group", "batch"] = Field(
         "none", description="of grpo: divide scores by their standard deviation; none keeps β in units of the score"
     )
@@ -182,21 +212,21 @@ class Training(RecipeSection):
     save_every: Positive = Field(100, description="batches between checkpoints")
     save_total_limit: Positive | None = 2
     show_samples_every: Positive = Field(10, description="batches between printed descriptions")
-    report_to: list[str] = Field([], description="any of transformers' loggers, such as tensorboard or wandb")
+    report_to: list[Named] = Field([], description="any of transformers' loggers, such as tensorboard or wandb")
 
 
 class Generation(RecipeSection):
     """How descriptions are sampled, in training and in the describe stage."""
 
     max_new_tokens: Positive = 32
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = Field(1.0, description="logits are divided by it")
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    top_k: Annotated[int, Field(ge=0)] = Field(0, description="0: off")
+    top_k: Annotated[int, Field(ge=0, le=MOST)] = Field(0, description="0: off")
     missing_end: Literal["keep", "penalty", "none"] = Field(
         "keep",
         description="training's score of a description without an end token; keep: as the paper; none: not scored",
     )
-    missing_end_penalty: Annotated[float, Field(ge=0)] = Field(1.0, description="of `penalty`, in units of the score")
+    missing_end_penalty: Coefficient = Field(1.0, description="of `penalty`, in units of the score")
     cut_to_sentence: bool = Field(
         False, description="cut a description without an end token back to its last full sentence"
     )
@@ -249,7 +279,7 @@ class Watch(RecipeSection):
         WatchRule(metric=r.metric, above=r.above, below=r.below, times=r.times, batches=r.batches)
         for r in DEFAULT_RULES
     ]
-    without_name_every: Annotated[int, Field(ge=0)] = Field(
+    without_name_every: Annotated[int, Field(ge=0, le=MOST)] = Field(
         10, description="batches between measurements of the reward without the class name; 0: never"
     )
     without_name_sample: Positive = Field(16, description="descriptions per process that such a measurement encodes")
@@ -262,9 +292,9 @@ class Watch(RecipeSection):
 class Describe(RecipeSection):
     """How the descriptions that are analysed are made: `per_question` for each class, question and policy."""
 
-    policies: list[Literal["base", "aligned"]] = ["base", "aligned"]
+    policies: Policies = ["base", "aligned"]
     batch_size: Positive = 32
-    per_question: Positive = 1
+    per_question: Annotated[int, Field(gt=0, le=10_000)] = 1
     engine: Literal["transformers", "vllm"] = "transformers"
     vllm_adapter: Literal["lora", "merged"] = Field("lora", description="merged: into a copy of the base model")
     vllm_memory: Annotated[float, Field(gt=0, lt=1)] = Field(0.8, description="vLLM's share of the GPU's memory")
@@ -273,8 +303,8 @@ class Describe(RecipeSection):
 class Resources(RecipeSection):
     """Resources that one run takes on a cluster (`ex2 sweep --engine ray`); the local engine does not use them."""
 
-    gpus: Annotated[float, Field(ge=0)] = Field(0.0, description="fractions share a GPU")
-    cpus: Annotated[float, Field(gt=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0, le=1024)] = Field(0.0, description="fractions share a GPU")
+    cpus: Annotated[float, Field(gt=0, le=65_536)] = 1.0
 
 
 class Attribution(RecipeSection):
@@ -288,8 +318,8 @@ class Analysis(RecipeSection):
     """How the descriptions are analysed."""
 
     denominator: Literal["parsed", "all"] = Field("parsed", description="all: unparsed answers count, as in the paper")
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    bootstrap_samples: Positive = 2000
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = Field(0.95, description="of the intervals")
+    bootstrap_samples: Annotated[int, Field(gt=0, le=1_000_000)] = 2000
     controls: list[Control] = Field(
         ["class_name", "waffle", "shuffled", "other_class"], description="control arms, beside EX2's descriptions"
     )
@@ -303,10 +333,14 @@ class Analysis(RecipeSection):
 class Recipe(RecipeSection):
     """One experiment."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
-    output_dir: str = "runs"
-    threads: Positive | None = Field(None, description="torch threads; small models are fastest on 1")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)] = Field(
+        description="of the run's folder and of its log files, whose names end at 255 bytes"
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    output_dir: Named = "runs"
+    threads: Annotated[int, Field(gt=0, le=1024)] | None = Field(
+        None, description="torch threads; small models are fastest on 1"
+    )
     algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
     policy: Policy
     lora: Lora | None = Field(Lora(), description="null: train every weight, with a second model as the reference")

@@ -19,6 +19,17 @@ class ScriptedJudge:
     name = "scripted"
     exact = True
 
+    @staticmethod
+    def class_problems(class_names: Sequence[str]) -> list[str]:
+        """List, in one line, classes of a dataset that are no concepts of the demo world."""
+        unknown = [name for name in class_names if name not in BY_NAME]
+        if not unknown:
+            return []
+        return [
+            f"judge.name: 'scripted' knows the demo world only, and {len(unknown)} of the dataset's "
+            f"{len(class_names)} classes are not of it, such as '{unknown[0]}'; choose another judge for this dataset."
+        ]
+
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
         """Answer every request at once.
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import MistralConfig
-
 from ex2.recipe import Recipe
 from reward.errors import UserError
 from reward.yaml_values import read_text, read_yaml
@@ -173,8 +171,8 @@ def check_launch(recipe: Recipe, config: Config) -> None:
         raise UserError("\n".join(problems))
 
 
-KNOWN_CONFIGS = {"mistralai/Mistral-7B-v0.1": MistralConfig}
-"""Hub id → configuration class whose defaults are the model's sizes; used where the hub cannot be reached."""
+KNOWN_CONFIGS = {"mistralai/Mistral-7B-v0.1": "MistralConfig"}
+"""Hub id → transformers' class whose defaults are the model's sizes; used where the hub cannot be reached."""
 
 
 def launch_line(recipe: str, extra: Sequence[str], accelerate_config: str) -> list[str]:

@@ -7,33 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import init_empty_weights
-from transformers import AutoConfig, AutoModelForCausalLM
-
-from ex2.checks.launch import KNOWN_CONFIGS, config_of_environment, full_training_problems, launch_line, launch_problems
-from ex2.policy.loading import resolve_model
+from ex2.checks.launch import config_of_environment, launch_line, launch_problems
+from ex2.checks.machine import BYTES, GIB, policy_memory
+from ex2.checks.policy import ModelSize, adapter_size, empty_model
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from reward.errors import EX2Error
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
-QUANTIZED_BYTES = {"8bit": 1.0, "4bit": 0.5}
-GIB = 1024**3
 
-
-def plan(recipe: Recipe, path: str, overrides: Sequence[str] = ()) -> str:
+def plan(recipe: Recipe, path: str, overrides: Sequence[str] = (), lacking: Sequence[str] = ()) -> str:
     """Describe a run: launch line, resolved recipe, steps, β's reach, memory, and what this machine still lacks.
 
     Args:
         recipe: The resolved recipe.
         path: The recipe's file.
         overrides: Words `section.key=value` of the command line.
+        lacking: What `ex2.checks.validate.examine` found this machine to lack.
 
     Returns:
         The description, of several lines.
     """
-    from ex2.data.selection import load_dataset
     from ex2.training.arguments import batches_line, kl_lines
 
     config = "single_gpu" if recipe.policy.quantization != "none" or recipe.policy.dtype != "float32" else "cpu"
@@ -45,59 +38,31 @@ def plan(recipe: Recipe, path: str, overrides: Sequence[str] = ()) -> str:
     ]
     lines += [f"KL:      {line}" for line in kl_lines(recipe)]
     lines += [f"memory:  {line}" for line in memory_lines(recipe)]
-    problems = [*launch_problems(recipe, config_of_environment(os.environ)), *full_training_problems(recipe)]
-    lines += [f"problem: {problem}" for problem in problems]
-    for check in (lambda: resolve_model(recipe.policy.model), lambda: load_dataset(recipe.dataset.source())):
-        try:
-            check()
-        except EX2Error as error:
-            lines += [f"missing: {line}" for line in str(error).splitlines()]
+    lines += [f"problem: {problem}" for problem in launch_problems(recipe, config_of_environment(os.environ))]
+    lines += [f"missing: {line}" for line in lacking]
     return "\n".join(lines)
 
 
 def memory_lines(recipe: Recipe) -> list[str]:
     """Estimate the memory that the policy takes in one process, as lines that show each part and the sum."""
-    model = _empty_model(recipe)
+    try:
+        model = empty_model(recipe.policy.source()).model
+    except EX2Error:  # what is wrong with it stands among the problems
+        model = None
     if model is None:
         return [f"unknown: the configuration of {recipe.policy.model} is not in the local cache"]
-    total = sum(parameter.numel() for parameter in model.parameters())
-    linear = sum(
-        m.weight.numel() for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n
-    )
-    wide = BYTES[recipe.policy.dtype]
-    narrow = QUANTIZED_BYTES.get(recipe.policy.quantization, wide)
-    base = linear * narrow + (total - linear) * wide
-    trained = total if recipe.lora is None else _adapter_size(model, recipe)
-    training = trained * 4 * 4  # fp32: weight, gradient and Adam's two moments
+    size = ModelSize.of(model)
+    trained = size.total if recipe.lora is None else adapter_size(model, recipe.lora)
+    base, training = policy_memory(recipe, size.total, size.linear, trained)
     activations = _activation_bytes(model.config, recipe)
     return [
-        f"{'base model' if recipe.lora else 'reference model'} {total / 1e9:.2f} B parameters, "
+        f"{'base model' if recipe.lora else 'reference model'} {size.total / 1e9:.2f} B parameters, "
         f"{recipe.policy.quantization} ({recipe.policy.dtype}): {base / GIB:.1f} GiB",
         f"{'adapter' if recipe.lora else 'trained model'} {trained / 1e6:.1f} M parameters with Adam, float32: "
         f"{training / GIB:.2f} GiB",
         f"activations of a minibatch, about: {activations / GIB:.1f} GiB",
         f"together about {(base + training + activations) / GIB:.0f} GiB a process, the VLM and CUDA's own not counted",
     ]
-
-
-def _empty_model(recipe: Recipe) -> Any:
-    known = KNOWN_CONFIGS.get(recipe.policy.model)
-    try:
-        config = known() if known else AutoConfig.from_pretrained(resolve_model(recipe.policy.model))
-    except (OSError, EX2Error):
-        return None
-    with init_empty_weights():
-        return AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-
-
-def _adapter_size(model: Any, recipe: Recipe) -> int:
-    from peft import get_peft_model
-
-    from ex2.training.arguments import lora_config
-
-    with init_empty_weights():
-        adapted = get_peft_model(model, lora_config(recipe.lora))
-    return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
 
 
 def _activation_bytes(config: Any, recipe: Recipe) -> float:

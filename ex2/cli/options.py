@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ex2.cli.stages import analyze, call, judges, report, run, stage, train, validate
+from ex2.cli.stages import analysis_checks, analyze, call, report, run, stage, train, validate
 from reward.errors import EXIT_STATUSES, LONGEST, shortened
 
 TOOLS = {
@@ -66,7 +66,8 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     sub = verb("validate", "check a recipe and what it names", validate, "ex2 validate recipes/demo/visual.yaml")
-    sub.add_argument("--recipe-only", action="store_true", help="leave out folders and files outside the recipe")
+    sub.add_argument("--recipe-only", action="store_true", help="the recipe's own text, in a second; imports nothing")
+    sub.add_argument("--online", action="store_true", help="also ask the judge's server whether it is there")
     sub = with_seeds(
         verb(
             "train",
@@ -179,7 +180,7 @@ def parser() -> argparse.ArgumentParser:
         "--engine", choices=("local", "ray"), default="local", help="one run after the other, or a cluster"
     )
     sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
-    sub.set_defaults(run=lambda options: call(TOOLS["sweep"], options, judges()))
+    sub.set_defaults(run=lambda options: call(TOOLS["sweep"], options, analysis_checks()))
     add_table_verbs(tool)
     add_label_verbs(tool)
     return top

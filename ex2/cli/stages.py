@@ -6,10 +6,13 @@ import argparse
 import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ex2.runtime import is_main_process
+from ex2.runtime import is_main_process, tell_once
 from reward.errors import EXIT_LATER
+
+if TYPE_CHECKING:
+    from ex2.checks.validate import Depth, Stage
 
 STAGES = {
     "train": "ex2.training.stage:train",
@@ -22,48 +25,98 @@ REPORT = "analysis.report.page:write_report"
 SUMMARY = "analysis.results.summary:print_summary"
 JUDGE_PLAN = "analysis.verdicts.plan:plan"
 JUDGES = "analysis.judge.table:JUDGES"
+JUDGE_CHECK = "analysis.judge.readiness:judge_readiness"
+FILES_CHECK = "analysis.accuracy.description_files:read_arms"
 
 
-def checked(options: argparse.Namespace, *, check_inputs: bool = True) -> Any:
-    from ex2.checks.validate import recipe_problems, report_problems
+def checked(
+    options: argparse.Namespace,
+    *,
+    depth: Depth = "all",
+    stage: Stage = "all",
+    online: bool = False,
+    lacking: list[str] | None = None,
+    findings: list[Any] | None = None,
+) -> Any:
+    """Read a recipe and check it, as every stage does at its start.
+
+    Args:
+        options: The command line.
+        depth: How far to look, see `ex2.checks.validate.examine`.
+        stage: What is about to be done, see `ex2.checks.validate.examine`.
+        online: Whether the judge's server is asked whether it is there.
+        lacking: Takes what this machine lacks, which then is no error: for plans.
+        findings: Takes what was looked at.
+
+    Raises:
+        UserError: If there are problems; the message has all.
+    """
+    from ex2.checks.validate import AnalysisChecks, examine, report_problems
     from ex2.recipe_io import read_recipe
     from reward.errors import UserError
 
     recipe = read_recipe(options.recipe, options.overrides)
-    report_problems(recipe_problems(recipe, options.recipe, judges=judges(), check_inputs=check_inputs))
+    checks = analysis_checks() if depth == "all" else AnalysisChecks(judges())
+    found = examine(recipe, options.recipe, checks, depth=depth, stage=stage, online=online)
+    if lacking is None:
+        report_problems(found.problems)
+    else:
+        report_problems(found.wrong)
+        lacking += [line.removeprefix(f"{options.recipe}: ") for line in found.lacking]
+    for line in found.later:
+        tell_once(f"note: {line} The analysis will need it.")
+    if findings is not None:
+        findings.append(found)
     wanted = getattr(options, "seeds", None)
     if wanted and set(wanted) - set(recipe.seeds):
         raise UserError(f"--seeds: {wanted} are not all among the recipe's seeds {recipe.seeds}.")
     return recipe
 
 
-def call(dotted: str, *arguments: Any) -> Any:
+def attribute(dotted: str) -> Any:
     module, _, name = dotted.partition(":")
-    return getattr(importlib.import_module(module), name)(*arguments)
+    return getattr(importlib.import_module(module), name)
+
+
+def call(dotted: str, *arguments: Any) -> Any:
+    return attribute(dotted)(*arguments)
 
 
 def judges() -> dict[str, str]:
     """Return the table of the judges that a recipe can name."""
-    module, _, name = JUDGES.partition(":")
-    table: dict[str, str] = getattr(importlib.import_module(module), name)
+    table: dict[str, str] = attribute(JUDGES)
     return table
+
+
+def analysis_checks() -> Any:
+    """Return the checks of `analysis`, as `ex2.checks.validate.AnalysisChecks`."""
+    from ex2.checks.validate import AnalysisChecks
+
+    return AnalysisChecks(judges(), attribute(JUDGE_CHECK), attribute(FILES_CHECK))
 
 
 def validate(options: argparse.Namespace) -> int:
     from ex2.recipe_io import to_yaml
 
-    recipe = checked(options, check_inputs=not options.recipe_only)
+    findings: list[Any] = []
+    depth: Depth = "form" if options.recipe_only else "all"
+    recipe = checked(options, depth=depth, online=options.online, findings=findings)
     print(to_yaml(recipe), end="")
     print(f"# {options.recipe}: valid" + (" (recipe only)" if options.recipe_only else ""))
+    for found in findings:
+        print(f"# checked: {'; '.join(found.checked)}")
+        if found.unchecked:
+            print(f"# not checked: {'; '.join(found.unchecked)}")
     return 0
 
 
 def train(options: argparse.Namespace) -> int:
     if options.dry_run:
-        recipe = checked(options, check_inputs=False)
-        print(call("ex2.checks.plan:plan", recipe, options.recipe, options.overrides))
+        lacking: list[str] = []
+        recipe = checked(options, lacking=lacking)
+        print(call("ex2.checks.plan:plan", recipe, options.recipe, options.overrides, lacking))
         return 0
-    recipe = checked(options)
+    recipe = checked(options, stage="train")
     check_launch(recipe)
     start(recipe)
     for seed in options.seeds or recipe.seeds:
@@ -95,7 +148,7 @@ def start(recipe: Any) -> None:
 
 def stage(name: str) -> Any:
     def run(options: argparse.Namespace) -> int:
-        recipe = checked(options)
+        recipe = checked(options, stage="train")
         for seed in options.seeds or recipe.seeds:
             call(STAGES[name], recipe, seed)
         return 0
@@ -105,10 +158,13 @@ def stage(name: str) -> Any:
 
 def analyze(options: argparse.Namespace) -> int:
     if options.dry_run:
-        recipe = checked(options, check_inputs=False)
+        lacking: list[str] = []
+        recipe = checked(options, stage="analyze", lacking=lacking)
         print(call(JUDGE_PLAN, recipe, options.seeds or recipe.seeds))
+        for line in lacking:
+            print(f"missing: {line}")
         return 0
-    recipe = checked(options)
+    recipe = checked(options, stage="analyze")
     raise_all([error for seed in options.seeds or recipe.seeds for error in analyze_seed(recipe, seed)])
     return 0
 
@@ -137,7 +193,8 @@ def raise_all(errors: list[Exception]) -> None:
 
 
 def report(options: argparse.Namespace) -> int:
-    print(f"report: {call(REPORT, checked(options, check_inputs=False))}")
+    recipe = checked(options, depth="form")
+    print(f"report: {call(REPORT, recipe)}")
     return 0
 
 

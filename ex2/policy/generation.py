@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ex2.data.prompts import Prompt, Style
 from ex2.policy.loading import load_model
+from ex2.policy.prompt_tokens import prompt_ids as prompt_ids
 from ex2.policy.source import ModelSource, PolicyName, Sampling
 
 
@@ -119,19 +120,6 @@ class TransformersGenerator:
 
     def _prompt_ids(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         return prompt_ids(self._tokenizer, prompts, self._style)
-
-
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], style: Style) -> list[list[int]]:
-    """Return the token ids that the policy reads for each prompt, unpadded; chats end with the generation prompt."""
-    rendered: Any = [prompt.render(style) for prompt in prompts]
-    encoded: Any = (
-        tokenizer.apply_chat_template(
-            rendered, add_generation_prompt=True, tokenize=True, return_dict=True, padding=False
-        )
-        if style == "chat"
-        else tokenizer(rendered)
-    )
-    return [list(ids) for ids in encoded["input_ids"]]
 
 
 def as_generated(ids: Sequence[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> Generated:

@@ -260,12 +260,19 @@ ABSENT = object()
 
 def refuse(folder: Path, found: Sequence[Difference]) -> None:
     """Raise a `UserError` about what differs in a folder, one line for each; do nothing if nothing does."""
+    told = refusal(folder, found)
+    if told is not None:
+        raise UserError(told)
+
+
+def refusal(folder: Path, found: Sequence[Difference]) -> str | None:
+    """Return what `refuse` raises; None if nothing differs."""
     if not found:
-        return
+        return None
     settings = " ".join(one.setting for one in found if one.setting)
     lines = [f"{folder}: {one.line}." for one in found]
     remedy = "Go on with what was used" + (f" ({settings})" if settings else "")
-    raise UserError("\n".join([*lines, f"{remedy}, or give this recipe another name (name=…) for a new run."]))
+    return "\n".join([*lines, f"{remedy}, or give this recipe another name (name=…) for a new run."])
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> JSON:

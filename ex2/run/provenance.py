@@ -13,7 +13,8 @@ from typing import Any
 from ex2.recipe import Recipe
 from ex2.recipe_io import stored_tree, to_yaml
 from ex2.run.directory import RunDirectory
-from ex2.run.manifest import Manifest, flat, recipe_differences, refuse
+from ex2.run.manifest import Manifest, flat, recipe_differences, refusal
+from reward.errors import UserError
 from reward.files import write_json, write_text
 from reward.secrets import redacted
 
@@ -35,13 +36,25 @@ def start_run(recipe: Recipe) -> RunDirectory:
         EnvironmentFault: If the directory cannot be written.
     """
     directory = RunDirectory.of(recipe)
-    text = to_yaml(recipe)
-    if directory.recipe.is_file() and any(directory.root.glob("seed-*/*")):
-        before = Manifest(stage="the run", complete=False, recipe=flat(stored_tree(directory.recipe)), inputs={})
-        refuse(directory.root, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
-    write_text(directory.recipe, text)
+    problem = clash(recipe)
+    if problem:
+        raise UserError(problem)
+    write_text(directory.recipe, to_yaml(recipe))
     write_json(directory.provenance, provenance())
     return directory
+
+
+def clash(recipe: Recipe) -> str | None:
+    """Say why `start_run` would refuse a recipe; None if it would not. Nothing is written.
+
+    Raises:
+        UserError: If the recipe in the run directory cannot be read.
+    """
+    directory = RunDirectory.of(recipe)
+    if not directory.recipe.is_file() or not any(directory.root.glob("seed-*/*")):
+        return None
+    before = Manifest(stage="the run", complete=False, recipe=flat(stored_tree(directory.recipe)), inputs={})
+    return refusal(directory.root, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
 
 
 def provenance() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ex2.checks.validate import recipe_problems
+from ex2.checks.validate import AnalysisChecks, Depth, examine
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
@@ -29,12 +29,12 @@ NOT_IN_DIGEST = {"seeds", "output_dir", "threads", "training", "resources"}
 """Sections of a recipe without influence on a seed's results; they do not enter a job's digest."""
 
 
-def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
+def main(options: argparse.Namespace, analysis: AnalysisChecks) -> int:
     """Run the grid that the command line names.
 
     Args:
         options: `recipes`, `seeds`, `overrides`, `engine` and `accelerate_config` of the command line.
-        judges: Judges that a recipe can name: name → `"module:class"`.
+        analysis: Checks of `analysis`, which looks at what a run needs before the first one starts.
 
     Returns:
         Exit status: 0 if every run is done, 1 if any failed.
@@ -46,7 +46,9 @@ def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
     overrides = list(options.overrides)
     if options.seeds:
         overrides.append(f"seeds={list(options.seeds)}")
-    recipes = read_grid(options.recipes, overrides, judges)
+    # Other machines do what Ray is given: this one's disk, memory and keys say nothing of theirs.
+    depth: Depth = "all" if options.engine == "local" else "settings"
+    recipes = read_grid(options.recipes, overrides, analysis.judges, analysis, depth)
     jobs = [job for path, recipe in recipes for job in make_jobs(path, recipe, overrides, options.accelerate_config)]
     console = PlainConsole()
     engine = start_engine(options.engine)
@@ -62,8 +64,21 @@ def main(options: argparse.Namespace, judges: Mapping[str, str]) -> int:
     return 0 if not failed and all(reported) else 1
 
 
-def read_grid(paths: Sequence[str], overrides: Sequence[str], judges: Mapping[str, str]) -> list[tuple[str, Recipe]]:
+def read_grid(
+    paths: Sequence[str],
+    overrides: Sequence[str],
+    judges: Mapping[str, str],
+    analysis: AnalysisChecks | None = None,
+    depth: Depth = "settings",
+) -> list[tuple[str, Recipe]]:
     """Read and check every recipe; return each with its path.
+
+    Args:
+        paths: The recipes' files.
+        overrides: Words `section.key=value`.
+        judges: Judges that a recipe can name: name → `"module:class"`.
+        analysis: Checks of `analysis`; None leaves them out.
+        depth: How far to look, see `ex2.checks.validate.examine`.
 
     Raises:
         UserError: If a recipe has problems; the message has those of all recipes, one per line.
@@ -77,7 +92,7 @@ def read_grid(paths: Sequence[str], overrides: Sequence[str], judges: Mapping[st
         except EX2Error as error:
             problems += str(error).splitlines()
             continue
-        problems += recipe_problems(recipe, path, judges=judges, check_inputs=False)
+        problems += examine(recipe, path, analysis or AnalysisChecks(judges), depth=depth).problems
         root = RunDirectory.of(recipe).root
         if root in owners:
             problems.append(

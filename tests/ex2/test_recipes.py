@@ -289,7 +289,8 @@ def test_validate_checks_the_inputs_too(
     assert (
         "dataset.root: no folder 'photos'. Give the folder that holds one folder per split" in capsys.readouterr().err
     )
-    fine = [f"dataset.root={image_folder}", f"policy.model={mistral}"]
+    judge = "judge={name: openai, model: m, base_url: 'http://localhost:1/v1'}"
+    fine = [f"dataset.root={image_folder}", f"policy.model={mistral}", judge]
     assert main(["validate", str(recipe_file), *fine]) == 0
     assert "valid" in capsys.readouterr().out
     assert main(["validate", str(recipe_file), *fine, "dataset.reward_split=train", "policy.model=./nowhere"]) == 2

@@ -18,6 +18,7 @@ from analysis.judge.server.client import OpenAIJudge
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.pilot import PILOT, check_pilot, mostly_unread, pilot_questions
 from analysis.verdicts.verdicts import Verdicts, read_verdicts
+from ex2.checks.validate import Findings
 from ex2.cli import main
 from ex2.recipe_io import read_stored_recipe, to_yaml
 from ex2.run.descriptions import DescribedClass
@@ -317,7 +318,7 @@ def test_the_command_ends_with_1_and_overwrites_nothing(
     recipe = read_stored_recipe(run.recipe)
     recipe = type(recipe).model_validate({**recipe.model_dump(), "judge": settings})
     (tmp_path / "r.yaml").write_text(to_yaml(recipe))
-    monkeypatch.setattr("ex2.checks.validate.recipe_problems", lambda *given, **named: [])
+    monkeypatch.setattr("ex2.checks.validate.examine", lambda *given, **named: Findings())
     before = {path: path.read_bytes() for path in (where.accuracy, where.breakdown)}
     log = where.verdicts.read_text()
     assert main(["analyze", str(tmp_path / "r.yaml")]) == 1
