@@ -1,6 +1,6 @@
 """The world in which every cell happens: a folder with images, a cache, recipes and two runs that went through it all.
 
-    r.yaml  other.yaml  photos/{reward,test}/CLASS/*.png  cache/  runs/main/…  runs/other/…  tables/
+    r.yaml  other.yaml  photos/{reward,test,test2}/CLASS/*.png  cache/  runs/main/…  runs/other/…  tables/
 
 It is the smallest that is real: PPO on the demo's policy for three batches of four descriptions, an image folder of
 four of the demo world's classes, the demo's VLM and its exact judge. `runs/other` has another VLM and one seed. Paths in
@@ -27,6 +27,7 @@ for folder in (ROOT, ROOT / "tests" / "support"):
 from processes import Ended, Process  # noqa: E402 - the path is set for `python -m tests.reliability` too
 
 from tests.reliability.child import NOTHING, Mischance, work  # noqa: E402
+from tests.reliability.damage import SPLITS  # noqa: E402
 
 CLASSES = ("blicket", "fep", "toma", "wug")
 RECIPE = """\
@@ -79,13 +80,13 @@ def done(folder: Path, *words: str) -> Ended:
 
 
 def make_images(folder: Path) -> None:
-    """Draw three images of each class for the reward, and as many for the test."""
+    """Draw three images of each class for each split."""
     from ex2.data.demo.shapes import draw
     from ex2.data.demo.world import BY_NAME
 
     for label, name in enumerate(CLASSES):
-        for number in range(6):
-            split = "reward" if number < 3 else "test"
+        for number in range(9):
+            split = SPLITS[number // 3]
             path = folder / split / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(draw(BY_NAME[name], np.random.RandomState(100 * label + number), 32)).save(path)
@@ -110,6 +111,11 @@ def make(folder: Path, say: Callable[[str], None] = lambda _: None) -> Path:
 
     done(world, "run", "other.yaml", "--no-report")
     done(world, "run", "r.yaml", "--seeds", "1", "--no-report")
+    done(world, "attributes", "runs/other")
+    done(world, "phrases", "runs/other", "--top", "2")
+    done(world, "label", "runs/other", "--n", "3")
+    give_labels(world, "runs/other")
+    done(world, "agreement", "runs/other")
     keep("fresh")
     seed = "runs/main/seed-0"
     for verb, moment, until, lines, after in (
@@ -127,7 +133,7 @@ def make(folder: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     done(world, "attributes", "runs/main")
     done(world, "phrases", "runs/main", "--top", "2")
     done(world, "label", "runs/main", "--n", "3")
-    give_labels(world)
+    give_labels(world, "runs/main")
     done(world, "agreement", "runs/main")
     done(world, "report", "r.yaml")
     done(world, "tables", "runs", "--out", "tables", "--format", "csv,json,latex")
@@ -136,7 +142,7 @@ def make(folder: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     return folder
 
 
-def give_labels(folder: Path) -> None:
+def give_labels(folder: Path, run: str) -> None:
     """Answer for two raters, by the length of what is asked, which is no matter."""
     from labeled_runs import session_of
 
@@ -144,7 +150,7 @@ def give_labels(folder: Path) -> None:
     os.chdir(folder)
     try:
         for rater, modulus in (("rater-1", 2), ("rater-2", 3)):
-            session = session_of(Path("runs/main"), n=3, rater=rater)
+            session = session_of(Path(run), n=3, rater=rater)
             while ask := session.state()["ask"]:
                 session.answer(ask["key"], ask["question"], "yes" if len(ask["description"]) % modulus else "no")
     finally:

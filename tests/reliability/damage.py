@@ -140,6 +140,9 @@ def damage(world: Path, pattern: str, fault: str, *, unfinished: bool = False) -
     return files
 
 
+SPLITS = ("reward", "test", "test2")
+
+
 def _image(split: str, number: int = 0, name: str = "fep") -> str:
     return f"photos/{split}/{name}/{number}.png"
 
@@ -158,14 +161,14 @@ def _invert(path: Path) -> None:
 
 
 def _add_class(world: Path) -> None:
-    for split in ("reward", "test"):
+    for split in SPLITS:
         shutil.copytree(world / f"photos/{split}/fep", world / f"photos/{split}/gazzer")
         for path in (world / f"photos/{split}/gazzer").iterdir():
             _invert(path)
 
 
 def _drop_class(world: Path) -> None:
-    for split in ("reward", "test"):
+    for split in SPLITS:
         shutil.rmtree(world / f"photos/{split}/fep")
 
 
