@@ -3,8 +3,8 @@
     r.yaml  other.yaml  photos/{reward,test,test2}/CLASS/*.png  cache/  runs/main/…  runs/other/…  tables/
 
 It is the smallest that is real: PPO on the demo's policy for three batches of four descriptions, an image folder of
-four of the demo world's classes, the demo's VLM and its exact judge. `runs/other` has another VLM and one seed. Paths in
-it are relative, so that a copy of it is as good.
+four of the demo world's classes, the demo's VLM and its exact judge. `runs/other` has another VLM and one seed. Paths
+are relative, so that a copy is as good.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def done(folder: Path, *words: str) -> Ended:
         AssertionError: If it does not; with what it printed.
     """
     ended = start(folder, words).wait()
-    assert ended.returncode == 0, f"{' '.join(words)}: {ended.returncode}\n{ended.stdout[-2000:]}\n{ended.stderr[-3000:]}"
+    assert ended.returncode == 0, f"{' '.join(words)}: {ended.stdout[-2000:]}\n{ended.stderr[-3000:]}"
     return ended
 
 

@@ -40,7 +40,7 @@ class Mischance:
 
     def comes(self, count: int) -> bool:
         """Whether the signal comes before write number `count`."""
-        return count == self.at_write or bool(self.when) and self._is_there()
+        return count == self.at_write or (bool(self.when) and self._is_there())
 
     def _is_there(self) -> bool:
         path = Path(self.when)

@@ -28,6 +28,7 @@ Fault = Literal[
     "changed what was there",
     "no such file",
     "not run",
+    "the matrix failed",
 ]
 GRAVE: tuple[Fault, ...] = ("traceback", "exit 70", "silently wrong", "hang")
 """Of these there must be none."""
@@ -179,5 +180,3 @@ def _ended_well(cell: Cell, call: Call, differ: Callable[[], list[str]]) -> Find
     if others and not told:
         return Finding(cell.name, "silently wrong", ", ".join(others[:5]))
     return Finding(cell.name, "held")
-
-

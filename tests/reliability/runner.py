@@ -116,8 +116,9 @@ class Laboratory:
                     return
                 try:
                     found[number] = self.check(cells[number])
-                except Exception as error:  # the harness's own fault is one cell's, and told
-                    found[number] = Finding(cells[number].name, "not run", f"{type(error).__name__}: {error}"[:500])
+                except Exception as error:  # noqa: BLE001 - a fault of the matrix itself is one cell's, and is told
+                    seen = f"{type(error).__name__}: {error}"[:500]
+                    found[number] = Finding(cells[number].name, "the matrix failed", seen)
                 say(found[number])
 
         threads = [threading.Thread(target=work) for _ in range(at_once)]
@@ -152,9 +153,7 @@ def _once(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:
         mischance = Mischance(clock_back=DAY)
     before = tree(world)
     call = finish(start(world, [*BY_NAME[cell.stage].words, *cell.words], mischance))
-    return judge_once(
-        cell, call, lambda: laboratory.differ(cell, world), lambda: changed(before, tree(world))
-    )
+    return judge_once(cell, call, lambda: laboratory.differ(cell, world), lambda: changed(before, tree(world)))
 
 
 def _set_key(path: Path, setting: str) -> None:
@@ -262,5 +261,3 @@ def _mount(*words: str) -> int:
 def held(findings: Iterable[Finding]) -> bool:
     """Whether every cell held, or could not be run for want of a machine that lets it."""
     return all(found.held or found.fault == "not run" for found in findings)
-
-

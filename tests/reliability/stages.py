@@ -61,7 +61,8 @@ class Stage:
         reads: Files, or patterns.
         makes: Patterns of the files that are compared with those of an undisturbed call.
         begins: The moment at which there is all to do: for kills, full disks and two at once.
-        unfinished: Logs of `reads` that are half written at the moment, so that no manifest has their hash.
+        unfinished: Logs of `reads` that are half written at the moment, so that no manifest has their hash. A person's
+            answers always are.
         data: Whether it looks at the dataset's images.
     """
 
@@ -132,6 +133,7 @@ STAGES = (
         "done",
         (*_RESULTS, PROVENANCE, CROSS, ATTRIBUTES, PHRASES, AGREEMENT, SAMPLE, LABELS, *MANIFESTS.values()),
         (f"{RUN}/report.html",),
+        unfinished=(LABELS,),
     ),
     Stage(
         "tables",
@@ -179,14 +181,16 @@ STAGES = (
         "done",
         (RECIPE, BREAKDOWN, ACCURACY, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, AGREEMENT, MANIFESTS["analyze"]),
         (AGREEMENT, f"{RUN}/agreement.csv"),
+        unfinished=(LABELS,),
     ),
     Stage(
         "label",
         ("label", "runs/main", "--n", "3"),
         "done",
         (RECIPE, BREAKDOWN, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, MANIFESTS["describe"]),
-        (f"{RUN}/labels/*",),
+        (SAMPLE,),
         begins="analyzed",
+        unfinished=(LABELS,),
     ),
     Stage(
         "export",
