@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
         test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers peers \
-        check format calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
+        reliability check format calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
 
 install: $(VENV)/.installed
 
@@ -88,6 +88,9 @@ test-judge-servers: install  ## the judge against transformers serve, llama.cpp 
 		$(LLAMA)/bin/python -m pip install --quiet --progress-bar off -c tests/support/llama_servers.txt 'llama-cpp-python[server]'
 	EX2_REQUIRE=llama,weights EX2_LLAMA_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest --run-slow -s \
 		tests/analysis/judge/test_judge_server.py tests/analysis/judge/test_judge_llama_servers.py
+
+reliability: install     ## thousands of kills, full disks and damaged files: each finishes, resumes or is refused by name
+	$(BIN)/python -m tests.reliability --out docs/reliability.md
 
 peers: install           ## zero-shot predictions against CLIP_benchmark's
 	$(BIN)/python -m pytest tests/peers
