@@ -22,6 +22,9 @@ KINDS: dict[Kind, str] = {
     "two": "two at once",
     "clock": "the clock is a day behind",
 }
+CHANGED_ANSWER = "a day behind when an answer was changed"
+DEAR = ("train", "run")
+"""Stages that take seconds."""
 Promise = Literal["finishes", "refuses", "same or refuses", "accepts", "accepts or refuses", "resumes"]
 PROMISES: dict[Promise, str] = {
     "finishes": "ends with 0 and the files of an undisturbed call",
@@ -88,6 +91,8 @@ def _of(stage: Stage) -> Iterator[Cell]:
     yield from _disks(stage)
     yield Cell(stage.name, "two", "at once", stage.start, "finishes", ("another process", "lock", "already"))
     yield Cell(stage.name, "clock", "a day behind", stage.moment, "finishes")
+    if stage.name == "agreement":
+        yield Cell(stage.name, "clock", CHANGED_ANSWER, stage.moment, "finishes", fault=CHANGED_ANSWER)
     if stage.start != stage.moment:
         yield Cell(stage.name, "clock", "a day behind, from the start", stage.start, "finishes")
 
@@ -178,7 +183,7 @@ def _disks(stage: Stage) -> Iterator[Cell]:
 
 
 def drawn_cells(cells: Sequence[Cell], count: int, seed: int) -> list[Cell]:
-    """Return a random part in which each stage and each kind occurs.
+    """Return a random part in which each stage and each kind occurs; of the dear stages it has the fewer.
 
     Args:
         cells: All.
@@ -193,5 +198,5 @@ def drawn_cells(cells: Sequence[Cell], count: int, seed: int) -> list[Cell]:
     for stage in STAGES:
         if all(cell.stage != stage.name for cell in first):
             first.append(next(cell for cell in order if cell.stage == stage.name))
-    rest = [cell for cell in order if cell not in first]
+    rest = [cell for cell in order if cell not in first and cell.stage not in DEAR]
     return first + rest[: count - len(first)]

@@ -54,12 +54,14 @@ def work(words: Sequence[str], mischance: Mischance = NOTHING) -> int:
     """Do what `ex2 WORD…` does in this process's folder; `label` ends where it would wait for a browser."""
     import torch
 
-    import analysis.labeling.server as label_server
     from ex2.cli.main import main
 
     torch.set_num_threads(1)
     sys.argv = ["ex2", *words]
-    label_server.LabelServer.serve_forever = lambda *_: None  # type: ignore[method-assign, assignment]
+    if words[0] == "label":
+        from analysis.labeling.server import LabelServer
+
+        LabelServer.serve_forever = lambda *_: None  # type: ignore[method-assign, assignment]
     if mischance.clock_back:
         set_clock_back(mischance.clock_back)
     counted = count_writes(mischance)

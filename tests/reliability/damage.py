@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.reliability.stages import RUN, SEED
@@ -31,16 +32,25 @@ def _flipped_brace(path: Path) -> None:
     path.write_bytes(content)
 
 
-def _foreign(path: Path) -> None:
-    shutil.copyfile(_in_other(path, RUN, "runs/other"), path)
+def _missing(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
-def _other_seed(path: Path) -> None:
-    shutil.copyfile(_in_other(path, SEED, f"{RUN}/seed-1"), path)
+def _taken_from(own: str, other: str) -> Callable[[Path], object]:
+    """Put what another folder has in the place of a file or folder."""
 
+    def take(path: Path) -> None:
+        source = Path(f"{path}/".replace(f"/{own}/", f"/{other}/"))
+        if path.is_dir():
+            shutil.rmtree(path)
+            shutil.copytree(source, path)
+        else:
+            shutil.copyfile(source, path)
 
-def _in_other(path: Path, own: str, other: str) -> Path:
-    return Path(str(path).replace(f"/{own}/", f"/{other}/"))
+    return take
 
 
 def _write(text: str) -> Callable[[Path], object]:
@@ -82,11 +92,13 @@ ANY: dict[str, Callable[[Path], object]] = {
     "half": _half,
     "empty": _write(""),
     "flipped": _flipped,
-    "missing": lambda path: path.unlink(),
-    "foreign": _foreign,
-    "other-seed": _other_seed,
+    "missing": _missing,
+    "foreign": _taken_from(RUN, "runs/other"),
+    "other-seed": _taken_from(SEED, f"{RUN}/seed-1"),
 }
-"""What can happen to any file."""
+"""What can happen to any file,"""
+FOLDER = ("missing", "foreign", "other-seed")
+"""or to a folder."""
 TEXT: dict[str, Callable[[Path], object]] = {
     "a-list": _write("[]\n"),
     "a-number": _write("5\n"),
@@ -107,7 +119,9 @@ ALL = {**ANY, **TEXT, **RECORDS, **LOGS, **WHOLE}
 
 
 def faults_of(path: str) -> list[str]:
-    """Return the names of what can happen to a file."""
+    """Return the names of what can happen to a file or folder."""
+    if "." not in path.rpartition("/")[2] and not path.startswith("cache/"):
+        return list(FOLDER)
     names = dict(ANY)
     if not path.startswith(SEED):
         del names["other-seed"]
@@ -128,7 +142,7 @@ def damage(world: Path, pattern: str, fault: str, *, unfinished: bool = False) -
     """Let something happen to the files of a pattern.
 
     Returns:
-        The files; empty if there are none, or if the other run has none to take instead.
+        The files or folders; empty if there are none, or if the other run has none to take instead.
     """
     files = sorted(world.glob(pattern))
     apply = UNFINISHED.get(fault, ALL[fault]) if unfinished else ALL[fault]
@@ -141,6 +155,16 @@ def damage(world: Path, pattern: str, fault: str, *, unfinished: bool = False) -
 
 
 SPLITS = ("reward", "test", "test2")
+
+
+def answer_again(path: Path, seconds: float) -> None:
+    """Append the opposite of a log's first answer, given so many seconds after all others, or before."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    latest = max(datetime.fromisoformat(row["time"]) for row in rows)
+    other = "no" if rows[0]["answer"] == "yes" else "yes"
+    time = (latest + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+    with path.open("a", encoding="utf-8") as log:
+        log.write(json.dumps({**rows[0], "answer": other, "time": time}) + "\n")
 
 
 def _image(split: str, number: int = 0, name: str = "fep") -> str:

@@ -70,23 +70,27 @@ class Finding(NamedTuple):
         return self.fault == "held"
 
 
-Tree = Mapping[str, str]
-"""Path below the world → digest."""
+Tree = Mapping[str, bytes]
+"""Path below the world → content."""
 
 
-def tree(world: Path) -> dict[str, str]:
-    """Return the digests of what a refusal must leave alone: runs, tables and images, as they are."""
+def tree(world: Path) -> dict[str, bytes]:
+    """Return what a refusal must leave alone: runs, tables and images, as they are."""
     paths = [path for part in ("runs", "tables", "photos", "out") for path in sorted((world / part).rglob("*"))]
     return {
-        str(path.relative_to(world)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(world)): path.read_bytes()
         for path in paths
         if path.is_file() and ".locks" not in path.parts and path.name != "provenance.json"
     }
 
 
 def changed(before: Tree, after: Tree) -> list[str]:
-    """Return the files that were changed or deleted; new ones do not matter."""
-    return [name for name, digest in before.items() if after.get(name) != digest]
+    """Return the files that were changed or deleted; new ones and a log's new rows do not matter."""
+    return [name for name, content in before.items() if not _is_kept(name, content, after.get(name))]
+
+
+def _is_kept(name: str, before: bytes, after: bytes | None) -> bool:
+    return after is not None and (after.startswith(before) if name.endswith(".jsonl") else after == before)
 
 
 def made(world: Path, stage: str) -> dict[str, Any]:

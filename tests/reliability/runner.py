@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability.base import copied, start
-from tests.reliability.cells import Cell
+from tests.reliability.cells import CHANGED_ANSWER, Cell
 from tests.reliability.child import NOTHING, Mischance
-from tests.reliability.damage import DATA, damage
+from tests.reliability.damage import DATA, answer_again, damage
 from tests.reliability.outcome import (
     ANSWERED,
     Call,
@@ -32,7 +32,7 @@ from tests.reliability.outcome import (
     of_any,
     tree,
 )
-from tests.reliability.stages import BY_NAME, RECIPE
+from tests.reliability.stages import BY_NAME, LABELS, RECIPE
 
 PATIENCE = 120.0
 """Seconds after which a call hangs."""
@@ -151,9 +151,28 @@ def _once(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:
         _set_key(world / RECIPE, cell.fault)
     if cell.kind == "clock":
         mischance = Mischance(clock_back=DAY)
+    if cell.fault == CHANGED_ANSWER:
+        return _changed_answer(laboratory, cell, world)
     before = tree(world)
     call = finish(start(world, [*BY_NAME[cell.stage].words, *cell.words], mischance))
     return judge_once(cell, call, lambda: laboratory.differ(cell, world), lambda: changed(before, tree(world)))
+
+
+def _changed_answer(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:
+    """The last row counts, whatever the clock said: two logs that differ in its time only say the same."""
+    calls, found = [], []
+    with laboratory.copy(cell.moment) as other:
+        for where, seconds in ((world, -DAY), (other, DAY)):
+            answer_again(where / LABELS, seconds)
+            calls.append(finish(start(where, BY_NAME[cell.stage].words)))
+            found.append(made(where, cell.stage))
+    if bad := of_any(calls):
+        return Finding(cell.name, *bad)
+    if any(call.returncode for call in calls):
+        return Finding(cell.name, "refused", calls[0].last_lines)
+    if not differences(found[1], laboratory.undisturbed(cell.stage, cell.moment).files):
+        return Finding(cell.name, "the matrix failed", "the changed answer changes nothing")
+    return Finding(cell.name, "held" if found[0] == found[1] else "silently wrong", ", ".join(differences(*found)))
 
 
 def _set_key(path: Path, setting: str) -> None:
@@ -185,7 +204,7 @@ def _killed(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:
     return _again(laboratory, cell, world, [first], before)
 
 
-def _again(laboratory: Laboratory, cell: Cell, world: Path, calls: list[Call], before: dict[str, str]) -> Finding:
+def _again(laboratory: Laboratory, cell: Cell, world: Path, calls: list[Call], before: dict[str, bytes]) -> Finding:
     lost = [name for name in changed(before, tree(world)) if not _is_made(cell, name)]
     again = finish(start(world, BY_NAME[cell.stage].words))
     if bad := of_any([*calls, again]):

@@ -47,7 +47,7 @@ CARDS = ("README.md", "tokenizer.json", "tokenizer_config.json", "training_args.
 """Files that no number depends on: a stage may leave them as they are."""
 OPTIONAL = (CROSS, ANSWERS, ATTRIBUTES, PHRASES, AGREEMENT, SAMPLE, LABELS)
 """Results of verbs that need not have been called: without one, other pages are right too."""
-_RESULTS = (RECIPE, ACCURACY, BREAKDOWN, DESCRIPTIONS, VERDICTS, LOG)
+_RESULTS = (SEED, RECIPE, ACCURACY, BREAKDOWN, DESCRIPTIONS, VERDICTS, LOG)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ STAGES = (
         "train",
         ("train", *_ONE),
         "training",
-        (RECIPE, PROVENANCE, MEANS, LOG, *CHECKPOINT_FILES),
+        (SEED, f"{SEED}/checkpoints", RECIPE, PROVENANCE, MEANS, LOG, *CHECKPOINT_FILES),
         (f"{SEED}/adapter/*", LOG),
         begins="fresh",
         unfinished=(LOG,),
@@ -98,7 +98,7 @@ STAGES = (
         "describe",
         ("describe", *_ONE),
         "describing",
-        (RECIPE, MEANS, DESCRIPTIONS, *ADAPTER_FILES, MANIFESTS["train"]),
+        (SEED, f"{SEED}/adapter", RECIPE, MEANS, DESCRIPTIONS, *ADAPTER_FILES, MANIFESTS["train"]),
         (DESCRIPTIONS,),
         begins="trained",
         unfinished=(DESCRIPTIONS,),
@@ -109,7 +109,7 @@ STAGES = (
         ("analyze", *_ONE),
         "analyzing",
         (
-            *(RECIPE, IMAGES, TEXTS, DESCRIPTIONS, VERDICTS, LOG),
+            *(SEED, RECIPE, IMAGES, TEXTS, DESCRIPTIONS, VERDICTS, LOG),
             *(f"{SEED}/adapter/{name}" for name in ("README.md", "training.json")),
             *(MANIFESTS[name] for name in ("train", "describe")),
         ),
@@ -170,7 +170,7 @@ STAGES = (
         "phrases",
         ("phrases", "runs/main", "--top", "2"),
         "done",
-        (RECIPE, DESCRIPTIONS, LOG, PHRASES, MANIFESTS["describe"]),
+        (SEED, RECIPE, DESCRIPTIONS, LOG, PHRASES, MANIFESTS["describe"]),
         (PHRASES, f"{RUN}/table-07*"),
         begins="analyzed",
         data=True,
@@ -179,7 +179,7 @@ STAGES = (
         "agreement",
         ("agreement", "runs/main"),
         "done",
-        (RECIPE, BREAKDOWN, ACCURACY, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, AGREEMENT, MANIFESTS["analyze"]),
+        (SEED, RECIPE, BREAKDOWN, ACCURACY, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, AGREEMENT, MANIFESTS["analyze"]),
         (AGREEMENT, f"{RUN}/agreement.csv"),
         unfinished=(LABELS,),
     ),
@@ -187,7 +187,7 @@ STAGES = (
         "label",
         ("label", "runs/main", "--n", "3"),
         "done",
-        (RECIPE, BREAKDOWN, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, MANIFESTS["describe"]),
+        (SEED, RECIPE, BREAKDOWN, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, MANIFESTS["describe"]),
         (SAMPLE,),
         begins="analyzed",
         unfinished=(LABELS,),
@@ -196,7 +196,7 @@ STAGES = (
         "export",
         ("export", *_ONE, "--out", "out"),
         "done",
-        (RECIPE, PROVENANCE, *ADAPTER_FILES, MANIFESTS["train"]),
+        (SEED, f"{SEED}/adapter", RECIPE, PROVENANCE, *ADAPTER_FILES, MANIFESTS["train"]),
         ("out/*",),
     ),
 )

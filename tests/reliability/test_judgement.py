@@ -73,9 +73,14 @@ def test_a_change_is_seen_and_a_new_file_is_none(tmp_path: Path) -> None:
     run.mkdir(parents=True)
     (run / "recipe.yaml").write_text("a")
     (run / "kept").write_text("a")
+    (run / "a.jsonl").write_text("1\n2\n")
     before = tree(tmp_path)
     (run / "new").write_text("b")
+    (run / "a.jsonl").write_text("1\n2\n3\n")
     assert changed(before, tree(tmp_path)) == []
+    (run / "a.jsonl").write_text("1\n3\n")
+    assert changed(before, tree(tmp_path)) == ["runs/main/a.jsonl"]
+    (run / "a.jsonl").write_text("1\n2\n")
     (run / "recipe.yaml").write_text("b")
     (run / "kept").unlink()
     assert changed(before, tree(tmp_path)) == ["runs/main/kept", "runs/main/recipe.yaml"]
