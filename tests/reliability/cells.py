@@ -10,7 +10,7 @@ from typing import Literal
 
 from tests.reliability.damage import DATA, DATA_WORDS, faults_of
 from tests.reliability.keys import KEYS, ORDER, READ_KEYS
-from tests.reliability.stages import LABELS, OPTIONAL, STAGES, Stage
+from tests.reliability.stages import LABELS, OPTIONAL, SEED, STAGES, Stage
 
 Kind = Literal["file", "key", "data", "kill", "disk", "two", "clock"]
 KINDS: dict[Kind, str] = {
@@ -101,7 +101,8 @@ def _files(stage: Stage) -> Iterator[Cell]:
     for file in stage.reads:
         short = file.removeprefix("runs/main/")
         name = file.rpartition("/")[2].split("*")[0]
-        around = [part for part in file.split("/") if part.startswith(("checkpoint-", "adapter", "texts", "banks"))]
+        around = ["seed 0"] * (file == SEED)
+        around += [part for part in file.split("/") if part.startswith(("checkpoint-", "adapter", "texts", "banks"))]
         unfinished = file in stage.unfinished
         for fault in faults_of(file):
             promise: Promise = "same or refuses"

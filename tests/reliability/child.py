@@ -55,13 +55,15 @@ def work(words: Sequence[str], mischance: Mischance = NOTHING) -> int:
     import torch
 
     from ex2.cli.main import main
+    from ex2.run import provenance
 
     torch.set_num_threads(1)
     sys.argv = ["ex2", *words]
+    provenance._commit = lambda: "a commit"  # whoever edits the code while the matrix runs changes no page
     if words[0] == "label":
         from analysis.labeling.server import LabelServer
 
-        LabelServer.serve_forever = lambda *_: None  # type: ignore[method-assign, assignment]
+        LabelServer.serve_forever = lambda *_: None  # type: ignore[method-assign]
     if mischance.clock_back:
         set_clock_back(mischance.clock_back)
     counted = count_writes(mischance)
@@ -115,16 +117,16 @@ def set_clock_back(seconds: float) -> None:
     """Let this process's wall clock be behind; clocks that only measure go on."""
     import datetime as dates
 
-    now, now_ns, real = time.time, time.time_ns, dates.datetime
+    now, now_ns = time.time, time.time_ns
 
-    class Behind(real):
+    class Behind(dates.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
-            return real.now(tz) - dates.timedelta(seconds=seconds)
+            return super().now(tz) - dates.timedelta(seconds=seconds)
 
     time.time = lambda: now() - seconds
     time.time_ns = lambda: now_ns() - int(seconds * 1e9)
     for module in list(sys.modules.values()):  # who said `from datetime import datetime` holds the old one
         name = getattr(module, "__name__", "")
-        if name.startswith(("ex2.", "analysis.", "reward.")) and getattr(module, "datetime", None) is real:
+        if name.startswith(("ex2.", "analysis.", "reward.")) and getattr(module, "datetime", None) is dates.datetime:
             vars(module)["datetime"] = Behind

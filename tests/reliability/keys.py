@@ -61,7 +61,7 @@ _TRAINING = (
     ("vlm.name", "demo-non-visual"),
     ("reward.name", "margin"),
     ("reward.name", "fluency"),
-    ("dataset.reward_split", "test"),
+    ("dataset.reward_split", "test2"),
     ("dataset.images_per_class", "2"),
     ("dataset.class_names", "[blicket, fep, toma, tove]"),
     ("rl.batches", "2"),
