@@ -7,6 +7,7 @@ python -m tests.reliability --cell 'report:file:seed-0/accuracy.json half'
 from __future__ import annotations
 
 import argparse
+import random
 import subprocess
 import sys
 import tempfile
@@ -49,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--cell", metavar="NAME", action="append", help="these alone, and show what was seen")
     parser.add_argument("--only", metavar="WORD", default="", help="cells whose names hold this")
-    parser.add_argument("--draw", metavar="N", type=int, help="a random part with each stage and kind")
+    parser.add_argument(
+        "--draw", metavar="N", type=int, help="a random part of so many; without --only it has each stage and kind"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw: 0")
     parser.add_argument("--out", metavar="FILE", help="write the page")
     parser.add_argument("--worlds", metavar="DIR", help="keep the base run here, or take it from here")
@@ -65,6 +68,8 @@ def _chosen(options: argparse.Namespace) -> list[Cell]:
         if unknown := [name for name in options.cell if name not in by_name]:
             raise SystemExit(f"--cell: no cell is called {', '.join(unknown)}; --list names them all.")
         return [by_name[name] for name in options.cell]
+    if options.draw and options.only:
+        return random.Random(options.seed).sample(cells, min(options.draw, len(cells)))
     return drawn_cells(cells, options.draw, options.seed) if options.draw else cells
 
 
