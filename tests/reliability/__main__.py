@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cell", metavar="NAME", action="append", help="these alone, and show what was seen")
     parser.add_argument("--only", metavar="WORD", default="", help="cells whose names hold this")
     parser.add_argument(
-        "--draw", metavar="N", type=int, help="a random part of so many; without --only it has each stage and kind"
+        "--draw", metavar="N", type=int, help="a random part; each stage and kind is in it without --only"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw: 0")
     parser.add_argument("--out", metavar="FILE", help="write the page")
