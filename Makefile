@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
         test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers test-tex peers \
-        check format audit calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
+        reliability check format audit calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
 
 install: $(VENV)/.installed
 
@@ -91,6 +91,9 @@ test-judge-servers: install  ## the judge against transformers serve, llama.cpp 
 
 test-tex: install        ## tables with hostile names compile; needs Debian's texlive-latex-recommended
 	EX2_REQUIRE=tex $(BIN)/python -m pytest tests/analysis/paper/test_hostile_names.py
+
+reliability: install     ## thousands of kills, full disks and damaged files: each finishes, resumes or is refused by name
+	$(BIN)/python -m tests.reliability --out docs/reliability.md
 
 peers: install           ## zero-shot predictions against CLIP_benchmark's
 	$(BIN)/python -m pytest tests/peers

@@ -33,6 +33,7 @@ PRELOADED = [
     "torch",
     "trl",
     "open_clip",
+    "transformers.models.mistral.modeling_mistral",
     "ex2.training.stage",
     "ex2.cli.vlms",
     "ex2.describe",
