@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import hypothesis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from reward.exits import guarded
 
 from reward.errors import EnvironmentFault, UserError
@@ -30,8 +30,8 @@ CASES = int(os.environ.get("EX2_FUZZ_CASES", IN_SUITE))
 SEED = int(os.environ.get("EX2_FUZZ_SEED", 0))
 
 SHARES = {
-    "recipe bytes": 200,
-    "recipe trees": 200,
+    "recipe bytes": 150,
+    "recipe trees": 150,
     "recipe fragments": 150,
     "overrides": 150,
     "components": 100,
@@ -39,9 +39,9 @@ SHARES = {
     "row bytes": 100,
     "records": 150,
     "replies": 150,
-    "completions": 150,
+    "completions": 200,
     "manifests": 100,
-    "class names": 100,
+    "class names": 150,
     "images": 70,
     "archives": 30,
     "accelerate": 50,
@@ -161,6 +161,7 @@ def fuzz(kind: str, /, **drawn: Any) -> Callable[[Callable[..., None]], Callable
             database=None,  # the same cases on every machine
             deadline=None,  # `outcome` has a limit
             suppress_health_check=list(HealthCheck),
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),  # without explanations, which take longest
         )
         return hypothesis.seed(SEED)(settings(hypothesis.given(**drawn)(shown)))
 
