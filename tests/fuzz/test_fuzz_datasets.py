@@ -112,14 +112,33 @@ def test_a_manifest_is_read_whole_or_refused(folder: Path, file: tuple[str, byte
 TEMPLATE = page_environment().from_string("<td data-name='{{ name }}'>{{ name }}</td>")
 
 
+ODD_NAMES = (
+    "<b>cat</b>",
+    'the "cat\'s" paw',
+    "{cat}",
+    "salt & pepper",
+    "</script>",
+    "C++ (x*",
+    "cat\\1",
+    "$cat^",
+    "猫",
+)
+
+
 @fuzz(
     "class names",
-    names=st.lists(hostile.texts | st.text(max_size=8), min_size=1, max_size=4),
+    names=st.lists(st.sampled_from(ODD_NAMES) | hostile.texts | st.text(max_size=8), min_size=1, max_size=4),
     text=st.text(max_size=40),
 )
 def test_class_names_are_found_put_and_shown_or_refused(names: list[str], text: str) -> None:
+    for name in names:
+        shown = outcome(lambda name=name: TEMPLATE.render(name=name))
+        assert "<" not in shown.removeprefix("<td data-name='").replace("'>", "", 1).removesuffix("</td>")
+        assert html.unescape(shown) == f"<td data-name='{name}'>{name}</td>"
     if outcome(lambda: class_name_problems(names, "dataset folder")):
-        return
+        names = names[:1]  # most are refused for one of several names
+        if outcome(lambda: class_name_problems(names, "dataset folder")):
+            return
     first = names[0]
     prompts = outcome(lambda: make_prompts(names, "all"))
     assert len(prompts) == 25 * len(names)
@@ -128,10 +147,7 @@ def test_class_names_are_found_put_and_shown_or_refused(names: list[str], text: 
     said = f"a {first} {text} {plural(first)}"
     outcome(lambda: (known.mentions(said), known.put(said, 0, "zebra"), known.names_another(said, 0)))
     outcome(lambda: (name_pattern(first).search(said), mask_name(said, first)))
-    assert outcome(lambda: replace_name(text, first, first.upper())) is not None
-    shown = outcome(lambda: TEMPLATE.render(name=first))
-    assert "<" not in shown.removeprefix("<td data-name='").replace("'>", "", 1).removesuffix("</td>")
-    assert html.unescape(shown) == f"<td data-name='{first}'>{first}</td>"
+    assert isinstance(outcome(lambda: replace_name(text, first, first.upper())), str)
 
 
 ARM = {"cat": ["a cat with whiskers", "a cat that sleeps"], "red fox": ["a red fox in snow"]}
