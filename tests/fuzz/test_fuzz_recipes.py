@@ -198,16 +198,19 @@ def test_half_of_a_character_is_refused(folder: Path, key: str, text: str) -> No
     assert key in refused.message
 
 
+VALUES = st.sampled_from(["1", "2", "64", "0.5", "true", "null", "[0, 1]", "x"])
 words = st.builds(
     "{}={}".format,
     st.sampled_from(SECTIONS)
     | st.sampled_from(["ppo", "ppo.batches", "ppo.kl.target", "reward", "x.y"])
     | hostile.texts,
-    st.sampled_from(FRAGMENTS) | hostile.texts | hostile.scalars.map(str),
+    VALUES | VALUES | st.sampled_from(FRAGMENTS) | hostile.texts | hostile.scalars.map(str),
 )
 
 
-@fuzz("overrides", given=st.lists(words | hostile.texts, min_size=1, max_size=3))
+@fuzz(
+    "overrides", given=st.lists(words, min_size=1, max_size=2) | st.lists(words | hostile.texts, min_size=1, max_size=3)
+)
 def test_overrides_are_taken_or_refused(folder: Path, given: list[str]) -> None:
     read(folder, DEMO, given)
 
