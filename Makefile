@@ -6,8 +6,9 @@ DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
-        test test-bare test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers test-tex peers \
-        reliability check format audit calibrate calibrate-full coverage benchmarks value-rollouts judge-injections clean
+        test test-bare fuzz test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers \
+        test-tex peers reliability check format audit calibrate calibrate-full coverage benchmarks value-rollouts \
+        judge-injections clean
 
 install: $(VENV)/.installed
 
@@ -52,6 +53,12 @@ test: install
 
 test-bare: install       ## as on a machine that has just been made: no fonts, browser, caches, network, home (Linux)
 	EX2_REQUIRE=dpkg,git,mount tests/bare.sh $(SUITE) --listed-skips bare tests
+
+# such as CASES=500000 SEED=7; the suite draws 2,000 cases, always the same ones
+CASES ?= 100000
+SEED  ?= 0
+fuzz: install            ## 100,000 hostile recipes, rows, replies, images, archives …, about 15 minutes of one core
+	EX2_FUZZ_CASES=$(CASES) EX2_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -s tests/fuzz
 
 # such as PYTHONS="$(HOME)/.pyenv/versions/3.12.1/bin/python $(HOME)/.pyenv/versions/3.13.0/bin/python"
 PYTHONS ?= python3.12 python3.13
@@ -138,6 +145,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/image_bank.py
 	$(BIN)/python benchmarks/judge_throughput.py
 	$(BIN)/python benchmarks/analysis_scale.py --out benchmarks/results/analysis_scale.md
+	$(BIN)/python benchmarks/scale.py --out benchmarks/results/2026-11-28-scale.md
 
 value-rollouts: real-assets  ## is the value function worth having on SmolLM2? recorded rollouts replayed in order
 	$(BIN)/python benchmarks/value_rollouts.py
