@@ -13,7 +13,6 @@ from typing import Any
 import hostile
 import pyarrow
 import pytest
-from ex2.data.datasets.naming import class_name_problems
 from fuzzing import Refused, fuzz, outcome
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -23,6 +22,7 @@ from analysis.accuracy.control_arms import ControlArm
 from analysis.accuracy.description_files import read_arm
 from analysis.report.templating import page_environment
 from ex2.data.datasets.base import open_dataset
+from ex2.data.datasets.naming import class_name_problems
 from ex2.data.prompts import make_prompts
 
 

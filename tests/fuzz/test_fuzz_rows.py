@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import hostile
 import pytest
-from ex2.run.training_log import read_train_log
 from fuzzing import Refused, fuzz, outcome
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import VerdictRow, read_verdicts
 from ex2.run.descriptions import Description, read_descriptions, stored_descriptions
 from ex2.run.directory import SeedDirectory
+from ex2.run.training_log import read_train_log
 from reward.files import read_json
 from reward.records import Record
 

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
-from reward.exits import guarded
 
 from reward.errors import EnvironmentFault, UserError
+from reward.exits import guarded
 
 T = TypeVar("T")
 
