@@ -95,7 +95,7 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
             hold a secret are hidden too.
     """
     for name, value in (os.environ if environment is None else environment).items():
-        if len(value) >= LEAST_LENGTH and value in text and (names_secret(name) or _words(name)[-1:] in _LAST):
+        if len(value) >= LEAST_LENGTH and value in text and _is_secret_variable(name, value):
             text = text.replace(value, HIDDEN)
     if "@" in text:
         text = _USER.sub(f"{HIDDEN}@", text)
@@ -106,6 +106,11 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
     if "{" in text:
         text = _IN_BRACES.sub(_hidden_assigned, text)
     return _FORMS.sub(HIDDEN, _BEARER.sub(rf"\g<scheme>{HIDDEN}", text))
+
+
+def _is_secret_variable(name: str, value: str) -> bool:
+    """Say whether a variable holds a secret: PWD, the folder of the process, only looks like one by its name."""
+    return names_secret(name) or (_words(name)[-1:] in _LAST and not os.path.isabs(value))
 
 
 _LAST = tuple([word] for word in sorted(_WEAK))
