@@ -151,7 +151,7 @@ def nothing(folder: Path, classes: int) -> None:
 
 def find_names(folder: Path, classes: int) -> None:
     from analysis.accuracy.class_names import ClassNames, describing_names
-    from ex2.data.datasets.class_lists import class_name_problems
+    from ex2.data.datasets.naming import class_name_problems
     from ex2.data.prompts import make_prompts
 
     names = [class_name(label) for label in range(classes)]

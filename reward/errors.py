@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from reward.plain_text import plain
+from reward.plain_text import written_out
 from reward.secrets import redacted
 
 EXIT_DONE, EXIT_ENVIRONMENT, EXIT_USER, EXIT_BUG, EXIT_LATER = 0, 1, 2, 70, 75
@@ -34,7 +34,7 @@ class EX2Error(Exception):
     exit_code: int = EXIT_ENVIRONMENT
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(plain(redacted(message)))
+        super().__init__(written_out(redacted(message)))
 
 
 class UserError(EX2Error):

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import functools
 import os
-import re
 import select
 import signal
 import sys
@@ -35,6 +34,8 @@ from reward.errors import (
     one_line,
     shortened,
 )
+from reward.plain_text import written_out
+from reward.secrets import redacted
 
 SECONDS_TO_END = 25.0
 """After SIGTERM, the time that a process has for ending in order; then it is ended as it is."""
@@ -239,7 +240,7 @@ def _save(kind: str, words: str) -> str:
             place.mkdir(parents=True, exist_ok=True)
             handle, path = tempfile.mkstemp(".txt", f"ex2-{kind}-{name}", place)
             with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(without_secrets(words))
+                file.write(redacted(words))
         except (OSError, RuntimeError):  # a full disk; no home folder
             continue
         return path
@@ -250,19 +251,6 @@ def _folder_of_tracebacks() -> Path:
     return cache_dir() / "tracebacks"
 
 
-_SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
-_USER_OF_URL = re.compile(r"(?<=://)[^/\s@'\"]+@")
-_SECRET_OF_QUERY = re.compile(r"([?&][^=&\s]*(?:key|token|secret|passw|sig|auth)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
-
-
-def without_secrets(text: str) -> str:
-    """Return a text without the values of variables such as `OPENAI_API_KEY`, and without the credentials of URLs."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and _SECRET_NAME.search(name):
-            text = text.replace(value, f"${name}")
-    return _SECRET_OF_QUERY.sub(r"\1…", _USER_OF_URL.sub("…@", text))
-
-
 def _failed(error: EX2Error) -> int:
     return _said(str(error), error.exit_code)
 
@@ -270,7 +258,7 @@ def _failed(error: EX2Error) -> int:
 def _said(message: str, status: int, *, before: str = "") -> int:
     """Print a message on stderr, by one of the processes that were launched together; return the status."""
     if _first_to_speak():
-        text = _cut("\n".join(f"ex2: {line}" for line in _printable(without_secrets(message)).split("\n")))
+        text = _cut("\n".join(f"ex2: {line}" for line in written_out(redacted(message)).split("\n")))
         with contextlib.suppress(OSError, ValueError):  # stderr is closed
             print(before + text, file=sys.stderr, flush=True)
     return status
@@ -293,14 +281,9 @@ def _cut(text: str) -> str:
     return "\n".join([*first, f"{rest}The whole message: {where}", *last])
 
 
-def _printable(text: str) -> str:
-    """Return a text whose control characters, but for line breaks, are written out: a file's name may hold any."""
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _first_to_speak() -> bool:
     """Say whether no other process of the same launch has told why it ended. Alone, a process always speaks."""
-    if int(os.environ.get("WORLD_SIZE", "1") or 1) < 2:
+    if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
         return True
     import psutil
 

@@ -6,6 +6,7 @@ Class names, descriptions, a judge's words and file names may be anyone's.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _ACTIVE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colors and movements of the cursor, as a whole
@@ -23,6 +24,18 @@ def plain(text: str) -> str:
     Line breaks and tabs stay. Characters that reorder a line are removed too.
     """
     return _ACTIVE.sub("", text)
+
+
+def written_out(text: str) -> str:
+    """Return a text whose control characters, but for line breaks, are written out: a file's name may hold any."""
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or not _acts(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _acts(character: str) -> bool:
+    """Say whether a character is a control, a mark of direction, half of a pair or a separator of lines."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def csv_cell(value: object) -> object:

@@ -251,7 +251,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             action = self._action(name, json.loads(self.rfile.read(int(length))))
-        except ValueError:
+        except (ValueError, RecursionError):
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
         self._do(action)

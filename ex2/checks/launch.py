@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ex2.recipe import Recipe
-from reward.errors import UserError
+from reward.errors import UserError, shown
 from reward.yaml_values import read_text, read_yaml
 
 Config = Mapping[str, Any]
@@ -36,7 +37,16 @@ def config_of_environment(environment: Mapping[str, str]) -> Config:
     def on(name: str) -> bool:
         return environment.get(name, "").lower() in ("true", "1")
 
-    processes = int(environment.get("WORLD_SIZE", "1"))
+    def number(name: str, default: int) -> int:
+        given = environment.get(name, str(default))
+        if not re.fullmatch(r"\d{1,6}", given.strip()):
+            raise UserError(
+                f"the environment variable {name} is {shown(given)}, which is no number that a launcher sets; start "
+                "training with `accelerate launch`, or unset it."
+            )
+        return int(given)
+
+    processes = number("WORLD_SIZE", 1)
     config: dict[str, Any] = {
         "distributed_type": "MULTI_GPU" if processes > 1 else "NO",
         "num_processes": processes,
@@ -46,13 +56,12 @@ def config_of_environment(environment: Mapping[str, str]) -> Config:
     if on("ACCELERATE_USE_FSDP"):
         config["distributed_type"] = "FSDP"
         config["fsdp_config"] = {
-            "fsdp_version": int(environment.get("FSDP_VERSION", "1")),
+            "fsdp_version": number("FSDP_VERSION", 1),
             "fsdp_state_dict_type": environment.get("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT"),
         }
     elif on("ACCELERATE_USE_DEEPSPEED"):
         config["distributed_type"] = "DEEPSPEED"
-        stage = environment.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
-        config["deepspeed_config"] = {"zero_stage": int(stage)}
+        config["deepspeed_config"] = {"zero_stage": number("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2)}
     return config
 
 
@@ -66,6 +75,9 @@ def launch_problems(recipe: Recipe, config: Config) -> list[str]:
     Returns:
         One message per problem, with its reason; empty if all is well.
     """
+    faults = _form_problems(config)
+    if faults:
+        return faults
     return [*_size_problems(recipe, config), *_sharding_problems(recipe, config), *_precision_problems(recipe, config)]
 
 
@@ -91,6 +103,18 @@ def missing_packages(config: Config) -> list[str]:
     if config.get("distributed_type") == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
         return ["accelerate: distributed_type DEEPSPEED needs a package that is not here; run: pip install deepspeed"]
     return []
+
+
+def _form_problems(config: Config) -> list[str]:
+    """List values of a configuration that are of another kind than accelerate writes."""
+    problems = []
+    processes = config.get("num_processes")
+    if processes is not None and (isinstance(processes, bool) or not isinstance(processes, int) or processes < 1):
+        problems.append(f"accelerate: num_processes: given {shown(processes)}; a whole number from 1 is allowed.")
+    for key in ("deepspeed_config", "fsdp_config"):
+        if config.get(key) is not None and not isinstance(config[key], Mapping):
+            problems.append(f"accelerate: {key}: given {shown(config[key])}; a mapping of settings is allowed.")
+    return problems
 
 
 def _size_problems(recipe: Recipe, config: Config) -> list[str]:

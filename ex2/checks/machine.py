@@ -106,6 +106,8 @@ def disk_problem(recipe: Recipe, trained: int, prompts: int) -> str | None:
     folder = _nearest(directory.root)
     if not folder.is_dir():
         return f"output_dir: {folder} is a file; give a folder."
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"output_dir: the file system of {folder} is read-only; give another output_dir."
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"output_dir: {folder} cannot be written by this user; give another output_dir."
     try:
@@ -114,10 +116,18 @@ def disk_problem(recipe: Recipe, trained: int, prompts: int) -> str | None:
         return None
     if needed <= free:
         return None
+    writers = f"{len(open_seeds)} seeds write" if len(open_seeds) > 1 else "1 seed writes"
     return (
-        f"output_dir: the disk of {folder} has {free / GIB:.1f} GiB free, and {len(open_seeds)} seeds write about "
-        f"{needed / GIB:.1f}; make room, lower training.save_total_limit, or give another output_dir."
+        f"output_dir: the disk of {folder} has {_size(free)} free, and {writers} about {_size(needed)}; make room, "
+        "lower training.save_total_limit, or give another output_dir."
     )
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes in the largest unit of which there is one at least: `192.0 KiB`."""
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
+    power = min(len(units) - 1, max(0, count.bit_length() - 1) // 10)
+    return f"{count / 1024**power:.1f} {units[power]}" if power else f"{count} bytes"
 
 
 def seed_bytes(recipe: Recipe, trained: int, prompts: int) -> int:

@@ -16,7 +16,7 @@ from ex2.data.datasets.base import ImageDataset
 from ex2.data.prompts import question_ids, too_few_prompts
 from ex2.recipe import Recipe
 from reward.components import check_component
-from reward.errors import EX2Error, UserError
+from reward.errors import EnvironmentFault, EX2Error, UserError
 from reward.presets import vlm_problems
 
 Depth = Literal["form", "settings", "all"]
@@ -33,7 +33,8 @@ class Findings:
 
     Attributes:
         wrong: What is wrong with the recipe.
-        lacking: What this machine lacks for it.
+        lacking: What this machine lacks for it, and the user can give: images, packages, keys.
+        machine: What the machine itself refuses: room on the disk, permissions, memory.
         later: What the analysis will lack, where the stage that is about to begin can do without.
         checked: What was looked at, for people.
         unchecked: What was not, and why.
@@ -41,6 +42,7 @@ class Findings:
 
     wrong: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
+    machine: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -48,7 +50,18 @@ class Findings:
     @property
     def problems(self) -> list[str]:
         """Everything that would end a run."""
-        return [*self.wrong, *self.lacking]
+        return [*self.wrong, *self.lacking, *self.machine]
+
+    def refuse(self) -> None:
+        """Raise what would end a run, as one error; do nothing if there is nothing.
+
+        Raises:
+            UserError: If anything is wrong with what was given.
+            EnvironmentFault: If all that is wrong is the machine's.
+        """
+        if self.problems:
+            kind = UserError if self.wrong or self.lacking else EnvironmentFault
+            raise kind("\n".join(self.problems))
 
 
 class AnalysisChecks(NamedTuple):
@@ -195,7 +208,7 @@ class _Examination:
         memory = policy_memory(recipe, *found.size)
         prompts = len(class_names or ()) * len(question_ids(recipe.prompts.questions))
         for problem in (memory_problem(recipe, memory), disk_problem(recipe, found.size.trained, prompts)):
-            self.collect(partial(_listed, problem), self.found.lacking)
+            self.collect(partial(_listed, problem), self.found.machine)
         self.found.checked.append("memory and disk against an estimate")
 
     def _judge(self, class_names: Sequence[str] | None, into: list[str], *, online: bool) -> None:

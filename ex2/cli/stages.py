@@ -59,10 +59,10 @@ def checked(
     checks = analysis_checks() if depth == "all" else AnalysisChecks(judges())
     found = examine(recipe, options.recipe, checks, depth=depth, stage=stage, online=online)
     if lacking is None:
-        report_problems(found.problems)
+        found.refuse()
     else:
         report_problems(found.wrong)
-        lacking += [line.removeprefix(f"{options.recipe}: ") for line in found.lacking]
+        lacking += [line.removeprefix(f"{options.recipe}: ") for line in [*found.lacking, *found.machine]]
     for line in found.later:
         tell_once(f"note: {line} The analysis will need it.")
     if findings is not None:

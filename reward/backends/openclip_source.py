@@ -7,7 +7,6 @@ takes the newest revision. Tokenizers are built from the architecture's own entr
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from reward import revisions
 from reward.backends.common import one_line
 from reward.errors import EnvironmentFault, UserError, unknown_name
+from reward.strict_json import decode
 
 SIMPLE_TOKENIZER = "simple"
 """open_clip's own byte-pair tokenizer, which comes with the library."""
@@ -127,7 +127,7 @@ def load_tokenizer(source: Source, context_length: int) -> Tokenizer:
 def _from_folder(folder: Path, **known: Any) -> Source:
     path = folder / HF_CONFIG_NAME
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = decode(path.read_bytes())
         return Source(
             f"local-dir:{folder}", None, config.get("preprocess_cfg", {}), config["model_cfg"]["text_cfg"], **known
         )

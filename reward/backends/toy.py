@@ -265,7 +265,7 @@ def load_dual_encoder(path: Path) -> DualEncoder:
         with safe_open(path, framework="pt") as file:
             stored = json.loads((file.metadata() or {}).get(_CONFIG_KEY, "null"))
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error}).") from error
     if stored is None:
         raise UserError(f"{path}: its metadata lacks '{_CONFIG_KEY}'; give weights written by ex2.data.demo.build.")

@@ -19,7 +19,7 @@ import pytest
 from processes import PATIENCE
 
 from reward.errors import EnvironmentFault, EX2Error, UserError, shortened, shown
-from reward.exits import guarded, without_secrets
+from reward.exits import guarded
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -101,7 +101,6 @@ def test_no_secret_reaches_the_line_or_the_file(
 ) -> None:
     monkeypatch.setenv("MY_API_KEY", "sk-CANARY-1")
     words = "sk-CANARY-1 at http://me:CANARY-2@host/v1?api_key=CANARY-3&x=kept"
-    assert without_secrets(words) == "$MY_API_KEY at http://…@host/v1?api_key=…&x=kept"
     guarded(raising(ValueError(words)))
     line = capsys.readouterr().err
     saved = Path(line.rpartition("Traceback: ")[2].strip()).read_text()

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from analysis.judge.server.cache import AnswerCache
 from ex2.trainers.checkpoints import mark_complete
 from reward.files import append_jsonl, bank_file, new_folder, write_json
+from reward.sealed import UNSEALED
 
 
 @pytest.fixture(params=[(0o077, 0o600, 0o700), (0o002, 0o664, 0o775), (0o022, 0o644, 0o755)], ids=["077", "002", "022"])
@@ -33,7 +34,7 @@ def test_files_and_folders_keep_the_umask(tmp_path: Path, modes: tuple[int, int]
     write_json(tmp_path / "runs/r/a.json", {"again": 1})
     append_jsonl(tmp_path / "runs/r/log.jsonl", [{}])
     with bank_file(tmp_path / "cache/bank.safetensors") as temporary:
-        save_file({"x": torch.zeros(1)}, temporary)
+        save_file({"x": torch.zeros(1)}, temporary, UNSEALED)
     with new_folder(tmp_path / "adapter") as folder:
         (folder / "inner").mkdir(parents=True)
         save_file({"x": torch.zeros(1)}, folder / "adapter.safetensors")

@@ -19,7 +19,12 @@ HARMLESS = "red link2Joak[red]"
 def test_nothing_acts_on_the_terminal() -> None:
     assert plain(HOSTILE) == HARMLESS
     assert plain("two\nlines\tβ 𝛼 é ‎") == "two\nlines\tβ 𝛼 é "
-    assert str(UserError(f"{HOSTILE}\nnext")) == f"{HARMLESS}\nnext"
+    told = str(UserError(f"{HOSTILE}\nnext"))
+    assert told.startswith(
+        r"\x1b[31mred\x1b[0m \x1b]0;title\x07\x1b]8;;http://x\x1b\link\r\x08\x9b2J\u202eoak[red]\x00"
+    )
+    assert told.endswith("\nnext")
+    assert str(UserError("ä – \u00a0μ→😀")) == "ä – \u00a0μ→😀"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

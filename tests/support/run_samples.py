@@ -147,7 +147,7 @@ def _log(rows: list[Description], verdicts: Verdicts) -> list[dict[str, Any]]:
                     "settings": "d",
                 }
             )
-    return log
+    return [row for number, row in enumerate(log) if row not in log[:number]]
 
 
 def _accuracy(vlm: str, dataset: str, correct: dict[str, int]) -> Accuracy:

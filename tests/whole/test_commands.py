@@ -11,6 +11,8 @@ from paths import ROOT
 from processes import Ended, command, new_interpreter
 from safetensors.torch import load_file
 
+from ex2.run.manifest import path_of
+
 
 def run(*words: str, cwd: Path) -> Ended:
     """Run `python -m WORD…`."""
@@ -81,6 +83,8 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
     first = json.loads(lines[0])
     assert set(first) >= {"class", "question", "policy", "seed", "text", "tokens", "cut", "reward"}
     (seed / "descriptions.jsonl").write_text("".join(lines[:70]) + lines[70][:20])  # killed while writing
+    manifest = path_of(seed, "describe")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"complete": False, "files": {}}))
     resumed = run("ex2.cli", "describe", recipe, *TINY, cwd=work)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert (seed / "descriptions.jsonl").read_text().splitlines(keepends=True) == lines

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reward.records import Record
+from reward.strict_json import decode
 
 _ENDED = ("batch_expired", "batch_cancelled")
 
@@ -57,7 +58,7 @@ def read_lines(text: str) -> Iterator[ResultLine]:
     """Read a result file. Lines of another form are skipped: their questions stay open and are handed in again."""
     for line in text.split("\n"):  # splitlines would cut at U+2028 within a string
         try:
-            content = json.loads(line)
+            content = decode(line)
             yield ResultLine.from_json(content | {"written": line} if isinstance(content, dict) else content)
         except ValueError:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -186,7 +187,7 @@ def server_words(error: openai.APIError) -> str:
     text = error.response.text
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text or error.message
     if not isinstance(content, dict):
         return text
@@ -202,12 +203,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the pause in seconds that a server asks for: `Retry-After-Ms`, or `Retry-After` as seconds or date."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers[name]) * unit)
+            seconds = float(headers[name]) * unit
+            if math.isfinite(seconds):
+                return max(0.0, seconds)
         except (KeyError, ValueError):
             continue
     try:
         return max(0.0, email.utils.parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 

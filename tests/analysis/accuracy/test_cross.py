@@ -25,6 +25,8 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
 from ex2.run.descriptions import digest_of
 from ex2.run.directory import RunDirectory
+from ex2.run.manifest import path_of
+from ex2.run.sealed import write_sealed
 from reward.files import read_json, write_json, write_jsonl, write_text
 from reward.presets import load_vlm
 from reward.vlm import VLM
@@ -165,7 +167,7 @@ def test_what_was_measured_is_not_measured_again(runs: Path, monkeypatch: pytest
 
     path = runs / "first" / "seed-0" / CROSS
     stale = read_json(path) | {"descriptions": "of others"}
-    write_json(path, stale)
+    write_sealed(path, stale)
     assert main(["cross", str(runs)]) == 0
     assert loaded == ["second"], "new descriptions are measured anew, those of the other run are not"
     assert rows_of(runs, "first") == kept
@@ -190,13 +192,16 @@ def test_tables_read_it(runs: Path, tmp_path: Path) -> None:
 
 
 def test_another_vlm_than_the_analyzed_one_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = runs / "first" / "seed-0" / "accuracy.json"
-    before = path.read_text()
-    write_json(path, json.loads(before) | {"vlm_fingerprint": "another"})
+    seed = runs / "first" / "seed-0"
+    path, manifest = seed / "accuracy.json", path_of(seed, "analyze")
+    before = {one: one.read_text() for one in (path, manifest)}
+    manifest.unlink()
+    write_json(path, json.loads(before[path]) | {"vlm_fingerprint": "another"})
     try:
         assert main(["cross", str(runs)]) == 2
     finally:
-        path.write_text(before)
+        for one, text in before.items():
+            one.write_text(text)
     error = capsys.readouterr().err
     assert f"{runs / 'first'}: VLM '{runs.parent / 'first'}' is not the one that was analysed." in error
     assert "Run `ex2 analyze RECIPE` again, then ex2 cross." in error

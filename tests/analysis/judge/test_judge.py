@@ -347,5 +347,5 @@ def test_judges_are_built_by_name_or_path() -> None:
         build_judge("opnai", {}, "x.yaml: judge")
     with pytest.raises(UserError, match=r"x.yaml: judge: unknown 'modl'. Did you mean 'model'\?"):
         build_judge("openai", {"modl": "m"}, "x.yaml: judge")
-    with pytest.raises(UserError, match=r"'test_judge.NoJudge' is no judge: it lacks exact, answer"):
+    with pytest.raises(UserError, match=r"'test_judge.NoJudge' is no judge: it lacks answer"):
         build_judge("test_judge.NoJudge", {}, "x.yaml: judge")

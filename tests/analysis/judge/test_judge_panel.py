@@ -177,8 +177,8 @@ def test_tokens_and_cost_by_hand() -> None:
 
 
 ROWS = [
-    Description(policy="aligned", class_name="pug", label=0, question_id=0, sample=0, text=text, reward=1.0)
-    for text in ("it barks", "click here", "it barks", "", "it has a tail")
+    Description(policy="aligned", class_name="pug", label=0, question_id=0, sample=sample, text=text, reward=1.0)
+    for sample, text in enumerate(("it barks", "click here", "it barks", "", "it has a tail"))
 ]
 TEXTS = [one.of_class for one in ROWS]
 

@@ -18,7 +18,7 @@ from analysis.judge.base import JudgeRequest, OnAnswer, Unparsed, Verdict
 from analysis.verdicts.asking import judge_descriptions
 from analysis.verdicts.breakdown import breakdown, group_shares
 from analysis.verdicts.record import read_breakdown
-from analysis.verdicts.verdicts import Kind, read_verdicts, settings_digest
+from analysis.verdicts.verdicts import Kind, judge_digest, read_verdicts, settings_digest
 from ex2.recipe import Recipe
 from ex2.run.descriptions import Description, append_descriptions
 from ex2.run.directory import RunDirectory
@@ -255,7 +255,7 @@ def test_the_stage_writes_and_prints(recipe: Recipe, capsys: pytest.CaptureFixtu
         "name": "keywords",
         "exact": True,
         "rubric": "paper-1",
-        "settings": settings_digest(recipe.judge.name, {}),
+        "settings": judge_digest(recipe.judge.name, {}),
     }
     assert shares["policies"]["aligned"]["groups"]["visual"]["of_all"]["share"] == 0.5
     printed = capsys.readouterr().out

@@ -36,7 +36,8 @@ def folder(root: Path) -> list[str]:
 
 def errors(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> list[str]:
     assert main(list(arguments)) == status
-    return [line.removeprefix(f"ex2: {DEMO}: ") for line in capsys.readouterr().err.splitlines()]
+    said = [line for line in capsys.readouterr().err.splitlines() if "passed over: " not in line]
+    return [line.removeprefix("ex2: ").removeprefix(f"{DEMO}: ") for line in said]
 
 
 UNFIT = (
@@ -115,8 +116,9 @@ def test_a_folder_with_another_recipes_results_is_found_before_the_start(
     before = run.recipe.read_bytes()
     capsys.readouterr()
     assert errors(capsys, "validate", DEMO, where, "generation.temperature=0.5") == [
-        f"{run.root}: holds results of a recipe with another generation. Give this one another name (name=…), remove "
-        "that folder, or go on with what it had: generation.temperature=1.0"
+        f"{run.root}: generation.temperature: now 0.5, the run used 1.0.",
+        "Go on with what was used (generation.temperature=1.0), or give this recipe another name (name=…) for a new "
+        "run.",
     ]
     assert run.recipe.read_bytes() == before
 

@@ -170,8 +170,8 @@ def test_room_on_the_disk_is_for_seeds_that_are_not_trained(tmp_path: Path, monk
     assert disk_problem(run, 10**6, 50) is None
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(2 * size - 1))
     assert disk_problem(run, 10**6, 50) == (
-        f"output_dir: the disk of {tmp_path} has 0.1 GiB free, and 2 seeds write about 0.1; make room, lower "
-        "training.save_total_limit, or give another output_dir."
+        f"output_dir: the disk of {tmp_path} has 76.7 MiB free, and 2 seeds write about 76.7 MiB; make room, "
+        "lower training.save_total_limit, or give another output_dir."
     )
     done = tmp_path / run.name / "seed-0" / "adapter" / "training.json"
     done.parent.mkdir(parents=True)

@@ -45,7 +45,7 @@ def test_a_recipe_gives_names_by_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert shown.index("│ ten ") < shown.index("│ two ")
     assert main(["data", "folder", "class_names={2: two, 10: 10}", "--root", root]) == 2
     assert capsys.readouterr().err == (
-        "ex2: dataset.class_names: 10: 10: a name is a text; put it into quotation marks.\n"
+        "ex2: dataset.class_names: '10': 10: a name is a text; put it into quotation marks.\n"
     )
 
 
@@ -162,11 +162,11 @@ def test_names_that_are_empty_long_or_no_text(tmp_path: Path) -> None:
         f"dataset folder: class names of more than 200 characters: '{'y' * 60}…'; a VLM would not read them to the "
         "end: give shorter ones.",
     ]
-    assert refusal("test_class_names.OwnDataset", class_names=["rook", 7]) == [
-        "dataset test_class_names.OwnDataset: class names: 7 is no text; every class needs a name."
+    assert refusal("test_class_naming.OwnDataset", class_names=["rook", 7]) == [
+        "dataset test_class_naming.OwnDataset: class names: 7 is no text; every class needs a name."
     ]
-    assert refusal("test_class_names.OwnDataset", class_names=[]) == [
-        "dataset test_class_names.OwnDataset: class names: there are none; every class needs a name."
+    assert refusal("test_class_naming.OwnDataset", class_names=[]) == [
+        "dataset test_class_naming.OwnDataset: class names: there are none; every class needs a name."
     ]
 
 
