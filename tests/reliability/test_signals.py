@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -57,7 +56,7 @@ def test_training_ends_with_the_last_finished_batch(folder: Path, number: signal
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_launcher_leaves_no_process_behind(folder: Path, number: signal.Signals) -> None:
     words = ("launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no")
     port = ("--dynamo_backend", "no", "--main_process_port", str(free_port()))
@@ -73,24 +72,27 @@ def test_a_launcher_leaves_no_process_behind(folder: Path, number: signal.Signal
         status = launcher.wait(2 * SOON)
     assert time.monotonic() - began < SOON
     assert status != 0
-    until(lambda: not members(launcher.pid) or time.monotonic() - began > SOON)
-    assert members(launcher.pid) == []
+    until(lambda: not working_in(folder) or time.monotonic() - began > SOON)
+    assert working_in(folder) == []
     assert kept(folder)[-1:] == [batches_of(folder)]
+    told = (folder / "said").read_text()
+    assert f"after batch {batches_of(folder)}, which is kept; the same command continues: accelerate launch" in told
 
 
-def members(session: int) -> list[int]:
-    """Return the living processes of a session."""
+def working_in(folder: Path) -> list[int]:
+    """Return the living processes whose folder this is: a launcher gives each of its own a session of its own."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
+                if (entry / "cwd").resolve(strict=True) == folder.resolve():
+                    found.append(int(entry.name))
+            except OSError:  # it has ended, or is somebody else's
                 continue
-            if int(after_name[3]) == session and after_name[0] != "Z":
-                found.append(int(entry.name))
     return found
 
 
-def test_members_are_those_of_a_session() -> None:
-    assert os.getpid() in members(os.getsid(0))
+def test_who_works_in_a_folder_is_found(tmp_path: Path) -> None:
+    assert working_in(tmp_path) == []
+    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE) as process:
+        assert working_in(tmp_path) == [process.pid]
