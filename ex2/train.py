@@ -2,7 +2,8 @@
 
     accelerate launch --config_file accelerate_configs/cpu.yaml -m ex2.train RECIPE [section.key=value …]
 
-Run again after a kill, the same command continues from the last complete checkpoint.
+Run again after a kill, the same command continues from the last complete checkpoint. SIGTERM and Ctrl-C let the batch
+under way be finished and kept.
 """
 
 from __future__ import annotations

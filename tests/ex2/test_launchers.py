@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from ex2 import runtime
 from ex2.cli.main import main
 from ex2.runtime import end_with_launcher, known_launcher
+from reward.exits import end_family
 
 TAIL = ["launch", "--config_file", "my config.yaml", "-m", "ex2.train", "r.yaml", "name=[a]"]
 TYPED = "accelerate launch --config_file 'my config.yaml' -m ex2.train r.yaml 'name=[a]'"
@@ -67,3 +70,48 @@ def test_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr("reward.exits._first_to_speak", lambda: True)
     assert interrupted("train", "my r.yaml", monkeypatch=monkeypatch) == 130
     assert capsys.readouterr().err == "\nex2: interrupted; the same command continues.\n"
+
+
+COUNTING = """
+import signal, sys, time
+count = 0
+def more(*_):
+    global count
+    count += 1
+signal.signal(signal.SIGTERM, more)
+print("up", flush=True)
+for _ in range(1000):
+    if count:
+        break
+    time.sleep(0.01)
+time.sleep(0.4)
+print(count, flush=True)
+"""
+LAUNCHING = f"""
+import signal, subprocess, sys, time
+def hand_on(*_):
+    time.sleep(0.1)
+    child.terminate()
+child = subprocess.Popen([sys.executable, "-c", {COUNTING!r}])
+signal.signal(signal.SIGTERM, hand_on)
+child.wait()
+"""
+
+
+def test_a_launcher_hands_on_the_only_signal() -> None:
+    """A second one would interrupt the batch that the first one lets its processes finish."""
+    with subprocess.Popen([sys.executable, "-c", LAUNCHING], stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == "up\n"
+        end_family(launcher.pid)
+        assert launcher.stdout.read() == "1\n"
+
+
+def test_what_does_not_end_is_killed() -> None:
+    """The launcher is deaf, and its child was not told."""
+    deaf = LAUNCHING.replace("signal.SIGTERM, hand_on", "signal.SIGTERM, signal.SIG_IGN")
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == "up\n"
+        end_family(launcher.pid, seconds=0.05)
+        assert launcher.stdout.read() == ""
