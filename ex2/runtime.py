@@ -1,15 +1,94 @@
-"""Settings of a whole process: its threads, quiet libraries, what it tells, and how it leaves its process group.
+"""A whole process: its threads, quiet libraries, what it tells, its launcher, and how it leaves its process group.
 
 Heavy libraries are imported where they are needed: reading a recipe must not load them.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
+import shlex
+import signal
+import threading
+import time
 import warnings
+from collections.abc import Sequence
+from pathlib import PurePath
 
 from reward.exits import is_main_process as is_main_process
 from reward.exits import tell_once as tell_once
+from reward.signals import was_told
+
+LAUNCHERS = {
+    "accelerate": "accelerate",
+    "accelerate_cli.py": "accelerate",
+    "accelerate.commands.accelerate_cli": "accelerate",
+    "accelerate-launch": "accelerate-launch",
+    "accelerate.commands.launch": "accelerate-launch",
+    "torchrun": "torchrun",
+    "torch.distributed.run": "torchrun",
+}
+"""Name of a program, or of a module that Python runs as one → the command that it is known by."""
+
+
+def typed_command(words: Sequence[str]) -> str:
+    """Return what a person types to have this process again: its launcher's command line, or `ex2` with some words.
+
+    Args:
+        words: After `ex2`.
+
+    Returns:
+        An empty text for one of several processes whose launcher is not known.
+    """
+    launched = launch_command()
+    return launched or ("" if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1") else shlex.join(["ex2", *words]))
+
+
+@functools.cache
+def launch_command() -> str:
+    """Return the command line of the launcher that started this process; empty if there is none or it is not known.
+
+    It is looked up once, as long as the launcher is there.
+    """
+    import psutil
+
+    try:
+        words = psutil.Process(os.getppid()).cmdline()
+    except psutil.Error:
+        return ""
+    return known_launcher(words)
+
+
+def known_launcher(words: Sequence[str]) -> str:
+    """Return the command line of a process as a person types it if it is one of `LAUNCHERS`, else an empty text."""
+    is_python = bool(words) and PurePath(words[0]).name.startswith("python")
+    for place, word in enumerate(words[: 4 if is_python else 1]):  # Python, an option of it, `-m`, the launcher
+        name = LAUNCHERS.get(PurePath(word).name)
+        if name:
+            return shlex.join([name, *words[place + 1 :]])
+    return ""
+
+
+def end_with_launcher(every: float = 0.5) -> None:
+    """From now on, let the end of this process's launcher be SIGTERM to this process, unless it is told already.
+
+    A launcher that is killed tells nobody, and one that starts a single process does not hand on a SIGTERM.
+
+    Args:
+        every: Seconds from one look to the next.
+    """
+    if not launch_command():
+        return
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(every)
+        if not was_told():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
 def set_threads(threads: int | None) -> None:

@@ -13,19 +13,15 @@ import select
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from reward.cache import cache_dir
 from reward.errors import (
     EXIT_BUG,
     EXIT_ENVIRONMENT,
-    EXIT_INTERRUPTED,
-    EXIT_TERMINATED,
     LONGEST,
     LONGEST_VALUE,
     EnvironmentFault,
@@ -36,9 +32,7 @@ from reward.errors import (
 )
 from reward.plain_text import written_out
 from reward.secrets import redacted
-
-SECONDS_TO_END = 25.0
-"""After SIGTERM, the time that a process has for ending in order; then it is ended as it is."""
+from reward.signals import CUT_SHORT, STATUS, Terminated, interrupted_by_sigterm
 
 OUT_OF_ORDER = {
     errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNREFUSED,
@@ -88,22 +82,23 @@ def announce_import(module: str) -> None:
     tell_once(f"note: imports {shortened(module, LONGEST_VALUE)} (your code)")
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came. It is met as Ctrl-C is, so that everything that is open is closed."""
-
-
-def guarded(run: Callable[[], int]) -> int:
+def guarded(run: Callable[[], int], command: Callable[[], str] = str) -> int:
     """Run a command and turn every way in which it can fail into an exit status and a message on stderr.
 
     Args:
         run: The command; it returns its exit status.
+        command: Gives what has to be typed for the same again, or an empty text; for the message about a signal.
 
     Returns:
         The exit status, see `reward.errors`.
     """
+
+    def last_words(number: int) -> None:
+        _ended_by(number, CUT_SHORT, command)
+
     if hasattr(sys.stdout, "reconfigure"):  # a terminal's encoding may lack a letter; that must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")
-    with _met_sigterm():
+    with interrupted_by_sigterm(last_words):
         try:
             os.getcwd()
         except OSError:
@@ -112,40 +107,29 @@ def guarded(run: Callable[[], int]) -> int:
             return _flushed(run())
         except EX2Error as error:
             return _failed(error)
-        except Terminated:
-            return _said("ended by SIGTERM; the same command continues.", EXIT_TERMINATED)
-        except KeyboardInterrupt:
-            return _said("interrupted; the same command continues.", EXIT_INTERRUPTED, before="\n")  # after ^C
+        except Terminated as told:
+            return _ended_by(signal.SIGTERM, str(told), command)
+        except KeyboardInterrupt as told:
+            return _ended_by(signal.SIGINT, str(told), command, before="\n")  # after ^C
         except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - it is told and saved
             if isinstance(error, BrokenPipeError) and _nobody_reads():
                 return _flushed(EXIT_ENVIRONMENT)
             return _failed(_explained(error) or _unforeseen(error))
 
 
-@contextlib.contextmanager
-def _met_sigterm() -> Iterator[None]:
-    """Raise `Terminated` where SIGTERM meets the block; a second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    owner = os.getpid()
+def _ended_by(number: int, work: str, command: Callable[[], str], *, before: str = "") -> int:
+    """Say that a signal ended the command, and how it goes on; return the exit status.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if os.getpid() != owner:  # a forked worker, which has nothing to close
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        last = threading.Timer(SECONDS_TO_END, os._exit, (EXIT_TERMINATED,))
-        last.daemon = True
-        last.start()
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGTERM) is stop:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Args:
+        number: The signal.
+        work: What is said of the work under way, such as `after batch 3, which is kept`; may be empty.
+        command: Gives the command to go on, or an empty text.
+        before: Printed first.
+    """
+    what = " ".join(["ended by SIGTERM" if number == signal.SIGTERM else "interrupted", *([work] if work else [])])
+    again = redacted(command())
+    how = f"the same command continues: {again}" if again else "the same command continues."
+    return _said(f"{what}; {how}", STATUS[signal.Signals(number)], before=before)
 
 
 def _flushed(status: int) -> int:
@@ -298,8 +282,11 @@ def _first_to_speak() -> bool:
     return True
 
 
-def end_family(pid: int, seconds: float = 20.0) -> None:
-    """End a process and its descendants in order, and kill those that are still there after some seconds."""
+def end_family(pid: int, seconds: float = 22.0) -> None:
+    """End a launcher and its descendants in order, and kill those that are still there after some seconds.
+
+    The launcher alone is told: it tells the others, which took a second signal as a demand to end at once.
+    """
     import psutil
 
     try:
@@ -307,8 +294,10 @@ def end_family(pid: int, seconds: float = 20.0) -> None:
         family = [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    for method, wait in (("terminate", seconds), ("kill", 5.0)):
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                getattr(process, method)()
-        family = psutil.wait_procs(family, timeout=wait)[1]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root.terminate()
+    left = psutil.wait_procs(family, timeout=seconds)[1]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=2.0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from ex2.cli.options import parse
+from ex2.runtime import typed_command
 from reward.exits import guarded
+from reward.signals import leave_quietly
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,4 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
         return status
 
-    return guarded(run)
+    words = sys.argv[1:] if arguments is None else arguments
+
+    status = guarded(run, lambda: typed_command(words))
+    if arguments is None:  # all of the process
+        leave_quietly()
+    return status

@@ -76,8 +76,13 @@ class Guard(BatchCallback):
                 self.say(f"stopped: batch {stopping.batch}: {stopping}")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the new checkpoint if it is the best so far."""
+        """Keep the new checkpoint if it is the best so far.
+
+        One that was written because the run was told to end does not count: a run that nobody stops has none there.
+        """
         if not (self.enabled and self._stops) or self._watch.in_trouble:
+            return
+        if state.global_step % args.save_steps and state.global_step < state.max_steps:
             return
         value = objective(self._rows)
         best = read_best(self.checkpoints)

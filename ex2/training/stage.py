@@ -13,6 +13,7 @@ from ex2 import banks
 from ex2.data.prompts import make_prompts, too_few_prompts
 from ex2.monitoring.kl_reach import KLWatch
 from ex2.monitoring.progress import TrainingProgress
+from ex2.monitoring.stopping import StopWhenTold
 from ex2.policy.generation import end_tokens
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.policy.source import ModelSource
@@ -24,7 +25,7 @@ from ex2.run.lock import writing_stage
 from ex2.run.made import require
 from ex2.run.manifest import begin, complete, flat, manifest_of, read_manifest, recipe_differences, refuse
 from ex2.run.training_log import read_train_log
-from ex2.runtime import is_main_process, quiet_libraries, set_threads
+from ex2.runtime import is_main_process, leave_process_group, quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint
 from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
@@ -33,6 +34,7 @@ from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
 from reward.files import JSON, finish, read_object, unfinished, write_json, write_jsonl, write_text, writing
 from reward.presets import load_vlm
+from reward.signals import deferred
 
 
 def train(recipe: Recipe, seed: int) -> None:
@@ -50,6 +52,7 @@ def train(recipe: Recipe, seed: int) -> None:
             can be scored, a loss, score or gradient is infinite or NaN, or a rule stops the run before its first
             checkpoint.
         EnvironmentFault: If the run directory cannot be written or a model cannot be fetched.
+        KeyboardInterrupt: After SIGTERM or Ctrl-C, when the batch under way is finished and kept.
     """
     directory = RunDirectory.of(recipe).seed(seed)
     if _is_done(recipe, directory):
@@ -121,6 +124,7 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
         enabled=state.is_main_process,
     )
     kl_watch = KLWatch(total=recipe.rl.batches, enabled=state.is_main_process)
+    stop = StopWhenTold()
     with writing(directory.checkpoints):
         directory.checkpoints.mkdir(parents=True, exist_ok=True)
         model, tokenizer = load_model(trained_source(recipe), state.device), load_tokenizer(recipe.policy.source())
@@ -141,16 +145,20 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
             train_dataset=Dataset.from_list([prompt.row(recipe.prompts.style) for prompt in prompts]),
             processing_class=tokenizer,
             peft_config=lora_config(recipe.lora),
-            callbacks=[kl_watch, progress, guard],
+            callbacks=[kl_watch, progress, guard, stop],  # the last sees what the others decide
         )
         for noisy in (ProgressCallback, PrinterCallback):
             trainer.remove_callback(noisy)
         if state.is_main_process:  # rows after the checkpoint will be written again
             write_jsonl(directory.train_log, earlier)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint))
-        if state.is_main_process:
-            complete(directory.root, manifest, [directory.adapter / ADAPTER_DONE, directory.train_log])
+        with deferred() as stop.told:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            if stop.has_stopped:
+                leave_process_group()  # whoever ends first has the launcher end the others, who may still be writing
+            else:
+                save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint))
+                if state.is_main_process:
+                    complete(directory.root, manifest, [directory.adapter / ADAPTER_DONE, directory.train_log])
 
 
 def trained_source(recipe: Recipe) -> ModelSource:

@@ -15,8 +15,8 @@ import ex2.training.stage
 from ex2.recipe_io import read_recipe
 
 
-def die_at(dotted: str, number: int) -> None:
-    """Make this process kill itself at a function's call number `number`."""
+def die_at(dotted: str, number: int, by: int = signal.SIGKILL) -> None:
+    """Make this process send itself a signal at a function's call number `number`."""
     module_name, _, path = dotted.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module_name)
@@ -29,7 +29,7 @@ def die_at(dotted: str, number: int) -> None:
         nonlocal calls
         calls += 1
         if calls == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), by)
         return function(*args, **kwargs)
 
     setattr(owner, name, fatal)
@@ -41,11 +41,11 @@ def work(path: str, *fatal: Any) -> None:
     Args:
         path: Of the recipe.
         fatal: `MODULE:FUNCTION` and a number: the process kills itself at that call of the function, counted from 1,
-            before the function does anything.
+            before the function does anything. Third may be another signal than SIGKILL.
     """
     torch.set_num_threads(1)
     if fatal:
-        die_at(fatal[0], int(fatal[1]))
+        die_at(*fatal)
     recipe = read_recipe(path)
     ex2.training.stage.train(recipe, 0)
     ex2.describe.describe(recipe, 0)

@@ -160,7 +160,7 @@ def follow(guard: Guard, log: list[dict[str, Any]], saves: dict[int, int]) -> in
         batch = FinishedBatch(row, [], [], KLController(coef=0.1, target=10.0, horizon=100))
         guard.on_batch(batch, SimpleNamespace(world_size=1), control)
         if row["batch"] in saves:
-            guard.on_save(None, SimpleNamespace(global_step=saves[row["batch"]]), control)
+            guard.on_save(SimpleNamespace(save_steps=8), SimpleNamespace(global_step=saves[row["batch"]]), control)
         if control.should_training_stop:
             return int(row["batch"])
     return None

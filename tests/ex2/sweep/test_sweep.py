@@ -173,7 +173,7 @@ def test_ctrl_c_ends_the_sweep_and_its_child(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     ended = process.wait()
     assert ended.returncode == 130
-    assert "ex2: interrupted; the same command continues." in ended.stderr
+    assert "ex2: interrupted; the same command continues: ex2 sweep" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not _is_alive(pid)
     assert not lines(tmp_path, "ends")

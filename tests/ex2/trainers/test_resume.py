@@ -144,6 +144,21 @@ def test_two_kills_and_the_same_ending(runs: Runs, unkilled: tuple[dict[str, Any
     assert [path.name for path in checkpoints.iterdir()] == [f"checkpoint-{4 * BATCHES}"]  # save_total_limit: 1
 
 
+def test_a_run_that_is_told_to_end_finishes_its_batch(
+    runs: Runs, unkilled: tuple[dict[str, Any], float], tmp_path: Path
+) -> None:
+    """SIGTERM in the third batch's rollout, and no checkpoint was due before the last batch's."""
+    recipe = write(tmp_path / "run")
+    recipe.write_text(recipe.read_text().replace("save_every: 1,", "save_every: 100,"))
+    assert runs.finish(recipe, "ex2.trainers.controlled:check_scored", 3, signal.SIGTERM) not in (0, -signal.SIGTERM)
+    checkpoints = seed_folder(recipe) / "checkpoints"
+    assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-12"]
+    assert newest_checkpoint(checkpoints) == checkpoints / "checkpoint-12"
+    assert len(read_jsonl(seed_folder(recipe) / "train.jsonl")) == 3
+    assert runs.finish(recipe) == 0
+    same(ending(recipe), unkilled[0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(20))
 def test_twenty_kills_and_twenty_identical_endings(
