@@ -150,7 +150,7 @@ def test_deferred_work_is_told_of_with_the_command() -> None:
     assert told_process(code, signal.SIGTERM) == (
         143,
         "ex2: ended by SIGTERM after batch 3, which is kept; the same command continues: "
-        "ex2 train x.yaml judge.base_url=http://…@host/v1 generation.max_new_tokens=8",
+        "ex2 train x.yaml judge.base_url=http://***@host/v1 generation.max_new_tokens=8",
     )
 
 
