@@ -10,7 +10,7 @@ from typing import Literal
 
 from tests.reliability.damage import DATA, DATA_WORDS, faults_of
 from tests.reliability.keys import KEYS, ORDER, READ_KEYS
-from tests.reliability.stages import LABELS, OPTIONAL, SEED, STAGES, Stage
+from tests.reliability.stages import LABELS, OPTIONAL, RECIPE, SEED, STAGES, Stage
 
 Kind = Literal["file", "key", "data", "kill", "disk", "two", "clock"]
 KINDS: dict[Kind, str] = {
@@ -28,7 +28,8 @@ DEAR = ("train", "run")
 Promise = Literal["finishes", "refuses", "same or refuses", "accepts", "accepts or refuses", "resumes"]
 PROMISES: dict[Promise, str] = {
     "finishes": "ends with 0 and the files of an undisturbed call",
-    "refuses": "ends with 1, 2 or 75 and one line for each problem, which names the file or key, and changes nothing",
+    "refuses": "ends with 1, 2 or 75 and one line for each problem, which names the file or key, and changes nothing; "
+    "a stage over many runs may leave the run out and name the file or key",
     "same or refuses": "one of these two",
     "accepts": "ends with 0; its files may differ from an undisturbed call's",
     "accepts or refuses": "ends with 0, or refuses by name",
@@ -108,6 +109,7 @@ def _files(stage: Stage) -> Iterator[Cell]:
             promise: Promise = "same or refuses"
             if fault == "missing" and (file in OPTIONAL or file in stage.unfinished or "/manifests/" in file):
                 promise = "accepts or refuses"
+            other = ["vlm.name"] * (fault == "foreign" and ("/manifests/" in file or file == RECIPE))  # another VLM's
             if fault == "half" and file == LABELS:  # a torn last row is what a kill leaves
                 promise = "accepts or refuses"
             yield Cell(
@@ -116,7 +118,7 @@ def _files(stage: Stage) -> Iterator[Cell]:
                 f"{short} {fault}",
                 stage.moment,
                 promise,
-                (name, *around),
+                (name, *around, *other),
                 file=file,
                 fault=fault,
                 unfinished=unfinished,
