@@ -127,6 +127,7 @@ def read_manifest(folder: Path, stage: str) -> Manifest | None:
     if not path.exists():
         return None
     again = MENDS.get(stage, "delete it and make again the result that it is of")
+    again = again.replace("move it away", "move descriptions.jsonl away")
     manifest = read_record(path, Manifest.from_json, remedy=f"put it back as it was, or {again}")
     if manifest.seal != _seal(manifest):
         raise UserError(f"{path}: its content is not what was written; put it back as it was, or {again}.")

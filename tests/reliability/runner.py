@@ -228,8 +228,10 @@ def _again(laboratory: Laboratory, cell: Cell, world: Path, calls: list[Call], b
 
 
 def _is_made(cell: Cell, name: str) -> bool:
-    """Whether a file is one that the stage writes: one that it had half done may be another half later."""
-    return any(Path(name).match(pattern) for pattern in (*BY_NAME[cell.stage].makes, *WRITTEN_TOO))
+    """Whether a file is one that the stage writes, or its manifest: one that it had half done may be another later."""
+    own = BY_NAME[cell.stage].makes
+    manifests = [f"manifests/{stem}.json" for stem in (cell.stage, *(Path(pattern).stem for pattern in own))]
+    return any(Path(name).match(pattern) for pattern in (*own, *manifests, *WRITTEN_TOO))
 
 
 def _two(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:
