@@ -89,6 +89,8 @@ def write_report(recipe: Recipe) -> Path:
     )
     with writing_stage(run.root, "report"):
         write_text(run.report, page)
+    if missing:
+        print(f"report: {run.root}: not analysed: {', '.join(f'seed {seed}' for seed in missing)}")
     print("\n".join(headline(experiment, judge_caution(experiment, agreement)).lines()))
     return run.report
 
