@@ -39,8 +39,8 @@ def test_a_manifest_counts_at_its_place_only(tmp_path: Path) -> None:
     write_manifest(tmp_path / "seed-1", TRAIN)
     (tmp_path / "seed-1").rename(tmp_path / "seed-0")
     assert refused(tmp_path / "seed-0", "train") == (
-        f"{tmp_path}/seed-0/manifests/train.json: was written for seed-1/train, and this is seed-0/train; put back what "
-        "was here, or move the seed's folder away and run `ex2 run RECIPE`."
+        f"{tmp_path}/seed-0/manifests/train.json: was written for seed-1/train, and this is seed-0/train; put back "
+        "what was here, or move the seed's folder away and run `ex2 run RECIPE`."
     )
     (tmp_path / "seed-0").rename(tmp_path / "seed-1")
     path_of(tmp_path / "seed-1", "train").rename(path_of(tmp_path / "seed-1", "describe"))
