@@ -57,7 +57,7 @@ def clash(recipe: Recipe) -> str | None:
     if not any(directory.root.glob("seed-*/descriptions.jsonl")):  # nothing depends on it yet
         known = {key: value for key, value in known.items() if not key.startswith("describe.")}
     before = Manifest(stage="the run", complete=False, recipe=known, inputs={})
-    return refusal(directory.root, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
+    return refusal(directory.recipe, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
 
 
 def provenance() -> dict[str, Any]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ex2.recipe import Recipe
 from ex2.run import sealed
 from ex2.run.directory import SeedDirectory
 from ex2.run.manifest import Manifest, begin, complete, path_of, read_manifest, write_manifest
+from ex2.run.provenance import clash, start_run
 from ex2.run.sealed import check_sealed, write_sealed
 from ex2.run.training_log import read_train_log
 from ex2.trainers.checkpoints import mark_complete, newest_checkpoint
@@ -149,3 +151,32 @@ def test_the_log_of_training_is_what_train_left(tmp_path: Path) -> None:
     assert str(error.value) == f"{where.train_log}: not found, but train wrote it; {remedy}"
     write_manifest(where.root, TRAIN)  # training goes on: the log is checked at the checkpoint
     assert read_train_log(where) == []
+
+
+def described_by(batch: int) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "made",
+            "policy": {"model": "package:ex2/data/demo_policy"},
+            "vlm": {"name": "demo-visual"},
+            "dataset": {"name": "shapes", "reward_split": "train", "test_split": "test"},
+            "judge": {"name": "scripted"},
+            "describe": {"batch_size": batch},
+        }
+    )
+
+
+def test_how_a_run_describes_may_change_until_one_seed_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, now = (described_by(size) for size in (4, 3))
+    run = start_run(before)
+    run.seed(1).root.mkdir()
+    run.seed(1).train_log.write_text("")
+    assert clash(now) is None
+    run.seed(1).descriptions.write_text("")
+    assert clash(now) == (
+        "runs/made/recipe.yaml: describe.batch_size: now 3, the run used 4.\nGo on with what was used "
+        "(describe.batch_size=4), or give this recipe another name (name=…) for a new run."
+    )

@@ -151,16 +151,19 @@ def _keys(stage: Stage) -> Iterator[Cell]:
         for key in KEYS:
             fixed: Promise = {"fixed": "refuses", "free": "accepts", "either": "accepts or refuses"}[key.freedom]  # type: ignore[assignment]
             detail = f"{key.name}={key.value} when done"
-            yield Cell(stage.name, "key", detail, "done", fixed, (key.name,), words=key.words)
+            seeds = () if fixed == "refuses" else ("--seeds", "0,1")  # its report needs seeds that were analyzed alike
+            yield Cell(stage.name, "key", detail, "done", fixed, (key.name,), words=(*key.words, *seeds))
 
 
 def _data(stage: Stage) -> Iterator[Cell]:
     moments = dict.fromkeys([stage.moment, stage.start]) if stage.data else [stage.moment]
     for moment in moments:
         for change in DATA:
-            first = moment == "fresh" or (stage.name == "analyze" and change.startswith("test-"))
+            first = moment == "fresh" or (stage.name in ("analyze", "run") and change.startswith("test-"))
             promise: Promise = "accepts or refuses" if first else "same or refuses"
-            yield Cell(stage.name, "data", f"{change} when {moment}", moment, promise, tuple(DATA_WORDS), fault=change)
+            words = ("--seeds", "0,1") if stage.name == "run" else ()  # its report needs seeds that were analyzed alike
+            detail = f"{change} when {moment}"
+            yield Cell(stage.name, "data", detail, moment, promise, tuple(DATA_WORDS), fault=change, words=words)
 
 
 SIGNALS = {"TERM": signal.SIGTERM, "INT": signal.SIGINT, "KILL": signal.SIGKILL}
