@@ -66,6 +66,7 @@ def test_an_identity_is_of_seed_recipe_and_inputs_and_stays_when_a_run_grows(tmp
     first = identity(0, {"lora.r": 2, "rl.batches": 3})
     assert identity(0, {"lora.r": 2, "rl.batches": 3}) == first
     assert identity(0, {"lora.r": 2, "rl.batches": 5}, goes_on=True) == first
+    assert identity(0, {"lora.r": 2, "rl.batches": 5}) == first
     others = {identity(1, {"lora.r": 2, "rl.batches": 3}), identity(2, {"lora.r": 4, "rl.batches": 3})}
     assert len({first, *others}) == 3
 
