@@ -20,6 +20,7 @@ from analysis.judge.table import JUDGES, build_judge
 from analysis.results.kl import kl_with_cut
 from analysis.results.load import SeedResult
 from analysis.results.seeds import pool_seeds
+from analysis.results.shown_images import SHOWN_IMAGES, shown_digest
 from analysis.results.summary import print_seed
 from analysis.statistics.intervals import IntervalSettings
 from analysis.verdicts.asking import judge_descriptions
@@ -62,7 +63,7 @@ def analyze(recipe: Recipe, seed: int) -> None:
 
 def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
     descriptions, made_from = read_descriptions(where), descriptions_identity(where)
-    files = _files(recipe)  # before the judge is asked: a wrong name must cost nothing
+    files, train = _files(recipe), read_train_log(where)  # before the judge is asked: a fault must cost nothing
     digest = judge_digest(recipe.judge.name, recipe.judge.settings)
     earlier = former_digests(recipe.judge.name, recipe.judge.settings)
     judge = build_judge(recipe.judge.name, recipe.judge.settings, "judge", where.root)
@@ -121,6 +122,7 @@ def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
     inputs = {
         "the VLM's weights": vlm.fingerprint(),
         TEST_IMAGES: images.images,
+        SHOWN_IMAGES: shown_digest(recipe.dataset.source()),
         "descriptions": made_from,
         "the judge and its rubric": digest,
     }
@@ -128,7 +130,6 @@ def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
     if code is not None:
         inputs["the code of judge.name"] = code
     complete(where.root, manifest_of("analyze", recipe, inputs), [where.accuracy, where.breakdown, where.verdicts])
-    train = read_train_log(where)
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     pooled = pool_seeds(recipe.name, [result])
     print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), PlainConsole())

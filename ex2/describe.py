@@ -30,10 +30,11 @@ from ex2.recipe import Recipe
 from ex2.run.adapter import verify_adapter
 from ex2.run.descriptions import Description, Key, append_descriptions, stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
+from ex2.run.file_state import GrowingLog
 from ex2.run.lock import writing_stage
-from ex2.run.made import MENDS, adapter_identity, require
+from ex2.run.made import adapter_identity, require
 from ex2.run.manifest import (
-    GrowingLog,
+    MENDS,
     Manifest,
     begin,
     complete,

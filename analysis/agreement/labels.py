@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -201,6 +202,7 @@ def read_run(run: Path, only: str | None = None) -> RunLabels:
         named = ", ".join(sorted({f"{judge.name} ({judge.settings})" for judge in judges}))
         raise UserError(f"{run}: its seeds were judged by different judges: {named}; run `ex2 analyze RECIPE` again.")
     answers = _answers(run, only)
+    _tell_of_strangers(run, answers, {(item.class_name, item.text) for item in sample.items})
     labeled = []
     for item in sample.items:
         kind = _kind(run, item.seed, verdicts[item.seed], item.class_name, item.text)
@@ -249,8 +251,24 @@ def _answers(run: Path, only: str | None) -> dict[str, dict[Asked, Label]]:
     chosen = [rater for rater, log in logs.items() if log and only in (None, rater)]
     if not chosen:
         raise UserError(f"{run}: nobody has labelled this run; run `ex2 label {run}` first.")
+    for rater in [rater for rater, log in logs.items() if not log and only in (None, rater)]:
+        print(f"note: {label_path(run, rater)}: holds no answer: left out", file=sys.stderr)
     chosen.sort(key=lambda rater: logs[rater][0].time)
     return {rater: standing(logs[rater]) for rater in chosen}
+
+
+def _tell_of_strangers(
+    run: Path, answers: Mapping[str, Mapping[Asked, Label]], sampled: Collection[tuple[str, str]]
+) -> None:
+    """Say of how many of a rater's answers the descriptions are not in the sample: of another run, or an older one."""
+    for rater, own in answers.items():
+        strangers = sum((asked.class_name, asked.text) not in sampled for asked in own)
+        if strangers:
+            print(
+                f"note: {label_path(run, rater)}: {strangers:,} of {len(own):,} answers are on descriptions that the "
+                "sample does not have: left out",
+                file=sys.stderr,
+            )
 
 
 def _policies(

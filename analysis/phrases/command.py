@@ -25,6 +25,7 @@ from ex2.banks import test_embeddings
 from ex2.data.selection import load_dataset
 from ex2.run.descriptions import DescribedClass
 from ex2.run.lock import writing_into
+from ex2.run.made import require_images
 from reward.errors import UserError
 from reward.files import JSON
 from reward.presets import load_vlm, shown_name, vlm_problems
@@ -127,7 +128,9 @@ def results_of(
     results: list[TemplateTest] = []
     for name, its_settings in _vlms(runs, vlm_names):
         vlm = load_vlm(name, its_settings)
-        images = restrict(test_embeddings(source, vlm), halves.tested)
+        embedded = test_embeddings(source, vlm)
+        require_images([run.directory.seed(seed) for run in runs for seed in run.seeds], embedded.images, "phrases")
+        images = restrict(embedded, halves.tested)
         label = shown_name(name, vlm)
         taken = [one.vlm for one in plain]
         label = f"{label} ({len(taken) + 1})" if label in taken else label  # the same with other settings

@@ -5,42 +5,55 @@ from __future__ import annotations
 import base64
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from PIL import Image
 
+from analysis.results.shown_images import MOST_IMAGES, PER_CLASS, shown_digest, shown_images
 from ex2.data.datasets.base import ImageDataset
-from ex2.data.selection import load_dataset, select
+from ex2.data.selection import load_dataset
 from ex2.data.source import DatasetSource
-from reward.errors import EX2Error
+from reward.errors import EX2Error, UserError
 from reward.images import IMAGE_ERRORS, LabeledImage
 from reward.preprocess import to_rgb
 
 SIDE = 64
 """Longer side of a thumbnail, in pixels."""
-PER_CLASS = 3
-MOST_IMAGES = 1200
 MOST_BYTES = 3 << 20
 """Most base64 characters of all images together."""
 
 PREFIX = "data:image/jpeg;base64,"
 
 
-def class_images(source: DatasetSource) -> dict[str, list[str]]:
+def class_images(source: DatasetSource, analyzed: Mapping[Path, str] | None = None) -> dict[str, list[str]]:
     """Return thumbnails of a few test images of each class, always of the same images.
 
     Args:
         source: The run's dataset.
+        analyzed: For each seed's folder, `shown_digest` when it was analysed; seeds for which it is not known are not
+            in it.
 
     Returns:
         Class name → JPEGs in base64. Empty if the dataset cannot be opened on this machine; the report then has no
         images. An image that cannot be read is left out.
+
+    Raises:
+        UserError: If they are not the images that were analysed.
     """
     try:
+        now = shown_digest(source) if analyzed else ""
         dataset = load_dataset(source)
-        return thumbnails(dataset, dataset.images(source.test_split))
+        made = thumbnails(dataset, dataset.images(source.test_split))
     except (EX2Error, OSError):
         return {}
+    others = [folder for folder, digest in (analyzed or {}).items() if digest != now]
+    if others:
+        raise UserError(
+            "\n".join(f"{folder}: the test images are not those that were analysed." for folder in others)
+            + "\nRun `ex2 analyze RECIPE` again, then `ex2 report`."
+        )
+    return made
 
 
 def thumbnails(
@@ -64,13 +77,13 @@ def thumbnails(
         Class name → JPEGs in base64.
     """
     names = dataset.class_names
-    each = max(1, min(per_class, most_images // max(1, len(names))))
     by_class: dict[int, list[LabeledImage]] = defaultdict(list)
-    for image in select(images, each, "random", 0):
+    chosen_images = shown_images(dataset, images, per_class=per_class, most_images=most_images)
+    for image in chosen_images:
         by_class[image.label].append(image)
     made: dict[str, list[str]] = {}
     size = 0
-    for turn in range(each):
+    for turn in range(max(map(len, by_class.values()), default=0)):
         for label, chosen in by_class.items():
             if turn >= len(chosen):
                 continue

@@ -34,6 +34,7 @@ from analysis.results.kl import kl_with_cut
 from analysis.results.load import SeedResult, load_results
 from analysis.results.runs import examples_of
 from analysis.results.seeds import pool_seeds
+from analysis.results.shown_images import SHOWN_IMAGES
 from analysis.results.unread import unread_banner, without_shares
 from analysis.tables.rules import Rules
 from analysis.tables.view import ReportSection, TableView, table_view
@@ -42,6 +43,7 @@ from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.lock import writing_stage
 from ex2.run.made import used_otherwise
+from ex2.run.manifest import read_manifest
 from reward.files import JSON, read_object, write_text
 from reward.secrets import redacted_tree
 
@@ -81,14 +83,25 @@ def write_report(recipe: Recipe) -> Path:
         missing_seeds=missing,
         provenance=provenance,
         agreement=agreement,
-        images=class_images(recipe.dataset.source()),
+        images=class_images(recipe.dataset.source(), _shown_when_analyzed(run, results)),
         sections=further_sections(run),
         examples=example_table(run, experiment, results[0]),
     )
     with writing_stage(run.root, "report"):
         write_text(run.report, page)
+    if missing:
+        print(f"report: {run.root}: not analysed: {', '.join(f'seed {seed}' for seed in missing)}")
     print("\n".join(headline(experiment, judge_caution(experiment, agreement)).lines()))
     return run.report
+
+
+def _shown_when_analyzed(run: RunDirectory, results: Sequence[SeedResult]) -> dict[Path, str]:
+    found = {}
+    for result in results:
+        manifest = read_manifest(run.seed(result.seed).root, "analyze")
+        if manifest is not None and SHOWN_IMAGES in manifest.inputs:
+            found[run.seed(result.seed).root] = manifest.inputs[SHOWN_IMAGES]
+    return found
 
 
 def render(

@@ -19,6 +19,7 @@ from ex2.recipe_io import read_recipe
 from ex2.run.adapter import verify_adapter
 from ex2.run.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.run.directory import RunDirectory
+from ex2.run.lock import writing_stage
 from ex2.run.made import require
 from reward.errors import UserError
 from reward.files import new_folder, write_text, writing
@@ -40,10 +41,11 @@ def main(options: argparse.Namespace) -> int:
         raise UserError(f"--seeds: {seeds} are not all among the recipe's seeds {recipe.seeds}.")
     out = Path(options.out)
     _check(recipe, seeds, out)
-    for seed in seeds:
-        folder = out if len(seeds) == 1 else out / f"seed-{seed}"
-        export(recipe, seed, folder, merge=options.merge)
-        print(f"exported: {folder}")
+    with writing_stage(out.absolute().parent, f"export-{out.name}"):
+        for seed in seeds:
+            folder = out if len(seeds) == 1 else out / f"seed-{seed}"
+            export(recipe, seed, folder, merge=options.merge)
+            print(f"exported: {folder}")
     return 0
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_stored_recipe
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
+from ex2.run.file_state import FileState
 from ex2.run.manifest import (
     ABSENT,
+    MENDS,
     Difference,
-    FileState,
     file_problems,
     flat,
     not_checked,
@@ -26,12 +27,6 @@ from reward.errors import UserError
 TEST_IMAGES = "the test images"
 """Name of an input of `analyze`: the images that accuracy is measured on."""
 STAGES = ("train", "describe", "analyze")
-MENDS = {
-    "train": "move the seed's folder away and run `ex2 run RECIPE`",
-    "describe": "move it away and run `ex2 describe RECIPE`, then `ex2 analyze RECIPE`",
-    "analyze": "run `ex2 analyze RECIPE` again",
-}
-"""Stage → what makes its output anew."""
 
 
 def require(recipe: Recipe, where: SeedDirectory, *stages: str) -> None:
@@ -104,6 +99,26 @@ def used_otherwise(recipe: Recipe, where: SeedDirectory) -> list[str]:
 
 ELSEWHERE = ("name", "seeds", "output_dir")
 """Keys that only say where a run lies: another value says nothing of how its output was made."""
+
+
+def require_images(where: Sequence[SeedDirectory], images: str, then: str) -> None:
+    """Check that the test images are those that seeds were analysed with; one that was not analysed has used none.
+
+    Args:
+        where: The seeds' folders.
+        images: Hash of the test images as they are now.
+        then: The verb that needs them.
+
+    Raises:
+        UserError: If they are not; one line for each seed.
+    """
+    problems = []
+    for seed in where:
+        analyzed = read_manifest(seed.root, "analyze")
+        if analyzed is not None and analyzed.inputs.get(TEST_IMAGES, images) != images:
+            problems.append(f"{seed.root}: the test images are not those that were analysed.")
+    if problems:
+        raise UserError("\n".join([*problems, f"Run `ex2 analyze RECIPE` again, then `ex2 {then}`."]))
 
 
 def adapter_identity(where: SeedDirectory) -> str:

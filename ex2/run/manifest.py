@@ -8,7 +8,9 @@ at the end. Whoever goes on with a stage's output, or reads it, compares first.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +21,22 @@ import yaml
 from pydantic import BaseModel
 
 from ex2.recipe import Recipe
+from ex2.run.file_state import FileState
 from ex2.runtime import tell_once
 from reward.errors import UserError
 from reward.files import read_record, write_json
 from reward.records import JSON, Keyed, Record
 
 FOLDER = "manifests"
+
+MENDS = {
+    "train": "move the seed's folder away and run `ex2 run RECIPE`",
+    "describe": "move it away and run `ex2 describe RECIPE`, then `ex2 analyze RECIPE`",
+    "analyze": "run `ex2 analyze RECIPE` again",
+}
+"""Stage → what makes its output anew."""
+
+_SEED = re.compile(r"seed-\d+")
 
 _MADE_OF = ("policy", "lora", "prompts", "vlm", "reward", "dataset", "generation")
 _TRAINED = ("algorithm", *_MADE_OF, "rl", "ppo", "group", "watch")
@@ -57,55 +69,6 @@ MAY_GROW = ("rl.batches", "describe.per_question", "describe.policies")
 """Keys whose value may grow: what is there stays, and more is added to it."""
 
 
-@dataclass(frozen=True)
-class FileState:
-    """Content of a file.
-
-    Attributes:
-        size: Bytes.
-        sha256: Hash of the bytes, hexadecimal.
-    """
-
-    size: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> FileState:
-        """Read a file's state."""
-        state, size = hashlib.sha256(), 0
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                state.update(piece)
-                size += len(piece)
-        return cls(size, state.hexdigest())
-
-    def begins(self, path: Path) -> bool:
-        """Say whether a log still begins with the recorded content: later rows do not change it."""
-        state, left = hashlib.sha256(), self.size
-        with path.open("rb") as file:
-            while left and (piece := file.read(min(left, 1 << 20))):
-                state.update(piece)
-                left -= len(piece)
-        return not left and state.hexdigest() == self.sha256
-
-
-class GrowingLog:
-    """State of a log that is being written, without reading it again each time."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._state, self._size = path, hashlib.sha256(), 0
-
-    def state(self) -> FileState:
-        """Return the state of the log now."""
-        if self._path.exists():
-            with self._path.open("rb") as file:
-                file.seek(self._size)
-                while piece := file.read(1 << 20):
-                    self._state.update(piece)
-                    self._size += len(piece)
-        return FileState(self._size, self._state.hexdigest())
-
-
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Record):
     """What made a stage's output.
@@ -119,6 +82,10 @@ class Manifest(Record):
         used: What may differ between calls, as the last one had it: dotted key → value.
         files: Output: path below the folder → state. A log may have grown since.
         unchecked: Whether a part of the output was made before there were manifests.
+        earlier: While the only file is being replaced: its content before.
+        place: Seed and stage that the manifest was written for; of a run's folder, which may be renamed, the stage.
+        identity: Hash of place, recipe and inputs as they were when the stage began; `train` keeps it when it goes on.
+        seal: Hash of all the rest, without which a changed manifest could not be told from a changed recipe.
     """
 
     stage: str
@@ -129,6 +96,10 @@ class Manifest(Record):
     used: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Annotated[FileState, Keyed()]] = field(default_factory=dict)
     unchecked: bool = False
+    earlier: Annotated[FileState, Keyed()] | None = None
+    place: str = ""
+    identity: str = ""
+    seal: str = ""
 
 
 def not_checked(folder: Path) -> None:
@@ -150,10 +121,52 @@ def read_manifest(folder: Path, stage: str) -> Manifest | None:
     """Read a stage's manifest; None if there is none.
 
     Raises:
-        UserError: If the file is no manifest.
+        UserError: If the file is no manifest, was changed, or was written for another seed or stage.
     """
     path = path_of(folder, stage)
-    return read_record(path, Manifest.from_json) if path.exists() else None
+    if not path.exists():
+        return None
+    again = MENDS.get(stage, "delete it and make again the result that it is of")
+    again = again.replace("move it away", "move descriptions.jsonl away")
+    manifest = read_record(path, Manifest.from_json, remedy=f"put it back as it was, or {again}")
+    if manifest.seal != _seal(manifest):
+        raise UserError(f"{path}: its content is not what was written; put it back as it was, or {again}.")
+    if manifest.place != _place(folder, stage):
+        raise UserError(
+            f"{path}: was written for {manifest.place}, and this is {_place(folder, stage)}; put back what was here, "
+            f"or {again}."
+        )
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest, *, name: str | None = None) -> Manifest:
+    """Write a manifest, sealed and for its place, and return it.
+
+    Args:
+        folder: Folder that the stage writes into.
+        manifest: The manifest.
+        name: Of the file without its ending, if it is not the stage's.
+
+    Raises:
+        EnvironmentFault: If it cannot be written.
+    """
+    name = name or manifest.stage
+    placed = replace(manifest, place=_place(folder, name))
+    sealed = replace(placed, seal=_seal(placed))
+    write_json(path_of(folder, name), sealed.to_json())
+    return sealed
+
+
+def _place(folder: Path, name: str) -> str:
+    return f"{folder.name}/{name}" if _SEED.fullmatch(folder.name) else name
+
+
+def _seal(manifest: Manifest) -> str:
+    return _hash({**manifest.to_json(), "seal": ""})
+
+
+def _hash(content: JSON) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def manifest_of(stage: str, recipe: Recipe, inputs: Mapping[str, str]) -> Manifest:
@@ -187,22 +200,26 @@ def begin(folder: Path, manifest: Manifest, *, has_output: bool, write: bool) ->
     if before is not None:
         refuse(folder, differences(before, manifest))
     unchecked = has_output if before is None else before.unchecked
-    made = replace(manifest, unchecked=unchecked, files={} if before is None else before.files)
+    fixed = {key: value for key, value in manifest.recipe.items() if key not in MAY_GROW}
+    identity = _hash({"place": _place(folder, manifest.stage), "recipe": fixed, "inputs": manifest.inputs})
+    made = replace(manifest, unchecked=unchecked, files={} if before is None else before.files, identity=identity)
+    if before is not None and before.identity:
+        made = replace(made, identity=before.identity)
     if write:
-        write_json(path_of(folder, manifest.stage), made.to_json())
+        write_manifest(folder, made)
     return made
 
 
 def progress(folder: Path, manifest: Manifest, log: Path, state: FileState) -> None:
     """Record how far the log of a stage has come, so that a change of what is there is noticed when it goes on."""
     files = {str(log.relative_to(folder)): state}
-    write_json(path_of(folder, manifest.stage), replace(manifest, files=files).to_json())
+    write_manifest(folder, replace(manifest, files=files))
 
 
 def complete(folder: Path, manifest: Manifest, files: Sequence[Path]) -> None:
     """Write the manifest of a stage that has ended, with the state of its files, which lie below `folder`."""
     states = {str(path.relative_to(folder)): FileState.of(path) for path in files if path.is_file()}
-    write_json(path_of(folder, manifest.stage), replace(manifest, complete=True, files=states).to_json())
+    write_manifest(folder, replace(manifest, complete=True, files=states))
 
 
 class Difference(NamedTuple):

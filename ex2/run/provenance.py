@@ -53,8 +53,11 @@ def clash(recipe: Recipe) -> str | None:
     directory = RunDirectory.of(recipe)
     if not directory.recipe.is_file() or not any(directory.root.glob("seed-*/*")):
         return None
-    before = Manifest(stage="the run", complete=False, recipe=flat(stored_tree(directory.recipe)), inputs={})
-    return refusal(directory.root, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
+    known = flat(stored_tree(directory.recipe))
+    if not any(directory.root.glob("seed-*/descriptions.jsonl")):  # nothing depends on it yet
+        known = {key: value for key, value in known.items() if not key.startswith("describe.")}
+    before = Manifest(stage="the run", complete=False, recipe=known, inputs={})
+    return refusal(directory.recipe, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
 
 
 def provenance() -> dict[str, Any]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ex2.run.manifest import FileState, Manifest, file_problems, not_checked, path_of, read_manifest
+from ex2.run.file_state import FileState
+from ex2.run.manifest import Manifest, file_problems, not_checked, read_manifest, write_manifest
 from reward.errors import UserError
-from reward.files import write_json
+from reward.files import json_text, write_text
 
 
 def write_sealed(path: Path, value: Any, *, by: str | None = None) -> None:
     """Replace the content of `path` by `value` as JSON, and write `manifests/NAME.json` beside it.
+
+    The manifest is written first, and knows the content that is replaced until it is: whenever a kill comes, the file
+    is one that was written here.
 
     Args:
         path: The file.
@@ -21,11 +26,15 @@ def write_sealed(path: Path, value: Any, *, by: str | None = None) -> None:
     Raises:
         EnvironmentFault: If they cannot be written.
     """
-    write_json(path, value)
+    text = json_text(value)
     manifest = Manifest(
-        stage=by or path.stem, complete=True, recipe={}, inputs={}, files={path.name: FileState.of(path)}
+        stage=by or path.stem, complete=True, recipe={}, inputs={}, files={path.name: FileState.of_bytes(text.encode())}
     )
-    write_json(path_of(path.parent, path.stem), manifest.to_json())
+    before = FileState.of(path) if path.is_file() else None
+    write_manifest(path.parent, replace(manifest, earlier=before), name=path.stem)
+    write_text(path, text)
+    if before is not None:
+        write_manifest(path.parent, manifest, name=path.stem)
 
 
 def check_sealed(path: Path, again: str) -> None:
@@ -43,5 +52,5 @@ def check_sealed(path: Path, again: str) -> None:
         not_checked(path.parent)
         return
     problems = [*file_problems(path.parent, manifest, again)]
-    if problems:
+    if problems and not (path.is_file() and manifest.earlier == FileState.of(path)):
         raise UserError("\n".join(problems))

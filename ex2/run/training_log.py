@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ex2.run.directory import SeedDirectory
+from ex2.run.manifest import MENDS, file_problems, read_manifest
+from reward.errors import UserError
 from reward.files import JSON, read_rows
 
 
@@ -12,8 +16,16 @@ def read_train_log(where: SeedDirectory) -> list[JSON]:
     Each row has its `batch`, from 1, and numbers by name; None is a number that is not known.
 
     Raises:
-        UserError: If a row is none of these, or if a batch stands there twice.
+        UserError: If a row is none of these, if a batch stands there twice, or if training has ended and left another
+            log.
     """
+    manifest = read_manifest(where.root, "train")
+    name = where.train_log.name
+    if manifest is not None and manifest.complete and name in manifest.files:
+        own = replace(manifest, files={name: manifest.files[name]})
+        problems = [*file_problems(where.root, own, MENDS["train"])]
+        if problems:
+            raise UserError("\n".join(problems))
     rows = read_rows(
         where.train_log,
         _checked,

@@ -29,24 +29,33 @@ hashes of the checkpoint's other files."""
 
 
 @dataclass(frozen=True)
-class _Complete(Record):
-    """What `complete.json` holds of a checkpoint's files; earlier versions wrote nothing of them."""
+class Complete(Record):
+    """What `complete.json` holds of a checkpoint; earlier versions wrote nothing of this.
+
+    Attributes:
+        files: The checkpoint's other files.
+        identity: Of the training that it is of, see `ex2.run.manifest`.
+        log: The log of training when the checkpoint was written.
+    """
 
     files: Mapping[str, FileDigest] | None = None
+    identity: str = ""
+    log: FileDigest | None = None
 
 
-def newest_checkpoint(folder: Path, *, say: Callable[[str], object] | None = None) -> Path | None:
+def newest_checkpoint(folder: Path, *, of: str = "", say: Callable[[str], object] | None = None) -> Path | None:
     """Return a run's newest checkpoint whose files are what was written, None if it has none.
 
     Torn checkpoints are ignored. One with a damaged or missing file is passed over for the one before.
 
     Args:
         folder: Folder of the run's checkpoints.
+        of: Identity of the training; a checkpoint of another one is passed over too. Empty: it is not known.
         say: Is told in one line of each checkpoint that is passed over, and of one that could not be checked.
     """
     passed_over = False
     for checkpoint in sorted(_complete_checkpoints(folder), key=_step, reverse=True):
-        fault = checkpoint_fault(checkpoint)
+        fault = checkpoint_fault(checkpoint, of)
         if fault is None and say:
             say(f"{checkpoint}: made before files were hashed: not checked")
         if not fault:
@@ -59,18 +68,33 @@ def newest_checkpoint(folder: Path, *, say: Callable[[str], object] | None = Non
     return None
 
 
-def checkpoint_fault(checkpoint: Path) -> str | None:
+def checkpoint_fault(checkpoint: Path, of: str = "") -> str | None:
     """Compare a complete checkpoint's files with `complete.json`.
+
+    Args:
+        checkpoint: Its folder.
+        of: Identity of the training that it must be of; empty if that is not known.
 
     Returns:
         The first file that differs and how; empty if none does; None if an earlier version wrote the checkpoint, so
         that its files cannot be checked.
     """
     try:
-        files = read_record(checkpoint / COMPLETE, _Complete.from_json).files
+        known = read_complete(checkpoint)
     except EX2Error as error:
         return str(error).removeprefix(f"{checkpoint}/").removesuffix(f"; {AGAIN}.")
-    return None if files is None else fault_of(checkpoint, files)
+    if of and known.identity and known.identity != of:
+        return "is of another seed or run"
+    return None if known.files is None else fault_of(checkpoint, known.files)
+
+
+def read_complete(checkpoint: Path) -> Complete:
+    """Read a checkpoint's `complete.json`.
+
+    Raises:
+        UserError: If it is not what a stage writes.
+    """
+    return read_record(checkpoint / COMPLETE, Complete.from_json)
 
 
 def mark_complete(folder: Path, content: dict[str, Any]) -> None:

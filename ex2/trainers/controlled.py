@@ -21,6 +21,7 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -88,6 +89,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
         self._minibatch: dict[str, Any] = {}  # of the newest forward
         self._updates: list[Any] = []  # what each forward since the last row found
         self._seconds = dict.fromkeys(("rollout", "reward", "update"), 0.0)
+        self.facts: Callable[[], dict[str, Any]] = dict  # what else `complete.json` of a checkpoint is to hold
 
     # --- data -------------------------------------------------------------------------------------------------------
 
@@ -292,7 +294,7 @@ class ControlledTrainer(_TrainerBase):  # type: ignore[misc]
             self.args.save_total_limit = limit
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            mark_complete(folder, {"global_step": self.state.global_step})
+            mark_complete(folder, {"global_step": self.state.global_step, **self.facts()})
             delete_old_checkpoints(root, keep=limit, newest=folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

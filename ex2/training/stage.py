@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
@@ -21,12 +22,13 @@ from ex2.recipe import Recipe
 from ex2.run.adapter import FILES, adapter_digests, verify_adapter
 from ex2.run.card import MODEL_CARD, model_card
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
+from ex2.run.file_state import FileState
 from ex2.run.lock import writing_stage
 from ex2.run.made import require
-from ex2.run.manifest import begin, complete, flat, manifest_of, read_manifest, recipe_differences, refuse
+from ex2.run.manifest import MENDS, begin, complete, flat, manifest_of, read_manifest, recipe_differences, refuse
 from ex2.run.training_log import read_train_log
 from ex2.runtime import is_main_process, leave_process_group, quiet_libraries, set_threads
-from ex2.trainers.checkpoints import newest_checkpoint
+from ex2.trainers.checkpoints import newest_checkpoint, read_complete
 from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
 from ex2.training.inputs import inputs_of
@@ -90,7 +92,7 @@ def _is_done(recipe: Recipe, directory: SeedDirectory) -> bool:
             f"{directory.adapter}: a rule stopped its training at batch {trained['stopped_at']}, so that it cannot be "
             f"trained on to rl.batches={recipe.rl.batches}; keep rl.batches={asked}, or give another name (name=…)."
         )
-    if newest_checkpoint(directory.checkpoints) is None:
+    if newest_checkpoint(directory.checkpoints, of=manifest.identity if manifest else "") is None:
         raise UserError(
             f"{directory.checkpoints}: no checkpoint to train on from, to rl.batches={recipe.rl.batches}; keep "
             f"rl.batches={asked}, or give another name (name=…)."
@@ -110,7 +112,12 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
     if state.is_main_process:
         print(f"{len(prompts)} prompts; {batches_line(recipe)}", *kl_lines(recipe), sep="\n")
 
-    checkpoint = newest_checkpoint(directory.checkpoints, say=print if state.is_main_process else None)
+    before = read_manifest(directory.root, "train")
+    checkpoint = newest_checkpoint(
+        directory.checkpoints, of=before.identity if before else "", say=print if state.is_main_process else None
+    )
+    if checkpoint is not None:
+        _check_log(directory, checkpoint)
     manifest = begin(
         directory.root,
         manifest_of("train", recipe, inputs_of(recipe, vlm, class_means)),
@@ -151,6 +158,7 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
             trainer.remove_callback(noisy)
         if state.is_main_process:  # rows after the checkpoint will be written again
             write_jsonl(directory.train_log, earlier)
+        trainer.facts = lambda: {"identity": manifest.identity, "log": asdict(FileState.of(directory.train_log))}
         with deferred() as stop.told:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             if stop.has_stopped:
@@ -159,6 +167,21 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
                 save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint))
                 if state.is_main_process:
                     complete(directory.root, manifest, [directory.adapter / ADAPTER_DONE, directory.train_log])
+
+
+def _check_log(directory: SeedDirectory, checkpoint: Path) -> None:
+    """Check that the log of training is what it was when a checkpoint was written; later rows do not matter.
+
+    Raises:
+        UserError: If it is not.
+    """
+    log = read_complete(checkpoint).log
+    path = directory.train_log
+    if log is None:
+        return
+    if not path.is_file() or not FileState(log.size, log.sha256).begins(path):
+        what = "its content is not what train wrote" if path.is_file() else "not found, but train wrote it"
+        raise UserError(f"{path}: {what} until {checkpoint}; put it back as it was, or {MENDS['train']}.")
 
 
 def trained_source(recipe: Recipe) -> ModelSource:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from tests.reliability.damage import DATA, DATA_WORDS, faults_of
 from tests.reliability.keys import KEYS, ORDER, READ_KEYS
-from tests.reliability.stages import LABELS, OPTIONAL, SEED, STAGES, Stage
+from tests.reliability.stages import LABELS, OPTIONAL, RECIPE, SEED, STAGES, Stage
 
 Kind = Literal["file", "key", "data", "kill", "disk", "two", "clock"]
 KINDS: dict[Kind, str] = {
@@ -28,7 +28,8 @@ DEAR = ("train", "run")
 Promise = Literal["finishes", "refuses", "same or refuses", "accepts", "accepts or refuses", "resumes"]
 PROMISES: dict[Promise, str] = {
     "finishes": "ends with 0 and the files of an undisturbed call",
-    "refuses": "ends with 1, 2 or 75 and one line for each problem, which names the file or key, and changes nothing",
+    "refuses": "ends with 1, 2 or 75 and one line for each problem, which names the file or key, and changes nothing; "
+    "a stage over many runs may leave the run out and name the file or key",
     "same or refuses": "one of these two",
     "accepts": "ends with 0; its files may differ from an undisturbed call's",
     "accepts or refuses": "ends with 0, or refuses by name",
@@ -108,6 +109,7 @@ def _files(stage: Stage) -> Iterator[Cell]:
             promise: Promise = "same or refuses"
             if fault == "missing" and (file in OPTIONAL or file in stage.unfinished or "/manifests/" in file):
                 promise = "accepts or refuses"
+            other = ["vlm.name"] * (fault == "foreign" and ("/manifests/" in file or file == RECIPE))  # another VLM's
             if fault == "half" and file == LABELS:  # a torn last row is what a kill leaves
                 promise = "accepts or refuses"
             yield Cell(
@@ -116,7 +118,7 @@ def _files(stage: Stage) -> Iterator[Cell]:
                 f"{short} {fault}",
                 stage.moment,
                 promise,
-                (name, *around),
+                (name, *around, *other),
                 file=file,
                 fault=fault,
                 unfinished=unfinished,
@@ -149,16 +151,19 @@ def _keys(stage: Stage) -> Iterator[Cell]:
         for key in KEYS:
             fixed: Promise = {"fixed": "refuses", "free": "accepts", "either": "accepts or refuses"}[key.freedom]  # type: ignore[assignment]
             detail = f"{key.name}={key.value} when done"
-            yield Cell(stage.name, "key", detail, "done", fixed, (key.name,), words=key.words)
+            seeds = () if fixed == "refuses" else ("--seeds", "0,1")  # its report needs seeds that were analyzed alike
+            yield Cell(stage.name, "key", detail, "done", fixed, (key.name,), words=(*key.words, *seeds))
 
 
 def _data(stage: Stage) -> Iterator[Cell]:
     moments = dict.fromkeys([stage.moment, stage.start]) if stage.data else [stage.moment]
     for moment in moments:
         for change in DATA:
-            first = moment == "fresh" or (stage.name == "analyze" and change.startswith("test-"))
+            first = moment == "fresh" or (stage.name in ("analyze", "run") and change.startswith("test-"))
             promise: Promise = "accepts or refuses" if first else "same or refuses"
-            yield Cell(stage.name, "data", f"{change} when {moment}", moment, promise, tuple(DATA_WORDS), fault=change)
+            words = ("--seeds", "0,1") if stage.name == "run" else ()  # its report needs seeds that were analyzed alike
+            detail = f"{change} when {moment}"
+            yield Cell(stage.name, "data", detail, moment, promise, tuple(DATA_WORDS), fault=change, words=words)
 
 
 SIGNALS = {"TERM": signal.SIGTERM, "INT": signal.SIGINT, "KILL": signal.SIGKILL}

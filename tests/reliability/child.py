@@ -29,6 +29,7 @@ class Mischance:
         lines: with so many lines.
         clock_back: Seconds by which the clock is behind.
         count_to: File that takes the number of writes, at the end.
+        begun: File that appears when the command begins: before, a signal would meet this module.
     """
 
     signal: int = 0
@@ -37,6 +38,7 @@ class Mischance:
     lines: int = 0
     clock_back: float = 0.0
     count_to: str = ""
+    begun: str = ""
 
     def comes(self, count: int) -> bool:
         """Whether the signal comes before write number `count`."""
@@ -67,6 +69,8 @@ def work(words: Sequence[str], mischance: Mischance = NOTHING) -> int:
     if mischance.clock_back:
         set_clock_back(mischance.clock_back)
     counted = count_writes(mischance)
+    if mischance.begun:
+        Path(mischance.begun).touch()
     try:
         return main(list(words))
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tests.reliability.cells import Cell
-from tests.reliability.stages import BY_NAME, DESCRIPTIONS, LOG, VERDICTS
+from tests.reliability.stages import BY_NAME, DESCRIPTIONS, LABELS, LOG, VERDICTS
 
 Fault = Literal[
     "held",
@@ -33,6 +33,8 @@ Fault = Literal[
 GRAVE: tuple[Fault, ...] = ("traceback", "exit 70", "silently wrong", "hang")
 """Of these there must be none."""
 MOST_CHARACTERS = 2000
+OF_MANY = ("tables", "index")
+"""Stages over many runs, which go on without one that is damaged, and say so."""
 ANSWERED = (0, 1, 2, 75)
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z| UTC)?|\d{4}-\d\d-\d\d")
 _SECONDS = re.compile(r'"([a-z_]*seconds?(_[a-z]+)?|time|peak_memory_gib)": ?"?[^,"}]*"?')
@@ -174,13 +176,20 @@ def judge_once(cell: Cell, call: Call, differ: Callable[[], list[str]], changes:
     return Finding(cell.name, "held")
 
 
+def left_out(cell: Cell, call: Call) -> bool:
+    """Whether it says by name that what was damaged is left out: of many runs one, or of many raters."""
+    after = call.said.partition("left out")[2] if cell.stage in OF_MANY else ""
+    before = call.said.partition(": left out")[0] if cell.file == LABELS else ""
+    return any(name in after or name in before for name in cell.names)
+
+
 def _ended_well(cell: Cell, call: Call, differ: Callable[[], list[str]]) -> Finding:
     if cell.promise == "refuses":
-        return Finding(cell.name, "accepted", "exit 0")
+        return Finding(cell.name, "held") if left_out(cell, call) else Finding(cell.name, "accepted", "exit 0")
     if cell.promise in ("accepts", "accepts or refuses"):
         return Finding(cell.name, "held")
     others = differ()
-    told = cell.fault == "missing" and any(name in call.said for name in cell.names)
+    told = left_out(cell, call) or (cell.fault == "missing" and any(name in call.said for name in cell.names))
     if others and not told:
         return Finding(cell.name, "silently wrong", ", ".join(others[:5]))
     return Finding(cell.name, "held")

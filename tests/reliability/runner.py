@@ -36,6 +36,8 @@ from tests.reliability.stages import BY_NAME, LABELS, RECIPE
 
 PATIENCE = 120.0
 """Seconds after which a call hangs."""
+WRITTEN_TOO = ("runs/main/recipe.yaml", "seed-0/adapter/README.md")
+"""What any stage writes anew: the recipe, and the card, which tells of each result."""
 DAY = 86_400.0
 ENDINGS = {
     signal.SIGTERM: (143, -signal.SIGTERM),
@@ -192,7 +194,10 @@ def _killed(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:
     usual = laboratory.undisturbed(cell.stage, cell.moment)
     words, before = BY_NAME[cell.stage].words, tree(world)
     if cell.by_time:
-        process = start(world, words)
+        begun = world / "begun"
+        process = start(world, words, Mischance(begun=begun.name))
+        while process.is_running and not begun.exists():
+            time.sleep(0.005)
         time.sleep(cell.share * usual.seconds)
         process.send_signal(cell.signal)
     else:
@@ -223,8 +228,10 @@ def _again(laboratory: Laboratory, cell: Cell, world: Path, calls: list[Call], b
 
 
 def _is_made(cell: Cell, name: str) -> bool:
-    """Whether a file is one that the stage writes: one that it had half done may be another half later."""
-    return any(Path(name).match(pattern) for pattern in (*BY_NAME[cell.stage].makes, "runs/main/recipe.yaml"))
+    """Whether a file is one that the stage writes, or its manifest: one that it had half done may be another later."""
+    own = BY_NAME[cell.stage].makes
+    manifests = [f"manifests/{stem}.json" for stem in (cell.stage, *(Path(pattern).stem for pattern in own))]
+    return any(Path(name).match(pattern) for pattern in (*own, *manifests, *WRITTEN_TOO))
 
 
 def _two(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:

@@ -43,6 +43,12 @@ ATTRIBUTES, PHRASES, AGREEMENT = (f"{RUN}/{name}.json" for name in ("attributes"
 SAMPLE, LABELS = f"{RUN}/labels/sample.json", f"{RUN}/labels/rater-1.jsonl"
 MEANS, IMAGES, TEXTS = "cache/banks/class-means-*.safetensors", "cache/banks/images-*.safetensors", "cache/texts/*"
 MANIFESTS = {name: f"{SEED}/manifests/{name}.json" for name in ("train", "describe", "analyze")}
+SEALS = tuple(
+    f"{folder}/manifests/{name}.json"
+    for folder, name in ((SEED, "cross"), (RUN, "attributes"), (RUN, "phrases"), (RUN, "agreement"))
+)
+SAMPLE_SEAL = f"{RUN}/labels/manifests/sample.json"
+"""Manifests of results of one file."""
 CARDS = ("README.md", "tokenizer.json", "tokenizer_config.json", "training_args.bin", "provenance.json")
 """Files that no number depends on: a stage may leave them as they are."""
 OPTIONAL = (CROSS, ANSWERS, ATTRIBUTES, PHRASES, AGREEMENT, SAMPLE, LABELS)
@@ -131,7 +137,7 @@ STAGES = (
         "report",
         ("report", "r.yaml"),
         "done",
-        (*_RESULTS, PROVENANCE, CROSS, ATTRIBUTES, PHRASES, AGREEMENT, SAMPLE, LABELS, *MANIFESTS.values()),
+        (*_RESULTS, PROVENANCE, CROSS, ATTRIBUTES, PHRASES, AGREEMENT, SAMPLE, LABELS, *MANIFESTS.values(), *SEALS),
         (f"{RUN}/report.html",),
         unfinished=(LABELS,),
     ),
@@ -187,7 +193,7 @@ STAGES = (
         "label",
         ("label", "runs/main", "--n", "3"),
         "done",
-        (SEED, RECIPE, BREAKDOWN, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, MANIFESTS["describe"]),
+        (SEED, RECIPE, BREAKDOWN, DESCRIPTIONS, VERDICTS, SAMPLE, LABELS, MANIFESTS["describe"], SAMPLE_SEAL),
         (SAMPLE,),
         begins="analyzed",
         unfinished=(LABELS,),

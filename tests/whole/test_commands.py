@@ -74,7 +74,7 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
 
     other = run("ex2.train", recipe, *TINY, "rl.batches=1", cwd=work)
     assert other.returncode == 2
-    assert "runs/clip-pets: rl.batches: now 1, the run used 2." in other.stderr
+    assert "runs/clip-pets/recipe.yaml: rl.batches: now 1, the run used 2." in other.stderr
 
     described = run("ex2.cli", "describe", recipe, *TINY, cwd=work)
     assert described.returncode == 0, described.stderr[-3000:]

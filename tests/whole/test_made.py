@@ -23,11 +23,11 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.run.lock import writing_stage
-from ex2.run.manifest import DEPENDS, MAY_CHANGE, flat, path_of, read_manifest
+from ex2.run.manifest import DEPENDS, MAY_CHANGE, flat, path_of, read_manifest, write_manifest
 from ex2.run.provenance import start_run
 from ex2.training.stage import train
 from reward.errors import EnvironmentFault, UserError
-from reward.files import read_jsonl, write_json
+from reward.files import read_jsonl
 
 RECIPE = """
 name: made
@@ -140,8 +140,7 @@ def half_described(base: Base) -> None:
     base.seed.descriptions.write_text("".join(lines[:4]))
     manifest = read_manifest(base.seed.root, "describe")
     assert manifest is not None
-    begun = replace(manifest, complete=False, files={})
-    write_json(path_of(base.seed.root, "describe"), begun.to_json())
+    write_manifest(base.seed.root, replace(manifest, complete=False, files={}))
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -338,7 +337,7 @@ def test_what_a_kill_before_the_manifests_end_leaves_is_finished(base: Base) -> 
     for stage in stored:
         manifest = read_manifest(base.seed.root, stage)
         assert manifest is not None
-        write_json(path_of(base.seed.root, stage), replace(manifest, complete=False, files={}).to_json())
+        write_manifest(base.seed.root, replace(manifest, complete=False, files={}))
     train(base.read(), 0)
     describe(base.read(), 0)
     assert {stage: path_of(base.seed.root, stage).read_text() for stage in stored} == stored

@@ -59,8 +59,8 @@ def test_it_may_be_continued_with_its_settings_by_either_name_and_not_with_other
     with pytest.raises(UserError) as caught:
         start_run(read_recipe(today, ["rl.batches=11", "rl.clip_range=0.1"]))
     assert str(caught.value).splitlines() == [
-        f"{runs / 'stored'}: rl.batches: now 11, the run used 12.",
-        f"{runs / 'stored'}: rl.clip_range: now 0.1, the run used {recipe.rl.clip_range}.",
+        f"{runs / 'stored/recipe.yaml'}: rl.batches: now 11, the run used 12.",
+        f"{runs / 'stored/recipe.yaml'}: rl.clip_range: now 0.1, the run used {recipe.rl.clip_range}.",
         f"Go on with what was used (rl.batches=12 rl.clip_range={recipe.rl.clip_range}), or give this recipe another "
         "name (name=…) for a new run.",
     ]
