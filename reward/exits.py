@@ -5,7 +5,6 @@ A traceback is saved to a file whose path the line names. The statuses stand in 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
 import functools
@@ -116,14 +115,6 @@ def guarded(run: Callable[[], int], command: Callable[[], str] = str) -> int:
             if isinstance(error, BrokenPipeError) and _nobody_reads():
                 return _flushed(EXIT_ENVIRONMENT)
             return _failed(_explained(error) or _unforeseen(error))
-        finally:  # the first thing at the process's end: what Ctrl-C would interrupt there would only be a traceback
-            atexit.unregister(_end_undisturbed)
-            atexit.register(_end_undisturbed)
-
-
-def _end_undisturbed() -> None:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _ended_by(number: int, work: str, command: Callable[[], str], *, before: str = "") -> int:

@@ -10,6 +10,7 @@ The adapter's folder is what plain PEFT loads; the merged folder is what transfo
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from ex2.run.card import MODEL_CARD, NOT_FOR_SERVING, stored_card
 from ex2.run.directory import RunDirectory
 from ex2.run.lock import writing_stage
 from ex2.run.made import require
+from reward.cache import cache_dir
 from reward.errors import UserError
 from reward.files import new_folder, write_text, writing
 
@@ -41,7 +43,8 @@ def main(options: argparse.Namespace) -> int:
         raise UserError(f"--seeds: {seeds} are not all among the recipe's seeds {recipe.seeds}.")
     out = Path(options.out)
     _check(recipe, seeds, out)
-    with writing_stage(out.absolute().parent, f"export-{out.name}"):
+    place = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
+    with writing_stage(cache_dir(), f"export-{place}"):  # beside the new folder nothing is left
         for seed in seeds:
             folder = out if len(seeds) == 1 else out / f"seed-{seed}"
             export(recipe, seed, folder, merge=options.merge)

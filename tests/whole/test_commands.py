@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from paths import ROOT
 from processes import Ended, command, new_interpreter
 from safetensors.torch import load_file
 
-from ex2.run.manifest import path_of
+from ex2.run.manifest import read_manifest, write_manifest
 
 
 def run(*words: str, cwd: Path) -> Ended:
@@ -83,8 +84,9 @@ def test_the_papers_recipe_trains_through_accelerate_with_small_parts(work: Path
     first = json.loads(lines[0])
     assert set(first) >= {"class", "question", "policy", "seed", "text", "tokens", "cut", "reward"}
     (seed / "descriptions.jsonl").write_text("".join(lines[:70]) + lines[70][:20])  # killed while writing
-    manifest = path_of(seed, "describe")
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"complete": False, "files": {}}))
+    described_so_far = read_manifest(seed, "describe")
+    assert described_so_far is not None
+    write_manifest(seed, replace(described_so_far, complete=False, files={}))
     resumed = run("ex2.cli", "describe", recipe, *TINY, cwd=work)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert (seed / "descriptions.jsonl").read_text().splitlines(keepends=True) == lines

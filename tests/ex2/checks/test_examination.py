@@ -116,7 +116,7 @@ def test_a_folder_with_another_recipes_results_is_found_before_the_start(
     before = run.recipe.read_bytes()
     capsys.readouterr()
     assert errors(capsys, "validate", DEMO, where, "generation.temperature=0.5") == [
-        f"{run.root}: generation.temperature: now 0.5, the run used 1.0.",
+        f"{run.recipe}: generation.temperature: now 0.5, the run used 1.0.",
         "Go on with what was used (generation.temperature=1.0), or give this recipe another name (name=…) for a new "
         "run.",
     ]

@@ -26,10 +26,10 @@ from ex2.policy.vllm_engine import lora_rank
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.directory import RunDirectory
-from ex2.run.manifest import path_of, read_manifest
+from ex2.run.manifest import read_manifest, write_manifest
 from ex2.training.stage import train
 from reward.errors import UserError
-from reward.files import read_jsonl, write_json
+from reward.files import read_jsonl
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
@@ -221,7 +221,7 @@ def test_vllm_writes_the_same_file(made: Made, vllm: list[fake_vllm.LLM], attach
         describe(recipe, 0)
     begun = read_manifest(directory.root, "describe")
     assert begun is not None
-    write_json(path_of(directory.root, "describe"), replace(begun, complete=False, files={}).to_json())  # killed
+    write_manifest(directory.root, replace(begun, complete=False, files={}))  # killed
     describe(recipe, 0)
     assert directory.descriptions.read_text() == "".join(whole)
 
