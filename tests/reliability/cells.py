@@ -184,7 +184,15 @@ def _kills(stage: Stage) -> Iterator[Cell]:
 
 def _disks(stage: Stage) -> Iterator[Cell]:
     for left in (0, 8, 32, 128):
-        yield Cell(stage.name, "disk", f"full, {left} kB left", stage.start, "resumes", ("disk is full",), share=left)
+        yield Cell(
+            stage.name,
+            "disk",
+            f"full, {left} kB left",
+            stage.start,
+            "resumes",
+            ("disk is full", "the disk of"),
+            share=left,
+        )
     yield Cell(stage.name, "disk", "read-only", stage.start, "resumes", ("read-only",), share=-1)
 
 

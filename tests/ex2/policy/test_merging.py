@@ -228,6 +228,7 @@ def test_an_export_that_computes_something_else_leaves_nothing_behind(
         return load(base, folder)
 
     monkeypatch.setattr(merging, "_policy", spoiled)
+    (tmp_path / "cache").mkdir(exist_ok=True)
     before = sorted(tmp_path.iterdir())
     assert trained.export(*flags) == 1
     said = capsys.readouterr().err
