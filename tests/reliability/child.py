@@ -72,7 +72,7 @@ def work(words: Sequence[str], mischance: Mischance = NOTHING) -> int:
     if mischance.begun:
         Path(mischance.begun).touch()
     try:
-        return main(list(words))
+        return main()  # of the whole process, whose end Ctrl-C meets quietly
     finally:
         number = counted()
         if mischance.count_to:
