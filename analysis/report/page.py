@@ -43,7 +43,8 @@ from ex2.recipe_io import to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.lock import writing_stage
 from ex2.run.made import used_otherwise
-from ex2.run.manifest import read_manifest
+from ex2.run.manifest import path_of, read_manifest
+from ex2.run.sealed import check_sealed
 from reward.files import JSON, read_object, write_text
 from reward.secrets import redacted_tree
 
@@ -70,7 +71,7 @@ def write_report(recipe: Recipe) -> Path:
     results, missing = load_results(recipe, run)
     pooled = pool_seeds(recipe.name, results)
     experiment = replace(pooled, kl=kl_with_cut(pooled.kl, recipe))
-    provenance = redacted_tree(read_object(run.provenance)) if run.provenance.exists() else {}
+    provenance = stored_provenance(run)
     for result in results:
         otherwise = used_otherwise(recipe, run.seed(result.seed))
         if otherwise:
@@ -102,6 +103,19 @@ def _shown_when_analyzed(run: RunDirectory, results: Sequence[SeedResult]) -> di
         if manifest is not None and SHOWN_IMAGES in manifest.inputs:
             found[run.seed(result.seed).root] = manifest.inputs[SHOWN_IMAGES]
     return found
+
+
+def stored_provenance(run: RunDirectory) -> JSON:
+    """Return what a run keeps of its versions and commands; empty for a run that never had any.
+
+    Raises:
+        UserError: If the file is missing or has other content than was written.
+    """
+    if not run.provenance.exists() and not path_of(run.root, run.provenance.stem).exists():
+        return {}
+    content: JSON = redacted_tree(read_object(run.provenance))
+    check_sealed(run.provenance, "put it back as it was, or run `ex2 run RECIPE` again")
+    return content
 
 
 def render(

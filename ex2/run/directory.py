@@ -129,14 +129,18 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
         paths: Run directories, or folders that hold run directories at any depth.
 
     Returns:
-        Directories with a `recipe.yaml`: first the given ones, then those below folders, sorted. Each appears once,
-        even if several paths lead to it.
+        Directories with a `recipe.yaml` or `provenance.json`: first the given ones, then those below folders, sorted.
+        Each appears once, even if several paths lead to it.
 
     Raises:
         UserError: If a path does not exist or holds no run; the message names every such path.
     """
     named, below = _named_and_below(paths)
     return named + below
+
+
+_OF_A_RUN = ("recipe.yaml", "provenance.json")
+"""Files that a run's folder has; one that has lost its recipe is still found, so that it is told."""
 
 
 def _named_and_below(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -148,7 +152,7 @@ def _named_and_below(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         if (path / "recipe.yaml").is_file():
             named.setdefault(path.resolve(), path)
             continue
-        found = sorted(file.parent for file in path.rglob("recipe.yaml")) if path.is_dir() else []
+        found = sorted({file.parent for name in _OF_A_RUN for file in path.rglob(name)}) if path.is_dir() else []
         if not found:
             what = "holds no run" if path.is_dir() else "is no folder" if path.exists() else "not found"
             problems.append(f"{path}: {what}; give a run's folder (it holds recipe.yaml) or a folder of such.")

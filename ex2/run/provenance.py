@@ -14,8 +14,9 @@ from ex2.recipe import Recipe
 from ex2.recipe_io import stored_tree, to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.manifest import Manifest, flat, recipe_differences, refusal
+from ex2.run.sealed import write_sealed
 from reward.errors import UserError
-from reward.files import write_json, write_text
+from reward.files import write_text
 from reward.secrets import redacted
 
 PACKAGES = ("ex2", "torch", "transformers", "trl", "peft", "accelerate", "open_clip_torch", "bitsandbytes", "openai")
@@ -40,7 +41,7 @@ def start_run(recipe: Recipe) -> RunDirectory:
     if problem:
         raise UserError(problem)
     write_text(directory.recipe, to_yaml(recipe))
-    write_json(directory.provenance, provenance())
+    write_sealed(directory.provenance, provenance(), by="run")
     return directory
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from needs import absent
 
+from ex2.run.directory import find_runs
 from reward.errors import EnvironmentFault, UserError
 from reward.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
 
@@ -92,3 +93,12 @@ def test_library_errors_are_recognised_by_the_systems_words(tmp_path: Path) -> N
         raise RuntimeError("I/O error: No space left on device (os error 28)")
     with pytest.raises(RuntimeError, match="something else"), writing(tmp_path / "a"):
         raise RuntimeError("something else")
+
+
+def test_a_run_that_has_lost_its_recipe_is_still_found(tmp_path: Path) -> None:
+    """A command on a folder of runs can then say that it leaves it out."""
+    for name, files in (("one", ("recipe.yaml", "provenance.json")), ("two", ("provenance.json",)), ("three", ())):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).touch()
+    assert find_runs([tmp_path]) == [tmp_path / "one", tmp_path / "two"]

@@ -151,7 +151,8 @@ def _keys(stage: Stage) -> Iterator[Cell]:
         for key in KEYS:
             fixed: Promise = {"fixed": "refuses", "free": "accepts", "either": "accepts or refuses"}[key.freedom]  # type: ignore[assignment]
             detail = f"{key.name}={key.value} when done"
-            seeds = () if fixed == "refuses" else ("--seeds", "0,1")  # its report needs seeds that were analyzed alike
+            alone = fixed == "refuses" or key.name == "seeds"
+            seeds = () if alone else ("--seeds", "0,1")  # its report needs seeds that were analyzed alike
             yield Cell(stage.name, "key", detail, "done", fixed, (key.name,), words=(*key.words, *seeds))
 
 
