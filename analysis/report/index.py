@@ -72,7 +72,12 @@ def main(options: argparse.Namespace) -> int:
         raise UserError("\n".join([f"{options.folder}: no run to show.", *problems]))
     path: Path = options.folder / PAGE
     write_text(path, render_index(runs, rules, where=options.folder, problems=problems))
-    for problem in [*problems, *(why for run in runs if (why := run_agreement(run)[1]))]:
+    unanalyzed = [
+        f"{run.directory.root}: not analysed: {', '.join(f'seed {seed}' for seed in run.missing)}"
+        for run in runs
+        if run.missing
+    ]
+    for problem in [*problems, *unanalyzed, *(why for run in runs if (why := run_agreement(run)[1]))]:
         print(f"index: left out: {problem}")
     print(f"index: {len(runs)} runs in {path}" + (f"; left out: {len(problems)}" if problems else ""))
     return 0
