@@ -266,7 +266,14 @@ def read_sample(run: Path, frame: Sequence[Drawn] | None = None) -> Sample:
     if sample.fault:
         raise UserError(f"{path}: no sample ({sample.fault}); delete it and run `ex2 label {run}` again.")
     check_sealed(path, f"delete it and run `ex2 label {run}` again")
-    if sample.frame != frame_digest(read_frame(run) if frame is None else frame):
+    frame = read_frame(run) if frame is None else frame
+    gone = sorted({item.seed for item in sample.items} - {item.seed for item in frame})
+    if gone:
+        lines = [
+            f"{RunDirectory(run).seed(seed).descriptions}: not found, but {path} was drawn from it." for seed in gone
+        ]
+        raise UserError("\n".join([*lines, f"Put it back, or delete {path} and run `ex2 label {run}` again."]))
+    if sample.frame != frame_digest(frame):
         raise UserError(
             f"{path}: was drawn from other descriptions than {run} holds now; delete it and run `ex2 label {run}` "
             "again (labels of texts that are drawn again are kept)."

@@ -20,7 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status, see `reward.errors.EXIT_STATUSES`.
     """
-    options = parse(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = parse(arguments)
+    except KeyboardInterrupt:
+        return guarded(_interrupted, lambda: typed_command(words))
 
     def run() -> int:
         import logging
@@ -29,9 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
         return status
 
-    words = sys.argv[1:] if arguments is None else arguments
-
     status = guarded(run, lambda: typed_command(words))
     if arguments is None:  # all of the process
         leave_quietly()
     return status
+
+
+def _interrupted() -> int:
+    raise KeyboardInterrupt
