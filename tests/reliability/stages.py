@@ -45,7 +45,7 @@ MEANS, IMAGES, TEXTS = "cache/banks/class-means-*.safetensors", "cache/banks/ima
 MANIFESTS = {name: f"{SEED}/manifests/{name}.json" for name in ("train", "describe", "analyze")}
 SEALS = tuple(
     f"{folder}/manifests/{name}.json"
-    for folder, name in ((SEED, "cross"), (RUN, "attributes"), (RUN, "phrases"), (RUN, "agreement"))
+    for folder, name in ((SEED, "cross"), *((RUN, one) for one in ("attributes", "phrases", "agreement", "provenance")))
 )
 SAMPLE_SEAL = f"{RUN}/labels/manifests/sample.json"
 """Manifests of results of one file."""

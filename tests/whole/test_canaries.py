@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import NO, YES, completion, starting
+from judge_stub import NO, YES, completion, described, starting
 from paths import DATA
 
 from analysis.judge.server.client import OpenAIJudge
@@ -91,7 +91,7 @@ def test_secrets_in_the_environment_stay_there(
     repeated = json.dumps({"error": {"message": IN_ENVIRONMENT["JUDGE_LOGIN"], "code": "content_filter"}})
 
     def answer(body: dict[str, Any], number: int) -> Any:
-        return (400, {}, repeated) if number % 5 == 0 else completion(YES if number % 2 else NO)
+        return (400, {}, repeated) if described(body) == "text 4" else completion(YES if number % 2 else NO)
 
     server = serve(answer)
     asking = OpenAIJudge("m", f"{server.url}?api-version=2024-06-01", "JUDGE_LOGIN", folder=runs / "stored/seed-0")
