@@ -45,6 +45,7 @@ def test_every_file_of_the_run_is_damaged_in_some_cell(laboratory: Laboratory) -
     assert {name for name in left if not any(Path(name).match(pattern) for pattern in MADE_FOR_PEOPLE)} == set()
 
 
+@pytest.mark.slow
 def test_what_a_stage_makes_is_made_by_it_and_nothing_else(laboratory: Laboratory, tmp_path: Path) -> None:
     """Without files to compare, or with such as were there before and are left alone, no number could be wrong."""
     for stage in STAGES:

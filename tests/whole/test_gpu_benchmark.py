@@ -38,6 +38,7 @@ def rehearse(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_three_precisions_are_measured_with_packages_from_the_folder(tmp_path: Path) -> None:
     """A `sitecustomize`, which Python imports at its start, shows that the folder's packages are used."""
     witness = tmp_path / "witness"

@@ -112,6 +112,7 @@ def test_rare_verdicts_are_drawn_more_often_with_known_chances(tmp_path: Path) -
     assert Sample.from_json(stored) == read_sample(run) == sample
 
 
+@pytest.mark.slow
 def test_each_description_of_a_stratum_has_the_same_chance(tmp_path: Path) -> None:
     run = rare_run(tmp_path)
     counts: Counter[str] = Counter()

@@ -114,6 +114,7 @@ def test_what_this_run_did_needs_no_classes(seeds: int) -> None:
     assert "classes" not in said.evidence
 
 
+@pytest.mark.slow
 def test_false_headlines_where_a_few_texts_are_liked() -> None:
     """Each class has three texts that the score likes, of any kind. All seeds agree; 16 classes do not."""
     rng, named, without = np.random.default_rng(3), 0, 0
