@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from processes import PATIENCE
 
-from reward.signals import CUT_SHORT, Terminated, Told, deferred
+from reward.signals import CUT_SHORT, SECONDS_FOR_WORK, Terminated, Told, deferred
 
 RAISED = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 BOTH = pytest.mark.parametrize("number", list(RAISED))
@@ -130,14 +130,16 @@ def test_a_process_that_does_not_end_is_ended(number: signal.Signals) -> None:
     code = (
         "signals.SECONDS_TO_END = 0.1\n"
         "def run():\n    with signals.deferred():\n        print('up', flush=True)\n        time.sleep(60)\n"
-        "guarded(run, lambda: 'ex2 train x.yaml')"
+        "sys.exit(guarded(run, lambda: 'ex2 train x.yaml'))"
     )
+    began = time.monotonic()
     what = {signal.SIGTERM: (143, "ended by SIGTERM"), signal.SIGINT: (130, "interrupted")}[number]
     assert told_process(code, number) == (
         what[0],
         f"ex2: {what[1]} in the middle of its work, which goes on from what was saved before; "
         "the same command continues: ex2 train x.yaml",
     )
+    assert time.monotonic() - began < SECONDS_FOR_WORK - 5, "it is not the work's own time that ends it"
 
 
 def test_deferred_work_is_told_of_with_the_command() -> None:
