@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -88,7 +89,8 @@ def _failed(findings: Sequence[Finding]) -> str:
 
 
 def _short(seen: str) -> str:
-    line = " ".join(seen.replace("|", "\\|").split())
+    shown = re.sub(r"(?:/[^/\s\"']+)+/(?=site-packages/)", "…/", seen)  # where packages lie is this machine's matter
+    line = " ".join(shown.replace("|", "\\|").split())
     return line if len(line) <= MOST_SEEN else line[:MOST_SEEN] + " …"
 
 
