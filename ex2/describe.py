@@ -30,7 +30,6 @@ from ex2.recipe import Recipe
 from ex2.run.adapter import verify_adapter
 from ex2.run.descriptions import Description, Key, append_descriptions, stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
-from ex2.run.file_state import GrowingLog
 from ex2.run.lock import writing_stage
 from ex2.run.made import adapter_identity, require
 from ex2.run.manifest import (
@@ -39,6 +38,7 @@ from ex2.run.manifest import (
     begin,
     complete,
     file_problems,
+    flat_recipe,
     input_differences,
     manifest_of,
     progress,
@@ -50,6 +50,7 @@ from ex2.runtime import quiet_libraries, set_threads
 from ex2.training.inputs import inputs_of
 from ex2.training.rewards import build_reward
 from reward.errors import UserError
+from reward.file_digests import GrowingLog
 from reward.presets import load_vlm
 from reward.vlm import VLM
 
@@ -94,12 +95,10 @@ def _describe(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
         require(recipe, directory, "train")
         verify_adapter(directory.adapter)
     before = read_manifest(directory.root, "describe") if directory.descriptions.exists() else None
-    if before is not None:
-        now = manifest_of("describe", recipe, {})
-        refuse(directory.root, recipe_differences(before, now.recipe))
     if before is not None and before.complete:
         require(recipe, directory, "describe")
     elif before is not None:
+        refuse(directory.root, recipe_differences(before, flat_recipe(recipe)))
         faults = [*file_problems(directory.root, before, MENDS["describe"], grows=True)]
         if faults:
             raise UserError("\n".join(faults))
@@ -157,7 +156,7 @@ def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Wo
                 )
                 made = _descriptions(item, generated, seed, recipe, reward, vlm, reference)
                 append_descriptions(directory, [one for one in made if one.key not in done])
-                progress(directory.root, manifest, directory.descriptions, log.state())
+                progress(directory.root, manifest, directory.descriptions, log.digest())
                 bar.update(len(item.prompts))
     finally:
         generator.close()

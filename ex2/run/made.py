@@ -8,13 +8,12 @@ from pathlib import Path
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_stored_recipe
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
-from ex2.run.file_state import FileState
 from ex2.run.manifest import (
     ABSENT,
     MENDS,
     Difference,
     file_problems,
-    flat,
+    flat_recipe,
     not_checked,
     path_of,
     read_manifest,
@@ -23,6 +22,7 @@ from ex2.run.manifest import (
     shown,
 )
 from reward.errors import UserError
+from reward.file_digests import FileDigest
 
 TEST_IMAGES = "the test images"
 """Name of an input of `analyze`: the images that accuracy is measured on."""
@@ -40,7 +40,7 @@ def require(recipe: Recipe, where: SeedDirectory, *stages: str) -> None:
     Raises:
         UserError: If a key of the recipe, a file, or an input of a stage differs; one line for each.
     """
-    now = flat(recipe.model_dump(mode="json"))
+    now = flat_recipe(recipe)
     found: dict[str, Difference] = {}  # the stages after one were made with its values
     problems: list[str] = []
     for stage in STAGES[: max(STAGES.index(stage) for stage in stages) + 1]:
@@ -87,7 +87,7 @@ def used_otherwise(recipe: Recipe, where: SeedDirectory) -> list[str]:
     Returns:
         Sentences such as `analyze used judge.name=openai`, one for each stage and key.
     """
-    now = flat(recipe.model_dump(mode="json"))
+    now = flat_recipe(recipe)
     found = []
     for stage in STAGES:
         manifest = read_manifest(where.root, stage)
@@ -124,12 +124,12 @@ def require_images(where: Sequence[SeedDirectory], images: str, then: str) -> No
 def adapter_identity(where: SeedDirectory) -> str:
     """Return what tells a seed's adapter apart from others: the hash of the file that lists its files' hashes."""
     path = where.adapter / ADAPTER_DONE
-    return FileState.of(path).sha256[:16] if path.is_file() else "none"
+    return FileDigest.of(path).sha256[:16] if path.is_file() else "none"
 
 
 def descriptions_identity(where: SeedDirectory) -> str:
     """Return the hash of a seed's descriptions."""
-    return FileState.of(where.descriptions).sha256[:16] if where.descriptions.is_file() else "none"
+    return FileDigest.of(where.descriptions).sha256[:16] if where.descriptions.is_file() else "none"
 
 
 def _chain_problems(where: SeedDirectory, stages: Sequence[str]) -> list[str]:

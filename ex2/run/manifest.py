@@ -15,17 +15,17 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import yaml
 from pydantic import BaseModel
 
 from ex2.recipe import Recipe
-from ex2.run.file_state import FileState
 from ex2.runtime import tell_once
 from reward.errors import UserError
+from reward.file_digests import FileDigest
 from reward.files import read_record, write_json
-from reward.records import JSON, Keyed, Record
+from reward.records import JSON, Record
 
 FOLDER = "manifests"
 
@@ -94,9 +94,9 @@ class Manifest(Record):
     recipe: dict[str, Any]
     inputs: dict[str, str]
     used: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, Annotated[FileState, Keyed()]] = field(default_factory=dict)
+    files: dict[str, FileDigest] = field(default_factory=dict)
     unchecked: bool = False
-    earlier: Annotated[FileState, Keyed()] | None = None
+    earlier: FileDigest | None = None
     place: str = ""
     identity: str = ""
     seal: str = ""
@@ -171,7 +171,7 @@ def _hash(content: JSON) -> str:
 
 def manifest_of(stage: str, recipe: Recipe, inputs: Mapping[str, str]) -> Manifest:
     """Return the manifest of a stage that is about to begin."""
-    everything = flat(recipe.model_dump(mode="json"))
+    everything = flat_recipe(recipe)
     return Manifest(
         stage=stage,
         complete=False,
@@ -210,7 +210,7 @@ def begin(folder: Path, manifest: Manifest, *, has_output: bool, write: bool) ->
     return made
 
 
-def progress(folder: Path, manifest: Manifest, log: Path, state: FileState) -> None:
+def progress(folder: Path, manifest: Manifest, log: Path, state: FileDigest) -> None:
     """Record how far the log of a stage has come, so that a change of what is there is noticed when it goes on."""
     files = {str(log.relative_to(folder)): state}
     write_manifest(folder, replace(manifest, files=files))
@@ -218,7 +218,7 @@ def progress(folder: Path, manifest: Manifest, log: Path, state: FileState) -> N
 
 def complete(folder: Path, manifest: Manifest, files: Sequence[Path]) -> None:
     """Write the manifest of a stage that has ended, with the state of its files, which lie below `folder`."""
-    states = {str(path.relative_to(folder)): FileState.of(path) for path in files if path.is_file()}
+    states = {str(path.relative_to(folder)): FileDigest.of(path) for path in files if path.is_file()}
     write_manifest(folder, replace(manifest, complete=True, files=states))
 
 
@@ -303,6 +303,11 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> JSON:
     return found
 
 
+def flat_recipe(recipe: Recipe) -> JSON:
+    """Return a recipe as dotted key → value."""
+    return flat(recipe.model_dump(mode="json"))
+
+
 def is_free(key: str) -> bool:
     """Say whether a key may differ between the calls on one run."""
     return _is_of(key, MAY_CHANGE)
@@ -321,7 +326,7 @@ def file_problems(folder: Path, manifest: Manifest, again: str, *, grows: bool =
         path = folder / name
         if not path.is_file():
             yield f"{path}: not found, but {manifest.stage} wrote it; {again}."
-        elif not (state.begins(path) if grows or _may_grow(name) else FileState.of(path) == state):
+        elif not (state.begins(path) if grows or _may_grow(name) else FileDigest.of(path) == state):
             yield f"{path}: its content is not what {manifest.stage} wrote; {again}."
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ex2.recipe import Recipe
 from ex2.recipe_io import stored_tree, to_yaml
 from ex2.run.directory import RunDirectory
-from ex2.run.manifest import Manifest, flat, recipe_differences, refusal
+from ex2.run.manifest import Manifest, flat, flat_recipe, recipe_differences, refusal
 from ex2.run.sealed import write_sealed
 from reward.errors import UserError
 from reward.files import write_text
@@ -58,7 +58,7 @@ def clash(recipe: Recipe) -> str | None:
     if not any(directory.root.glob("seed-*/descriptions.jsonl")):  # nothing depends on it yet
         known = {key: value for key, value in known.items() if not key.startswith("describe.")}
     before = Manifest(stage="the run", complete=False, recipe=known, inputs={})
-    return refusal(directory.recipe, recipe_differences(before, flat(recipe.model_dump(mode="json"))))
+    return refusal(directory.recipe, recipe_differences(before, flat_recipe(recipe)))
 
 
 def provenance() -> dict[str, Any]:

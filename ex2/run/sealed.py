@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ex2.run.file_state import FileState
 from ex2.run.manifest import Manifest, file_problems, not_checked, read_manifest, write_manifest
 from reward.errors import UserError
+from reward.file_digests import FileDigest
 from reward.files import json_text, write_text
 
 
@@ -27,10 +27,9 @@ def write_sealed(path: Path, value: Any, *, by: str | None = None) -> None:
         EnvironmentFault: If they cannot be written.
     """
     text = json_text(value)
-    manifest = Manifest(
-        stage=by or path.stem, complete=True, recipe={}, inputs={}, files={path.name: FileState.of_bytes(text.encode())}
-    )
-    before = FileState.of(path) if path.is_file() else None
+    written = FileDigest.of_bytes(text.encode())
+    manifest = Manifest(stage=by or path.stem, complete=True, recipe={}, inputs={}, files={path.name: written})
+    before = FileDigest.of(path) if path.is_file() else None
     write_manifest(path.parent, replace(manifest, earlier=before), name=path.stem)
     write_text(path, text)
     if before is not None:
@@ -52,5 +51,5 @@ def check_sealed(path: Path, again: str) -> None:
         not_checked(path.parent)
         return
     problems = [*file_problems(path.parent, manifest, again)]
-    if problems and not (path.is_file() and manifest.earlier == FileState.of(path)):
+    if problems and not (path.is_file() and manifest.earlier == FileDigest.of(path)):
         raise UserError("\n".join(problems))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,10 +22,9 @@ from ex2.recipe import Recipe
 from ex2.run.adapter import FILES, adapter_digests, verify_adapter
 from ex2.run.card import MODEL_CARD, model_card
 from ex2.run.directory import ADAPTER_DONE, RunDirectory, SeedDirectory
-from ex2.run.file_state import FileState
 from ex2.run.lock import writing_stage
 from ex2.run.made import require
-from ex2.run.manifest import MENDS, begin, complete, flat, manifest_of, read_manifest, recipe_differences, refuse
+from ex2.run.manifest import MENDS, begin, complete, flat_recipe, manifest_of, read_manifest, recipe_differences, refuse
 from ex2.run.training_log import read_train_log
 from ex2.runtime import is_main_process, leave_process_group, quiet_libraries, set_threads
 from ex2.trainers.checkpoints import newest_checkpoint, read_complete
@@ -34,6 +33,7 @@ from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config
 from ex2.training.inputs import inputs_of
 from ex2.training.rewards import build_reward, make_guard, watched_reward
 from reward.errors import UserError
+from reward.file_digests import FileDigest
 from reward.files import JSON, finish, read_object, unfinished, write_json, write_jsonl, write_text, writing
 from reward.presets import load_vlm
 from reward.signals import deferred
@@ -77,7 +77,7 @@ def _is_done(recipe: Recipe, directory: SeedDirectory) -> bool:
     stopped = "stopped_by" in trained
     manifest = read_manifest(directory.root, "train")
     if manifest is not None and not manifest.complete:  # killed while training on, or before the manifest's end
-        refuse(directory.root, recipe_differences(manifest, flat(recipe.model_dump(mode="json"))))
+        refuse(directory.root, recipe_differences(manifest, flat_recipe(recipe)))
         if trained["batches"] < recipe.rl.batches and not stopped:
             return False
         if is_main_process():
@@ -158,7 +158,7 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
             trainer.remove_callback(noisy)
         if state.is_main_process:  # rows after the checkpoint will be written again
             write_jsonl(directory.train_log, earlier)
-        trainer.facts = lambda: {"identity": manifest.identity, "log": asdict(FileState.of(directory.train_log))}
+        trainer.facts = lambda: {"identity": manifest.identity, "log": FileDigest.of(directory.train_log).to_json()}
         with deferred() as stop.told:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             if stop.has_stopped:
@@ -179,7 +179,7 @@ def _check_log(directory: SeedDirectory, checkpoint: Path) -> None:
     path = directory.train_log
     if log is None:
         return
-    if not path.is_file() or not FileState(log.size, log.sha256).begins(path):
+    if not path.is_file() or not log.begins(path):
         what = "its content is not what train wrote" if path.is_file() else "not found, but train wrote it"
         raise UserError(f"{path}: {what} until {checkpoint}; put it back as it was, or {MENDS['train']}.")
 
