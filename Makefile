@@ -57,7 +57,7 @@ test-bare: install       ## as on a machine that has just been made: no fonts, b
 # such as CASES=500000 SEED=7; the suite draws 2,000 cases, always the same ones
 CASES ?= 100000
 SEED  ?= 0
-fuzz: install            ## 100,000 hostile recipes, rows, replies, images, archives …, about 15 minutes of one core
+fuzz: install            ## 100,000 hostile recipes, rows, replies, images, archives …, about 6 minutes of one core
 	EX2_FUZZ_CASES=$(CASES) EX2_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -s tests/fuzz
 
 # such as PYTHONS="$(HOME)/.pyenv/versions/3.12.1/bin/python $(HOME)/.pyenv/versions/3.13.0/bin/python"

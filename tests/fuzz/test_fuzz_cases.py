@@ -6,7 +6,7 @@ import time
 
 import fuzzing
 import pytest
-from fuzzing import IN_SUITE, SHARES, Refused, outcome
+from fuzzing import IN_SUITE, SHARES, Refused, check_shares, outcome
 
 from reward.errors import EnvironmentFault, UserError
 
@@ -47,3 +47,17 @@ def test_a_case_that_waits_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzzing, "MOST_SECONDS", 0.05)
     with pytest.raises(AssertionError, match=r"longer than 0.05 s"):
         outcome(lambda: time.sleep(20))
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "refused"),
+    [("rows", 0, 200), ("rows", 200, 0), ("rows", 5, 195), ("replies", 0, 1), ("replies", 9, 1)],
+)
+def test_who_reads_all_or_refuses_all_fails(kind: str, read: int, refused: int) -> None:
+    with pytest.raises(AssertionError, match=f"{kind}: {read} cases read, {refused} refused"):
+        check_shares(kind, read, refused)
+
+
+@pytest.mark.parametrize(("kind", "read", "refused"), [("rows", 6, 194), ("rows", 194, 6), ("replies", 9, 0)])
+def test_shares_of_both_pass(kind: str, read: int, refused: int) -> None:
+    check_shares(kind, read, refused)

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -49,6 +50,12 @@ SHARES = {
 }
 """Kind of input → its cases in the suite."""
 
+NEVER_REFUSED = frozenset({"class names", "replies", "completions"})
+"""Kinds of input of which each is taken: what cannot be read there is counted, not refused."""
+
+FEWEST = 0.03
+"""Of every other kind at least this share is read and this share refused: who refuses all of them passes no test."""
+
 MOST_SECONDS = 5
 MOST_CHARACTERS = 2000
 
@@ -73,6 +80,10 @@ def limited() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+seen: Counter[bool] = Counter()
+"""How many cases of the test that is running were read (True) and refused (False)."""
 
 
 class Refused:
@@ -114,6 +125,7 @@ def outcome(read: Callable[[], T]) -> T | Refused:
     with limited(), warnings.catch_warnings(), contextlib.redirect_stderr(printed):
         warnings.simplefilter("ignore")  # a library's advice is printed, and ends nothing
         status = guarded(run)
+    seen[status == 0] += 1
     if status == 0:
         return found[0]
     if status not in (EnvironmentFault.exit_code, UserError.exit_code):
@@ -146,6 +158,21 @@ def cases_of(kind: str) -> int:
     return max(1, round(SHARES[kind] * CASES / IN_SUITE))
 
 
+def check_shares(kind: str, read: int, refused: int) -> None:
+    """Check that cases of a kind of input were both read and refused, as often as they should.
+
+    Raises:
+        AssertionError: With how many were.
+    """
+    found = f"{kind}: {read} cases read, {refused} refused"
+    print(found)
+    if kind in NEVER_REFUSED:
+        assert read, found
+        assert not refused, found
+    else:
+        assert min(read, refused) >= FEWEST * (read + refused), found
+
+
 def fuzz(kind: str, /, **drawn: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a fuzz test: the decorated function is called with each drawn case.
 
@@ -163,6 +190,14 @@ def fuzz(kind: str, /, **drawn: Any) -> Callable[[Callable[..., None]], Callable
             suppress_health_check=list(HealthCheck),
             phases=(Phase.explicit, Phase.generate, Phase.shrink),  # without explanations, which take longest
         )
-        return hypothesis.seed(SEED)(settings(hypothesis.given(**drawn)(shown)))
+        whole = hypothesis.seed(SEED)(settings(hypothesis.given(**drawn)(shown)))
+
+        @functools.wraps(whole)
+        def tested(*arguments: Any, **fixtures: Any) -> None:
+            seen.clear()
+            whole(*arguments, **fixtures)
+            check_shares(kind, seen[True], seen[False])
+
+        return tested
 
     return decorate

@@ -95,8 +95,8 @@ def put(tree: Any, path: Sequence[Any], value: Any) -> Any:
 
 @st.composite
 def spoiled(draw: st.DrawFn, tree: Any, most: int = 3) -> Any:
-    """Draw a tree with up to `most` values replaced, keys removed or keys added."""
-    for _ in range(draw(st.sampled_from((1, 1, 1, most)))):
+    """Draw a tree with up to `most` values replaced, keys removed or keys added; now and then with none."""
+    for _ in range(draw(st.sampled_from((0, 1, 1, 1, 1, most)))):
         path = draw(st.sampled_from(paths_of(tree)))
         what = draw(st.sampled_from(("value", "value", "value", "key", "missing")))
         if what == "key":
@@ -135,9 +135,9 @@ BROKEN_JSON = (
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: Sequence[bytes], most: int = 5) -> bytes:
-    """Draw the content of a file that was cut, overwritten, stretched or mixed."""
+    """Draw the content of a file that was cut, overwritten, stretched or mixed; now and then of a whole one."""
     content = bytearray(draw(st.sampled_from(seeds)))
-    for _ in range(draw(st.integers(1, most))):
+    for _ in range(draw(st.integers(0, most))):
         place = draw(st.integers(0, max(0, len(content) - 1)))
         what = draw(st.sampled_from(("byte", "byte", "byte", "cut", "insert", "delete", "repeat", "zero")))
         if what == "byte" and content:
