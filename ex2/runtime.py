@@ -18,7 +18,7 @@ from pathlib import PurePath
 
 from reward.exits import is_main_process as is_main_process
 from reward.exits import tell_once as tell_once
-from reward.signals import was_told
+from reward.signals import is_one_of_several, was_told
 
 LAUNCHERS = {
     "accelerate": "accelerate",
@@ -42,7 +42,7 @@ def typed_command(words: Sequence[str]) -> str:
         An empty text for one of several processes whose launcher is not known.
     """
     launched = launch_command()
-    return launched or ("" if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1") else shlex.join(["ex2", *words]))
+    return launched or ("" if is_one_of_several() else shlex.join(["ex2", *words]))
 
 
 @functools.cache

@@ -32,7 +32,7 @@ from reward.errors import (
 )
 from reward.plain_text import written_out
 from reward.secrets import redacted
-from reward.signals import CUT_SHORT, STATUS, Terminated, interrupted_by_sigterm
+from reward.signals import CUT_SHORT, STATUS, Terminated, interrupted_by_sigterm, is_one_of_several
 
 OUT_OF_ORDER = {
     errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNREFUSED,
@@ -267,7 +267,7 @@ def _cut(text: str) -> str:
 
 def _first_to_speak() -> bool:
     """Say whether no other process of the same launch has told why it ended. Alone, a process always speaks."""
-    if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
+    if not is_one_of_several():
         return True
     import psutil
 

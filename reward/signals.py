@@ -140,7 +140,7 @@ def deferred() -> Iterator[Told]:
             timers.append(_started(SECONDS_FOR_WORK, lambda: os.kill(owner, number)))
             if _end_in_time is not None:
                 _end_in_time(number)
-        elif time.monotonic() - since > ONE_TELLING or not _is_one_of_several():
+        elif time.monotonic() - since > ONE_TELLING or not is_one_of_several():
             undo()
             os.kill(owner, number)
 
@@ -173,7 +173,8 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _is_one_of_several() -> bool:
+def is_one_of_several() -> bool:
+    """Say whether this process was launched together with others, as accelerate and torchrun tell it."""
     return os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
 
 

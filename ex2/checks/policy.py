@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from ex2.checks.form import is_installed
 from ex2.checks.launch import KNOWN_CONFIGS
 from ex2.data.prompts import make_prompts
+from ex2.policy.generation_defaults import check_stored_settings
 from ex2.policy.loading import load_tokenizer, resolve_model
 from ex2.policy.prompt_tokens import prompt_ids
 from ex2.policy.source import ModelSource
@@ -64,6 +65,7 @@ def empty_model(source: ModelSource, *, fetch: bool = True) -> EmptyModel:
     path = resolve_model(source.model, source.named_in)
     if source.gguf_file and Path(path).is_dir() and not (Path(path) / source.gguf_file).is_file():
         raise UserError(f"{source.named_in}.gguf_file: no file '{source.gguf_file}' in '{source.model}'.")
+    check_stored_settings(path, source)
     try:
         config = (
             getattr(transformers, known)()

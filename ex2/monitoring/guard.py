@@ -91,18 +91,20 @@ class Guard(BatchCallback):
         batch = int(self._rows[-1]["batch"])
         _keep(self.checkpoints / f"checkpoint-{state.global_step}", self.checkpoints / BEST, batch, value)
 
-    def settle(self, load_checkpoint: Callable[[Path], object]) -> dict[str, Any]:
+    def settle(self, load_checkpoint: Callable[[Path], object], of: str = "") -> dict[str, Any]:
         """After training: if a rule stopped it, go back to the best checkpoint. Every process calls it.
 
         Args:
             load_checkpoint: Loads the checkpoint in a folder into the trainer.
+            of: Identity of the training that the checkpoint must be of; empty if it is not known.
 
         Returns:
             Keys for the adapter's `training.json` that say when and why training was stopped and which batch's
             checkpoint was kept; empty if no rule stopped it.
 
         Raises:
-            UserError: If a rule stopped the run before there was a checkpoint to go back to, or if that one is damaged.
+            UserError: If a rule stopped the run before there was a checkpoint to go back to, or if that one is damaged
+                or of another training.
         """
         if self.stopped_by is None:
             return {}
@@ -114,11 +116,11 @@ class Guard(BatchCallback):
                 f"raise rl.kl.init_coef; or change the rule (watch.rules, or watch.on_trouble=warn). To start again, "
                 f"move {self.checkpoints} away."
             )
-        fault = checkpoint_fault(self.checkpoints / BEST)
+        fault = checkpoint_fault(self.checkpoints / BEST, of)
         if fault:
             raise UserError(
-                f"batch {self.stopped_by.batch}: {self.stopped_by}: training stopped, and the best checkpoint is "
-                f"damaged: {self.checkpoints / BEST}: {fault}. To start again, move {self.checkpoints} away."
+                f"batch {self.stopped_by.batch}: {self.stopped_by}: training stopped, and the best checkpoint "
+                f"cannot be used: {self.checkpoints / BEST}: {fault}. To start again, move {self.checkpoints} away."
             )
         load_checkpoint(self.checkpoints / BEST)
         if self.enabled:

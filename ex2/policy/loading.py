@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ex2.policy.generation_defaults import drop_generation_defaults
+from ex2.policy.generation_defaults import check_stored_settings, drop_generation_defaults
 from ex2.policy.source import ModelSource
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault, EX2Error, UserError, shortened
@@ -110,6 +110,7 @@ def load_model(source: ModelSource, device: torch.device) -> PreTrainedModel:
         EnvironmentFault: If the hub cannot be reached.
     """
     path = model_path(source)
+    check_stored_settings(path, source)
     settings: dict[str, Any] = {
         "revision": source.revision,
         "dtype": DTYPES[source.dtype],

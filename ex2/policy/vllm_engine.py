@@ -22,7 +22,7 @@ from transformers import GenerationConfig
 
 from ex2.data.prompts import Prompt, Style
 from ex2.policy.generation import Generated, as_generated, derived_seed, end_tokens, prompt_ids
-from ex2.policy.generation_defaults import generation_defaults, tell_dropped
+from ex2.policy.generation_defaults import check_stored_settings, generation_defaults, tell_dropped
 from ex2.policy.loading import load_tokenizer, model_path
 from ex2.policy.merging import merge_adapter
 from ex2.policy.source import ModelSource, PolicyName, Sampling
@@ -68,6 +68,7 @@ class VLLMGenerator:
         self._context = longest_prompt + sampling.max_new_tokens
         self._tokenizer = load_tokenizer(base)
         self._path = model_path(base)
+        check_stored_settings(self._path, base)
         stored = _generation_config(self._path, base.revision)
         tell_dropped(base, generation_defaults(stored))
         self._ends = end_tokens(stored, self._tokenizer)

@@ -164,7 +164,7 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
             if stop.has_stopped:
                 leave_process_group()  # whoever ends first has the launcher end the others, who may still be writing
             else:
-                save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint))
+                save_policy(trainer, directory, recipe, seed, guard.settle(trainer.load_checkpoint, manifest.identity))
                 if state.is_main_process:
                     complete(directory.root, manifest, [directory.adapter / ADAPTER_DONE, directory.train_log])
 

@@ -97,8 +97,13 @@ def read_files(package: Package, prefix: str, suffixes: tuple[str, ...]) -> Iter
                             yield path, file.read()
                 process.stdout.read()  # tar's padding: dpkg-deb must not die of a closed pipe
                 damage = ""
-            except tarfile.TarError as error:
-                damage = str(error)
+            except (
+                tarfile.TarError,
+                ValueError,
+                EOFError,
+                OverflowError,
+            ) as error:  # whatever a header's bytes lead to
+                damage = str(error) or type(error).__name__
             finally:
                 process.stdout.close()
         messages.seek(0)

@@ -17,6 +17,7 @@ from ex2.monitoring.endings import WithEndings
 from ex2.monitoring.guard import Guard, read_best
 from ex2.monitoring.rules import DEFAULT_RULES, METRICS, Firing, Rule, Watch, fired, objective
 from ex2.recipe_io import read_recipe
+from ex2.trainers.checkpoints import mark_complete
 from ex2.trainers.finished_batch import BatchCallback, FinishedBatch
 from ex2.trainers.kl_controller import KLController
 from ex2.trainers.not_finite import stop_not_finite
@@ -215,6 +216,20 @@ def test_stopping_before_the_first_checkpoint_says_what_to_do(tmp_path: Path) ->
     assert follow(guard, rows([0.5, 5.0]), {}) == 2
     with pytest.raises(UserError, match=r"batch 2: KL.*there is no checkpoint from before batch 2 to keep\. Lower "):
         guard.settle(never_called)
+
+
+def test_the_best_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    guard = Guard([Rule("kl", above=30, action="stop")], checkpoints=tmp_path, say=lambda _: None)
+    mark_complete(complete(tmp_path, 8, "x"), {"identity": "another"})
+    assert follow(guard, rows([5.0, 31.0], reward_mean=1.0, kl_coef=0.0), {1: 8}) == 2
+    with pytest.raises(UserError, match=r"cannot be used: .*best: is of another seed or run\. To start again, move "):
+        guard.settle(never_called, "mine")
+    loaded: list[Path] = []
+    for known in ("another", ""):
+        assert guard.settle(loaded.append, known)["kept_batch"] == 1
+    (tmp_path / "best" / "adapter_model.safetensors").write_text("y")
+    with pytest.raises(UserError, match=r"cannot be used: .*best: adapter_model\.safetensors"):
+        guard.settle(never_called, "another")
 
 
 def test_a_guard_that_was_restarted_ends_where_the_other_did(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,8 +18,10 @@ from peft import LoraConfig, get_peft_model
 from tiny_trainers import Letters, four_updates, things
 from transformers import AutoModelForCausalLM
 
+from ex2.checks.policy import empty_model
 from ex2.data.prompts import make_prompts
 from ex2.policy.generation import Generated, TransformersGenerator, WholeModelGenerator
+from ex2.policy.generation_defaults import check_stored_settings
 from ex2.policy.gguf import convert_gguf
 from ex2.policy.loading import load_model, load_tokenizer
 from ex2.policy.source import ModelSource, Sampling
@@ -27,6 +30,7 @@ from ex2.trainers.config import ControlledGRPOConfig, ControlledRLOOConfig, PPOC
 from ex2.trainers.ppo import PPOTrainer
 from ex2.trainers.rloo_grpo import ControlledGRPO, ControlledRLOO
 from ex2.trainers.seeded_sampling import SeededSampler, row_key
+from reward.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -303,3 +307,45 @@ def again(key: int, logits: torch.Tensor) -> list[int]:
         int(sampler(torch.zeros(1, 5 + place, dtype=torch.long), row.unsqueeze(0)).argmax())
         for place, row in enumerate(logits)
     ]
+
+
+DAMAGED = [
+    (b"", "empty"),
+    (b'{"eos_token_id": 2', "not JSON"),
+    (b"\xff\xfe{}", "UTF-8"),
+    (b"[2]", "no JSON object but list"),
+    (b'{"eos_token_id": 2, "eos_token_id": 3}', "twice"),
+    (b'{"eos_token_id": "</s>"}', "eos_token_id: '</s>' is no number of a token"),
+    (b'{"eos_token_id": [2, 1.5]}', "eos_token_id: [2, 1.5] is no number of a token"),
+    (b'{"pad_token_id": true}', "pad_token_id: True is no number of a token"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), DAMAGED, ids=[said for _, said in DAMAGED])
+def test_damaged_settings_are_refused_and_not_passed_over(tmp_path: Path, content: bytes, said: str) -> None:
+    folder = tmp_path / "model"
+    tiny.save_mistral(folder)
+    (folder / "generation_config.json").write_bytes(content)
+    source = ModelSource(str(folder), "float32")
+    for read in (lambda: load_model(source, CPU), lambda: empty_model(source)):
+        with pytest.raises(UserError, match=re.escape(said)) as caught:
+            read()
+        assert "policy.model" in str(caught.value)
+        assert "generation_config.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"{}", b'\xef\xbb\xbf{"eos_token_id": [2, 3], "pad_token_id": null}'])
+def test_whole_settings_are_read(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "model"
+    tiny.save_mistral(folder)
+    (folder / "generation_config.json").write_bytes(content)
+    check_stored_settings(str(folder), ModelSource(str(folder), "float32"))
+    assert empty_model(ModelSource(str(folder), "float32")).model is not None
+
+
+def test_a_model_without_settings_ends_where_its_configuration_says(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    tiny.save_mistral(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    check_stored_settings(str(folder), ModelSource(str(folder), "float32"))
+    check_stored_settings("org/name", ModelSource("org/name", "float32"))
