@@ -51,7 +51,7 @@ def read_yaml(text: str, where: str) -> Any:
             fits no setting: dates, bytes, integers of more than 64 bits, control characters. The message has one line.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)  # nosec B506 # a SafeLoader that takes even less
     except yaml.MarkedYAMLError as error:
         mark, words = error.problem_mark or error.context_mark, error.problem or error.context or "no document"
         line = f"line {mark.line + 1}: " if mark else ""
