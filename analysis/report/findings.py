@@ -142,10 +142,12 @@ def _worth(experiment: Experiment) -> Finding | None:
     same: list[str] = []
     worse: list[str] = []
     untested: list[str] = []
+    scope = ""
     for group in ("spurious", "informative", "visual", "non_visual"):
         change = experiment.tested(group, "templates")
         if change is None:
             continue
+        scope = scope or texts_words(change)
         if experiment.mostly_template(group):
             filled.append(
                 f"{KIND_NAMES[group]} ({experiment.fallback[group]} of {experiment.classes} classes have no such text "
@@ -156,13 +158,13 @@ def _worth(experiment: Experiment) -> Finding | None:
         _verdict(change, above=better, below=worse, same=same, untested=untested).append(said)
     if not better + same + worse + untested + filled:
         return None
-    sentences = []
+    sentences, tested = [], f" ({scope})" if scope else ""
     if better:
-        sentences.append(f"significantly above the templates: {listing(better)}")
+        sentences.append(f"significantly above the templates{tested}: {listing(better)}")
     if same:
         sentences.append(f"not told from the templates: {listing(same)}")
     if worse:
-        sentences.append(f"significantly below: {listing(worse)}")
+        sentences.append(f"significantly below{tested}: {listing(worse)}")
     if untested:
         sentences.append(f"cannot be tested against the templates: {listing(untested)}")
     if filled:

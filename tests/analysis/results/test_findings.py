@@ -41,8 +41,12 @@ def test_one_pair_alone_cannot_be_tested() -> None:
 @pytest.mark.parametrize(
     ("significant", "value", "words"),
     [
-        (True, 0.1, ("classify better", "significantly above the templates: spurious", "above it: name")),
-        (True, -0.1, ("classify worse", "significantly below: spurious", "below it: name")),
+        (
+            True,
+            0.1,
+            ("classify better", "significantly above the templates (for these texts): spurious", "above it: name"),
+        ),
+        (True, -0.1, ("classify worse", "significantly below (for these texts): spurious", "below it: name")),
         (
             False,
             0.1,
@@ -121,13 +125,26 @@ def test_a_kind_that_is_mostly_the_template_is_not_called_by_its_name(filled: in
     text = {finding.topic: finding.text.replace("\u00a0", " ") for finding in findings(made)}["What each kind is worth"]
     (row,) = (row for row in accuracy_table(made) if row["name"].startswith("non-visual"))
     if not named:
-        assert "significantly below: spurious (−20.0 points [−24.0, −16.0]) and non-visual (−10.0 points" in text
+        assert (
+            "significantly below (for these texts): spurious (−20.0 points [−24.0, −16.0]) and non-visual (−10.0 points"
+            in text
+        )
         assert (row["name"], row["verdict"]) == ("non-visual only", "p\u00a0=\u00a00.001, for these texts")
         return
-    assert "significantly below: spurious (−20.0 points [−24.0, −16.0]);" in text
+    assert "significantly below (for these texts): spurious (−20.0 points [−24.0, −16.0]);" in text
     assert (
         f"no conclusion is drawn from non-visual ({filled} of 73 classes have no such text and take the plain template)"
         in text
     )
     assert row["name"] == f"non-visual, {73 - filled} of 73 classes"
     assert row["verdict"] == "no conclusion: most classes take the plain template"
+
+
+def test_a_kind_is_above_the_templates_for_these_texts_or_over_draws() -> None:
+    """One draw of one seed carries the images alone; two draws carry the texts too."""
+    made = pool_seeds("tiny", [seed_result(0)])
+    for draws, scope in ((0, "(for these texts)"), (2, "(over 2 draws of the texts)")):
+        change = Difference(0.1, 0.05, 0.15, True, 0.001, 200, 1, shared=True, draws=draws)
+        drawn = replace(made, differences={("visual", "templates"): change})
+        text = {finding.topic: finding.text for finding in findings(drawn)}["What each kind is worth"]
+        assert text.startswith(f"Used alone, significantly above the templates {scope}: visual (")
