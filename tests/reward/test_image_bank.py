@@ -261,6 +261,7 @@ vlm, folder = Projection(), Path({cache!r})
 rows = build(vlm, NOISE, folder, share=own_share())
 record = {{"batches": vlm.batches, "rows": rows.shape[0]}}
 (folder / f"rank-{{state.process_index}}.json").write_text(json.dumps(record))
+state.destroy_process_group()  # a rank that ends with its threads running is aborted now and then
 """
 
 

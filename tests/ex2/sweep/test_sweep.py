@@ -304,7 +304,7 @@ def test_without_ray_the_message_says_how_to_get_it(
 def test_the_command_on_the_demo_world(tmp_path: Path) -> None:
     """Two seeds for real, one output that is no terminal; the report over both comes once; a second sweep skips."""
     words = ["sweep", DEMO, "--seeds", "0,1", "--set", "rl.batches=1", "--set", f"output_dir={tmp_path}"]
-    words += ["--set", "prompts.questions=[0, 1]", "--set", "generation.max_new_tokens=8"]
+    words += ["--set", "prompts.questions=[0, 1]", "--set", "rl.batch_size=32", "--set", "generation.max_new_tokens=8"]
 
     def call() -> Ended:
         return run_ex2(*words, EX2_CACHE=str(tmp_path / "cache"))

@@ -91,7 +91,7 @@ def test_the_demo_runs_to_a_report_and_moves_to_the_planted_kind(algorithm: str,
     result = run_ex2("run", recipe, *words, EX2_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
     assert f"{algorithm.upper()}, 40 batches of 64 descriptions, 4 of each of 16 prompts" in result.stdout
-    assert "β starts at 0.3 and can reach" in result.stdout
+    assert "β starts at 0.2 and can reach" in result.stdout
     seed = tmp_path / "demo-visual/seed-0"
     rows = [json.loads(line) for line in (seed / "train.jsonl").read_text().splitlines()]
     assert [row["batch"] for row in rows] == list(range(1, 41))
