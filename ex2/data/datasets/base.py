@@ -18,17 +18,34 @@ from reward.images import LabeledImage, decode, open_regular
 
 DATASETS = Parts(
     {
+        "caltech101": "ex2.data.datasets.class_folder_datasets:Caltech101",
+        "cifar10": "ex2.data.datasets.pixel_datasets:CIFAR10",
+        "cifar100": "ex2.data.datasets.pixel_datasets:CIFAR100",
+        "country211": "ex2.data.datasets.class_folder_datasets:Country211",
         "cub": "ex2.data.datasets.folder_layouts:CUB",
         "dtd": "ex2.data.datasets.torchvision_datasets:DTD",
+        "eurosat": "ex2.data.datasets.class_folder_datasets:EuroSAT",
+        "fer2013": "ex2.data.datasets.row_datasets:FER2013",
         "fgvc_aircraft": "ex2.data.datasets.torchvision_datasets:FGVCAircraft",
         "flowers": "ex2.data.datasets.torchvision_datasets:Flowers102",
         "folder": "ex2.data.datasets.image_folders:ImageFolder",
+        "food101": "ex2.data.datasets.listed_datasets:Food101",
+        "gtsrb": "ex2.data.datasets.listed_datasets:GTSRB",
+        "hateful_memes": "ex2.data.datasets.listed_datasets:HatefulMemes",
         "huggingface": "ex2.data.datasets.hub_datasets:HuggingFace",
+        "imagenet": "ex2.data.datasets.class_folder_datasets:ImageNet",
+        "kitti_distance": "ex2.data.datasets.annotated_datasets:KITTIDistance",
         "manifest": "ex2.data.datasets.manifests:Manifest",
+        "mnist": "ex2.data.datasets.pixel_datasets:MNIST",
+        "pcam": "ex2.data.datasets.row_datasets:PCAM",
         "pets": "ex2.data.datasets.torchvision_datasets:OxfordPets",
+        "rendered_sst2": "ex2.data.datasets.class_folder_datasets:RenderedSST2",
+        "resisc45": "ex2.data.datasets.class_folder_datasets:RESISC45",
         "shapes": "ex2.data.demo.shapes:Shapes",
         "stanford_cars": "ex2.data.datasets.torchvision_datasets:StanfordCars",
         "stanford_dogs": "ex2.data.datasets.folder_layouts:StanfordDogs",
+        "sun397": "ex2.data.datasets.listed_datasets:SUN397",
+        "voc2007": "ex2.data.datasets.annotated_datasets:VOC2007",
     },
     kind="dataset",
     methods=("images",),
@@ -41,7 +58,10 @@ class ImageDataset(Protocol):
 
     A published dataset also has `official_sizes` (split → number of images), `archives` (what `ex2 data --download`
     fetches) and, if a split is a union of other splits, `parts` (split → those splits). A dataset that takes what it
-    finds in folders has `passed_over(splits)`, which says in one line what lies there and is no image of a class.
+    finds in folders has `passed_over(splits)`, which says in one line what lies there and is no image of a class. A
+    dataset whose images show several classes has `labels_of(split)`, shape (N, C) of int8, rows in the order of
+    `images`: 1 for a class that is seen, -1 for one that is not, 0 where the image counts neither way; an image's
+    `label` is then its main class.
 
     Attributes:
         class_names: Names in label order, as they appear in prompts.

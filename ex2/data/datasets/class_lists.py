@@ -11,6 +11,15 @@ from pathlib import Path
 from reward.errors import UserError
 
 FOLDER = Path(__file__).parent / "class_names"
+_KINDS = {
+    "dtd": " texture",
+    "fer2013": " looking face",
+    "fgvc_aircraft": " aircraft",
+    "gtsrb": " traffic sign",
+    "rendered_sst2": " review of a movie",
+}
+"""Dataset → what its class names lack to be things."""
+
 SHOWN = 5
 """Most differences that a message spells out; the others are only counted."""
 
@@ -22,11 +31,13 @@ class ClassList:
     Attributes:
         file: The file that lists them, for messages.
         names: Class names as they appear in prompts.
+        bare: The same without what `prompt_name` adds, for templates that say the kind of thing themselves.
         official: Class names as in the dataset's own list, up to case, hyphens, underscores and spaces.
     """
 
     file: str
     names: tuple[str, ...]
+    bare: tuple[str, ...]
     official: tuple[str, ...]
 
     def label_of(self) -> dict[str, int]:
@@ -39,18 +50,23 @@ def read_class_list(dataset: str) -> ClassList:
     file = f"{dataset}.json"
     data = json.loads((FOLDER / file).read_text(encoding="utf-8"))
     names = tuple(prompt_name(dataset, name) for name in data["names"])
-    return ClassList(f"class_names/{file}", names, tuple(data.get("official", data["names"])))
+    bare = tuple(name.replace("_", " ") for name in data["names"])
+    return ClassList(f"class_names/{file}", names, bare, tuple(data.get("official", data["names"])))
 
 
 def prompt_name(dataset: str, name: str) -> str:
     """Return a class name as it appears in prompts: with the kind of thing added if the name does not tell it.
 
-    An aircraft variant gets " aircraft", a texture " texture", a breed without "dog" in its name " dog".
+    An aircraft variant gets " aircraft", a texture " texture", a breed without "dog" in its name " dog", a mood
+    " looking face", a verdict " review of a movie", a sign " traffic sign". A digit, which is no name by itself, gets
+    "number " before it.
     """
     spaced = name.replace("_", " ")
     if dataset == "stanford_dogs":
         return spaced if "dog" in spaced.lower() else f"{spaced} dog"
-    return spaced + {"fgvc_aircraft": " aircraft", "dtd": " texture"}.get(dataset, "")
+    if dataset == "mnist":
+        return f"number {spaced}"
+    return spaced + _KINDS.get(dataset, "")
 
 
 def comparable(name: str) -> str:

@@ -14,6 +14,7 @@ from torchvision import datasets as torchvision
 from ex2.data.datasets.base import DATASETS, ImageFile, open_dataset
 from ex2.data.datasets.class_lists import comparable, prompt_name, read_class_list
 from ex2.data.datasets.folder_layouts import CUB, StanfordDogs
+from ex2.data.datasets.genbench import read_benchmark
 from ex2.data.datasets.naming import class_name_problems
 from ex2.data.datasets.torchvision_datasets import DTD, FGVCAircraft, Flowers102, OxfordPets, StanfordCars
 from ex2.data.selection import check_overlap, load_dataset, reward_images, select
@@ -112,7 +113,7 @@ def test_official_layout(name: str, make: Callable[[str], str], monkeypatch: pyt
 
 
 def test_the_table_has_the_agreed_names() -> None:
-    agreed = {*COUNTS, "folder", "manifest", "huggingface", "shapes"}
+    agreed = {*COUNTS, *(row.dataset for row in read_benchmark()), "folder", "manifest", "huggingface", "shapes"}
     assert set(DATASETS) == agreed
     for name in DATASETS:
         assert callable(resolve(name, DATASETS, "dataset"))
