@@ -29,7 +29,7 @@ FORMER = {
 RUBRIC, FORMER_RUBRIC = "fenced", "paper"
 """Rubric of a judge behind a server whose recipe names none: today, and in runs that did not store it."""
 
-Read = TypeVar("Read", Recipe, SetRecipe)
+Read = TypeVar("Read", bound=Recipe | SetRecipe)
 
 MOST_PARTS = 8
 """Most names in the key of an override; `rl.kl.target` has three."""
