@@ -29,7 +29,7 @@ FORMER = {
 RUBRIC, FORMER_RUBRIC = "fenced", "paper"
 """Rubric of a judge behind a server whose recipe names none: today, and in runs that did not store it."""
 
-Read = TypeVar("Read", bound=Recipe | SetRecipe)
+Read = TypeVar("Read", bound=RecipeSection)
 
 MOST_PARTS = 8
 """Most names in the key of an override; `rl.kl.target` has three."""
@@ -257,7 +257,7 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     place[last] = value
 
 
-def _message(model: type[Recipe | SetRecipe], path: str, problem: Any, renamed: dict[str, str]) -> str:
+def _message(model: type[RecipeSection], path: str, problem: Any, renamed: dict[str, str]) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     for new, old in renamed.items():
@@ -276,7 +276,7 @@ def _message(model: type[Recipe | SetRecipe], path: str, problem: Any, renamed: 
     return f"{where}: given {shown(given)}; {problem['msg'][0].lower()}{problem['msg'][1:]}."
 
 
-def _unknown_key(model: type[Recipe | SetRecipe], where: str, location: Sequence[str]) -> str:
+def _unknown_key(model: type[RecipeSection], where: str, location: Sequence[str]) -> str:
     """Say which keys the section has, or name a key of another section if that is more likely what was meant."""
     *sections, given = location
     own = _section(model, sections).model_fields
