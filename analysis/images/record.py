@@ -1,4 +1,4 @@
-"""What `measures.json` holds: image sets measured through one VLM on one dataset, read from the file and written to it."""
+"""What `measures.json` holds: image sets measured through one VLM on one dataset, read and written."""
 
 from __future__ import annotations
 
