@@ -39,6 +39,14 @@ Rate = Annotated[float, Field(ge=1e-12, le=1)]
 1e-12."""
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Named = Annotated[str, Field(min_length=1)]
+RunName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=128,
+        description="of the run's folder and of its log files, whose names end at 255 bytes",
+    ),
+]
 Policies = Annotated[list[Literal["base", "aligned"]], Field(min_length=1), AfterValidator(all_different)]
 Control = Literal["class_name", "waffle", "shuffled", "other_class", "other_class_kept", "base_best"]
 
@@ -333,9 +341,7 @@ class Analysis(RecipeSection):
 class Recipe(RecipeSection):
     """One experiment."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)] = Field(
-        description="of the run's folder and of its log files, whose names end at 255 bytes"
-    )
+    name: RunName
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     output_dir: Named = "runs"
     threads: Annotated[int, Field(gt=0, le=1024)] | None = Field(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
+from ex2.set_recipe import SetRecipe
 from reward.errors import LONGEST, LONGEST_VALUE, UserError, shortened, shown, unknown_name
 from reward.secrets import redacted_tree, secret_problems
 from reward.yaml_values import read_text, read_yaml
@@ -27,6 +28,8 @@ FORMER = {
 """What runs of versions without these keys of `ppo` did."""
 RUBRIC, FORMER_RUBRIC = "fenced", "paper"
 """Rubric of a judge behind a server whose recipe names none: today, and in runs that did not store it."""
+
+Read = TypeVar("Read", bound=RecipeSection)
 
 MOST_PARTS = 8
 """Most names in the key of an override; `rl.kl.target` has three."""
@@ -53,6 +56,11 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         tree, renamed = stored_tree(Path(path)), {}
     else:
         tree = _load_yaml(Path(path))
+        if _is_of_sets(tree):
+            raise UserError(
+                f"{path}: is a recipe of image sets, which trains nothing; "
+                f"it goes with draw, measure, run, report and validate, such as: ex2 draw {path}"
+            )
         renamed = rename_keys(tree, str(path))
     for override in overrides:
         key, value = _parsed(override)
@@ -70,7 +78,37 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         (first, old), more = next(iter(renamed.items())), len(renamed) - 1
         others = f", and {more} more of its section likewise" * (more > 0)
         tell_once(f"note: {old} is now {first}{others}; earlier names stay valid.")
-    return _checked(tree, str(path), renamed, secret_problems(tree, str(path)))
+    return _checked(Recipe, tree, str(path), renamed, secret_problems(tree, str(path)))
+
+
+def read_set_recipe(path: str | Path, overrides: Sequence[str] = ()) -> SetRecipe:
+    """Read a recipe of image sets, as `read_recipe` reads one of an alignment.
+
+    Raises:
+        UserError: If something is wrong; the message has one line for each problem, with file, key, what was given and
+            what is allowed.
+    """
+    tree = _load_yaml(Path(path))
+    if not _is_of_sets(tree):
+        raise UserError(
+            f"{path}: has no section `images`, which names the image sets; recipes/demo/sets.yaml shows one."
+        )
+    for override in overrides:
+        _put(tree, *_parsed(override))
+    return _checked(SetRecipe, tree, str(path), {}, secret_problems(tree, str(path)))
+
+
+def is_of_sets(path: str | Path) -> bool:
+    """Say whether a file is a recipe of image sets, by its section `images`.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    return _is_of_sets(_load_yaml(Path(path)))
+
+
+def _is_of_sets(tree: dict[str, Any]) -> bool:
+    return "images" in tree and "policy" not in tree
 
 
 def read_stored_recipe(path: Path) -> Recipe:
@@ -82,7 +120,7 @@ def read_stored_recipe(path: Path) -> Recipe:
     tree = stored_tree(path)
     if secret_problems(tree, str(path)):  # earlier versions let secrets in
         tree = redacted_tree(tree)
-    return _checked(tree, str(path), {}, ())
+    return _checked(Recipe, tree, str(path), {}, ())
 
 
 def _is_of_a_run(path: Path) -> bool:
@@ -163,11 +201,13 @@ def _name_rubric(judge: Any, rubric: str) -> None:
         _name_rubric(member, rubric)
 
 
-def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str], secrets: Sequence[str]) -> Recipe:
+def _checked(
+    model: type[Read], tree: dict[str, Any], path: str, renamed: dict[str, str], secrets: Sequence[str]
+) -> Read:
     try:
-        recipe = Recipe.model_validate(tree)
+        recipe = model.model_validate(tree)
     except ValidationError as error:
-        lines = [shortened(_message(path, problem, renamed), LONGEST // 2) for problem in error.errors()]
+        lines = [shortened(_message(model, path, problem, renamed), LONGEST // 2) for problem in error.errors()]
         raise UserError("\n".join([*secrets, *lines])) from error
     if secrets:
         raise UserError("\n".join(secrets))
@@ -179,8 +219,8 @@ def _today(key: str) -> str:
     return next((new + key[len(old) :] for old, new in RENAMED.items() if f"{key}.".startswith(f"{old}.")), key)
 
 
-def to_yaml(recipe: Recipe) -> str:
-    """Return the resolved recipe, every default spelled out, as YAML that `read_recipe` reads back."""
+def to_yaml(recipe: Recipe | SetRecipe) -> str:
+    """Return the resolved recipe, every default spelled out, as YAML that is read back."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
@@ -217,7 +257,7 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     place[last] = value
 
 
-def _message(path: str, problem: Any, renamed: dict[str, str]) -> str:
+def _message(model: type[RecipeSection], path: str, problem: Any, renamed: dict[str, str]) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     for new, old in renamed.items():
@@ -226,7 +266,7 @@ def _message(path: str, problem: Any, renamed: dict[str, str]) -> str:
     where = f"{path}: {key}" if key else path
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        return _unknown_key(f"{path}: {key.rpartition('.')[0] or 'top level'}", location)
+        return _unknown_key(model, f"{path}: {key.rpartition('.')[0] or 'top level'}", location)
     if kind == "missing":
         return f"{where}: missing; it has no default."
     if kind == "literal_error":
@@ -236,13 +276,13 @@ def _message(path: str, problem: Any, renamed: dict[str, str]) -> str:
     return f"{where}: given {shown(given)}; {problem['msg'][0].lower()}{problem['msg'][1:]}."
 
 
-def _unknown_key(where: str, location: Sequence[str]) -> str:
+def _unknown_key(model: type[RecipeSection], where: str, location: Sequence[str]) -> str:
     """Say which keys the section has, or name a key of another section if that is more likely what was meant."""
     *sections, given = location
-    own = _section(sections).model_fields
+    own = _section(model, sections).model_fields
     others = {
         key: f"{name}.{key}"
-        for name, field in Recipe.model_fields.items()
+        for name, field in model.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, RecipeSection) and [name] != sections
         for key in field.annotation.model_fields
     }
@@ -255,15 +295,20 @@ def _expected(problem: Any) -> str:
     return str(problem["ctx"]["expected"]).replace(" or ", ", ")
 
 
-def _section(location: Sequence[str]) -> type[BaseModel]:
-    model: type[BaseModel] = Recipe
+def _section(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel]:
+    """Return the section at a place; places in lists and names in mappings of sections are passed over."""
     for part in location:
-        if part.isdigit():  # place in a list of sections
-            continue
-        annotation = model.model_fields[part].annotation
-        options = [annotation, *get_args(annotation)]
-        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+        if part in model.model_fields:
+            model = next(_sections_of(model.model_fields[part].annotation))
     return model
+
+
+def _sections_of(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the sections that an annotation names, in it and in its arguments."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections_of(inner)
 
 
 def _near(path: Path) -> str:

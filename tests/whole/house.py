@@ -28,6 +28,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("runtime", "trainers", "data", "sandbox"),
         ("monitoring", "policy", "banks"),
         ("recipe",),
+        ("set_recipe",),
         ("recipe_io",),
         ("run",),
         ("sets", "training"),

@@ -1,0 +1,1 @@
+"""What image sets are worth: measured through a VLM, compared, and shown."""
