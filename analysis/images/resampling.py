@@ -229,7 +229,9 @@ class _Scorer:
         return ((gram @ self.times) * self.times).sum(1).clamp(min=1e-12).sqrt()
 
 
-def _set_counts(images: SetImages, classes: Sequence[str], samples: int, draw: np.random.Generator) -> NDArray[np.int64]:
+def _set_counts(
+    images: SetImages, classes: Sequence[str], samples: int, draw: np.random.Generator
+) -> NDArray[np.int64]:
     """Return how often each image is drawn in each resample, shape (B, M)."""
     labels = images.labels.numpy()
     counts = np.bincount(labels, minlength=len(classes))
