@@ -178,7 +178,7 @@ def choose_l2(
             classes,
             strength,
             start=None if near is None else fitted[near],
-            tolerance=1e-4,
+            tolerance=3e-4,
         )
         fitted[step] = probe
         scores, wanted = probe.scores(embeddings[outside]), labels[outside]

@@ -18,6 +18,7 @@ from analysis.images.scores import METRICS, MetricName
 from reward.errors import UserError, shortened
 from reward.image_sets.centers import CenterKind, EnsembleKind, class_centers, ensemble, similarities
 
+Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 DRAWS = 9
 """How many times as many images as it has a resample draws of a class: deviations are then a third of those of another
@@ -172,7 +173,7 @@ def resampled(
 class _Scorer:
     """Scores of test images under each resample of a set, from similarities to its images that are made once."""
 
-    def __init__(self, images: SetImages, test: TestImages, drawn: NDArray[np.int64]) -> None:
+    def __init__(self, images: SetImages, test: TestImages, drawn: Counts) -> None:
         """Take a set, and how often each of its images is drawn, shape (B, M)."""
         self.images, self.test = images, test
         data = images.embeddings.float()
@@ -229,13 +230,11 @@ class _Scorer:
         return ((gram @ self.times) * self.times).sum(1).clamp(min=1e-12).sqrt()
 
 
-def _set_counts(
-    images: SetImages, classes: Sequence[str], samples: int, draw: np.random.Generator
-) -> NDArray[np.int64]:
+def _set_counts(images: SetImages, classes: Sequence[str], samples: int, draw: np.random.Generator) -> Counts:
     """Return how often each image is drawn in each resample, shape (B, M)."""
     labels = images.labels.numpy()
     counts = np.bincount(labels, minlength=len(classes))
-    alone = [repr(classes[label]) for label in np.flatnonzero(counts == 1)]
+    alone = [repr(classes[label]) for label, count in enumerate(counts) if count == 1]
     if alone:
         raise UserError(
             shortened(
@@ -249,13 +248,14 @@ def _set_counts(
     return drawn
 
 
-def _multinomial(draws: int, images: int, samples: int, draw: np.random.Generator) -> NDArray[np.int64]:
+def _multinomial(draws: int, images: int, samples: int, draw: np.random.Generator) -> Counts:
     """Return how often each image is drawn, shape (B, images)."""
     picks = draw.integers(images, size=(samples, draws)) + np.arange(samples)[:, None] * images
-    return np.bincount(picks.ravel(), minlength=samples * images).reshape(samples, images)
+    counts: Counts = np.bincount(picks.ravel(), minlength=samples * images).reshape(samples, images)
+    return counts
 
 
-def _test_weights(labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.int64]:
+def _test_weights(labels: Counts, draw: np.random.Generator) -> Counts:
     """Return how often each test image is drawn in one resample, in which every class is that was, shape (N,)."""
     if labels.ndim == 1:
         weights = np.zeros(len(labels), dtype=np.int64)

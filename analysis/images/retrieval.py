@@ -82,7 +82,8 @@ def retrieval(
     if problems:
         raise UserError("\n".join(problems))
     unit, other = (torch.nn.functional.normalize(data, dim=1) for data in (queries, test))
-    nearest = torch.cat([(part @ other.T).topk(k, dim=1).indices for part in unit.split(ROWS)])
+    parts = [unit[start : start + ROWS] for start in range(0, len(unit), ROWS)]
+    nearest = torch.cat([(part @ other.T).topk(k, dim=1).indices for part in parts])
     hits = (test_labels[nearest] == labels.unsqueeze(1)).double().sum(1)
     by_class = {}
     for label in shared:
@@ -147,7 +148,7 @@ def of_paper_rule(categories: Sequence[int]) -> tuple[int, ...]:
     if categories[order[PAPER_LEFT_OUT - 1]] == categories[order[PAPER_LEFT_OUT]]:
         raise UserError(
             f"{PAPER_RULE}: data sets {order[PAPER_LEFT_OUT - 1]} and {order[PAPER_LEFT_OUT]} both have "
-            f"{categories[order[PAPER_LEFT_OUT]]} categories; the four of fewest are not clear; name those to leave out."
+            f"{categories[order[PAPER_LEFT_OUT]]} categories; which four have the fewest is not clear; name them."
         )
     return tuple(sorted(order[PAPER_LEFT_OUT:]))
 

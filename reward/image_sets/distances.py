@@ -6,6 +6,7 @@ images, and what two halves of one set are apart (`half_split`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -61,7 +62,7 @@ def frechet_name(encoder: str, *, inception: bool) -> str:
 def frechet(first: torch.Tensor, second: torch.Tensor) -> float:
     """Return the squared Fréchet distance between Gaussians fitted to two sets of embeddings.
 
-    |m1 − m2|² + tr S1 + tr S2 − 2 tr (S1 S2)^½, each covariance dividing by its own n − 1. With centered rows A1 and A2,
+    |m1 − m2|² + tr S1 + tr S2 − 2 tr (S1 S2)^½, each covariance dividing by its own n − 1. With centered rows A1, A2,
     the eigenvalues of S1 S2 other than 0 are the squared singular values of A1 A2ᵀ / √((n1 − 1)(n2 − 1)), an n × n
     matrix; of more rows than dimensions, the triangular factor of A stands for A. So no square root of a matrix is
     taken, and none that is singular where there are fewer images than dimensions.
@@ -175,7 +176,7 @@ def _factor(data: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     Of many rows, the triangular factor is made a part at a time, so that memory does not grow with their number.
     """
-    parts = data.split(ROWS)
+    parts = _parts(data)
     center = torch.stack([part.double().sum(0) for part in parts]).sum(0) / len(data)
     factor = torch.zeros(0, data.shape[1], dtype=torch.float64, device=data.device)
     for part in parts:
@@ -195,4 +196,8 @@ def _discrepancy(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def _kernel_sum(first: torch.Tensor, second: torch.Tensor) -> float:
-    return sum(float((part @ second.T / first.shape[1] + 1).pow(3).sum()) for part in first.split(ROWS))
+    return math.fsum(float((part @ second.T / first.shape[1] + 1).pow(3).sum()) for part in _parts(first))
+
+
+def _parts(data: torch.Tensor) -> list[torch.Tensor]:
+    return [data[start : start + ROWS] for start in range(0, len(data), ROWS)]
