@@ -1,1 +1,1 @@
-"""What image sets are worth: measured through a VLM, compared, and shown."""
+"""What a set of images is worth: scores on a data set, a linear probe, image retrieval, and intervals that hold."""
