@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 from PIL import Image
 
-FailureStatus = Literal[
-    "no_code", "refused", "syntax", "error", "timeout", "memory", "no_image", "blank", "unsafe_output"
-]
-"""Why a request got no image. The first is of generators that write code, the last of code that wrote what it must not;
-`blank` is an image of one color."""
+from ex2.data.datasets.set_records import FailureStatus as FailureStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +45,12 @@ class Drawn:
         image: In mode RGB.
         seconds: Time that it took; of a batch, its share.
         truncated: Whether the generator saw only a part of the prompt.
-        code: What was run to draw it; empty where nothing was.
         source: SHA-256 of the image file that it was copied from; empty if it was drawn.
     """
 
     image: Image.Image
     seconds: float
     truncated: bool = False
-    code: str = ""
     source: str = ""
 
 
@@ -69,13 +62,11 @@ class Failure:
         status: What kind of failure.
         message: What happened, in one line.
         seconds: Time that it took.
-        code: What was run; empty where nothing was.
     """
 
     status: FailureStatus
     message: str
     seconds: float
-    code: str = ""
 
 
 def image_seed(set_seed: int, class_name: str, index: int) -> int:

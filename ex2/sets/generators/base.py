@@ -23,8 +23,9 @@ GENERATORS = Parts(
 class Generator(Protocol):
     """What draws images.
 
-    A generator may also have `batch_size`, the most requests that it takes at once (default 8), and `class_names`, the
-    classes that it has images of, for a set that is not told its classes.
+    A generator may also have `batch_size`, the most requests that it takes at once (default 8); `class_names`, the
+    classes that it has images of, for a set that is not told its classes; and `request_problems(requests)`, which
+    returns a line for each reason why some of the requests cannot be answered, before the first is.
 
     Attributes:
         name: As it is stored with every image.
