@@ -58,25 +58,26 @@ class SetImage:
         Raises:
             UserError: If it is missing or another one than was written.
         """
-        return decode(BytesIO(self._content()), self.name)
+        return decode(BytesIO(self.content()), self.name)
 
     def digest(self) -> str:
         """Return the SHA-256 of the file. Raises what `open` raises."""
-        self._content()
+        self.content()
         return self.sha256
 
-    def _content(self) -> bytes:
+    def content(self) -> bytes:
+        """Read the file. Raises what `open` raises."""
         try:
             with open_regular(self.path) as file:
                 content = file.read()
         except FileNotFoundError as error:
             raise UserError(
-                f"{self.path}: not found, but {ROWS} has a row of it; {_again(_set_of(self.path))}."
+                f"{self.path}: not found, but {ROWS} has a row of it; {remedy_of(_set_of(self.path))}."
             ) from error
         except OSError as error:
             raise UserError(f"{self.path}: cannot be read ({error.strerror}).") from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise UserError(f"{self.path}: its content is not what was written; {_again(_set_of(self.path))}.")
+            raise UserError(f"{self.path}: its content is not what was written; {remedy_of(_set_of(self.path))}.")
         return content
 
 
@@ -169,17 +170,17 @@ def read_set(folder: Path, *, unfinished: bool = False) -> ImageSet:
             f"{folder}: unfinished: {done} of {record.asked} images have been drawn; run the command that draws it "
             "again to go on."
         )
-    again = _again(folder)
+    remedy = remedy_of(folder)
     rows = read_rows(
-        folder / ROWS, ImageRow.from_json, what="image", remedy=again, key=_place, finished=record.complete
+        folder / ROWS, ImageRow.from_json, what="image", remedy=remedy, key=_place, finished=record.complete
     )
     failures = read_rows(
-        folder / FAILURES, FailureRow.from_json, what="failure", remedy=again, key=_place, finished=record.complete
+        folder / FAILURES, FailureRow.from_json, what="failure", remedy=remedy, key=_place, finished=record.complete
     )
-    raise_first([f"{problem}; {again}." for problem in (*_row_problems(folder, record, rows, failures),)])
+    raise_first([f"{problem}; {remedy}." for problem in _row_problems(folder, record, rows, failures)])
     if record.complete:
-        raise_first([f"{problem}; {again}." for problem in _content_problems(folder, record, rows, failures)])
-    raise_first([f"{problem}; {again}." for problem in _image_problems(folder, rows, unfinished=unfinished)])
+        raise_first([f"{problem}; {remedy}." for problem in _content_problems(folder, record, rows, failures)])
+    raise_first([f"{problem}; {remedy}." for problem in _image_problems(folder, rows, unfinished=unfinished)])
     return ImageSet(folder, record, tuple(rows), tuple(failures))
 
 
@@ -189,12 +190,12 @@ def read_set_record(folder: Path) -> SetRecord:
     Raises:
         UserError: If it is missing, was changed, or is of another seed.
     """
-    path, again = folder / SET, _again(folder)
-    record = read_record(path, SetRecord.from_json, remedy=again)
+    path, remedy = folder / SET, remedy_of(folder)
+    record = read_record(path, SetRecord.from_json, remedy=remedy)
     if record.sealed().seal != record.seal:
-        raise UserError(f"{path}: its content is not what was written; {again}.")
+        raise UserError(f"{path}: its content is not what was written; {remedy}.")
     if re.fullmatch(r"seed-\d+", folder.name) and folder.name != f"seed-{record.seed}":
-        raise UserError(f"{path}: was written for seed-{record.seed}, and this is {folder.name}; {again}.")
+        raise UserError(f"{path}: was written for seed-{record.seed}, and this is {folder.name}; {remedy}.")
     return record
 
 
@@ -205,7 +206,8 @@ def raise_first(problems: Sequence[str]) -> None:
         raise UserError("\n".join([*problems[:SHOWN], *more]))
 
 
-def _again(folder: Path) -> str:
+def remedy_of(folder: Path) -> str:
+    """Return what to do about a damaged set, for messages."""
     return f"put it back as it was, or move {folder} away and draw the set again"
 
 
