@@ -129,9 +129,8 @@ class SetPlan:
             or self.class_names[request.label] != request.class_name
         ]
         if wrong:
-            problems.append(
-                f"{where}: class {shown(wrong[0].class_name)}, label {wrong[0].label} is none of its classes."
-            )
+            given = f"class {shown(wrong[0].class_name)}, label {wrong[0].label}"
+            problems.append(f"{where}: {given} is none of its classes; ask for those it has.")
         return problems
 
 

@@ -156,12 +156,14 @@ class SetStore:
         raise_first(problems)
 
     def _remove_others(self, wanted: set[str]) -> None:
-        """Remove images without a row, which a kill left."""
+        """Remove what a kill left: images without a row, and files that were to replace others."""
         images = self._folder / IMAGES
         with writing(images):
             for path in sorted(images.rglob("*")):
                 if not path.is_dir() and path.relative_to(self._folder).as_posix() not in wanted:
                     path.unlink()
+            for path in self._folder.glob(f".{SET}.*"):
+                path.unlink()
 
     def _check_answers(self, requests: Sequence[DrawRequest], answers: Sequence[Drawn | Failure]) -> None:
         name = self._record.generator
