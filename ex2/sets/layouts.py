@@ -113,7 +113,7 @@ def _geneval_prompt(path: Path) -> tuple[str, str]:
         classes = [str(one["class"]) for one in include]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: no metadata of GenEval's ({error}); it has a prompt, and classes in include."
+            f"{path}: no metadata of GenEval's ({error!r:.200}); it has a prompt, and classes in include."
         ) from error
     if len(classes) != 1:
         listed = ", ".join(classes) or "none"
@@ -146,7 +146,7 @@ def read_genbench(list_file: Path, class_names: Sequence[str] | None = None) -> 
         class_names = _names_by_folder(list_file, entries, labels)
     elif labels[-1] >= len(class_names):
         raise UserError(
-            f"{list_file}: label {labels[-1]}, and there are {len(class_names)} class names, labels from 0."
+            f"{list_file}: label {labels[-1]}, and there are {len(class_names)} class names; labels are from 0."
         )
     images = []
     for place, number in entries:
