@@ -33,6 +33,7 @@ DATASETS = Parts(
         "gtsrb": "ex2.data.datasets.listed_datasets:GTSRB",
         "hateful_memes": "ex2.data.datasets.listed_datasets:HatefulMemes",
         "huggingface": "ex2.data.datasets.hub_datasets:HuggingFace",
+        "image_set": "ex2.data.datasets.image_sets:ImageSetDataset",
         "imagenet": "ex2.data.datasets.class_folder_datasets:ImageNet",
         "kitti_distance": "ex2.data.datasets.annotated_datasets:KITTIDistance",
         "manifest": "ex2.data.datasets.manifests:Manifest",

@@ -134,6 +134,27 @@ class ImageFolder:
             files.append(Path(entry.path))
 
 
+def class_folders(root: Path) -> dict[str, list[Path]]:
+    """Return the folders in a folder, ordered by name, each with its images, ordered by name.
+
+    Hidden files and folders, folders within class folders and files of other kinds are passed over.
+
+    Raises:
+        UserError: If a folder cannot be listed, or a link leads nowhere.
+    """
+    return {
+        name: [
+            Path(entry.path)
+            for entry in _entries(root / name)
+            if not entry.name.startswith(".")
+            and os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+            and not _is_folder(entry)
+            and _is_file_or_missing(entry)
+        ]
+        for name in _shown_folders(root)
+    }
+
+
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what lies in a folder, ordered by name.
 

@@ -1,0 +1,88 @@
+"""Copying images of named classes: what `original`, `folder` and imports of other layouts have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+
+from ex2.data.source import Selection
+from ex2.sets.requests import Drawn, DrawRequest
+from reward.embedding import content_digests
+from reward.errors import UserError, unknown_name
+from reward.images import LabeledImage
+from reward.preprocess import to_rgb
+
+
+class Copies:
+    """Images by class, of which an image's number chooses one; a copy has taken no time.
+
+    Args:
+        images: Class → its images, in order.
+        selection: `first` takes them in order, `random` in an order that the set's seed gives each class. The first K
+            in that order are those that `ex2.data.selection.select` takes at random.
+        where: What has the images, for messages.
+    """
+
+    def __init__(self, images: Mapping[str, Sequence[LabeledImage]], selection: Selection, where: str) -> None:
+        self._images, self._selection, self._where = images, selection, where
+        self._orders: dict[tuple[str, int], list[int]] = {}
+
+    def digest(self) -> str:
+        """Return a hash of the classes and of the content of all images. Each is read once."""
+        state = hashlib.sha256()
+        for name, images in self._images.items():
+            state.update(f"{name}\0{len(images)}\0".encode())
+            for digest in content_digests(images, title=name):
+                state.update(digest.encode())
+        return state.hexdigest()
+
+    def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
+        """Return a line for each class that is not there, or has fewer images than are asked for."""
+        wanted: dict[str, int] = {}
+        for request in requests:
+            wanted[request.class_name] = max(wanted.get(request.class_name, 0), request.index + 1)
+        problems = []
+        for name, count in wanted.items():
+            if name not in self._images:
+                problems.append(unknown_name(f"{self._where}: class", name, self._images))
+            elif len(self._images[name]) < count:
+                problems.append(
+                    f"{self._where}: class '{name}' has {len(self._images[name])} images, and {count} are asked for; "
+                    "ask for fewer of every class, or leave the class out."
+                )
+        return problems
+
+    def draw(self, requests: Sequence[DrawRequest]) -> list[Drawn]:
+        """Return the image that each request asks for.
+
+        Raises:
+            UserError: If a class or image is not there, or a file cannot be read.
+        """
+        problems = self.request_problems(requests)
+        if problems:
+            raise UserError("\n".join(problems))
+        drawn = []
+        for request in requests:
+            images = self._images[request.class_name]
+            image = images[self._order(request.class_name, request.set_seed)[request.index]]
+            drawn.append(Drawn(to_rgb(image.open()), seconds=0.0, source=image.digest()))
+        return drawn
+
+    def _order(self, class_name: str, set_seed: int) -> list[int]:
+        if (class_name, set_seed) not in self._orders:
+            order = [*range(len(self._images[class_name]))]
+            if self._selection == "random":
+                generator = random.Random(set_seed)
+                draws = [generator.random() for _ in order]
+                order.sort(key=draws.__getitem__)
+            self._orders[class_name, set_seed] = order
+        return self._orders[class_name, set_seed]
+
+
+def by_class(images: Sequence[LabeledImage], class_names: Sequence[str]) -> dict[str, list[LabeledImage]]:
+    """Return each class's images, in their order; a class may have none."""
+    found: dict[str, list[LabeledImage]] = {name: [] for name in class_names}
+    for image in images:
+        found[class_names[image.label]].append(image)
+    return found
