@@ -24,6 +24,7 @@ DATASETS = Parts(
         "flowers": "ex2.data.datasets.torchvision_datasets:Flowers102",
         "folder": "ex2.data.datasets.image_folders:ImageFolder",
         "huggingface": "ex2.data.datasets.hub_datasets:HuggingFace",
+        "image_set": "ex2.data.datasets.image_sets:ImageSetDataset",
         "manifest": "ex2.data.datasets.manifests:Manifest",
         "pets": "ex2.data.datasets.torchvision_datasets:OxfordPets",
         "shapes": "ex2.data.demo.shapes:Shapes",

@@ -112,7 +112,7 @@ def test_official_layout(name: str, make: Callable[[str], str], monkeypatch: pyt
 
 
 def test_the_table_has_the_agreed_names() -> None:
-    agreed = {*COUNTS, "folder", "manifest", "huggingface", "shapes"}
+    agreed = {*COUNTS, "folder", "image_set", "manifest", "huggingface", "shapes"}
     assert set(DATASETS) == agreed
     for name in DATASETS:
         assert callable(resolve(name, DATASETS, "dataset"))

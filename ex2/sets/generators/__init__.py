@@ -1,0 +1,1 @@
+"""What draws images: each generator answers requests by images or by failures."""
