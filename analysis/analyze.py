@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analysis.accuracy.attribution import Rearranged, rearrange
-from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm, build_controls
 from analysis.accuracy.description_files import read_arms
 from analysis.accuracy.measure import accuracy, draws_by_arm, reward_gain, texts_by_arm
@@ -28,6 +27,7 @@ from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity, JudgingCost
 from analysis.verdicts.verdicts import Verdicts, former_digests, judge_digest, rubric_version
 from ex2.banks import test_embeddings
+from ex2.data.names_in_texts import ClassNames
 from ex2.data.selection import load_dataset
 from ex2.recipe import Recipe
 from ex2.run.card import refresh_card
