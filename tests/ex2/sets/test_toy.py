@@ -1,4 +1,4 @@
-"""The toy generator: what it plants is there, within bounds that a generator which ignored the setting would not meet."""
+"""The toy generator: what it plants is there, within bounds that a generator which ignored it would not meet."""
 
 from __future__ import annotations
 
@@ -198,8 +198,8 @@ def test_it_is_a_row_of_the_table_and_tells_every_problem_at_once() -> None:
     with pytest.raises(UserError) as raised:
         build_generator("toy", settings)
     assert str(raised.value).splitlines() == [
-        "generator.knows: unknown 'wugg'. Did you mean 'wug'? Available: blicket, borogove, dorfin, fendle, fep, gazzer, "
-        "koba, lorp, niv, pilk, quib, toma, tove, tulver, wug, zorp.",
+        "generator.knows: unknown 'wugg'. Did you mean 'wug'? Available: blicket, borogove, dorfin, fendle, fep, "
+        "gazzer, koba, lorp, niv, pilk, quib, toma, tove, tulver, wug, zorp.",
         "generator.error: unknown 'color'. Did you mean 'colour'? Available: colour, pattern, shape.",
         "generator.obey: given nan; give a probability, from 0 to 1.",
         "generator.error.shape: given 1.5; give a probability, from 0 to 1.",
