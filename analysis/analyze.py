@@ -45,7 +45,9 @@ from reward.terminal import PlainConsole
 
 
 def analyze(recipe: Recipe, seed: int) -> None:
-    """Write `verdicts.jsonl`, `arm_texts.jsonl`, `accuracy.json` and `breakdown.json` of one seed, then print a summary.
+    """Write `verdicts.jsonl`, `arm_texts.jsonl`, `accuracy.json` and `breakdown.json` of one seed.
+
+    A summary is printed at the end.
 
     Args:
         recipe: The experiment, whose descriptions have been made.

@@ -1,4 +1,4 @@
-"""The texts of every arm of an analysis: what each set of descriptions classified with, for whoever draws or reads them.
+"""The texts of every arm of an analysis, stored for whoever draws or reads them.
 
 An arm whose accuracy is averaged over several assignments of texts to classes is stored with the first.
 """

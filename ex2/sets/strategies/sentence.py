@@ -18,8 +18,8 @@ def sentence(classes: Classes, ask: str = "{}", reject: bool = True, tries: int 
     Args:
         classes: The classes, with the language model.
         ask: What the model is given, with a `{}` for the class name; the bare name for a word-to-sentence model.
-        reject: Whether a sentence that names another class is written again with another seed. A class whose name is
-            part of a longer one's counts as named where it stands alone.
+        reject: Whether a sentence that names another class is written again with another seed. A part of the
+            class's own name is not another class: "lion" may stand for "sea lion".
         tries: Sentences that are asked for at most for one image.
 
     Raises:

@@ -59,7 +59,7 @@ def test_negative_prompts_are_whole_names_of_other_classes_within_the_context() 
 
 
 def test_sentences_that_name_another_class_are_written_again() -> None:
-    said = iter(["a lion by the sea", "", "a sea lion on a rock"])
+    said = iter(["an owl by the sea", "", "a sea lion on a rock"])
     made = build_strategy("sentence", {}, Classes(NAMES, write=lambda text, seed: next(said)))
     assert made(2, 0).text == "a sea lion on a rock"
     stubborn = build_strategy("sentence", {"tries": 3}, Classes(NAMES, write=lambda text, seed: "two dogs"))
