@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analysis.accuracy.attribution import Rearranged, rearrange
-from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm, build_controls
 from analysis.accuracy.description_files import read_arms
 from analysis.accuracy.measure import accuracy, draws_by_arm, reward_gain, texts_by_arm
@@ -28,8 +27,10 @@ from analysis.verdicts.breakdown import breakdown
 from analysis.verdicts.record import Breakdown, JudgeIdentity, JudgingCost
 from analysis.verdicts.verdicts import Verdicts, former_digests, judge_digest, rubric_version
 from ex2.banks import test_embeddings
+from ex2.data.names_in_texts import ClassNames
 from ex2.data.selection import load_dataset
 from ex2.recipe import Recipe
+from ex2.run.arm_texts import write_arm_texts
 from ex2.run.card import refresh_card
 from ex2.run.descriptions import Description, _check_labels, read_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
@@ -44,7 +45,9 @@ from reward.terminal import PlainConsole
 
 
 def analyze(recipe: Recipe, seed: int) -> None:
-    """Write `verdicts.jsonl`, `accuracy.json` and `breakdown.json` of one seed, then print a summary.
+    """Write `verdicts.jsonl`, `arm_texts.jsonl`, `accuracy.json` and `breakdown.json` of one seed.
+
+    A summary is printed at the end.
 
     Args:
         recipe: The experiment, whose descriptions have been made.
@@ -113,6 +116,8 @@ def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
         confidence=settings.confidence,
         policies=breakdown(descriptions, verdicts, recipe.analysis.denominator, settings.confidence),
     )
+    stored = arms | {arm: control.texts for arm, control in controls.items() if control.further}
+    write_arm_texts(where, {arm: texts for arm, texts in stored.items() if arm != "templates"}, images.class_names)
     # In both files: a kill between the two must not pair new accuracies with old shares unnoticed.
     content = json.dumps([measured.to_json(), shares.to_json()], sort_keys=True)
     stamp = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -129,7 +134,11 @@ def _analyze(recipe: Recipe, seed: int, where: SeedDirectory) -> None:
     code = code_digest(recipe.judge.name, JUDGES)
     if code is not None:
         inputs["the code of judge.name"] = code
-    complete(where.root, manifest_of("analyze", recipe, inputs), [where.accuracy, where.breakdown, where.verdicts])
+    complete(
+        where.root,
+        manifest_of("analyze", recipe, inputs),
+        [where.accuracy, where.breakdown, where.verdicts, where.arm_texts],
+    )
     result = SeedResult(seed, measured, shares, descriptions, verdicts, train)
     pooled = pool_seeds(recipe.name, [result])
     print_seed(replace(pooled, kl=kl_with_cut(pooled.kl, recipe)), PlainConsole())

@@ -150,8 +150,8 @@ def nothing(folder: Path, classes: int) -> None:
 
 
 def find_names(folder: Path, classes: int) -> None:
-    from analysis.accuracy.class_names import ClassNames, describing_names
     from ex2.data.datasets.naming import class_name_problems
+    from ex2.data.names_in_texts import ClassNames, describing_names
     from ex2.data.prompts import make_prompts
 
     names = [class_name(label) for label in range(classes)]
@@ -273,8 +273,8 @@ def draw_labels(folder: Path, classes: int) -> None:
 
 def texts_of_arms(folder: Path, classes: int) -> None:
     """Make the texts of every arm that analyze measures, without encoding them."""
-    from analysis.accuracy.class_names import ClassNames
     from analysis.accuracy.control_arms import build_controls
+    from ex2.data.names_in_texts import ClassNames
     from ex2.run.descriptions import read_descriptions
     from ex2.run.directory import RunDirectory
 

@@ -24,7 +24,6 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import ControlArm
 from analysis.accuracy.reassigned import (
     BLOCK,
@@ -41,6 +40,7 @@ from analysis.accuracy.reassigned import (
 )
 from analysis.accuracy.record import NamesInTexts
 from analysis.statistics.permutation import permutations_for
+from ex2.data.names_in_texts import ClassNames
 from ex2.run.descriptions import Description, LabeledText
 
 MOST_POOL = 400

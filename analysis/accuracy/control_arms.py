@@ -23,9 +23,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.accuracy.class_names import ClassNames, name_pattern
 from analysis.accuracy.reassigned import Answer, answers_of, assignments, paired, renamed, shuffled
 from analysis.accuracy.zero_shot import PLAIN_TEMPLATE
+from ex2.data.names_in_texts import ClassNames, name_pattern
 from ex2.run.descriptions import Description, LabeledText
 from reward.files import read_json
 from reward.records import Record

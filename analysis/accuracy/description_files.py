@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.accuracy.class_names import plain_name
 from analysis.accuracy.control_arms import ControlArm
+from ex2.data.names_in_texts import plain_name
 from ex2.run.descriptions import LabeledText
 from reward.errors import UserError, unknown_name
 from reward.strict_json import JSONFault, decode

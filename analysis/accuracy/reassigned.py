@@ -20,8 +20,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
-from analysis.accuracy.class_names import ClassNames, describing_names
 from analysis.accuracy.record import NamesInTexts
+from ex2.data.names_in_texts import ClassNames, describing_names
 from ex2.run.descriptions import Description, LabeledText
 
 T = TypeVar("T")

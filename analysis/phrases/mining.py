@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from analysis.accuracy.class_names import SLOT, mask_name
+from ex2.data.names_in_texts import SLOT, mask_name
 from ex2.run.descriptions import DescribedClass
 
 Gram = tuple[str, ...]

@@ -10,7 +10,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.accuracy.class_names import SLOT
 from analysis.phrases.figure import phrases_figure
 from analysis.phrases.record import DatasetPhrases, Phrases
 from analysis.phrases.stored import stored_phrases
@@ -21,6 +20,7 @@ from analysis.results.pooling import Difference, Pooled
 from analysis.results.runs import Run, stored_results
 from analysis.results.wording import p_digits
 from analysis.tables.table import NOTHING, Cell, Row, Table, percent_cell, points_cell, text_cell, with_kl
+from ex2.data.names_in_texts import SLOT
 from reward.errors import UserError
 from reward.files import read_json
 

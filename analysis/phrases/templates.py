@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from analysis.accuracy.class_names import SLOT
+from ex2.data.names_in_texts import SLOT
 from reward.errors import UserError
 from reward.records import Record
 from reward.strict_json import JSONFault, decode

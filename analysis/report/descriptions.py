@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.accuracy.class_names import SLOT, replace_name
 from analysis.judge.base import Question
 from analysis.judge.panel import read_votes
 from analysis.results.load import SeedResult
 from analysis.results.wording import KIND_NAMES
 from analysis.verdicts.breakdown import MEMBERS
 from analysis.verdicts.verdicts import KINDS, Kind
+from ex2.data.names_in_texts import SLOT, replace_name
 from reward.files import JSON
 
 ORDER: tuple[Kind, ...] = ("visual", "non_visual", "informative_unparsed", "spurious", "unparsed")

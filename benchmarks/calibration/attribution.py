@@ -29,7 +29,6 @@ import torch
 from tqdm import tqdm
 
 from analysis.accuracy.attribution import rearrange
-from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.measure import accuracy
 from analysis.accuracy.record import Accuracy
 from analysis.results.load import SeedResult
@@ -46,6 +45,7 @@ from calibration.samples import RECIPE, base_texts, drawn_texts, optimum, optimu
 from calibration.worlds import CONTENT_WORLD, STYLE_WORLD, World, folder, weights
 from ex2.banks import test_embeddings
 from ex2.data.demo.world import CONCEPTS
+from ex2.data.names_in_texts import ClassNames
 from ex2.data.prompts import generic_templates
 from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import Description, LabeledText

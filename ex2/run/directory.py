@@ -3,7 +3,7 @@
     runs/<name>/  recipe.yaml  provenance.json  report.html  labels/  agreement.json  attributes.json  phrases.json
                   sweep/
        seed-<n>/  checkpoints/  adapter/  train.jsonl  descriptions.jsonl  accuracy.json  verdicts.jsonl  breakdown.json
-                  attributes.jsonl  cross.json  judge_batches.json  disagreements.jsonl
+                  arm_texts.jsonl  attributes.jsonl  cross.json  judge_batches.json  disagreements.jsonl
 
 `judge_batches.json` comes from a judge that is asked in batches, `disagreements.jsonl` from a panel of judges.
 
@@ -89,6 +89,11 @@ class SeedDirectory:
     def accuracy(self) -> Path:
         """Zero-shot accuracy of each arm."""
         return self.root / "accuracy.json"
+
+    @property
+    def arm_texts(self) -> Path:
+        """One row per text of each arm of the analysis."""
+        return self.root / "arm_texts.jsonl"
 
     @property
     def verdicts(self) -> Path:

@@ -17,12 +17,12 @@ from fuzzing import Refused, fuzz, outcome
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from analysis.accuracy.class_names import ClassNames, mask_name, name_pattern, plural, replace_name
 from analysis.accuracy.control_arms import ControlArm
 from analysis.accuracy.description_files import read_arm
 from analysis.report.templating import page_environment
 from ex2.data.datasets.base import open_dataset
 from ex2.data.datasets.naming import class_name_problems
+from ex2.data.names_in_texts import ClassNames, mask_name, name_pattern, plural, replace_name
 from ex2.data.prompts import make_prompts
 
 

@@ -84,7 +84,7 @@ def test_a_manifest_holds_recipe_inputs_and_hashes_of_files(base: Base) -> None:
     outputs = {
         "train": ["adapter/training.json", "train.jsonl"],
         "describe": ["descriptions.jsonl"],
-        "analyze": ["accuracy.json", "breakdown.json", "verdicts.jsonl"],
+        "analyze": ["accuracy.json", "arm_texts.jsonl", "breakdown.json", "verdicts.jsonl"],
     }
     for stage, names in outputs.items():
         assert stored[stage]["complete"] is True

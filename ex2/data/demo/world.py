@@ -209,6 +209,11 @@ def stated_facts(text: str, name: str) -> dict[Facet, frozenset[str]]:
     return {facet: frozenset(values) for facet, values in stated.items()}
 
 
+def first_named(text: str) -> str | None:
+    """Return the concept that a text names first, in the singular or plural; None if it names none."""
+    return next((_NAME_OF[word] for words in _sentences(text) for word in words if word in _NAME_OF), None)
+
+
 def true_facts(text: str, name: str) -> frozenset[Facet]:
     """Return the facets whose true value the text states.
 

@@ -13,11 +13,11 @@ import torch
 from vlms import TextVLM
 
 from analysis.accuracy.attribution import MASK, rearrange
-from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.measure import Measured, accuracy
 from analysis.accuracy.record import Attribution
 from analysis.statistics.intervals import IntervalSettings
 from analysis.statistics.permutation import permutation_p, permutation_test, permutations_for
+from ex2.data.names_in_texts import ClassNames
 from ex2.run.descriptions import Description
 from reward.image_bank import ImageEmbeddings
 

@@ -13,7 +13,6 @@ import torch
 from vlms import NamesVLM
 
 import analysis.analyze
-from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.control_arms import (
     CONTROLS,
     PAIRINGS,
@@ -27,6 +26,7 @@ from analysis.accuracy.description_files import dclip_text, read_arm, read_arms
 from analysis.accuracy.measure import accuracy
 from analysis.judge.base import JudgeRequest, OnAnswer, Verdict
 from analysis.statistics.intervals import IntervalSettings
+from ex2.data.names_in_texts import ClassNames
 from ex2.recipe import Control, Recipe
 from ex2.recipe_io import read_recipe
 from ex2.run.descriptions import Description, append_descriptions

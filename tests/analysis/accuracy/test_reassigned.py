@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-from analysis.accuracy.class_names import ClassNames
 from analysis.accuracy.reassigned import (
     Answer,
     assignments,
@@ -21,6 +20,7 @@ from analysis.accuracy.reassigned import (
     shuffled_labels,
     whole,
 )
+from ex2.data.names_in_texts import ClassNames
 
 NAMES = ClassNames(["oak", "red fox", "box"])
 ANSWERS = [

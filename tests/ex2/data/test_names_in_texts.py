@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.accuracy.class_names import ClassNames, describing_names, mask_name, plain_name, plural, replace_name
+from ex2.data.names_in_texts import ClassNames, describing_names, mask_name, plain_name, plural, replace_name
 
 
 @pytest.mark.parametrize(

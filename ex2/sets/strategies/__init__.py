@@ -1,0 +1,1 @@
+"""Prompt strategies: how a class becomes the prompts of its images."""
