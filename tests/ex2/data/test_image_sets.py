@@ -114,6 +114,7 @@ def test_names_of_folders() -> None:
     )
     digest = hashlib.sha256(b"a/b").hexdigest()[:8]
     assert folder_names(("a/b", f"a_b-{digest}"))[0] == f"a_b-{digest}"
+    assert not {"CON", "nul", "COM1"} & {*folder_names(("CON", "nul", "COM1"))}
     hostile = [
         "..", ".", "/", "a/b", "a:b", "a\\b", "CON", "nul", ".hidden", "__x", "x" * 200, "x" * 199 + "y", "訓" * 200,
         f"a_b-{digest}", "test", "val set", "dev-kit", "0train", "ﬁn", "-", "~", "a b/", "COM1", "a.", " ",
@@ -215,6 +216,11 @@ def test_rows_of_another_set_are_not_gone_on_with(folder: Path) -> None:
     assert refused(lambda: read_set(folder)) == (
         f"{folder}: unfinished: 6 of 6 images have been drawn; run the command that draws it again to go on."
     )
+    flip(folder / "images/sea_lion/00001.png", 40)
+    assert refused(lambda: drawn(folder.parent.parent, Blocks([(0, 1)]), per_class=3)).startswith(
+        f"{folder}/images/sea_lion/00001.png: its content is not what was written; "
+    )
+    flip(folder / "images/sea_lion/00001.png", 40)
     rows = (folder / "metadata.jsonl").read_text().replace("cat no. 2", "dog no. 2")
     (folder / "metadata.jsonl").write_text(rows)
     seed = read_rows_of(folder)[1].seed

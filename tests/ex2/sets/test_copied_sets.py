@@ -159,8 +159,8 @@ def test_test_images_in_a_set_are_found(photos: Path, tmp_path: Path) -> None:
     )
     assert [row.class_name for row in rows_for_test(mixed, test, "drop")] == ["dog"]
 
-    drawn_file = mixed.folder / mixed.rows[1].file_name  # the set's own file as a test image
-    assert find_overlap(mixed, [ImageFile(drawn_file, 0)]) == [Overlap(1, 0, "file")]
+    drawn_file = leaked.folder / leaked.rows[1].file_name  # the set's own file as a test image
+    assert find_overlap(leaked, [ImageFile(drawn_file, 0)]) == [Overlap(1, 0, "file")]
 
 
 def test_near_duplicates_by_brute_force() -> None:
@@ -254,6 +254,7 @@ def test_genbench_there_and_back(tmp_path: Path) -> None:
     assert [line.rpartition(" ")[2] for line in lines] == ["0", "0", "1", "2", "2", "3", "3"]
     with zipfile.ZipFile(tmp_path / "out/blocks_train.zip") as archive:
         assert [f"blocks_train.zip@{name}" for name in archive.namelist()] == [line.split(" ")[0] for line in lines]
+        assert {one.date_time for one in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}  # equal sets have equal files
     back = import_set(read_genbench(listed, HOSTILE), "back", tmp_path)
     kept = [(row.class_name, row.pixels) for row in found.rows]
     assert [(row.class_name, row.pixels) for row in back.rows] == kept

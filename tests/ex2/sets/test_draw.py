@@ -259,6 +259,7 @@ def test_answers_of_a_users_generator_are_checked(tmp_path: Path) -> None:
     assert refused(tmp_path, Answers([])) == f"{told}0 answers to 2 requests; give one each."
     assert refused(tmp_path, Answers([image, 3])).startswith(f"{told}answered <PIL.Image.Image image mode=L")
     assert refused(tmp_path, Answers([Drawn("x", 0.1), 3])) == f"{told}drew 'x'; an image of PIL's is drawn."  # type: ignore[arg-type]
+    image.info["icc_profile"] = b"a profile"
     found = drawn(tmp_path, Answers([Drawn(image, 0.1), Drawn(image, 0.1)]))
     with Image.open(found.folder / found.rows[0].file_name) as stored:
         assert (stored.mode, stored.size, stored.getpixel((0, 0)), stored.info) == ("RGB", (3, 2), (9, 9, 9), {})
