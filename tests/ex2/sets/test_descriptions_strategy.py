@@ -23,5 +23,5 @@ def test_the_texts_of_an_arm_are_taken_in_turn(tmp_path: Path) -> None:
     assert "from 1 to 2 distinct texts a class" in made.notes[0]
     with pytest.raises(UserError, match="arm 'base' has no text for 1 of 2 classes: 'dog'"):
         build_strategy("descriptions", {"run": str(tmp_path), "arm": "base"}, Classes(("dog", "cat")))
-    with pytest.raises(UserError, match="strategy.arm: unknown 'alligned'. Did you mean 'aligned'"):
+    with pytest.raises(UserError, match=r"strategy\.arm: unknown 'alligned'. Did you mean 'aligned'"):
         build_strategy("descriptions", {"run": str(tmp_path), "arm": "alligned"}, Classes(("dog", "cat")))
