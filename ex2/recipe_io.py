@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
 from reward.errors import LONGEST, LONGEST_VALUE, UserError, shortened, shown, unknown_name
-from reward.secrets import redacted_tree, secret_problems
+from reward.secrets import hold_secrets, redacted_tree, secret_problems
 from reward.yaml_values import read_text, read_yaml
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
@@ -164,6 +164,7 @@ def _name_rubric(judge: Any, rubric: str) -> None:
 
 
 def _checked(tree: dict[str, Any], path: str, renamed: dict[str, str], secrets: Sequence[str]) -> Recipe:
+    hold_secrets(tree)
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
