@@ -91,8 +91,8 @@ def _refuse_another_run(recipe: Recipe, path: Path) -> None:
         )
     )
     raise UserError(
-        f"{path}: lies in the run {here}, but names {named}; add {this} for the run in which it lies, or {that} for the "
-        "one that it names."
+        f"{path}: lies in the run {here}, but names {named}; add {this} for the run in which it lies, or {that} for "
+        "the one that it names."
     )
 
 

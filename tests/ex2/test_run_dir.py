@@ -136,5 +136,5 @@ def test_the_recipe_of_a_run_that_lies_elsewhere_says_which_run_is_meant(
     Path("runs").mkdir()
     Path("moved").rename("runs/demo-visual")
     monkeypatch.chdir("runs")
-    with pytest.raises(UserError, match="add output_dir=. name=demo-visual for the run"):
+    with pytest.raises(UserError, match=r"add output_dir=\. name=demo-visual for the run"):
         read_recipe("demo-visual/recipe.yaml")
