@@ -79,7 +79,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def _refuse_another_run(recipe: Recipe, path: Path) -> None:
     """Raise a `UserError` if a run's recipe names another folder than that in which it lies, such as a copied run's."""
-    named, here = Path(recipe.output_dir) / recipe.name, path.parent
+    named, here = Path(recipe.output_dir).expanduser() / recipe.name, path.parent
     if named.resolve() == here.resolve():
         return
     there = here.resolve().relative_to(Path.cwd()) if here.resolve().is_relative_to(Path.cwd()) else here.resolve()

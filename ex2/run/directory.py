@@ -41,7 +41,7 @@ class RunDirectory:
     @classmethod
     def of(cls, recipe: Recipe) -> RunDirectory:
         """Return the directory that a recipe names."""
-        return cls(Path(recipe.output_dir) / recipe.name)
+        return cls(Path(recipe.output_dir).expanduser() / recipe.name)
 
     @property
     def recipe(self) -> Path:
@@ -157,7 +157,7 @@ def _named_and_below(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             named.setdefault(path.resolve(), path)
             continue
         holding = {file.parent for name in _OF_A_RUN for file in path.rglob(name)} if path.is_dir() else set()
-        found = sorted(folder for folder in holding if folder.name != MANIFESTS)
+        found = sorted(folder for folder in holding if folder.name != MANIFESTS or (folder / _OF_A_RUN[0]).is_file())
         if not found:
             what = "holds no run" if path.is_dir() else "is no folder" if path.exists() else "not found"
             problems.append(f"{path}: {what}; give a run's folder (it holds recipe.yaml) or a folder of such.")

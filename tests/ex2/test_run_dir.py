@@ -112,7 +112,15 @@ def test_the_manifest_of_a_runs_file_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one/recipe.yaml").touch()
     write_sealed(tmp_path / "one/provenance.json", {})
-    assert find_runs([tmp_path]) == [tmp_path / "one"]
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/recipe.yaml").touch()
+    assert find_runs([tmp_path]) == [tmp_path / "manifests", tmp_path / "one"], "a run may be called like that"
+
+
+def test_a_home_folder_is_meant_by_its_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipe = read_recipe(ROOT / "recipes/demo/visual.yaml", ["output_dir=~/runs"])
+    assert RunDirectory.of(recipe).root == tmp_path / "runs/demo-visual"
 
 
 def test_the_recipe_of_a_run_that_lies_elsewhere_says_which_run_is_meant(
