@@ -104,6 +104,8 @@ def disk_problem(recipe: Recipe, trained: int, prompts: int) -> str | None:
     open_seeds = [seed for seed in recipe.seeds if not directory.seed(seed).is_trained]
     needed = len(open_seeds) * seed_bytes(recipe, trained, prompts)
     folder = _nearest(directory.root)
+    if folder.is_symlink() and not folder.exists():
+        return f"output_dir: {folder} is a link that leads nowhere; mend it, or give another output_dir."
     if not folder.is_dir():
         return f"output_dir: {folder} is a file; give a folder."
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
@@ -146,6 +148,6 @@ def seed_bytes(recipe: Recipe, trained: int, prompts: int) -> int:
 
 
 def _nearest(path: Path) -> Path:
-    """Return the path, or the nearest folder above it that exists."""
+    """Return the path, or the nearest folder above it that exists, or a link in its place."""
     path = path.absolute()
-    return next((one for one in (path, *path.parents) if one.exists()), Path("/"))
+    return next((one for one in (path, *path.parents) if one.exists() or one.is_symlink()), Path("/"))
