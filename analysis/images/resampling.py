@@ -264,6 +264,6 @@ def _test_weights(labels: Counts, draw: np.random.Generator) -> Counts:
             weights[rows] = _multinomial(DRAWS * len(rows), len(rows), 1, draw)[0]
         return weights
     while True:
-        weights = _multinomial(DRAWS * len(labels), len(labels), 1, draw)[0]
-        if labels[weights > 0].any(0).all():
-            return weights
+        drawn: Counts = _multinomial(DRAWS * len(labels), len(labels), 1, draw)[0]
+        if labels[drawn > 0].any(0).all():
+            return drawn
