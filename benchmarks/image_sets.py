@@ -251,7 +251,8 @@ def main(words: Sequence[str] | None = None) -> int:
     seconds, used = time.perf_counter() - begun, time.process_time() - processor_begun
     page = f"""# Image sets: planted truths, 2026-11-29
 
-{processor()}; Python {platform.python_version()}, torch {version("torch")}, numpy {version("numpy")}; commit {commit()},
+{processor()}; Python {platform.python_version()}, torch {version("torch")}, numpy {version("numpy")}; commit
+{commit()},
 `python benchmarks/image_sets.py`: {world.drawn:,} images drawn, {len(world.embedded):,} different ones embedded by
 demo-visual, {len(test.labels)} test images of {len(CLASSES)} classes, {SHOTS} images a class, centers `unit`;
 {options.samples} resamples an interval. {used:.0f} s of one core, {seconds:.0f} s by the clock.

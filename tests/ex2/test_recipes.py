@@ -136,8 +136,8 @@ prompts: {questions: [0, 25]}
     assert problems == [
         "x.yaml: vlm.name: unknown 'clip-vit-b23'. Did you mean 'clip-vit-b32'? Available: "
         + problems[0].split("Available: ")[1],
-        "x.yaml: reward.name: unknown 'cosin'. Did you mean 'cosine'? Available: cosine, fluency, length_penalty, "
-        "margin, repetition, sum. Or give the dotted path of your own.",
+        "x.yaml: reward.name: unknown 'cosin'. Did you mean 'cosine'? Available: cosine, drawn_cler, fluency, "
+        "length_penalty, margin, repetition, sum. Or give the dotted path of your own.",
         "x.yaml: dataset: unknown 'rot'. Did you mean 'root'? Available: class_names, root.",
         "x.yaml: dataset: 'root' is missing; 'ImageFolder' cannot do without it.",
         "x.yaml: judge: unknown 'modl'. Did you mean 'model'? Available: " + problems[4].split("Available: ")[1],
