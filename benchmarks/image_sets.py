@@ -42,7 +42,7 @@ from analysis.images.probe import choose_l2, fit
 from analysis.images.resampling import SetImages, TestImages, measured
 from analysis.images.retrieval import spearman
 from analysis.images.scores import accuracy
-from analysis.statistics.intervals import IntervalSettings
+from analysis.statistics.intervals import IntervalSettings, mean_t
 from reward.files import write_text
 from reward.presets import load_vlm
 
@@ -58,7 +58,6 @@ CHANCE_WITHIN = 0.01
 FLATTERY = 0.2
 """How far above its own CLER the ensemble of a worthless set stands, at least."""
 APART_SEEDS, APART_LEAST = 10, 9
-NORMAL = 1.96
 
 
 class Claim(NamedTuple):
@@ -145,8 +144,8 @@ def rule_claim(what: str, pairs: Sequence[tuple[SetImages, SetImages]], test: Te
 def apart_claim(world: World, what: str, error: Mapping[str, float], test: TestImages, samples: int) -> Claim:
     """Return the claim that the same rule tells a good set from a worse one.
 
-    Beside it stands how many a rule would tell apart that knew how far such differences spread over draws of the sets:
-    no rule that holds can do much better.
+    Beside it stands what hides a difference: how wide the intervals are against how far differences spread over draws
+    of both sets, and how many Student's t over three seeds tells apart.
     """
     found, equal = [], 0
     for seed in range(APART_SEEDS):
@@ -155,11 +154,13 @@ def apart_claim(world: World, what: str, error: Mapping[str, float], test: TestI
         found.append(cler_difference(good, world.set(error, 1000 + seed, SHOTS), test, settings))
         equal += tells_apart(cler_difference(good, other, test, settings))
     values = [one.value for one in found]
-    apart, spread = sum(map(tells_apart, found)), stdev(values)
-    known = sum(abs(value) > NORMAL * spread for value in values)
+    apart, width = sum(map(tells_apart, found)), mean((one.high or 0.0) - (one.low or 0.0) for one in found) / 2
+    triples = [[values[(first + step) % APART_SEEDS] for step in range(3)] for first in range(APART_SEEDS)]
+    by_seeds = sum(tells_apart(mean_t(triple)) for triple in triples)
     return Claim(
         f"the rule tells the 0 % set from one wrong in {what} in at least {APART_LEAST} of {APART_SEEDS} seeds",
-        f"in {apart}; difference {mean(values):.3f}, sd over seeds {spread:.3f}, known which: in {known}",
+        f"in {apart}; difference {mean(values):.3f} (sd over seeds {stdev(values):.3f}), intervals ± {width:.3f}; by t "
+        f"over three seeds: {by_seeds} of {APART_SEEDS}",
         apart >= APART_LEAST,
         f"the 0 % set and another 0 % set: in {equal}",
         equal < APART_LEAST,
