@@ -99,8 +99,8 @@ def test_reward_and_cler_that_part_are_said() -> None:
     arms = words_of_arms(ALL, SOURCES, ANALYSES)
     gain = f"{stored['aligned'] - stored['base']:+.2f}"
     assert words_said(arms) == (
-        f"stored, seed-0: aligned texts earn {gain} against base and their pictures' CLER is -43.8 points; what they draw is "
-        "not told from nothing.",
+        f"stored, seed-0: aligned texts earn {gain} against base and their pictures' CLER is -43.8 points; what they "
+        "draw is not told from nothing.",
     )
     knowing = [replace(one, knows=True) for one in arms]
     assert words_said(knowing)[0].endswith("CLER is -43.8 points.")
