@@ -1,4 +1,4 @@
-"""From a recipe of image sets to the sets that are to be there: what draws each, from which prompts, and where it stands.
+"""From a recipe of image sets to the sets that are to be there: what draws each, from which prompts, where it stands.
 
 Nothing is drawn here. Whatever the recipe asks for that cannot be drawn is found before the first image is, and all of
 it at once.
