@@ -137,8 +137,8 @@ def print_plan(standing: Sequence[Standing], root: Path) -> None:
     ]
     if unknown:
         console.print(
-            f"{UNKNOWN}: not known, and not in the sum ({', '.join(unknown)}). Time, which is the "
-            "generator's, and size are those of finished sets of the same generator; USD needs usd_per_hour or usd_per_image.",
+            f"{UNKNOWN}: not known, and not in the sum ({', '.join(unknown)}). Time and size are those of finished "
+            "sets of the same generator, and time is the generator's alone; USD needs usd_per_hour or usd_per_image.",
             soft_wrap=True,
         )
     console.print("Nothing was drawn.")
