@@ -166,7 +166,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     sub = tool(
-        "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set rl.batches=50"
+        "sweep",
+        "run a grid of recipes × seeds",
+        "ex2 sweep recipes/paper/*/pets.yaml --seeds 0,1,2 --set rl.batches=50",
     )
     sub.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files")
     sub.add_argument("--seeds", type=_seeds, help="instead of each recipe's own, such as 0,1,2")
