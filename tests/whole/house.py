@@ -25,7 +25,7 @@ MOST_SUBSCRIPTS = {"analysis": 119}
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ex2": (
-        ("runtime", "trainers", "data", "sandbox"),
+        ("runtime", "trainers", "data"),
         ("monitoring", "policy", "banks"),
         ("recipe",),
         ("set_recipe",),
