@@ -47,12 +47,13 @@ class Count:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, signal_in: int = 0) -> None:
         self.images = self.batches = 0
+        self.signal_in = signal_in
         draw = Toy.draw
 
         def counted(toy: Toy, requests: list[DrawRequest]) -> Any:
             self.images += len(requests)
             self.batches += 1
-            if self.batches == signal_in:
+            if self.batches == self.signal_in:
                 os.kill(os.getpid(), signal.SIGINT)
             return draw(toy, requests)
 
@@ -105,6 +106,10 @@ def test_ctrl_c_keeps_the_batch_under_way(
     )
     status, out, _ = ended(capsys, "draw", "sets.yaml", "--dry-run")
     assert (status, out.splitlines()[4].split()[:4]) == (0, [second.parent.name, "2", "24", "8"])
+    count.signal_in = 4
+    status, _, err = ended(capsys, "draw", "sets.yaml")
+    assert status == 130
+    assert "interrupted after image 16 of 16 of set 'toy', seed 1" in err
     assert main(["draw", "sets.yaml"]) == 0
     assert count.images == 32, "what was kept is not drawn again"
     timed = {name: text for name, text in content(Path("sets")).items() if name.endswith(".png")}

@@ -134,7 +134,8 @@ def test_the_datasets_templates_are_the_defined_ones(tmp_path: Path) -> None:
     asked = {"toy": {"generator": {"name": "toy"}, "strategy": {"name": "defined"}}}
     (first, _) = plans_of(recipe(tmp_path, "dataset.templates=['one {}']", **asked))
     assert {request.prompt for request in first.requests} == {"one wug", "one blicket"}
-    (first, _) = plans_of(recipe(tmp_path, **asked))
+    (first, second) = plans_of(recipe(tmp_path, **asked))
+    assert [request.prompt for request in first.requests] != [request.prompt for request in second.requests]
     assert len(first.strategy_settings["templates"]) == 80
 
 
@@ -149,6 +150,7 @@ def test_original_takes_the_recipes_dataset(tmp_path: Path) -> None:
         "images.sets.own.generator.split: 'test' is what the sets are tested on; images of it would be found again "
         "there: give reward, for dataset.reward_split 'train'."
     )
+    assert "class 'toma' has 0 images" in refused(tmp_path, "dataset.names=[toma, wug]", **asked), "with its settings"
     assert refused(tmp_path, *shapes, "images.sets.own.strategy.name=simple", **asked) == (
         "images.sets.own.strategy: 'simple' makes prompts, and the generator 'original' copies images and reads none; "
         "leave the strategy out."
