@@ -71,7 +71,7 @@ class SetPlan:
         Raises:
             UserError: If the name, the classes, the requests or the settings cannot be those of a set.
         """
-        raise_first(self._problems())
+        raise_first(self.problems())
         fingerprint = self.generator.fingerprint()
         versions = {"ex2": importlib.metadata.version("ex2"), "pillow": PIL.__version__}
         return SetRecord(
@@ -104,7 +104,8 @@ class SetPlan:
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True, default=dict).encode()).hexdigest()
 
-    def _problems(self) -> list[str]:
+    def problems(self) -> list[str]:
+        """Return a line for each reason why this cannot be a set, which are found without reading what is copied."""
         where = f"set '{self.name}'"
         problems = class_name_problems(self.class_names, where)
         if not re.fullmatch(r"\w[\w.-]{0,99}", self.name, re.ASCII):
