@@ -108,6 +108,12 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
     sets = read_sets(
         what.sets, names, hashed(images, progress=progress), overlap=measure.overlap, missing=measure.missing
     )
+    filled = [one.given.name for one in sets if one.filled]
+    if filled and measure.centers != "unit":
+        raise UserError(
+            f"{', '.join(filled)}: measure.missing=text with measure.centers={measure.centers}: a text's length is not "
+            "comparable with theirs; give centers unit, or draw what is missing."
+        )
     number = common_number(sets, names, measure.shots)
     if number == 1 and "probe" in measure.metrics:
         raise UserError(

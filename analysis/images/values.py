@@ -19,7 +19,6 @@ from analysis.images.retrieval import retrieval
 from analysis.images.scores import METRICS
 from analysis.statistics.intervals import IntervalSettings
 from ex2.set_recipe import Measure
-from reward.errors import UserError
 from reward.image_sets.distances import frechet, kid
 
 Values = dict[Quantity, float]
@@ -70,9 +69,6 @@ def cut(seed: EmbeddedSeed, shots: int, side: TestSide, measure: Measure, name: 
         side: The test images, with the texts of classes without images.
         measure: How sets are measured.
         name: Of the set, for messages.
-
-    Raises:
-        UserError: For a class without images, whose text cannot be a center of the kind.
     """
     places = [torch.nonzero(seed.labels == label).flatten()[:shots] for label in range(len(side.test.classes))]
     filled = [label for label, rows in enumerate(places) if not len(rows)]
@@ -80,11 +76,6 @@ def cut(seed: EmbeddedSeed, shots: int, side: TestSide, measure: Measure, name: 
     embeddings, labels = seed.embeddings[rows], seed.labels[rows]
     with_texts, of_all = embeddings, labels
     if filled:
-        if measure.centers != "unit":
-            raise UserError(
-                f"{name}: measure.missing=text with measure.centers={measure.centers}: a text's length is not "
-                "comparable with theirs; give centers unit, or draw what is missing."
-            )
         assert side.test.text is not None
         with_texts = torch.cat([embeddings, side.test.text[filled].repeat_interleave(shots, 0)])
         of_all = torch.cat([labels, torch.tensor(filled).repeat_interleave(shots)])
