@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from measured_sets import NAMES, TEST, class_folders, measuring, toy_set
 from scipy import linalg, stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
+from small_sets import NAMES, TEST, class_folders, measuring, toy_set
 
 from analysis.images.comparisons import correlations, difference_over_seeds
 from analysis.images.embedded import metric_of, open_split, test_side

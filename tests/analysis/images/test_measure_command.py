@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from measured_sets import NAMES, class_folders, measuring, toy_set
 from PIL import Image
+from small_sets import NAMES, class_folders, measuring, toy_set
 
 from analysis.images import command
 from analysis.images.given import given_folders
