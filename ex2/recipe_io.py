@@ -102,6 +102,22 @@ def read_set_recipe(path: str | Path, overrides: Sequence[str] = ()) -> SetRecip
     return _checked(SetRecipe, tree, str(path), {}, secret_problems(tree, str(path)))
 
 
+def read_words(model: type[Read], tree: dict[str, Any], overrides: Sequence[str] = ()) -> Read:
+    """Read settings that stand on the command line alone, as a recipe's are read.
+
+    Args:
+        model: What they are to be.
+        tree: Settings that other words than `section.key=value` gave.
+        overrides: `section.key=value`, the value in YAML.
+
+    Raises:
+        UserError: If something is wrong; the message has one line for each problem.
+    """
+    for override in overrides:
+        _put(tree, *_parsed(override))
+    return _checked(model, tree, "command line", {}, secret_problems(tree, "command line"))
+
+
 def is_of_sets(path: str | Path) -> bool:
     """Say whether a file is a recipe of image sets, by its section `images`.
 

@@ -58,10 +58,12 @@ class SetDifference:
     Attributes:
         cler: Of the centers.
         ensemble: Of the ensembles; None without texts.
+        cler_p: The level at which the interval of `cler` begins to hold 0; None where it is Newcombe's.
     """
 
     cler: Estimate
     ensemble: Estimate | None = None
+    cler_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,27 @@ def set_difference(
     )
     n = len(test.labels)
     cler = _difference(one, other, ("cler", "cler"), n, chosen.confidence)
+    p = difference_p(one["cler"].minus(other["cler"]))
     if "ensemble" not in one:
-        return SetDifference(cler)
-    return SetDifference(cler, _difference(one, other, ("ensemble", "ensemble"), n, chosen.confidence))
+        return SetDifference(cler, cler_p=p)
+    return SetDifference(cler, _difference(one, other, ("ensemble", "ensemble"), n, chosen.confidence), p)
+
+
+def difference_p(difference: Resampled) -> float | None:
+    """Return the level of the test that belongs to a difference's interval: 0 is outside where it is smaller.
+
+    Args:
+        difference: The difference with its resamples.
+
+    Returns:
+        Two-sided, the value itself counted among the resamples; 1 for sets that never differ. None where all resamples
+        have one difference that is not 0: they say nothing of how it varies.
+    """
+    if all_equal(difference.resamples.tolist()):
+        return 1.0 if abs(difference.value) < SAME else None
+    moved = difference.value + (difference.resamples - difference.resamples.mean()) * SCALE
+    tails = [(1 + int(side.sum())) / (len(moved) + 1) for side in (moved <= SAME, moved >= -SAME)]
+    return min(1.0, 2 * min(tails))
 
 
 def share_interval(found: Resampled, n: int, confidence: float = 0.95) -> Estimate:
