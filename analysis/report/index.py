@@ -18,7 +18,6 @@ from analysis.paper.figures import LEGEND, kinds_of
 from analysis.paper.gain import gain_table
 from analysis.paper.grids import grid_tables
 from analysis.phrases.tables import phrases_tables
-from analysis.report.templating import page_environment, page_script
 from analysis.results.experiment import Experiment, by_row, datasets_of, improves
 from analysis.results.headline import headline
 from analysis.results.runs import Run, experiment_of, read_run
@@ -35,6 +34,7 @@ from analysis.results.wording import (
     percent_value,
     points,
 )
+from analysis.tables.pages.templating import page_environment, page_script
 from analysis.tables.rules import NOT_ABOVE, Rules, shown, unread_notes
 from analysis.tables.view import table_view
 from ex2.run.directory import find_runs

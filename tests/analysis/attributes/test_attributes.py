@@ -12,13 +12,14 @@ from attributed_runs import answered, named, saying, write_attributed
 from paths import ROOT
 
 from analysis.attributes.answers import Row
-from analysis.attributes.figure import COLORS, attributes_figure
+from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import ATTRIBUTES, NamedAttributes
 from analysis.attributes.section import attribute_section
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import summarize
 from analysis.attributes.tables import tables_of
 from analysis.attributes.wording import comparison_words, could_tell
+from analysis.figures.palette import COLORS
 from analysis.judge.base import Unparsed
 from analysis.results.pooling import Pooled
 from analysis.statistics.intervals import wilson
