@@ -177,7 +177,7 @@ def cost_figure(measures: Measures) -> tuple[Markup, Markup] | None:
 
 
 def _courses(measures: Measures) -> tuple[list[_Course], bool]:
-    found = [(one, courses(one)) for one in measures.sets if one.shots]
+    found = [(one, courses(one, measures.per_class)) for one in measures.sets if one.shots]
     priced = all(usd for _, course in found for _, _, usd in course)
     made = []
     for one, course in found:

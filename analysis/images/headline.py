@@ -62,16 +62,17 @@ def _worth_more(measures: Measures) -> Said | None:
     ]
     if not found:
         return None
-    row, first, second = max(found, key=_weight)
+    row, first, second = max(found, key=lambda one: _weight(*one, measures.per_class))
     by = points_of(_size(row.difference)).removeprefix("+")
     return Said(f"{first.name} is worth more than {second.name}: its CLER is {by} higher", (first, second))
 
 
-def _weight(found: tuple[SetComparison, SetMeasures, SetMeasures]) -> tuple[bool, bool, bool, float]:
+def _weight(
+    row: SetComparison, first: SetMeasures, second: SetMeasures, cut: int | None
+) -> tuple[bool, bool, bool, float]:
     """Return what a comparison tells: one with a set that knows nothing, of unequal sets or of few seeds tells less."""
-    row, first, second = found
     pair = (first, second)
-    return second.knows is not False, not unequal(pair), not few_seeds(pair), abs(row.difference.value)
+    return second.knows is not False, not unequal(pair, cut), not few_seeds(pair), abs(row.difference.value)
 
 
 def _cannot_be_told(measures: Measures) -> Said | None:
@@ -148,13 +149,13 @@ def _caution(said: Said, measures: Measures) -> str:
     parts = [said.caution] if said.caution else []
     if said.sets and few_seeds(said.sets):
         parts.append(f"Of these sets only, with fewer than {FEWEST_SEEDS} generation seeds.")
-    differ = unequal(said.sets)
+    differ = unequal(said.sets, measures.per_class)
     if differ:
         parts.append(f"They are unequal in {differ}.")
     flattered = [one.name for one in measures.sets if text_share(one) is not None]
     if flattered:
-        verb = "knows" if len(flattered) == 1 else "know"
-        parts.append(f"The ensemble flatters {listing(flattered)}, which {verb} nothing that was told.")
+        verb = "is" if len(flattered) == 1 else "are"
+        parts.append(f"The ensemble flatters {listing(flattered)}, which {verb} not told from nothing.")
     return " ".join(parts)
 
 

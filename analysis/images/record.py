@@ -188,6 +188,7 @@ class Measures(Record):
         comparisons: Each other set against `against`.
         correlations: Over the sets, if there are at least five.
         timings: Metric → seconds that it took for all sets, embedding apart.
+        per_class: Images of each class that all numbers but those of fewer shots are of: the first ones of every set.
     """
 
     name: str
@@ -206,6 +207,7 @@ class Measures(Record):
     comparisons: tuple[SetComparison, ...] = ()
     correlations: tuple[MetricCorrelation, ...] = ()
     timings: Mapping[str, float]
+    per_class: int | None = None
 
     def as_written(self, stored: JSON) -> JSON:
         """Store the format as the first key."""

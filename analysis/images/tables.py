@@ -153,7 +153,7 @@ def shots_table(found: Sequence[Measures]) -> Table:
             )
             for one in measures.sets
             if one.shots
-            for shots, numbers, usd in courses(one)
+            for shots, numbers, usd in courses(one, measures.per_class)
         ],
         "USD: of the images of one seed.",
         names=("set", "images a class"),
@@ -296,11 +296,17 @@ def _table(
     return Table(key, title, ("run", *names) if several else names, columns, tuple(made), (*notes, *forms_notes))
 
 
-def courses(one: SetMeasures) -> list[tuple[int, Mapping[str, Estimate], float | None]]:
-    """Return images a class, numbers and cost in USD of one seed's images: of the cuts, fewest first, then of all."""
-    whole = None if one.usd is None or not one.seeds else one.usd / len(one.seeds)
-    cuts = sorted((cut for cut in one.shots if cut.shots != one.per_class), key=lambda cut: cut.shots)
-    return [*((cut.shots, cut.numbers, cut.usd) for cut in cuts), (one.per_class, one.numbers, whole)]
+def courses(one: SetMeasures, cut: int | None = None) -> list[tuple[int, Mapping[str, Estimate], float | None]]:
+    """Return images a class, numbers and cost in USD of one seed's images: of fewer images first, then of all.
+
+    Args:
+        one: The set.
+        cut: Images of each class to which all sets were cut; None if they were taken whole.
+    """
+    most = cut or one.per_class
+    whole = None if one.usd is None or not one.seeds else one.usd / len(one.seeds) * most / one.per_class
+    fewer = sorted((some for some in one.shots if some.shots < most), key=lambda some: some.shots)
+    return [*((some.shots, some.numbers, some.usd) for some in fewer), (most, one.numbers, whole)]
 
 
 def _side(measures: Measures, one: SetMeasures, numbers: Mapping[str, Estimate]) -> tuple[Cell, ...]:

@@ -71,6 +71,7 @@ def forms(measures: Measures) -> str:
     return (
         f"Metric: {metric_name(measures)}. Centers: {_form(centers, CENTERS)}. "
         f"Ensemble: {_form(ensemble, ENSEMBLES)}. Texts: {measures.texts}."
+        + (f" The first {measures.per_class:,} images of each class." if measures.per_class else "")
     )
 
 
@@ -169,8 +170,13 @@ def text_share(one: SetMeasures) -> float | None:
     return min(max((ensemble.value - cler.value) / (ensemble.value - nothing), 0.0), 1.0)
 
 
-def unequal(sets: Sequence[SetMeasures]) -> str:
-    """Return in what sets differ that should be equal for a comparison; "" if in nothing."""
+def unequal(sets: Sequence[SetMeasures], cut: int | None = None) -> str:
+    """Return in what sets differ that should be equal for a comparison; "" if in nothing.
+
+    Args:
+        sets: The sets.
+        cut: Images of each class to which all sets were cut; None if they were taken whole.
+    """
     said: list[str] = []
     counted = {
         "images a class": [one.per_class for one in sets],
@@ -178,6 +184,8 @@ def unequal(sets: Sequence[SetMeasures]) -> str:
         "images made": [one.made for one in sets],
     }
     for what, values in counted.items():
+        if cut is not None and what != "seeds":
+            continue
         if len(set(values)) > 1 and not (what == "images made" and said):
             listed = [f"{one.name} {value:,}" for one, value in zip(sets, values, strict=True)]
             said.append(f"{what} ({listing(listed)})")
@@ -207,7 +215,7 @@ def warnings_of(measures: Measures) -> list[str]:
             f"Fewer than {FEWEST_SEEDS} generation seeds of {listing(few)}: the numbers are of these sets, not of what "
             "draws them."
         )
-    differ = unequal(measures.sets)
+    differ = unequal(measures.sets, measures.per_class)
     if differ:
         said.append(f"The sets are unequal in {differ}: what differs may be due to that.")
     return said
