@@ -56,13 +56,13 @@ def _nothing(measures: Measures) -> Said | None:
 
 def _worth_more(measures: Measures) -> Said | None:
     found = [
-        (row, *pair)
+        (row, pair[0], pair[1])
         for row in of_cler(measures)
         if told(row, confidence_of(measures)) and (pair := _better(measures, row))
     ]
     if not found:
         return None
-    row, first, second = max(found, key=lambda one: _weight(*one, measures.per_class))
+    row, first, second = max(found, key=lambda one: _weight(one[0], one[1], one[2], measures.per_class))
     by = points_of(_size(row.difference)).removeprefix("+")
     return Said(f"{first.name} is worth more than {second.name}: its CLER is {by} higher", (first, second))
 

@@ -60,7 +60,7 @@ def image_tables(found: Sequence[Measures]) -> list[Table]:
         leakage_table,
         time_table,
     )
-    made = [make(found) for make in makers]
+    made = [make(found) for make in makers] if found else []
     return [*(table for table in made if table.rows), *grid_tables(found)]
 
 

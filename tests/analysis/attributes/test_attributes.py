@@ -322,7 +322,7 @@ def test_colors_show_on_light_and_dark_pages() -> None:
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    sheets = ("figures/colors.css", "report/templates/report.css")
+    sheets = ("figures/colors.css", "tables/pages/templates/report.css")
     sheet = "".join((ROOT / "analysis" / name).read_text() for name in sheets)
     cards = re.findall(r"--card: (#\w{6})", sheet)
     assert len(cards) >= 2
