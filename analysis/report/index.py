@@ -11,6 +11,10 @@ from urllib.parse import quote
 
 from analysis.agreement.standing import judge_caution, judge_standing, run_agreement
 from analysis.attributes.tables import attribute_tables
+from analysis.images.headline import set_headline
+from analysis.images.page import PAGE as SETS_PAGE
+from analysis.images.record import Measures
+from analysis.images.tables import image_tables
 from analysis.paper.claims import Claim, claims, interval_note
 from analysis.paper.command import rules_of
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
@@ -18,7 +22,6 @@ from analysis.paper.figures import LEGEND, kinds_of
 from analysis.paper.gain import gain_table
 from analysis.paper.grids import grid_tables
 from analysis.phrases.tables import phrases_tables
-from analysis.report.templating import page_environment, page_script
 from analysis.results.experiment import Experiment, by_row, datasets_of, improves
 from analysis.results.headline import headline
 from analysis.results.runs import Run, experiment_of, read_run
@@ -35,6 +38,7 @@ from analysis.results.wording import (
     percent_value,
     points,
 )
+from analysis.tables.pages.templating import page_environment, page_script
 from analysis.tables.rules import NOT_ABOVE, Rules, shown, unread_notes
 from analysis.tables.view import table_view
 from ex2.run.directory import find_runs
@@ -83,7 +87,14 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Sequence[str]) -> str:
+def render_index(
+    runs: Sequence[Run],
+    rules: Rules,
+    *,
+    where: Path,
+    problems: Sequence[str],
+    measured: Sequence[tuple[Path, Measures]] = (),
+) -> str:
     """Return the page.
 
     Args:
@@ -91,6 +102,7 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
         rules: Thresholds of the rules.
         where: Folder of the page; links are relative to it.
         problems: Sentences, shown on the page, on why other runs are not on it.
+        measured: Folder and measurement of each run of image sets.
 
     Returns:
         The page as HTML, with style and script inside.
@@ -111,6 +123,7 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
         *example_tables(experiments, rules),
         *attribute_tables(runs, (), rules.tolerance),
         *phrases_tables(runs, (), rules.tolerance),
+        *image_tables([found for _, found in measured]),
     ]
     return (
         page_environment()
@@ -128,6 +141,7 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
             legend=LEGEND,
             tables=[table_view(table) for table in tables],
             runs=[_run(run, experiment, links) for run, experiment in zip(runs, experiments, strict=True)],
+            sets=[_sets(folder, found, where) for folder, found in measured],
             rules=rules,
             confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
             denominators=sorted({experiment.denominator for experiment in experiments}),
@@ -214,6 +228,17 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
         "images": f"{run.results[0].accuracy.images:,}",
         "descriptions": f"{experiment.total('all') or 0:,}",
         "unparsed": f"{sum(aligned.unparsed.values()) if aligned else 0:,}",
+    }
+
+
+def _sets(folder: Path, found: Measures, where: Path) -> dict[str, Any]:
+    """Return what the list of image sets shows of a measurement."""
+    return {
+        "name": found.name,
+        "dataset": found.dataset,
+        "vlm": found.vlm,
+        "headline": set_headline(found),
+        "link": _link(folder / SETS_PAGE, where),
     }
 
 
