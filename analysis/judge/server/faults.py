@@ -74,7 +74,7 @@ class Wording:
                 f"{where}: cannot be reached ({cause}), {self.tries} tries; start the server or correct "
                 f"judge.base_url, {again}"
             )
-        if 300 <= getattr(error, "status_code", 0) < 400:
+        if isinstance(error, openai.APIStatusError) and 300 <= error.status_code < 400:
             place = redacted(hide(error.response.headers.get("location", "")))
             return UserError(
                 f"{where}: sends the request on to {short(place) or 'no place'}, which is not followed; give "
