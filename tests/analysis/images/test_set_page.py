@@ -94,13 +94,15 @@ def test_sets_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
     other = replace(first, seeds=(replace(first.seeds[0], digest="0" * 64),))
     (Path(second.seeds[0].folder) / "metadata.jsonl").write_text("")
     gone = replace(third, seeds=(replace(third.seeds[0], folder=str(tmp_path / "gone")),))
-    sheet = contact_sheet(replace(found, sets=(other, second, gone, replace(fourth, seeds=()))))
+    plain = replace(gone, name="five", seeds=(replace(third.seeds[0], folder=str(tmp_path)),))
+    sheet = contact_sheet(replace(found, sets=(other, second, gone, replace(fourth, seeds=()), plain)))
     assert (sheet.sets, sheet.rows) == ((), ())
     assert sheet.missing == (
         "one: its images are not those that were measured.",
         "two: its images cannot be read any more.",
         "three: its images are not on this machine.",
         "four: no seed was measured.",
+        "five: a folder without a record of its images, which are not shown.",
     )
 
 
