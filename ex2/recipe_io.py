@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,8 +15,8 @@ from ex2.recipe import RL, Recipe, RecipeSection
 from ex2.runtime import tell_once
 from ex2.set_recipe import SetRecipe
 from reward.errors import LONGEST, LONGEST_VALUE, UserError, shortened, shown, unknown_name
-from reward.secrets import redacted_tree, secret_problems
-from reward.yaml_values import read_text, read_yaml
+from reward.secrets import hold_secrets, redacted_tree, secret_problems
+from reward.yaml_values import read_text, read_yaml, yaml_line
 
 RENAMED = {f"ppo.{key}": f"rl.{key}" for key in RL.model_fields}
 """Keys of earlier versions, which stay valid → the keys of today."""
@@ -78,7 +79,10 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         (first, old), more = next(iter(renamed.items())), len(renamed) - 1
         others = f", and {more} more of its section likewise" * (more > 0)
         tell_once(f"note: {old} is now {first}{others}; earlier names stay valid.")
-    return _checked(Recipe, tree, str(path), renamed, secret_problems(tree, str(path)))
+    recipe = _checked(Recipe, tree, str(path), renamed, secret_problems(tree, str(path)))
+    if _is_of_a_run(Path(path)) and not {"name", "output_dir"} & {override.partition("=")[0] for override in overrides}:
+        _refuse_another_run(recipe, Path(path))
+    return recipe
 
 
 def read_set_recipe(path: str | Path, overrides: Sequence[str] = ()) -> SetRecipe:
@@ -98,6 +102,22 @@ def read_set_recipe(path: str | Path, overrides: Sequence[str] = ()) -> SetRecip
     return _checked(SetRecipe, tree, str(path), {}, secret_problems(tree, str(path)))
 
 
+def read_words(model: type[Read], tree: dict[str, Any], overrides: Sequence[str] = ()) -> Read:
+    """Read settings that stand on the command line alone, as a recipe's are read.
+
+    Args:
+        model: What they are to be.
+        tree: Settings that other words than `section.key=value` gave.
+        overrides: `section.key=value`, the value in YAML.
+
+    Raises:
+        UserError: If something is wrong; the message has one line for each problem.
+    """
+    for override in overrides:
+        _put(tree, *_parsed(override))
+    return _checked(model, tree, "command line", {}, secret_problems(tree, "command line"))
+
+
 def is_of_sets(path: str | Path) -> bool:
     """Say whether a file is a recipe of image sets, by its section `images`.
 
@@ -109,6 +129,25 @@ def is_of_sets(path: str | Path) -> bool:
 
 def _is_of_sets(tree: dict[str, Any]) -> bool:
     return "images" in tree and "policy" not in tree
+
+
+def _refuse_another_run(recipe: Recipe, path: Path) -> None:
+    """Raise a `UserError` if a run's recipe names another folder than that in which it lies, such as a copied run's."""
+    named, here = Path(recipe.output_dir).expanduser() / recipe.name, path.parent
+    if named.resolve() == here.resolve():
+        return
+    there = here.resolve().relative_to(Path.cwd()) if here.resolve().is_relative_to(Path.cwd()) else here.resolve()
+    this, that = (
+        " ".join(shlex.quote(f"{key}={yaml_line(value)}") for key, value in pair)
+        for pair in (
+            (("output_dir", str(there.parent)), ("name", there.name)),
+            (("output_dir", recipe.output_dir), ("name", recipe.name)),
+        )
+    )
+    raise UserError(
+        f"{path}: lies in the run {here}, but names {named}; add {this} for the run in which it lies, or {that} for "
+        "the one that it names."
+    )
 
 
 def read_stored_recipe(path: Path) -> Recipe:
@@ -204,6 +243,7 @@ def _name_rubric(judge: Any, rubric: str) -> None:
 def _checked(
     model: type[Read], tree: dict[str, Any], path: str, renamed: dict[str, str], secrets: Sequence[str]
 ) -> Read:
+    hold_secrets(tree)
     try:
         recipe = model.model_validate(tree)
     except ValidationError as error:

@@ -54,6 +54,12 @@ OF_SETTINGS = (
         "lora: the adapter does not fit the model",
         "see lora.target_modules and lora.r",
     ),
+    (
+        "/bitsandbytes/",
+        3,
+        "policy.quantization: this model cannot be computed in it on this machine",
+        "set policy.quantization=none",
+    ),
     ("/jinja2/", 6, "the model's chat template fails", "set prompts.style=plain, or give another policy.model"),
     ("/transformers/utils/chat_template_utils.py", 6, "the model's chat template fails", "set prompts.style=plain"),
 )
@@ -177,6 +183,8 @@ def _explained(error: BaseException) -> EX2Error | None:
         return UserError(f"{shortened(str(error.filename), LONGEST_VALUE)}: a name of this length is not possible.")
     if isinstance(error, RuntimeError) and "home directory" in text:
         return UserError("a path begins with ~, and there is no such home folder; write the path out.")
+    if isinstance(error, RuntimeError) and text.startswith("Symlink loop from "):  # pathlib's own words
+        return UserError(f"{text.removeprefix('Symlink loop from ')} is a link that leads in a circle; give another.")
     if isinstance(error, OSError):
         known = environment_fault(error) if error.errno not in (None, errno.ENOTDIR) else None
         if known is not None:

@@ -30,6 +30,8 @@ _REASONS = {
     errno.EROFS: "the file system is read-only: choose another output_dir",
     errno.EACCES: "permission denied: choose another output_dir or change the permissions",
     errno.ENOTDIR: "a part of the path is a file: choose another output_dir",
+    errno.EEXIST: "a part of the path is a file, or a link that leads nowhere: choose another output_dir",
+    errno.ELOOP: "a part of the path is a link that leads in a circle: choose another output_dir",
 }
 
 

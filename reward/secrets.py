@@ -6,11 +6,13 @@ stand in it at all: it belongs in an environment variable, of which the recipe g
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 HIDDEN = "***"
 """What stands in the place of a secret."""
@@ -42,12 +44,16 @@ _USER = re.compile(
     r"(?<=://)(?:[^\s/?#]{0,500}|[^\s@/:]{0,500}:(?!\d+/)[^\s@]{0,500})@"  # a password may hold a slash
     r"|\b[^\s/:@'\"=]{1,100}:[^\s/:@'\"]{1,100}@(?=[\w.-]+[:/])"  # no scheme: user:password@host/
 )
+_SCHEME = r"(?:(?:Bearer|Basic|Digest|Negotiate|Token|ApiKey)\s+)?"
 _ASSIGNED = re.compile(
     r"(?P<name>(?<![\w.%-])[\w.%-]+)(?P<between>['\"]\s*:\s*['\"]?|=['\"]?)"
-    r"(?P<value>[^\s'\"&;,}…$*][^\s'\"&;,}]*)"
+    rf"(?P<value>{_SCHEME}"
+    r"[^\s'\"&;,}…$*][^\s'\"&;,}]*)"
 )
 _IN_BRACES = re.compile(
-    r"(?P<before>[{,]\s?)(?P<name>[\w.-]{1,100})(?P<between>\s?:\s?)(?P<value>[^\s'\"&;,}…$*][^\s,}]*)"
+    r"(?P<before>[{,]\s?)(?P<name>[\w.-]{1,100})(?P<between>\s?:\s?)"
+    rf"(?P<value>{_SCHEME}"
+    r"[^\s'\"&;,}…$*][^\s,}]*)"
 )
 _BEARER = re.compile(r"(?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -91,12 +97,10 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
 
     Args:
         text: Any text, such as an error of a library or a command line.
-        environment: Environment variables, default those of the process; the values of those whose names say that they
-            hold a secret are hidden too.
+        environment: Environment variables, default those of the process; the secrets that they hold are hidden too, see
+            `secrets_of`.
     """
-    for name, value in (os.environ if environment is None else environment).items():
-        if len(value) >= LEAST_LENGTH and value in text and _is_secret_variable(name, value):
-            text = text.replace(value, HIDDEN)
+    text = without(text, secrets_of(os.environ if environment is None else environment))
     if "@" in text:
         text = _USER.sub(f"{HIDDEN}@", text)
     if "=" in text:
@@ -106,6 +110,53 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
     if "{" in text:
         text = _IN_BRACES.sub(_hidden_assigned, text)
     return _FORMS.sub(HIDDEN, _BEARER.sub(rf"\g<scheme>{HIDDEN}", text))
+
+
+_named: set[str] = set()
+"""Environment variables that recipes name as those of secrets."""
+
+
+def hold_secrets(tree: Any) -> None:
+    """Take the values of the environment variables that a recipe names, as in `api_key_env`, for secrets from now on.
+
+    Args:
+        tree: Settings as read from YAML.
+    """
+    _named.update(value for path, value in _leaves(tree) if isinstance(value, str) and _is_of_variable(path))
+
+
+def secrets_of(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the secrets that environment variables hold.
+
+    They are the values of variables whose names say so or that a recipe names for it, what `…_HEADERS` give as headers'
+    values, and of a URL with a user, such as a proxy's, its password and the Base64 text by which HTTP sends both.
+    """
+    for name, value in environment.items():
+        if name in _named or _is_secret_variable(name, value):
+            yield value
+        if _words(name)[-1:] == ["headers"]:
+            for line in value.splitlines():
+                content = line.partition(":")[2].strip()
+                yield content
+                yield from content.split()[1:]  # behind a scheme, such as Bearer
+        before, at, _ = value.partition("://")[2].rpartition("@")
+        user, _, password = unquote(before).partition(":")
+        if at and user:
+            yield before.partition(":")[2]
+            yield password
+            yield base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with `HIDDEN` in the place of some secrets, also as they look in JSON and in URLs.
+
+    Those of under `LEAST_LENGTH` characters stay: replacing them would spoil other words.
+    """
+    forms = {form for one in secrets for form in (one, json.dumps(one)[1:-1], quote(one, safe=""))}
+    for form in sorted(forms, key=len, reverse=True):  # one may hold another
+        if len(form) >= LEAST_LENGTH and form in text:
+            text = text.replace(form, HIDDEN)
+    return text
 
 
 def _is_secret_variable(name: str, value: str) -> bool:
@@ -122,6 +173,14 @@ def _words(name: str) -> list[str]:
 
 def _found(tree: Any) -> Iterator[tuple[str, str]]:
     """Yield keys and problems in the order of the file."""
+    for path, value in _leaves(tree):
+        problem = _problem(path, value)
+        if problem:
+            yield ".".join(path), problem
+
+
+def _leaves(tree: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the path and value of each setting, in the order of the file."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), tree)]
     seen: set[int] = set()  # YAML's aliases make parts that contain themselves, or each other a thousand times
     while waiting:
@@ -133,17 +192,24 @@ def _found(tree: Any) -> Iterator[tuple[str, str]]:
             parts = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += [((*path, str(key)), part) for key, part in reversed(list(parts))]
         else:
-            problem = _problem(path, value)
-            if problem:
-                yield ".".join(path), problem
+            yield path, value
+
+
+def _name_of(path: tuple[str, ...]) -> str:
+    return next((part for part in reversed(path) if not part.isdigit()), "")
+
+
+def _is_of_variable(path: tuple[str, ...]) -> bool:
+    """Say whether a setting is the name of an environment variable."""
+    return _words(_name_of(path))[-1:] == ["env"]
 
 
 def _problem(path: tuple[str, ...], value: Any) -> str | None:
-    name = next((part for part in reversed(path) if not part.isdigit()), "")
+    name = _name_of(path)
     if not isinstance(value, str):
         given = isinstance(value, int | float | bytes) and not isinstance(value, bool)
         return _advice(path, "is a secret by its name") if given and names_secret(name) else None
-    if _words(name)[-1:] == ["env"]:
+    if _is_of_variable(path):
         if _is_variable(value):
             return None
         return (

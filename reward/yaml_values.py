@@ -175,3 +175,9 @@ def _as_text(key: yaml.Node) -> yaml.Node:
     if isinstance(key, yaml.ScalarNode) and key.tag.removeprefix(_PREFIX) in _PLAIN:
         return yaml.ScalarNode(f"{_PREFIX}str", key.value, key.start_mark, key.end_mark, key.style)
     return key
+
+
+def yaml_line(value: Any) -> str:
+    """Return a value as YAML on one line, as the command line takes it."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...").strip()

@@ -36,7 +36,8 @@ class TestImages:
 
     Attributes:
         embeddings: Unit embeddings, shape (N, D).
-        labels: Shape (N,); 0 or 1 in shape (N, C) where an image may show several classes.
+        labels: Shape (N,); in shape (N, C) where an image may show several classes: 1, 0, or -1 where it counts for
+            neither.
         classes: The C class names.
         metric: The data set's own metric.
         text: Unit text embedding of each class, shape (C, D), if the VLM has texts.
@@ -265,5 +266,5 @@ def _test_weights(labels: Counts, draw: np.random.Generator) -> Counts:
         return weights
     while True:
         drawn: Counts = _multinomial(DRAWS * len(labels), len(labels), 1, draw)[0]
-        if labels[drawn > 0].any(0).all():
+        if (labels[drawn > 0] == 1).any(0).all():
             return drawn

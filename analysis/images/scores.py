@@ -63,25 +63,29 @@ def map_11_point(scores: Array, labels: Array, weights: Array | None = None) -> 
 
     Args:
         scores: Score of each class, shape (N, C), N at least 1.
-        labels: Whether an image shows a class, 0 or 1, shape (N, C).
+        labels: Whether an image shows a class, 0 or 1, shape (N, C); -1 where it counts neither for nor against it.
         weights: How often each image counts, shape (N,); once without them.
 
     Raises:
         UserError: If scores are not finite or a class is in no image.
         ValueError: If shapes differ or there is no image.
 
-    Source: Everingham et al. (2010), International Journal of Computer Vision 88, section 4.2. Images that VOC marks as
-        difficult for a class are left to the caller.
+    Source: Everingham et al. (2010), International Journal of Computer Vision 88, section 4.2. There, an image
+        does not count for a class of which it shows only what is marked as difficult.
     """
     _check(scores, labels, 2)
-    empty = np.flatnonzero(labels.sum(0) == 0)
+    empty = np.flatnonzero((labels == 1).sum(0) == 0)
     if len(empty):
         raise UserError(
             f"11-point mAP: no test image shows the class {', '.join(map(str, empty[:8]))} "
             f"({len(empty)} of {labels.shape[1]}); it has no average precision; leave it out."
         )
-    columns = zip(scores.T, labels.T, strict=True)
-    return float(np.mean([average_precision_11_point(column, relevant, weights) for column, relevant in columns]))
+    found = []
+    for column, relevant in zip(scores.T, labels.T, strict=True):
+        counts = relevant >= 0
+        of_class = None if weights is None else weights[counts]
+        found.append(average_precision_11_point(column[counts], relevant[counts], of_class))
+    return float(np.mean(found))
 
 
 def average_precision_11_point(scores: Array, relevant: Array, weights: Array | None = None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.judge.table import JUDGES
@@ -61,7 +62,7 @@ def judge_readiness(
     if name == "openai":
         return Readiness(wrong, [], []) + _server(settings, online=online)
     if name == "local":
-        return Readiness(wrong, _folder(settings), [])
+        return Readiness(wrong, [], []) + _model(settings)
     unknown = [] if name in JUDGES else [f"judge: whether '{name}' can answer"]
     return Readiness(wrong, [], unknown)
 
@@ -97,11 +98,18 @@ def _ping(server: Any) -> list[str]:
     return []
 
 
-def _folder(settings: Mapping[str, Any]) -> list[str]:
-    from ex2.policy.loading import resolve_model
+def _model(settings: Mapping[str, Any]) -> Readiness:
+    """Look for a local judge's model, and in a plain folder for the tokens by which it answers."""
+    from analysis.judge.local import answer_tokens
+    from ex2.policy.loading import load_tokenizer, resolve_model
+    from ex2.policy.source import ModelSource
 
+    model = settings["model"]
     try:
-        resolve_model(settings["model"], "judge")
+        resolved = resolve_model(model, "judge")
+        if settings.get("gguf_file") or settings.get("trust_remote_code") or not Path(resolved).is_dir():
+            return Readiness([], [], [f"judge: whether the tokenizer of '{model}' has tokens for yes and no"])
+        answer_tokens(load_tokenizer(ModelSource(model, named_in="judge")))
     except EX2Error as error:
-        return str(error).splitlines()
-    return []
+        return Readiness([], str(error).splitlines(), [])
+    return Readiness([], [], [])

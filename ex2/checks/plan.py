@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ex2.checks.launch import config_of_environment, launch_line, launch_problems
@@ -12,6 +11,7 @@ from ex2.checks.machine import BYTES, GIB, policy_memory
 from ex2.checks.policy import ModelSize, adapter_size, empty_model
 from ex2.recipe import Recipe
 from ex2.recipe_io import to_yaml
+from ex2.run.directory import RunDirectory
 from reward.errors import EX2Error
 
 
@@ -33,7 +33,7 @@ def plan(recipe: Recipe, path: str, overrides: Sequence[str] = (), lacking: Sequ
     lines = [
         to_yaml(recipe),
         f"launch:  {' '.join(launch_line(path, overrides, f'accelerate_configs/{config}.yaml'))}",
-        f"run:     {Path(recipe.output_dir) / recipe.name}, seeds {', '.join(map(str, recipe.seeds))}",
+        f"run:     {RunDirectory.of(recipe).root}, seeds {', '.join(map(str, recipe.seeds))}",
         f"steps:   {batches_line(recipe)}",
     ]
     lines += [f"KL:      {line}" for line in kl_lines(recipe)]

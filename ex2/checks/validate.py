@@ -157,7 +157,7 @@ class _Examination:
         else:
             self.found.unchecked.append("images and description files: the dataset could not be opened")
         if stage != "analyze":
-            self._policy(names)
+            self._policy(names, stage)
         self._judge(names, self.found.later if stage == "train" else self.found.lacking, online=online)
 
     def _dataset(self) -> ImageDataset | None:
@@ -189,9 +189,10 @@ class _Examination:
         if self.collect(check, into):
             self.found.checked.append(f"{len(asked.description_files)} description files")
 
-    def _policy(self, class_names: Sequence[str] | None) -> None:
+    def _policy(self, class_names: Sequence[str] | None, stage: Stage) -> None:
         from ex2.checks.machine import disk_problem, memory_problem, missing_parts, policy_memory
         from ex2.checks.policy import policy_problems
+        from ex2.run.made import outgrown
         from ex2.run.provenance import clash
 
         recipe = self.recipe
@@ -202,6 +203,8 @@ class _Examination:
         if not found.unchecked:
             self.found.checked.append("the policy's configuration, tokenizer, adapter and positions")
         self.collect(lambda: _listed(clash(recipe)), self.found.lacking)
+        if stage == "all":
+            self.collect(lambda: outgrown(recipe), self.found.lacking)
         self.found.checked.append("the run's folder")
         if found.size is None:
             return

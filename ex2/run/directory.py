@@ -28,6 +28,10 @@ ANALYSIS_ID = "analysis_id"
 """Key of `accuracy.json` and `breakdown.json` whose values are equal if the same analysis wrote both."""
 
 
+MANIFESTS = "manifests"
+"""Folder, in a run's or a seed's, of the manifests of what lies there; a file in it is named like the one it is of."""
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """Paths of one recipe's run."""
@@ -37,7 +41,7 @@ class RunDirectory:
     @classmethod
     def of(cls, recipe: Recipe) -> RunDirectory:
         """Return the directory that a recipe names."""
-        return cls(Path(recipe.output_dir) / recipe.name)
+        return cls(Path(recipe.output_dir).expanduser() / recipe.name)
 
     @property
     def recipe(self) -> Path:
@@ -157,7 +161,8 @@ def _named_and_below(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         if (path / "recipe.yaml").is_file():
             named.setdefault(path.resolve(), path)
             continue
-        found = sorted({file.parent for name in _OF_A_RUN for file in path.rglob(name)}) if path.is_dir() else []
+        holding = {file.parent for name in _OF_A_RUN for file in path.rglob(name)} if path.is_dir() else set()
+        found = sorted(folder for folder in holding if folder.name != MANIFESTS or (folder / _OF_A_RUN[0]).is_file())
         if not found:
             what = "holds no run" if path.is_dir() else "is no folder" if path.exists() else "not found"
             problems.append(f"{path}: {what}; give a run's folder (it holds recipe.yaml) or a folder of such.")

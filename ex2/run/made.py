@@ -81,6 +81,26 @@ def require_stored(run: RunDirectory, seed: int, *stages: str) -> None:
         not_checked(where.root)
 
 
+def outgrown(recipe: Recipe) -> list[str]:
+    """Return a line for each seed whose descriptions are of a policy that the recipe trains further.
+
+    Such a run would train, and only then refuse to describe.
+    """
+    found = []
+    for seed in recipe.seeds:
+        where = RunDirectory.of(recipe).seed(seed)
+        if not where.descriptions.is_file() or "aligned" not in recipe.describe.policies:
+            continue
+        trained, described = (read_manifest(where.root, stage) for stage in ("train", "describe"))
+        had = None if trained is None else trained.recipe.get("rl.batches")
+        if described is not None and isinstance(had, int) and had < recipe.rl.batches:
+            found.append(
+                f"{where.descriptions}: is of the policy after rl.batches={had}, now {recipe.rl.batches}; move it away "
+                "to describe anew, or go on with what was used."
+            )
+    return found
+
+
 def used_otherwise(recipe: Recipe, where: SeedDirectory) -> list[str]:
     """Return what a seed's stages used of the keys that may change, where it is not what the recipe says.
 

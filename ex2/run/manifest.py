@@ -17,17 +17,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-import yaml
 from pydantic import BaseModel
 
 from ex2.recipe import Recipe
+from ex2.run.directory import MANIFESTS
 from ex2.runtime import tell_once
 from reward.errors import UserError
 from reward.file_digests import FileDigest
 from reward.files import read_record, write_json
 from reward.records import JSON, Record
-
-FOLDER = "manifests"
+from reward.yaml_values import yaml_line
 
 MENDS = {
     "train": "move the seed's folder away and run `ex2 run RECIPE`",
@@ -114,7 +113,7 @@ def not_checked(folder: Path) -> None:
 
 def path_of(folder: Path, stage: str) -> Path:
     """Return the file of a stage's manifest."""
-    return folder / FOLDER / f"{stage}.json"
+    return folder / MANIFESTS / f"{stage}.json"
 
 
 def read_manifest(folder: Path, stage: str) -> Manifest | None:
@@ -363,5 +362,4 @@ def shown(value: Any) -> str:
     """Return a recipe's value as YAML on one line, as the command line takes it."""
     if value is ABSENT:
         return "not given"
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...").strip()
+    return yaml_line(value)

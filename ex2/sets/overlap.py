@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -43,19 +43,30 @@ class Overlap:
     by: Literal["file", "pixels"]
 
 
-def find_overlap(image_set: ImageSet, test: Sequence[LabeledImage], *, progress: bool = False) -> list[Overlap]:
-    """Find the images of a set that are test images too.
+@dataclass(frozen=True)
+class HashedImages:
+    """Test images by their hashes, made once for any number of sets.
+
+    Attributes:
+        names: Of the images, for messages.
+        by_file: Hash of a file → the first image that has it.
+        by_pixels: Hash of decoded pixels, and size → likewise.
+    """
+
+    names: tuple[str, ...]
+    by_file: Mapping[str, int]
+    by_pixels: Mapping[tuple[str, tuple[int, int]], int]
+
+
+def hashed(test: Sequence[LabeledImage], *, progress: bool = False) -> HashedImages:
+    """Read and decode every test image, one in memory at a time.
 
     Args:
-        image_set: The set.
-        test: The test images; every one is read and decoded.
+        test: The test images.
         progress: Whether to show a bar.
 
-    Returns:
-        One for each row that equals a test image, the first of them, in the order of the rows.
-
     Raises:
-        UserError: If a test image cannot be read.
+        UserError: If one cannot be read.
     """
     by_file: dict[str, int] = {}
     by_pixels: dict[tuple[str, tuple[int, int]], int] = {}
@@ -65,10 +76,30 @@ def find_overlap(image_set: ImageSet, test: Sequence[LabeledImage], *, progress:
     for index, image in enumerate(tqdm(test, desc="overlap", unit="img", leave=False, disable=not progress)):
         opened = to_rgb(image.open())
         by_pixels.setdefault((pixels_digest(opened), opened.size), index)
+    return HashedImages(tuple(image.name for image in test), by_file, by_pixels)
+
+
+def find_overlap(
+    image_set: ImageSet, test: Sequence[LabeledImage] | HashedImages, *, progress: bool = False
+) -> list[Overlap]:
+    """Find the images of a set that are test images too.
+
+    Args:
+        image_set: The set.
+        test: The test images; every one is read and decoded unless their hashes are given.
+        progress: Whether to show a bar.
+
+    Returns:
+        One for each row that equals a test image, the first of them, in the order of the rows.
+
+    Raises:
+        UserError: If a test image cannot be read.
+    """
+    known = test if isinstance(test, HashedImages) else hashed(test, progress=progress)
     found = []
     for number, row in enumerate(image_set.rows):
-        file = next((by_file[digest] for digest in (row.sha256, row.source) if digest in by_file), None)
-        pixels = by_pixels.get((row.pixels, (row.width, row.height)))
+        file = next((known.by_file[digest] for digest in (row.sha256, row.source) if digest in known.by_file), None)
+        pixels = known.by_pixels.get((row.pixels, (row.width, row.height)))
         if file is not None:
             found.append(Overlap(number, file, "file"))
         elif pixels is not None:
@@ -77,22 +108,23 @@ def find_overlap(image_set: ImageSet, test: Sequence[LabeledImage], *, progress:
 
 
 def rows_for_test(
-    image_set: ImageSet, test: Sequence[LabeledImage], overlap: Literal["error", "drop"] = "error"
+    image_set: ImageSet, test: Sequence[LabeledImage] | HashedImages, overlap: Literal["error", "drop"] = "error"
 ) -> tuple[ImageRow, ...]:
     """Return the rows of a set that may be measured on test images.
 
     Args:
         image_set: The set.
-        test: The test images.
+        test: The test images, or their hashes.
         overlap: What to do about test images in the set: `error`, or `drop`, which takes them out of the set.
 
     Raises:
         UserError: If there are some and they are not to be dropped, or if a test image cannot be read.
     """
-    found = find_overlap(image_set, test)
+    known = test if isinstance(test, HashedImages) else hashed(test)
+    found = find_overlap(image_set, known)
     if found and overlap == "error":
         pairs = [
-            f"{image_set.folder / image_set.rows[one.row].file_name} = {test[one.test].name} ({one.by})"
+            f"{image_set.folder / image_set.rows[one.row].file_name} = {known.names[one.test]} ({one.by})"
             for one in found[:SHOWN]
         ]
         raise UserError(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from needs import absent
+from paths import ROOT
 
-from ex2.run.directory import find_runs
+from ex2.recipe_io import read_recipe, to_yaml
+from ex2.run.directory import RunDirectory, find_runs
+from ex2.run.sealed import write_sealed
 from reward.errors import EnvironmentFault, UserError
 from reward.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
 
@@ -102,3 +106,43 @@ def test_a_run_that_has_lost_its_recipe_is_still_found(tmp_path: Path) -> None:
         for file in files:
             (tmp_path / name / file).touch()
     assert find_runs([tmp_path]) == [tmp_path / "one", tmp_path / "two"]
+
+
+def test_the_manifest_of_a_runs_file_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/recipe.yaml").touch()
+    write_sealed(tmp_path / "one/provenance.json", {})
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/recipe.yaml").touch()
+    assert find_runs([tmp_path]) == [tmp_path / "manifests", tmp_path / "one"], "a run may be called like that"
+
+
+def test_a_home_folder_is_meant_by_its_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipe = read_recipe(ROOT / "recipes/demo/visual.yaml", ["output_dir=~/runs"])
+    assert RunDirectory.of(recipe).root == tmp_path / "runs/demo-visual"
+
+
+def test_the_recipe_of_a_run_that_lies_elsewhere_says_which_run_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy = Path("an archive/a-run")
+    copy.mkdir(parents=True)
+    recipe = read_recipe(ROOT / "recipes/demo/visual.yaml")
+    for name in ("recipe.yaml", "provenance.json"):
+        (copy / name).write_text(to_yaml(recipe) if name == "recipe.yaml" else "{}")
+    with pytest.raises(UserError) as told:
+        read_recipe(copy / "recipe.yaml")
+    words = str(told.value)
+    assert words.startswith("an archive/a-run/recipe.yaml: lies in the run an archive/a-run, but names runs/demo-vis")
+    here, there = (shlex.split(part.split(" for the ")[0]) for part in words.split("; add ")[1].split("lies, or "))
+    assert RunDirectory.of(read_recipe(copy / "recipe.yaml", here)).root == copy
+    assert RunDirectory.of(read_recipe(copy / "recipe.yaml", there)).root == Path("runs/demo-visual")
+    assert read_recipe(copy / "recipe.yaml", ["name=another"]).name == "another"
+    copy.rename("moved")
+    Path("runs").mkdir()
+    Path("moved").rename("runs/demo-visual")
+    monkeypatch.chdir("runs")
+    with pytest.raises(UserError, match=r"add output_dir=\. name=demo-visual for the run"):
+        read_recipe("demo-visual/recipe.yaml")

@@ -55,6 +55,7 @@ class LaterError(EX2Error):
             2,
             "ex2: a path begins with ~, and there is no such home folder; write the path out.\n",
         ),
+        (RuntimeError("Symlink loop from '/d/x'"), 2, "ex2: '/d/x' is a link that leads in a circle; give another.\n"),
         (
             MemoryError(),
             1,

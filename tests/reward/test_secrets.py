@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ex2.recipe_io import read_recipe, read_stored_recipe
+from reward import secrets
 from reward.errors import EnvironmentFault, UserError
 from reward.secrets import redacted, redacted_tree, secret_problems
 
@@ -94,6 +95,8 @@ def test_parts_that_contain_themselves_end() -> None:
         ("given {'api_key': 'SECRETPW', 'n': 1}", "given {'api_key': '***', 'n': 1}"),
         ("judge={password: SECRETPW, n: 1}", "judge={password: ***, n: 1}"),
         ("Illegal header value b'Bearer SECRETPW'", "Illegal header value b'Bearer ***'"),
+        ('{"Proxy-Authorization": "Basic bTpTRUNSRVRQVw==", "n": 1}', '{"Proxy-Authorization": "***", "n": 1}'),
+        ("{cookie: Token SECRETPW, n: 1}", "{cookie: ***, n: 1}"),
         ("export OPENAI_API_KEY=…, or", "export OPENAI_API_KEY=…, or"),
         ("http://h:8000/@scope/x", "http://h:8000/@scope/x"),
         ("r.yaml: judge.api_key: unknown", "r.yaml: judge.api_key: unknown"),
@@ -108,6 +111,28 @@ def test_values_of_secret_variables_are_hidden(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HF_TOKEN", "CANARYHF")
     monkeypatch.setenv("SHORT_KEY", "x")
     assert str(EnvironmentFault("x: 401 for CANARYHF")) == "x: 401 for ***"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said", "shown"),
+    [
+        (
+            "HTTPS_PROXY",
+            "http://me:SECRET%20PW@h:1",
+            "by SECRET PW, SECRET%20PW or bWU6U0VDUkVUIFBX",
+            "by ***, *** or ***",
+        ),
+        ("my_headers", "X-One: SECRETONE\nX-Two: Bearer SECRETTWO", "SECRETONE, Bearer SECRETTWO", "***, ***"),
+        ("my_headers", "X-Two: Bearer SECRETTWO", "the second is SECRETTWO", "the second is ***"),
+        ("MY_TOKEN", 'SECRET"ONE', r'{"seen": "SECRET\"ONE"} at /SECRET%22ONE', '{"seen": "***"} at /***'),
+        ("HTTPS_PROXY", "http://h:1", "by http://h:1", "by http://h:1"),
+        ("HTTPS_PROXY", "http://me:short@h:1", "a short text", "a short text"),
+    ],
+)
+def test_secrets_of_variables_in_every_form_in_which_they_are_sent(
+    variable: str, value: str, said: str, shown: str
+) -> None:
+    assert redacted(said, {variable: value}) == shown
 
 
 @pytest.mark.parametrize("text", ["a." * 50_000 + "@", "sk-" * 30_000, "://" * 30_000 + "@:", "{,a" * 30_000 + "@=:"])
@@ -144,3 +169,11 @@ def test_a_stored_recipe_of_an_earlier_version_is_read_without_its_secret(tmp_pa
     path = tmp_path / "recipe.yaml"
     path.write_text(RECIPE)
     assert read_stored_recipe(path).judge.settings["base_url"] == "http://***@h/v1"
+
+
+def test_the_variable_that_a_recipe_names_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_named", set())
+    (tmp_path / "r.yaml").write_text(RECIPE.replace('base_url: "http://u:SECRETPW@h/v1"', "api_key_env: MY_LOGIN"))
+    assert redacted("for SECRETPW", {"MY_LOGIN": "SECRETPW"}) == "for SECRETPW"
+    read_recipe(tmp_path / "r.yaml")
+    assert redacted("for SECRETPW", {"MY_LOGIN": "SECRETPW"}) == "for ***"

@@ -328,6 +328,19 @@ def test_a_run_with_more_batches_is_the_longer_run(
         train(base.read("rl.batches=2"), 0)
 
 
+@pytest.mark.parametrize("verb", ["run", "validate"])
+def test_a_longer_run_over_descriptions_ends_before_it_trains(
+    base: Base, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = base.seed.train_log.read_bytes()
+    assert main([verb, str(base.recipe), "rl.batches=3"]) == 2
+    said = capsys.readouterr().err
+    assert f"{base.seed.descriptions}: is of the policy after rl.batches=1, now 3; move it away to describe" in said
+    assert base.seed.train_log.read_bytes() == before
+    base.seed.descriptions.rename(base.folder / "away.jsonl")
+    assert main(["validate", str(base.recipe), "rl.batches=3"]) == 0
+
+
 def _metrics(where: SeedDirectory) -> list[dict[str, Any]]:
     varying = ("seconds", "per_second", "memory")
     return [{k: v for k, v in row.items() if not any(w in k for w in varying)} for row in read_jsonl(where.train_log)]

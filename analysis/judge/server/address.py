@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import unicodedata
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import openai
 
 from analysis.judge.server.proxies import usable_environment
 from reward.errors import UserError
-from reward.secrets import HIDDEN, LEAST_LENGTH, secret_problems
+from reward.secrets import secret_problems, secrets_of, without
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
@@ -114,12 +114,12 @@ class Address:
         return key
 
     def hide(self, text: str) -> str:
-        """Return what a server said without the API key: some servers repeat it.
+        """Return what a server said without what it, or a proxy, was sent as headers: some servers repeat it.
 
         A key of under `LEAST_LENGTH` characters, such as `none` or `x` for servers that take any, is no secret.
         """
-        key = os.environ.get(self.key_name, "") if self.key_name else ""
-        return text.replace(key, HIDDEN) if len(key) >= LEAST_LENGTH else text
+        sent = [os.environ.get(name, "") for name in (self.key_name, *HEADERS) if name]
+        return without(text, [*sent, *secrets_of(os.environ)])
 
     def client(self, kind: type[Client], timeout: float, max_retries: int) -> Client:
         """Return a client for the server.
@@ -142,7 +142,11 @@ class Address:
                     "in a header; set it again without, or unset it."
                 )
         with usable_environment(f"judge {self.shown}"):
+            plain = openai.DefaultHttpxClient if kind is openai.OpenAI else openai.DefaultAsyncHttpxClient
+            # a redirect would hand the questions, and headers of the environment, to a server that nobody named
+            wire: Any = plain(follow_redirects=False)
             return kind(
+                http_client=wire,
                 api_key=key,
                 base_url=self.shown.rstrip("/"),
                 default_query=dict(self.query),

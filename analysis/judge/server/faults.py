@@ -10,6 +10,7 @@ import openai
 
 from analysis.judge.server.replies import server_words, short
 from reward.errors import EnvironmentFault, EX2Error, UserError
+from reward.secrets import redacted
 
 REFUSALS = (400, 413, 422)
 """HTTP statuses of a request that the server understood and declines, for its model, settings, format or text."""
@@ -72,6 +73,12 @@ class Wording:
             return EnvironmentFault(
                 f"{where}: cannot be reached ({cause}), {self.tries} tries; start the server or correct "
                 f"judge.base_url, {again}"
+            )
+        if isinstance(error, openai.APIStatusError) and 300 <= error.status_code < 400:
+            place = redacted(hide(error.response.headers.get("location", "")))
+            return UserError(
+                f"{where}: sends the request on to {short(place) or 'no place'}, which is not followed; give "
+                "judge.base_url the address that is meant."
             )
         words = short(hide(server_words(error)))
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):

@@ -28,6 +28,7 @@ class Folder:
     """
 
     name = "folder"
+    reads_prompts = False
 
     def __init__(self, root: str, class_names: ClassNames | None = None, selection: Selection = "first") -> None:
         base = Path(root).expanduser()

@@ -28,6 +28,7 @@ class Original:
     """
 
     name = "original"
+    reads_prompts = False
 
     def __init__(
         self, dataset: Mapping[str, Any], split: str, selection: Selection = "first", pool: int | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_stub import YES, LocalServer, completion, requests_for
+from judge_stub import YES, LocalServer, completion, requests_for, starting
 
 from analysis.judge.base import Answer, Unparsed, Verdict
 from analysis.judge.server.address import not_in_headers, url_problem
@@ -20,6 +20,11 @@ from reward.errors import EnvironmentFault, EX2Error, UserError
 KEY = "CANARY.0123456789.abcdefg"
 
 Echo = Callable[[str, str], tuple[int, str]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    yield from starting()
 
 
 @pytest.fixture
@@ -163,3 +168,25 @@ def test_a_key_of_few_letters_is_no_secret(echoing: Any, monkeypatch: pytest.Mon
         answers_of(
             OpenAIJudge("m", echoing(lambda *_: (200, "seen e"))[0], "MY_JUDGE", cache=":memory:", max_retries=0)
         )
+
+
+def test_what_else_was_sent_is_not_repeated_either(echoing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = {"OPENAI_ORG_ID": "org-CANARY1", "OPENAI_CUSTOM_HEADERS": "X-Gateway: CANARY22"}
+    for name, value in sent.items():
+        monkeypatch.setenv(name, value)
+    said = "CANARY22 of org-CANARY1"
+    url, _ = echoing(lambda *_: (401, json.dumps({"error": {"message": said, "code": None}})))
+    with pytest.raises(UserError, match=r"was refused \(\*\*\* of \*\*\*\)"):
+        answers_of(OpenAIJudge("m", url, cache=":memory:", max_retries=0))
+
+
+@pytest.mark.parametrize("mode", ["direct", "batch"])
+def test_questions_are_not_sent_on_to_another_server(serve: Any, tmp_path: Path, mode: str) -> None:
+    other = serve(lambda body, number: completion(YES))
+    place = f"{other.url}/chat/completions?token=CANARY"
+    first = serve(lambda body, number: (307, {"Location": place}, ""))
+    judge = OpenAIJudge("m", first.url, mode=mode, cache=":memory:", folder=tmp_path)
+    with pytest.raises(UserError, match=r"sends the request on to http://.*token=\*\*\*, which is not followed"):
+        answers_of(judge)
+    assert len(first.asked) == 1
+    assert other.asked == []

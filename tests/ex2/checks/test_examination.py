@@ -160,6 +160,17 @@ def test_every_judge_of_a_panel_is_looked_at() -> None:
     ]
 
 
+def test_a_local_judge_without_tokens_for_its_answers_is_told_before_training() -> None:
+    found = judge_readiness("local", {"model": "package:ex2/data/demo_policy"}, None)
+    assert found.lacking == ["judge.model: its tokenizer has no single token for 'Yes'; use another model."]
+    assert found.unchecked == []
+    unknown = judge_readiness("local", {"model": "some/where"}, None)
+    assert (unknown.lacking, unknown.unchecked) == (
+        [],
+        ["judge: whether the tokenizer of 'some/where' has tokens for yes and no"],
+    )
+
+
 def test_headers_and_endings_tell_a_whole_file(tmp_path: Path) -> None:
     """Noise of 40 × 48 points is a file of some thousand bytes: without its last third it has no ending."""
     root = tiny.save_image_folder(tmp_path / "p", classes=1, reward=1, test=1)

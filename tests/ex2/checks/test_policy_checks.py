@@ -15,6 +15,8 @@ from ex2.checks.policy import PolicyFindings, adapter_size, empty_model, policy_
 from ex2.policy.source import ModelSource
 from ex2.recipe import Lora, Prompts, Recipe
 from ex2.recipe_io import read_recipe
+from reward.errors import EnvironmentFault
+from reward.files import write_text
 
 DEMO = ROOT / "recipes/demo/visual.yaml"
 MODEL = "package:ex2/data/demo_policy"
@@ -180,3 +182,17 @@ def test_room_on_the_disk_is_for_seeds_that_are_not_trained(tmp_path: Path, monk
     file = tmp_path / "file"
     file.touch()
     assert disk_problem(recipe(f"output_dir={file}/runs"), 1, 1) == f"output_dir: {file} is a file; give a folder."
+
+
+@pytest.mark.parametrize("leads_to", ["nowhere/at-all", "link"])
+def test_a_link_that_leads_nowhere_is_no_place_for_a_run(tmp_path: Path, leads_to: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(leads_to)
+    assert disk_problem(recipe(f"output_dir={link}/runs"), 1, 1) == (
+        f"output_dir: {link} is a link that leads nowhere; mend it, or give another output_dir."
+    )
+    with pytest.raises(EnvironmentFault, match=r"cannot be written: a part of the path is a (file, or a )?link that"):
+        write_text(link / "page.html", "words")
+    link.unlink()
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert disk_problem(recipe(f"output_dir={link}/runs"), 1, 1) is None

@@ -75,6 +75,10 @@ def _chat(template: str) -> object:
             lambda: jinja2.Environment(autoescape=True).from_string("{{ x.y.z }}").render(),
             "ex2: the model's chat template fails ('x' is undefined)",
         ),
+        (
+            lambda: exec(compile("[].reshape(1)", "/lib/bitsandbytes/functional.py", "exec")),
+            "ex2: policy.quantization: this model cannot be computed in it on this machine ('list' object has no",
+        ),
     ],
 )
 def test_libraries_that_meet_settings(

@@ -1,0 +1,267 @@
+"""From image sets and a VLM to `Measures`: every number with its interval, sets compared, metrics correlated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from analysis.images.comparisons import compared, correlations
+from analysis.images.embedded import EmbeddedSeed, TestSide, embed_seed, open_split, test_side
+from analysis.images.given import GivenSet, ReadSet, common_number, failures, read_sets
+from analysis.images.intervals import FEWEST_SEEDS, over_seeds, set_intervals
+from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures, ShotMeasures
+from analysis.images.resampling import SetImages
+from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, knowledge, values_of
+from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
+from ex2.recipe import Component
+from ex2.set_recipe import Measure, SetRecipe
+from ex2.sets.cost import images_for_shots
+from ex2.sets.overlap import hashed
+from ex2.sets.plans import set_folders
+from reward.errors import UserError
+from reward.presets import load_vlm, shown_name
+from reward.vlm import VLM
+
+SHARES = frozenset({"text", "cler", "ensemble", "probe", "precision_at_5", "recall_at_5"})
+DIFFERENCES = frozenset({"gain", "probe_gain"})
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What is to be measured on what.
+
+    Attributes:
+        name: Of the recipe, or of what was measured.
+        vlm: The encoder.
+        dataset: The dataset, whose own settings stand beside its name.
+        split: Of the test images.
+        sets: In the order of tables.
+        measure: What is measured, and how.
+    """
+
+    name: str
+    vlm: Component
+    dataset: Component
+    split: str
+    sets: tuple[GivenSet, ...]
+    measure: Measure
+
+    @classmethod
+    def of(cls, recipe: SetRecipe) -> Measuring:
+        """Return what a recipe asks for.
+
+        Raises:
+            UserError: If its sets cannot be drawn, or are not; a line for each.
+        """
+        sets = []
+        missing = []
+        for name, folders in set_folders(recipe).items():
+            missing += [f"{folder}: set '{name}' is not drawn yet" for folder in folders if not folder.is_dir()]
+            asked = recipe.images.sets[name]
+            sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence))
+        if missing:
+            raise UserError("\n".join(f"{line}; run: ex2 draw RECIPE" for line in missing))
+        dataset = Component(name=recipe.dataset.name, **recipe.dataset.settings)
+        return cls(recipe.name, recipe.vlm, dataset, recipe.dataset.test_split, tuple(sets), recipe.measure)
+
+    @property
+    def against(self) -> str:
+        """The set that others are compared with."""
+        return self.measure.against or self.sets[0].name
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            UserError: If it does not; a line for each problem.
+        """
+        names, problems = [one.name for one in self.sets], []
+        if self.against not in names:
+            problems.append(f"measure.against: '{self.against}' is none of the sets ({', '.join(names)}).")
+        if "probe" in self.measure.metrics and 1 in self.measure.shots:
+            problems.append(
+                "measure.shots: 1 image of a class leaves the probe none to choose its penalty on; give 2 or more, or "
+                "leave probe out of measure.metrics."
+            )
+        if problems:
+            raise UserError("\n".join(problems))
+
+
+def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -> Measures:
+    """Measure sets.
+
+    Args:
+        what: Sets, VLM, dataset and settings.
+        vlm: The encoder, if it is loaded already.
+        progress: Whether to show bars.
+
+    Raises:
+        UserError: If a set, the dataset or the VLM is not there or cannot be measured; all problems that are found
+            before anything is embedded at once.
+    """
+    what.check()
+    opened, images = open_split(what.dataset, what.split, "dataset.test_split")
+    names, measure = tuple(opened.class_names), what.measure
+    sets = read_sets(
+        what.sets, names, hashed(images, progress=progress), overlap=measure.overlap, missing=measure.missing
+    )
+    filled = [one.given.name for one in sets if one.filled]
+    if filled and measure.centers != "unit":
+        raise UserError(
+            f"{', '.join(filled)}: measure.missing=text with measure.centers={measure.centers}: a text's length is not "
+            "comparable with theirs; give centers unit, or draw what is missing."
+        )
+    number = common_number(sets, names, measure.shots)
+    if number == 1 and "probe" in measure.metrics:
+        raise UserError(
+            "measure.metrics: probe needs two images of each class, one to choose its penalty on, and the sets have "
+            "one; draw more, or leave probe out."
+        )
+    encoder = vlm or load_vlm(what.vlm.name, what.vlm.settings)
+    side = test_side(encoder, opened, images, what.dataset.name, what.split)
+    embedded = {one.given.name: [embed_seed(encoder, seed, side, one.given.name) for seed in one.seeds] for one in sets}
+    settings = IntervalSettings(measure.confidence, measure.bootstrap_samples)
+    clock = Clock()
+    shots = sorted(count for count in measure.shots if count < number)
+    cuts: dict[str, list[CutSeed]] = {}
+    found: list[SetMeasures] = []
+    text = text_estimate(side, settings)
+    with tqdm(total=len(sets) * (1 + len(shots)), desc="measure", unit="set", disable=not progress) as bar:
+        for one in sets:
+            seeds = embedded[one.given.name]
+            cuts[one.given.name] = [cut(seed, number, side, measure, one.given.name) for seed in seeds]
+            numbers, values = _numbers(cuts[one.given.name], side, measure, text, clock)
+            bar.update()
+            fewer = []
+            for count in shots:
+                of_fewer = [cut(seed, count, side, measure, one.given.name) for seed in seeds]
+                fewer.append((count, _numbers(of_fewer, side, measure, text, clock)[0]))
+                bar.update()
+            found.append(_set_measures(one, seeds, cuts[one.given.name], values, numbers, fewer, side, measure, clock))
+    return Measures(
+        name=what.name,
+        vlm=shown_name(what.vlm.name, encoder),
+        fingerprint=encoder.fingerprint(),
+        dataset=what.dataset.name,
+        split=what.split,
+        images=len(images),
+        classes=names,
+        metric=side.test.metric,
+        settings=measure.model_dump(mode="json"),
+        against=what.against if len(sets) > 1 else "",
+        text=text,
+        texts=side.texts,
+        sets=tuple(found),
+        comparisons=compared(found, cuts, what.against, side.test, settings),
+        correlations=correlations(found, settings),
+        timings=dict(clock.seconds),
+        per_class=number,
+    )
+
+
+def text_estimate(side: TestSide, settings: IntervalSettings) -> Estimate:
+    """Return zero-shot classification by the classes' texts alone, with an interval over test images."""
+    assert side.test.text is not None
+    classes = torch.arange(len(side.test.classes))
+    texts_as_set = SetImages(side.test.text.repeat(2, 1), classes.repeat(2))  # its own centers are not looked at
+    found = set_intervals(texts_as_set, side.test, settings).text
+    assert found is not None
+    return found
+
+
+def _numbers(
+    cuts: Sequence[CutSeed], side: TestSide, measure: Measure, text: Estimate, clock: Clock
+) -> tuple[dict[Quantity, Estimate], list[Values]]:
+    """Return the numbers of a set with their intervals, over seeds or over the images of its first seed."""
+    values = [values_of(one, side, measure, clock) for one in cuts]
+    if len(values) >= FEWEST_SEEDS:
+        numbers = {quantity: _over_seeds(quantity, values, measure.confidence) for quantity in values[0]}
+    else:
+        numbers = _over_images(cuts[0], values[0], side, measure, clock)
+    return numbers | {"text": text}, values
+
+
+def _over_seeds(quantity: Quantity, values: Sequence[Values], confidence: float) -> Estimate:
+    of_seeds = [one[quantity] for one in values]
+    if quantity in SHARES:
+        return over_seeds(of_seeds, confidence)
+    found = mean_t(of_seeds, confidence, fewest=FEWEST_SEEDS)
+    return within(found, -1.0, 1.0) if quantity in DIFFERENCES else found
+
+
+def _over_images(
+    one: CutSeed, values: Values, side: TestSide, measure: Measure, clock: Clock
+) -> dict[Quantity, Estimate]:
+    """Return the numbers of one seed; those that would have to be fitted again on each resample have no interval."""
+    numbers = {quantity: Estimate(value, None, None, len(side.main)) for quantity, value in values.items()}
+    if "cler" in values and one.shots > 1:
+        with clock.timed("intervals"):
+            settings = IntervalSettings(measure.confidence, measure.bootstrap_samples)
+            found = set_intervals(one.images, side.test, settings)
+        assert found.ensemble is not None
+        assert found.gain is not None
+        numbers |= {"cler": found.cler, "ensemble": found.ensemble, "gain": found.gain}
+    if "clip_score" in values:
+        numbers |= {"clip_score": mean_t(clip_scores(one, side.test).tolist(), measure.confidence)}
+    return numbers
+
+
+def _set_measures(
+    one: ReadSet,
+    embedded: Sequence[EmbeddedSeed],
+    cuts: Sequence[CutSeed],
+    values: Sequence[Values],
+    numbers: Mapping[Quantity, Estimate],
+    fewer: Sequence[tuple[int, Mapping[Quantity, Estimate]]],
+    side: TestSide,
+    measure: Measure,
+    clock: Clock,
+) -> SetMeasures:
+    records, cost = one.records, one.cost()
+    seeds = []
+    for read, taken, of_seed in zip(one.seeds, cuts, values, strict=True):
+        settings = IntervalSettings(measure.confidence)
+        tested = knowledge(taken, side, settings, measure.permutations, clock) if "cler" in of_seed else None
+        seeds.append(
+            SeedMeasures(
+                seed=read.image_set.record.seed,
+                folder=str(read.image_set.folder),
+                digest=read.digest,
+                values={str(quantity): value for quantity, value in of_seed.items()},
+                knowledge_p=tested.p if tested else None,
+                nothing=tested.mean if tested else None,
+            )
+        )
+    an_image = None if cost.usd is None or not cost.images else cost.usd / cost.images
+    classes = side.test.classes
+    return SetMeasures(
+        name=one.given.name,
+        generator=records[0].generator,
+        strategy=records[0].strategy,
+        licence=one.given.licence or records[0].license,
+        per_class=records[0].per_class,
+        asked=sum(record.asked for record in records),
+        made=sum(record.made for record in records),
+        failed=failures(one.seeds),
+        truncated=sum(row.truncated for seed in one.seeds for row in seed.image_set.rows),
+        dropped=sum(seed.dropped for seed in one.seeds),
+        near=sum(seed.near for seed in embedded),
+        filled=tuple(classes[label] for label in one.filled),
+        seeds=tuple(seeds),
+        over="seeds" if len(seeds) >= FEWEST_SEEDS else "images",
+        numbers={str(quantity): number for quantity, number in numbers.items()},
+        shots=tuple(
+            ShotMeasures(
+                shots=count,
+                numbers={str(quantity): number for quantity, number in of_fewer.items()},
+                usd=None if an_image is None else an_image * images_for_shots(len(classes), count),
+            )
+            for count, of_fewer in fewer
+        ),
+        seconds=cost.seconds or 0.0,
+        usd=cost.usd,
+        bytes=cost.bytes or 0,
+    )

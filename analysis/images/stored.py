@@ -1,0 +1,156 @@
+"""`measures.json`: what was measured on sets, kept in a run's folder beside its recipe, and read back.
+
+runs/<name>/  recipe.yaml  provenance.json  measures.json  manifests/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from analysis.images.given import seal_of
+from analysis.images.record import FORMAT, Measures
+from ex2.recipe_io import is_of_sets, read_set_recipe, to_yaml
+from ex2.run.directory import RunDirectory
+from ex2.run.provenance import provenance
+from ex2.run.sealed import check_sealed, write_sealed
+from ex2.runtime import tell_once
+from ex2.set_recipe import SetRecipe
+from reward.errors import UserError
+from reward.files import read_record, write_text
+
+RESULT = "measures.json"
+"""Name of the file."""
+AGAIN = "run `ex2 measure` again"
+
+
+def run_directory(recipe: SetRecipe) -> RunDirectory:
+    """Return the directory that a recipe of image sets names."""
+    return RunDirectory(Path(recipe.output_dir).expanduser() / recipe.name)
+
+
+def start_measuring(directory: RunDirectory, recipe: SetRecipe | None) -> None:
+    """Write what measures are made with: the recipe, if there is one, and versions, commit and command.
+
+    Args:
+        directory: The run's directory.
+        recipe: The resolved recipe; None for folders that were named on the command line.
+
+    Raises:
+        UserError: As `check_directory`.
+        EnvironmentFault: If the directory cannot be written.
+    """
+    check_directory(directory, recipe)
+    if recipe is not None:
+        write_text(directory.recipe, to_yaml(recipe))
+    write_sealed(directory.provenance, provenance(), by="run")
+
+
+def check_directory(directory: RunDirectory, recipe: SetRecipe | None) -> None:
+    """Refuse a directory that holds what measuring would replace by something of another kind. Nothing is written.
+
+    Raises:
+        UserError: If it is of an alignment, or its measures are those of another VLM or dataset.
+    """
+    other = "give another name, such as: name=NAME"
+    if not directory.recipe.is_file():
+        return
+    if not is_of_sets(directory.recipe):
+        raise UserError(f"{directory.root}: holds a run of an alignment; {other}.")
+    if recipe is None:
+        raise UserError(f"{directory.root}: holds the measures of a recipe, {directory.recipe}; {other}.")
+    if not (directory.root / RESULT).is_file():
+        return
+    before = read_set_recipe(directory.recipe)
+    changed = [key for key in ("vlm", "dataset") if getattr(before, key) != getattr(recipe, key)]
+    if changed:
+        raise UserError(
+            f"{directory.root}: holds measures with another {' and '.join(changed)}; {other}. The sets are not drawn "
+            "again for it."
+        )
+
+
+def write_measures(directory: RunDirectory, measures: Measures) -> Path:
+    """Replace the stored measures, and return their file.
+
+    Raises:
+        EnvironmentFault: If it cannot be written; what was there stays.
+    """
+    path = directory.root / RESULT
+    write_sealed(path, measures.to_json(), by="measure")
+    return path
+
+
+def stored_measures(directory: Path) -> Measures | None:
+    """Read the measures in a run's folder, and tell in a line each what of the sets changed since.
+
+    Args:
+        directory: The run's folder.
+
+    Returns:
+        The measures; None if nothing was measured, or by another version, which a line says.
+
+    Raises:
+        UserError: If the file is damaged or was changed.
+    """
+    path = directory / RESULT
+    if not path.exists():
+        return None
+    measures = read_record(path, _of_this_version, remedy=AGAIN)
+    check_sealed(path, AGAIN)
+    if measures is None:
+        tell_once(f"note: {path}: not of this version; {AGAIN}.")
+        return None
+    for line in changes(measures, _names_in(directory)):
+        tell_once(f"note: {path}: {line}")
+    return measures
+
+
+def changes(
+    measures: Measures, recipe: Sequence[str] | None = None, folders: Mapping[str, Sequence[Path]] | None = None
+) -> list[str]:
+    """Say in words what of measured sets is not as it was measured; each image's own hash is not looked at.
+
+    Args:
+        measures: The measures.
+        recipe: Names of the recipe's sets; None if there is no recipe.
+        folders: Where the recipe's sets stand, by name, if that is known.
+
+    Returns:
+        A sentence for each set or seed that was changed, is gone, or is not the recipe's.
+    """
+    found = []
+    measured = [one.name for one in measures.sets]
+    for one in measures.sets:
+        if recipe is not None and one.name not in recipe:
+            found.append(f"the set '{one.name}' is not in the recipe; {AGAIN}.")
+            continue
+        expected = None if folders is None else [path.resolve() for path in folders.get(one.name, ())]
+        for seed in one.seeds:
+            folder = Path(seed.folder)
+            if expected is not None and folder.resolve() not in expected:
+                found.append(f"{folder} is not what the recipe's set '{one.name}' is now; {AGAIN}.")
+                continue
+            try:
+                now = seal_of(folder)
+            except UserError as error:
+                found.append(str(error).splitlines()[0])
+                continue
+            if now is None:
+                found.append(f"{folder} is not there any more; its numbers can be shown, and not made again.")
+            elif now != seed.digest:
+                found.append(f"{folder} has changed since it was measured; {AGAIN}.")
+    lacking = [name for name in recipe or () if name not in measured]
+    found += [f"the recipe's set '{name}' is not measured yet; {AGAIN}." for name in lacking]
+    return found
+
+
+def _names_in(directory: Path) -> list[str] | None:
+    path = RunDirectory(directory).recipe
+    return [*read_set_recipe(path).images.sets] if path.is_file() else None
+
+
+def _of_this_version(stored: object) -> Measures | None:
+    if not isinstance(stored, dict):
+        raise TypeError("no object")
+    return Measures.from_json(stored) if stored.get("format") == FORMAT else None
