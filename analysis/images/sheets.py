@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from analysis.images.record import Measures, SetMeasures
 from analysis.tables.pages.thumbnails import encode
-from ex2.data.datasets.image_sets import ImageSet, read_set
+from ex2.data.datasets.image_sets import ImageSet, is_set, read_set
 from reward.errors import EX2Error
 from reward.images import IMAGE_ERRORS
 
@@ -74,6 +74,8 @@ def _open(one: SetMeasures) -> ImageSet | str:
     folder = Path(one.seeds[0].folder)
     if not folder.is_dir():
         return f"{one.name}: its images are not on this machine."
+    if not is_set(folder):
+        return f"{one.name}: a folder without a record of its images, which are not shown."
     try:
         found = read_set(folder)
     except (EX2Error, OSError):

@@ -14,6 +14,7 @@ from analysis.attributes.tables import attribute_tables
 from analysis.images.headline import set_headline
 from analysis.images.page import PAGE as SETS_PAGE
 from analysis.images.record import Measures
+from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables
 from analysis.paper.claims import Claim, claims, interval_note
 from analysis.paper.command import rules_of
@@ -66,16 +67,17 @@ def main(options: argparse.Namespace) -> int:
         EnvironmentFault: If the page cannot be written.
     """
     rules = rules_of(options)
-    runs, problems = [], []
-    for folder in find_runs([options.folder]):
+    folders, measured, problems = measured_apart(find_runs([options.folder]))
+    runs = []
+    for folder in folders:
         try:
             runs.append(read_run(folder))
         except UserError as error:
             problems.append(str(error))
-    if not runs:
+    if not runs and not measured:
         raise UserError("\n".join([f"{options.folder}: no run to show.", *problems]))
     path: Path = options.folder / PAGE
-    write_text(path, render_index(runs, rules, where=options.folder, problems=problems))
+    write_text(path, render_index(runs, rules, where=options.folder, problems=problems, measured=measured))
     unanalyzed = [
         f"{run.directory.root}: not analysed: {', '.join(f'seed {seed}' for seed in run.missing)}"
         for run in runs
@@ -83,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
     ]
     for problem in [*problems, *unanalyzed, *(why for run in runs if (why := run_agreement(run)[1]))]:
         print(f"index: left out: {problem}")
-    print(f"index: {len(runs)} runs in {path}" + (f"; left out: {len(problems)}" if problems else ""))
+    print(f"index: {len(runs) + len(measured)} runs in {path}" + (f"; left out: {len(problems)}" if problems else ""))
     return 0
 
 
@@ -98,7 +100,7 @@ def render_index(
     """Return the page.
 
     Args:
-        runs: At least one run.
+        runs: Runs of alignments; at least one, if nothing was measured.
         rules: Thresholds of the rules.
         where: Folder of the page; links are relative to it.
         problems: Sentences, shown on the page, on why other runs are not on it.
@@ -129,8 +131,8 @@ def render_index(
         page_environment()
         .get_template("index.html")
         .render(
-            title=f"{len(runs)} experiments" if len(runs) > 1 else "1 experiment",
-            lead=_lead(experiments),
+            title=_title(len(runs), len(measured)),
+            lead=_lead(experiments) if experiments else "What image sets are worth to the VLMs that see them.",
             main_verdicts=[_sentence(claim) for claim in first],
             more_verdicts=[_sentence(claim) for claim in found if claim not in first],
             datasets=datasets,
@@ -143,7 +145,7 @@ def render_index(
             runs=[_run(run, experiment, links) for run, experiment in zip(runs, experiments, strict=True)],
             sets=[_sets(folder, found, where) for folder, found in measured],
             rules=rules,
-            confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
+            confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments} or {"95"})),
             denominators=sorted({experiment.denominator for experiment in experiments}),
             problems=problems,
             unread=unread_notes(experiments),
@@ -151,6 +153,14 @@ def render_index(
             script_source=script_source,
         )
     )
+
+
+def _title(runs: int, sets: int) -> str:
+    counted = (
+        (runs, "experiment", "experiments"),
+        (sets, "measurement of image sets", "measurements of image sets"),
+    )
+    return listing([f"{number} {one if number == 1 else several}" for number, one, several in counted if number])
 
 
 def _lead(experiments: Sequence[Experiment]) -> str:

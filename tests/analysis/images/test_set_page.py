@@ -11,12 +11,16 @@ import browser
 import pytest
 from drawn_sets import Blocks, drawn
 from measured_sets import demo, measured_set, measurement
+from run_samples import write_run
 
 from analysis.images.page import render_page, write_page
 from analysis.images.record import Measures
 from analysis.images.section import PARTS, image_sections
 from analysis.images.sheets import contact_sheet
+from analysis.images.stored import write_measures
 from analysis.images.tables import image_tables
+from ex2.cli import main
+from ex2.run.directory import RunDirectory
 
 
 def on_disk(root: Path, *names: str, per_class: int = 2) -> Measures:
@@ -94,13 +98,15 @@ def test_sets_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
     other = replace(first, seeds=(replace(first.seeds[0], digest="0" * 64),))
     (Path(second.seeds[0].folder) / "metadata.jsonl").write_text("")
     gone = replace(third, seeds=(replace(third.seeds[0], folder=str(tmp_path / "gone")),))
-    sheet = contact_sheet(replace(found, sets=(other, second, gone, replace(fourth, seeds=()))))
+    plain = replace(gone, name="five", seeds=(replace(third.seeds[0], folder=str(tmp_path)),))
+    sheet = contact_sheet(replace(found, sets=(other, second, gone, replace(fourth, seeds=()), plain)))
     assert (sheet.sets, sheet.rows) == ((), ())
     assert sheet.missing == (
         "one: its images are not those that were measured.",
         "two: its images cannot be read any more.",
         "three: its images are not on this machine.",
         "four: no seed was measured.",
+        "five: a folder without a record of its images, which are not shown.",
     )
 
 
@@ -125,3 +131,30 @@ def test_nothing_sticks_out_of_the_page(chrome: object, tmp_path: Path, width: i
     )
     assert outside == []
     page.close()
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_index_and_tables_over_measurements(tmp_path: Path, capsys: pytest.CaptureFixture[str], aligned: bool) -> None:
+    if aligned:
+        write_run(tmp_path, "clip-pets")
+    for name, dataset in (("one", "creatures"), ("two", "pets")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "provenance.json").write_text("{}")
+        found = replace(demo(), name=name, dataset=dataset)
+        write_measures(RunDirectory(folder), found)
+        write_page(found, folder)
+    assert main(["index", str(tmp_path)]) == 0
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert ("2 measurements of image sets</h1>" in page, 'id="h-sets"' in page) == (True, True)
+    assert ('id="h-grid"' in page, "1 experiment and 2 measurements" in page) == (aligned, aligned)
+    assert 'href="one/report.html"' in page
+    assert main(["tables", str(tmp_path), "--out", str(tmp_path / "tables"), "--format", "csv,svg"]) == 0
+    written = {path.name for path in (tmp_path / "tables").iterdir()}
+    wanted = {"images-worth.csv", "images-grid-cler.csv", "images-grid-cler-pairs.csv", "images-worth-one.svg"}
+    assert wanted <= written
+    assert ("figure-grid.svg" in written) is aligned
+    (tmp_path / "two" / "measures.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["index", str(tmp_path)]) == 0
+    assert "index: left out: " in capsys.readouterr().out
