@@ -60,8 +60,8 @@ def _worth(measures: Measures) -> Table:
     rows = []
     for one in measures.sets:
         numbers = [cell_of(one.number(name), name, one, measures.images) for name in SIDE_BY_SIDE]
-        notes = () if one.knows is not False else ("not told from nothing",)
-        numbers[0] = replace(numbers[0], notes=(*numbers[0].notes, *notes))
+        doubt = ("not told from nothing",) if one.knows is False else ()
+        numbers[0] = replace(numbers[0], notes=(*numbers[0].notes, *doubt))
         cells = [text_cell(f"{one.made:,}/{one.asked:,}")] * lacking
         cells += [replace(cell, n=0, seeds=1) for cell in (text_number(measures), *numbers)]
         cells += [text_cell(over_words(one, measures))] * (len(over) > 1)
