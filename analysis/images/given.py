@@ -39,6 +39,7 @@ class GivenSet:
         usd_per_hour: Price of the machine that drew it; None for what the set itself says.
         usd_per_image: Price of an image, such as of a label.
         licence: Terms of the images; empty for what the set itself says.
+        run: Folder of the run whose texts it was drawn from; empty if it was not, or that is not known.
     """
 
     name: str
@@ -46,6 +47,7 @@ class GivenSet:
     usd_per_hour: float | None = None
     usd_per_image: float | None = None
     licence: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)

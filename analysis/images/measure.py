@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from tqdm import tqdm
@@ -15,6 +15,7 @@ from analysis.images.intervals import FEWEST_SEEDS, over_seeds, set_intervals
 from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures, ShotMeasures
 from analysis.images.resampling import SetImages
 from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, knowledge, values_of
+from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
 from ex2.recipe import Component
 from ex2.set_recipe import Measure, SetRecipe
@@ -61,7 +62,8 @@ class Measuring:
         for name, folders in set_folders(recipe).items():
             missing += [f"{folder}: set '{name}' is not drawn yet" for folder in folders if not folder.is_dir()]
             asked = recipe.images.sets[name]
-            sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence))
+            run = str(asked.strategy.settings.get("run", "")) if asked.strategy.name == STRATEGY else ""
+            sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence, run))
         if missing:
             raise UserError("\n".join(f"{line}; run: ex2 draw RECIPE" for line in missing))
         dataset = Component(name=recipe.dataset.name, **recipe.dataset.settings)
@@ -141,7 +143,7 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
                 fewer.append((count, _numbers(of_fewer, side, measure, text, clock)[0]))
                 bar.update()
             found.append(_set_measures(one, seeds, cuts[one.given.name], values, numbers, fewer, side, measure, clock))
-    return Measures(
+    measured = Measures(
         name=what.name,
         vlm=shown_name(what.vlm.name, encoder),
         fingerprint=encoder.fingerprint(),
@@ -160,6 +162,9 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
         timings=dict(clock.seconds),
         per_class=number,
     )
+    sources = {one.given.name: source for one in sets if (source := source_of(one.records[0]))}
+    runs = {one.given.name: one.given.run for one in sets if one.given.run}
+    return replace(measured, words=words_of_arms(measured, sources, read_analyses(runs, sources)))
 
 
 def text_estimate(side: TestSide, settings: IntervalSettings) -> Estimate:

@@ -167,6 +167,43 @@ class MetricCorrelation(Record):
     rho: Number
 
 
+@dataclass(frozen=True)
+class ArmSource(Record):
+    """Which texts a set was drawn from.
+
+    Attributes:
+        run: Name of the run.
+        seed: Name of its seed's folder, such as `seed-0`.
+        arm: `base`, `aligned`, or another arm of the run's `accuracy.json`.
+    """
+
+    run: str
+    seed: str
+    arm: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordsOfArm(Record):
+    """What is known of one arm's texts.
+
+    Attributes:
+        source: The arm.
+        vlm: VLM that rewards in that run; empty if the run's analysis is not at hand.
+        text: Accuracy of zero-shot classification by the texts, under that VLM; None if it is not at hand.
+        reward: Mean reward of the texts, in the units of that run's reward; None for an arm without rewards.
+        cler: CLER of the pictures drawn from the texts; None if it was not measured.
+        knows: Whether every seed's CLER is above that of the same pictures with their labels permuted; None if it was
+            not tested.
+    """
+
+    source: ArmSource
+    vlm: str = ""
+    text: Number | None = None
+    reward: float | None = None
+    cler: Number | None = None
+    knows: bool | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measures(Record):
     """Content of `measures.json`.
@@ -187,6 +224,7 @@ class Measures(Record):
         sets: In the recipe's order.
         comparisons: Each other set against `against`.
         correlations: Over the sets, if there are at least five.
+        words: The arms of runs that sets were drawn from, in the order of the sets; empty if none was.
         timings: Metric → seconds that it took for all sets, embedding apart.
         per_class: Images of each class that all numbers but those of fewer shots are of: the first ones of every set.
     """
@@ -206,6 +244,7 @@ class Measures(Record):
     sets: tuple[SetMeasures, ...]
     comparisons: tuple[SetComparison, ...] = ()
     correlations: tuple[MetricCorrelation, ...] = ()
+    words: tuple[WordsOfArm, ...] = ()
     timings: Mapping[str, float]
     per_class: int | None = None
 

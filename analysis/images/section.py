@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -22,6 +23,7 @@ from analysis.images.tables import (
     yield_table,
 )
 from analysis.images.wording import warnings_of
+from analysis.images.words import words_said, words_table
 from analysis.results.wording import NBSP
 from analysis.tables.table import NOTHING, Cell, Table, interval_text, n_text, number_text
 from analysis.tables.view import ReportSection
@@ -45,6 +47,13 @@ class Part(NamedTuple):
     draw: Callable[[Measures], tuple[Markup, Markup] | None] | None = None
 
 
+def words_tables(found: Sequence[Measures]) -> Table:
+    """Return the table of a measurement's words, with a sentence on each run below."""
+    (measures,) = found
+    table = words_table(measures.words, measures)
+    return replace(table, notes=(*words_said(measures.words), *table.notes))
+
+
 PARTS = (
     Part(
         "Worth",
@@ -52,6 +61,11 @@ PARTS = (
         "CLER classifies each test image by the nearest class center of the set's images; the ensemble joins centers "
         "and texts, and gain is what that adds to the texts alone, in points.",
         worth_figure,
+    ),
+    Part(
+        "Words rewarded and words that draw",
+        words_tables,
+        "The texts that sets were drawn from: what they score and earn as words, and what their pictures are worth.",
     ),
     Part("Compared", comparison_table, "Differences on the same classes and the same test images, in points."),
     Part(

@@ -28,7 +28,7 @@ from ex2.sets.overlap import NEAR
 from reward.numerals import decimal
 from reward.terminal import PlainConsole
 
-MOST_OF_NAME = 14
+MOST_OF_NAME = 18
 """Characters of a set's name that are not broken over lines."""
 
 

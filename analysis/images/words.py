@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
-from analysis.accuracy.record import Accuracy
-from analysis.images.record import Measures
+from analysis.accuracy.record import Accuracy, read_accuracy
+from analysis.images.record import ArmSource, Measures, WordsOfArm
 from analysis.statistics.intervals import Estimate
 from analysis.tables.table import Cell, Row, Table
 from ex2.data.datasets.set_records import SetRecord
+from ex2.run.directory import SeedDirectory
 
 STRATEGY = "descriptions"
-
-
-@dataclass(frozen=True)
-class ArmSource:
-    """Which texts a set was drawn from.
-
-    Attributes:
-        run: Name of the run.
-        seed: Name of its seed's folder, such as `seed-0`.
-        arm: `base`, `aligned`, or another arm of the run's `accuracy.json`.
-    """
-
-    run: str
-    seed: str
-    arm: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class WordsOfArm:
-    """What is known of one arm's texts.
-
-    Attributes:
-        source: The arm.
-        vlm: VLM that rewards in that run; empty if the run's analysis is not at hand.
-        text: Accuracy of zero-shot classification by the texts, under that VLM; None if it is not at hand.
-        reward: Mean reward of the texts, in the units of that run's reward; None for an arm without rewards.
-        cler: CLER of the pictures drawn from the texts; None if it was not measured.
-        knows: Whether every seed's CLER is above that of the same pictures with their labels permuted; None if it was
-            not tested.
-    """
-
-    source: ArmSource
-    vlm: str = ""
-    text: Estimate | None = None
-    reward: float | None = None
-    cler: Estimate | None = None
-    knows: bool | None = None
 
 
 def source_of(record: SetRecord) -> ArmSource | None:
@@ -58,6 +22,27 @@ def source_of(record: SetRecord) -> ArmSource | None:
     if record.strategy != STRATEGY:
         return None
     return ArmSource(*(str(settings.get(key, "")) for key in ("run", "run_seed", "arm")))
+
+
+def read_analyses(runs: Mapping[str, str], sources: Mapping[str, ArmSource]) -> dict[tuple[str, str], Accuracy]:
+    """Read the analyses of the runs whose texts were drawn; a run that has none any more is left out.
+
+    Args:
+        runs: Name of a set → the folder of the run that it was drawn from.
+        sources: Name of a set → the arm that it was drawn from.
+
+    Returns:
+        Name of the run and its seed's folder → content of `accuracy.json`.
+
+    Raises:
+        UserError: If a file is not what an analysis writes.
+    """
+    found = {}
+    for name, source in sources.items():
+        path = SeedDirectory(Path(runs.get(name, "")) / source.seed).accuracy
+        if name in runs and path.is_file():
+            found[source.run, source.seed] = read_accuracy(path)
+    return found
 
 
 def words_of_arms(

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from analysis.accuracy.record import read_accuracy
-from analysis.images.record import Measures, SeedMeasures, SetMeasures
-from analysis.images.words import ArmSource, source_of, words_of_arms, words_said, words_table
+from analysis.images.record import ArmSource, Measures, SeedMeasures, SetMeasures
+from analysis.images.section import image_sections
+from analysis.images.words import read_analyses, source_of, words_of_arms, words_said, words_table
 from analysis.statistics.intervals import Estimate
 from ex2.data.datasets.set_records import SetRecord
 
@@ -128,3 +129,17 @@ def test_a_set_tells_its_arm() -> None:
     )
     assert source_of(record) == ArmSource("demo", "seed-1", "base")
     assert source_of(replace(record, strategy="name")) is None
+
+
+def test_words_are_kept_with_the_measurement_and_shown(tmp_path: Path) -> None:
+    runs = {"aligned": str(STORED.parents[1]), "waffle": str(tmp_path)}
+    found = read_analyses(runs, SOURCES)
+    assert found.keys() == {("stored", "seed-0")}
+    assert read_analyses({"base": str(tmp_path)}, SOURCES) == {}
+    whole = replace(ALL, words=words_of_arms(ALL, SOURCES, found))
+    assert Measures.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+    titles = {section.title: section for section in image_sections(whole)}
+    section = titles["Words rewarded and words that draw"]
+    assert [row[0] for row in section.rows] == [f"stored, seed-0 · {arm}" for arm in ("aligned", "base", "waffle")]
+    assert section.notes[0] == words_said(whole.words)[0]
+    assert "Words rewarded and words that draw" not in {one.title for one in image_sections(ALL)}
