@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from tqdm import tqdm
@@ -126,21 +127,25 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
     settings = IntervalSettings(measure.confidence, measure.bootstrap_samples)
     clock = Clock()
     shots = sorted(count for count in measure.shots if count < number)
-    cuts: dict[str, list[CutSeed]] = {}
     found: list[SetMeasures] = []
+
+    def taken(name: str, place: int = 0, count: int = number) -> CutSeed:
+        """Return the first images of each class of a seed, which are in memory no longer than they are needed."""
+        return cut(embedded[name][place], count, side, measure, name)
+
     text = text_estimate(side, settings)
     with tqdm(total=len(sets) * (1 + len(shots)), desc="measure", unit="set", disable=not progress) as bar:
         for one in sets:
             seeds = embedded[one.given.name]
-            cuts[one.given.name] = [cut(seed, number, side, measure, one.given.name) for seed in seeds]
-            numbers, values = _numbers(cuts[one.given.name], side, measure, text, clock)
+            take = partial(taken, one.given.name)
+            numbers, values = _numbers(take, len(seeds), side, measure, text, clock)
             bar.update()
             fewer = []
             for count in shots:
-                of_fewer = [cut(seed, count, side, measure, one.given.name) for seed in seeds]
-                fewer.append((count, _numbers(of_fewer, side, measure, text, clock)[0]))
+                of_fewer = partial(take, count=count)
+                fewer.append((count, _numbers(of_fewer, len(seeds), side, measure, text, clock)[0]))
                 bar.update()
-            found.append(_set_measures(one, seeds, cuts[one.given.name], values, numbers, fewer, side, measure, clock))
+            found.append(_set_measures(one, seeds, take, values, numbers, fewer, side, measure, clock))
     return Measures(
         name=what.name,
         vlm=shown_name(what.vlm.name, encoder),
@@ -155,7 +160,7 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
         text=text,
         texts=side.texts,
         sets=tuple(found),
-        comparisons=compared(found, cuts, what.against, side.test, settings),
+        comparisons=compared(found, taken, what.against, side.test, settings),
         correlations=correlations(found, settings),
         timings=dict(clock.seconds),
         per_class=number,
@@ -173,14 +178,14 @@ def text_estimate(side: TestSide, settings: IntervalSettings) -> Estimate:
 
 
 def _numbers(
-    cuts: Sequence[CutSeed], side: TestSide, measure: Measure, text: Estimate, clock: Clock
+    take: Callable[[int], CutSeed], seeds: int, side: TestSide, measure: Measure, text: Estimate, clock: Clock
 ) -> tuple[dict[Quantity, Estimate], list[Values]]:
     """Return the numbers of a set with their intervals, over seeds or over the images of its first seed."""
-    values = [values_of(one, side, measure, clock) for one in cuts]
+    values = [values_of(take(place), side, measure, clock) for place in range(seeds)]
     if len(values) >= FEWEST_SEEDS:
         numbers = {quantity: _over_seeds(quantity, values, measure.confidence) for quantity in values[0]}
     else:
-        numbers = _over_images(cuts[0], values[0], side, measure, clock)
+        numbers = _over_images(take(0), values[0], side, measure, clock)
     return numbers | {"text": text}, values
 
 
@@ -212,7 +217,7 @@ def _over_images(
 def _set_measures(
     one: ReadSet,
     embedded: Sequence[EmbeddedSeed],
-    cuts: Sequence[CutSeed],
+    take: Callable[[int], CutSeed],
     values: Sequence[Values],
     numbers: Mapping[Quantity, Estimate],
     fewer: Sequence[tuple[int, Mapping[Quantity, Estimate]]],
@@ -222,9 +227,9 @@ def _set_measures(
 ) -> SetMeasures:
     records, cost = one.records, one.cost()
     seeds = []
-    for read, taken, of_seed in zip(one.seeds, cuts, values, strict=True):
+    for place, (read, of_seed) in enumerate(zip(one.seeds, values, strict=True)):
         settings = IntervalSettings(measure.confidence)
-        tested = knowledge(taken, side, settings, measure.permutations, clock) if "cler" in of_seed else None
+        tested = knowledge(take(place), side, settings, measure.permutations, clock) if "cler" in of_seed else None
         seeds.append(
             SeedMeasures(
                 seed=read.image_set.record.seed,

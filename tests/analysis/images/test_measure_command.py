@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +96,20 @@ def test_a_plain_folder_is_measured_and_kept(
     assert stored_measures(directory) == measures
     assert json.loads((directory / "provenance.json").read_text())["packages"]["ex2"]
     assert not (directory / "recipe.yaml").exists()
+
+
+def test_what_was_measured_is_printed_and_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[Any] = []
+    terminal = SimpleNamespace(print_measures=lambda measures: told.append(measures), __spec__=object())
+    page = SimpleNamespace(write_page=lambda measures, directory: directory / "report.html", __spec__=object())
+    monkeypatch.setitem(sys.modules, command.TERMINAL, terminal)
+    monkeypatch.setitem(sys.modules, command.PAGE, page)
+    measures: Any = object()
+    command.show(measures, Path("runs/x"))
+    assert told == [measures]
+    assert capsys.readouterr().out == "page: runs/x/report.html\n"
 
 
 def test_words_without_a_recipe_need_all_three(drawn: ImageSet) -> None:
