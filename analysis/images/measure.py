@@ -17,6 +17,7 @@ from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures
 from analysis.images.resampling import SetImages
 from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, knowledge, values_of
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
+from ex2.data.datasets.image_sets import raise_first
 from ex2.recipe import Component
 from ex2.set_recipe import Measure, SetRecipe
 from ex2.sets.cost import images_for_shots
@@ -63,8 +64,7 @@ class Measuring:
             missing += [f"{folder}: set '{name}' is not drawn yet" for folder in folders if not folder.is_dir()]
             asked = recipe.images.sets[name]
             sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence))
-        if missing:
-            raise UserError("\n".join(f"{line}; run: ex2 draw RECIPE" for line in missing))
+        raise_first([f"{line}; run: ex2 draw RECIPE" for line in missing])
         dataset = Component(name=recipe.dataset.name, **recipe.dataset.settings)
         return cls(recipe.name, recipe.vlm, dataset, recipe.dataset.test_split, tuple(sets), recipe.measure)
 

@@ -75,7 +75,7 @@ def test_an_image_that_counts_neither_way_for_a_class_is_out_of_its_ranking() ->
     scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
     labels = np.array([[-1, 1], [1, 0], [0, 0]])
     assert map_11_point(scores, labels) == pytest.approx((1 + 1 / 3) / 2)
-    # Image 2 drawn three times: at class 1 it is 3 of 5 ranked before the last; at class 0 it comes after the seen one.
+    # Image 2 counted three times: at class 1 four come before the seen one; at class 0 it comes after the seen one.
     assert map_11_point(scores, labels, np.array([1, 1, 3])) == pytest.approx((1 + 1 / 5) / 2)
     with pytest.raises(UserError, match=r"no test image shows the class 0 \(1 of 2\)"):
         map_11_point(scores[[0, 2]], labels[[0, 2]])
