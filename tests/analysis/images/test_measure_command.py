@@ -17,7 +17,7 @@ from PIL import Image
 from small_sets import NAMES, class_folders, measuring, toy_set
 
 from analysis.images import command
-from analysis.images.given import given_folders
+from analysis.images.given import common_number, given_folders, read_sets
 from analysis.images.measure import measure_sets
 from analysis.images.record import Measures
 from analysis.images.stored import changes, stored_measures
@@ -168,6 +168,7 @@ def test_unequal_numbers_of_images(drawn: ImageSet, tmp_path: Path, shown: list[
     assert refused(given("plain", overrides=[*QUICK, "measure.shots=[3]"])) == [
         "measure.shots: 3 of 2 images in 'plain', seed 0, class 'fep'; ask for fewer."
     ]
+    assert common_number(read_sets(given_folders(["plain"]), NAMES, None), NAMES, [1]) == 1  # as asked, not 2
     command.main(given("plain", overrides=[*QUICK, "measure.shots=[2,1]"]))
     (measures, _) = shown[0]
     assert measures.per_class == 2
