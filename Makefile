@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo demo-spurious demo-non-visual demo-weights check-demo-weights real real-assets paper-recipes \
-        test test-bare fuzz test-pythons test-slow test-real test-learning test-kills test-ray test-judge-servers \
-        test-tex peers reliability check format audit calibrate calibrate-full coverage benchmarks value-rollouts \
-        judge-injections clean
+.PHONY: install demo demo-spurious demo-non-visual demo-sets demo-weights check-demo-weights real real-assets \
+        paper-recipes genbench-recipes test test-bare fuzz test-pythons test-slow test-real test-learning test-kills \
+        test-ray test-judge-servers test-tex peers reliability check format audit calibrate calibrate-full coverage \
+        benchmarks value-rollouts judge-injections clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +28,9 @@ demo-spurious: install   ## the same code, a VLM with another preference
 demo-non-visual: install
 	$(BIN)/ex2 run recipes/demo/non_visual.yaml
 
+demo-sets: install       ## image sets with planted faults, and what each is worth
+	$(BIN)/ex2 run recipes/demo/sets.yaml
+
 demo-weights: install    ## rebuild the demo world's weights from their seed
 	$(BIN)/python -m ex2.data.demo.build
 
@@ -45,6 +48,9 @@ real-assets: install
 
 paper-recipes: install   ## write the paper's recipes and the table in recipes/README.md
 	$(BIN)/python recipes/make_paper.py
+
+genbench-recipes: install  ## write the recipes of GenBench's 22 datasets
+	$(BIN)/python recipes/make_genbench.py
 
 # pictures of the pages stay in build/screenshots
 SUITE = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_OPTIONS)

@@ -156,6 +156,19 @@ def read_stored_recipe(path: Path) -> Recipe:
     Raises:
         UserError: As `read_recipe`.
     """
+    try:
+        return _checked_as_stored(path)
+    except UserError as error:
+        if not path.is_file():
+            raise
+        raise UserError(f"{error}\n{path}: {REWRITTEN}.") from error
+
+
+REWRITTEN = "if it was damaged, put it back, or delete it and run `ex2 run RECIPE`, which writes it again"
+"""What to do about a run's recipe that EX2 cannot have written."""
+
+
+def _checked_as_stored(path: Path) -> Recipe:
     tree = stored_tree(path)
     if secret_problems(tree, str(path)):  # earlier versions let secrets in
         tree = redacted_tree(tree)

@@ -8,6 +8,7 @@ REWARDS = Parts(
     {
         "cosine": "reward.cosine:CosineReward",
         "margin": "reward.margin:MarginReward",
+        "drawn_cler": "reward.drawn:DrawnCler",
         "fluency": "reward.text_rewards:Fluency",
         "length_penalty": "reward.text_rewards:LengthPenalty",
         "repetition": "reward.text_rewards:Repetition",
@@ -25,6 +26,7 @@ are settings of the recipe. A reward with `needs_reference = True` is also given
 description, each token's log-probability under the reference model, in nats.
 """
 
-SUPPLIED = ("vlm", "class_means", "standardization")
-"""Parameters of a reward's constructor that the program fills in: the VLM, the image bank (`ClassMeans`), and a
-function without arguments that returns the VLM's standardization on this dataset."""
+SUPPLIED = ("vlm", "class_means", "standardization", "draw")
+"""Parameters of a reward's constructor that the program fills in: the VLM, the image bank (`ClassMeans`), a function
+without arguments that returns the VLM's standardization on this dataset, and one that makes what draws texts from a
+generator's name and settings (`reward.drawn.DrawTexts`)."""

@@ -11,6 +11,7 @@ from analysis.attributes.judges import OTHERS
 from analysis.attributes.record import Attributes, Group
 from analysis.attributes.wording import classes_words, how_tested, verdict_words
 from analysis.figures import svg
+from analysis.figures.palette import COLORS
 from analysis.results.kl import KL_TOLERANCE, kl_summary
 from analysis.results.pooling import Pooled
 
@@ -22,10 +23,6 @@ WIDE, PAGE, NARROW = 4.6, 7.1, 1.9
 
 PAGE_WIDTH, PHONE_WIDTH = 960.0, 350.0
 """Widths of the drawings for pages and for phones in pixels, the same as those of the report's other drawings."""
-
-COLORS = ("#1b6cb8", "#d97742", "#0f7a62", "#a97edb", "#7a7567", "#b8891c", "#3f7798", "#d86f9b")
-"""Colors of the first VLM, the second, and so on. Neighbours also differ in lightness, and each color has a contrast of
-at least 3 with the light and the dark page."""
 
 STYLE = "".join(f".vlm-{index}{{fill:{color}}}" for index, color in enumerate(COLORS))
 """CSS rules that the report's style sheet does not have."""

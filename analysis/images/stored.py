@@ -106,6 +106,34 @@ def stored_measures(directory: Path) -> Measures | None:
     return measures
 
 
+def measured_apart(folders: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, Measures]], list[str]]:
+    """Tell runs of image sets from those of alignments.
+
+    Args:
+        folders: Run directories.
+
+    Returns:
+        The directories of alignments; those of measurements, each with its measures; and a line for each measurement
+        that is not there or cannot be read.
+    """
+    others, found, problems = [], [], []
+    for folder in folders:
+        recipe = RunDirectory(folder).recipe
+        if not (folder / RESULT).exists() and not (recipe.is_file() and is_of_sets(recipe)):
+            others.append(folder)
+            continue
+        try:
+            measures = stored_measures(folder)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if measures is None:
+            problems.append(f"{folder}: image sets that are not measured yet; run `ex2 measure RECIPE`.")
+        else:
+            found.append((folder, measures))
+    return others, found, problems
+
+
 def changes(
     measures: Measures, recipe: Sequence[str] | None = None, folders: Mapping[str, Sequence[Path]] | None = None
 ) -> list[str]:

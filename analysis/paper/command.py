@@ -12,6 +12,10 @@ from rich.markup import escape
 
 from analysis.agreement.standing import judge_caution, run_agreement
 from analysis.attributes.tables import attribute_drawings, attribute_tables
+from analysis.images.figure import image_drawings
+from analysis.images.record import Measures
+from analysis.images.stored import measured_apart
+from analysis.images.tables import image_tables
 from analysis.paper.claims import Claim, claim_table, claims, interval_note
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
 from analysis.paper.figures import grid_figure, run_figures
@@ -29,6 +33,7 @@ from analysis.tables.rules import Rules, unread_notes
 from analysis.tables.table import Table
 from analysis.tables.terminal import print_left_out
 from analysis.verdicts.breakdown import Denominator
+from ex2.run.directory import find_runs
 from reward.errors import UserError, unknown_name
 from reward.terminal import PlainConsole
 
@@ -44,6 +49,7 @@ class Material(NamedTuple):
         published: Paths of the files of published tables, for those tables that read the files themselves.
         left_out: For each run below a named folder that could not be read, a sentence that says why.
         ignored: Sentences on what published files hold beside the tables that EX2 knows.
+        measured: Measurements of image sets.
     """
 
     runs: list[Run]
@@ -52,6 +58,7 @@ class Material(NamedTuple):
     published: list[Path]
     left_out: list[str]
     ignored: list[str]
+    measured: list[Measures]
 
 
 def main(options: argparse.Namespace) -> int:
@@ -80,10 +87,11 @@ def main(options: argparse.Namespace) -> int:
             "different names."
         )
     drawings = {
-        "figure-grid": grid_figure(material.experiments, rules),
+        **({"figure-grid": grid_figure(material.experiments, rules)} if material.experiments else {}),
         **run_figures(material.experiments),
         **attribute_drawings(material.runs, rules.tolerance),
         **phrases_drawings(material.runs, rules.tolerance),
+        **{name: drawing for one in material.measured for name, drawing in image_drawings(one, f"-{one.name}").items()},
     }
     written = write_everything(tables, drawings, options.out, formats)
     console = PlainConsole(highlight=False)
@@ -144,7 +152,13 @@ def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Mat
             published.setdefault(path.resolve(), path)
         else:
             folders.append(path)
-    read, left_out = gather_runs(folders) if folders else ([], [])
+    given = find_runs(folders) if folders else []
+    others, measured, unread = measured_apart(given)
+    if unread and not measured and not others:
+        raise UserError("\n".join(unread))
+    # Where there are no measurements, what was named and what lay below is told apart in the messages.
+    paths_of_runs = others if measured or unread else folders
+    read, left_out = gather_runs(paths_of_runs) if paths_of_runs else ([], [])
     runs = [with_denominator(run, denominator) for run in read]
     experiments = [experiment_of(run) for run in runs]
     by_target, ignored, problems = list(experiments), [], []
@@ -159,7 +173,15 @@ def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Mat
         ignored += tables.ignored
     if problems:
         raise UserError("\n".join(problems))
-    return Material(runs, experiments, by_target, list(published.values()), left_out, ignored)
+    return Material(
+        runs,
+        experiments,
+        by_target,
+        list(published.values()),
+        [*left_out, *unread],
+        ignored,
+        [one for _, one in measured],
+    )
 
 
 def all_tables(
@@ -190,6 +212,7 @@ def all_tables(
         *example_tables(material.experiments, rules, class_name=class_name, question=question),
         *attribute_tables(material.runs, material.published, rules.tolerance),
         *phrases_tables(material.runs, material.published, rules.tolerance),
+        *image_tables(material.measured),
         *(table for e in material.experiments if e.folder for table in run_tables(e, rules, said.get(e.folder))),
         *([claim_table(found, material.experiments, headlines=list(said.values()))] if found else []),
     ]

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from analysis.results.shown_images import MOST_IMAGES, PER_CLASS, shown_digest, shown_images
+from analysis.tables.pages.thumbnails import encode
 from ex2.data.datasets.base import ImageDataset
 from ex2.data.selection import load_dataset
 from ex2.data.source import DatasetSource
 from reward.errors import EX2Error, UserError
 from reward.images import IMAGE_ERRORS, LabeledImage
-from reward.preprocess import to_rgb
 
-SIDE = 64
-"""Longer side of a thumbnail, in pixels."""
 MOST_BYTES = 3 << 20
 """Most base64 characters of all images together."""
-
-PREFIX = "data:image/jpeg;base64,"
 
 
 def class_images(source: DatasetSource, analyzed: Mapping[Path, str] | None = None) -> dict[str, list[str]]:
@@ -96,14 +88,3 @@ def thumbnails(
                 return made
             made.setdefault(names[label], []).append(encoded)
     return made
-
-
-def encode(image: Image.Image) -> str:
-    """Return a thumbnail as JPEG in base64; transparent parts become white. No metadata is kept."""
-    image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a large JPEG is decoded no larger than needed; others stay as they are
-    small = to_rgb(image)
-    small.thumbnail((SIDE, SIDE), reducing_gap=2.0)
-    small.info.clear()
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=72, optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -11,6 +11,11 @@ from urllib.parse import quote
 
 from analysis.agreement.standing import judge_caution, judge_standing, run_agreement
 from analysis.attributes.tables import attribute_tables
+from analysis.images.headline import set_headline
+from analysis.images.page import PAGE as SETS_PAGE
+from analysis.images.record import Measures
+from analysis.images.stored import measured_apart
+from analysis.images.tables import image_tables
 from analysis.paper.claims import Claim, claims, interval_note
 from analysis.paper.command import rules_of
 from analysis.paper.comparisons import cross_tables, example_tables, kl_table
@@ -18,7 +23,6 @@ from analysis.paper.figures import LEGEND, kinds_of
 from analysis.paper.gain import gain_table
 from analysis.paper.grids import grid_tables
 from analysis.phrases.tables import phrases_tables
-from analysis.report.templating import page_environment, page_script
 from analysis.results.experiment import Experiment, by_row, datasets_of, improves
 from analysis.results.headline import headline
 from analysis.results.runs import Run, experiment_of, read_run
@@ -35,6 +39,7 @@ from analysis.results.wording import (
     percent_value,
     points,
 )
+from analysis.tables.pages.templating import page_environment, page_script
 from analysis.tables.rules import NOT_ABOVE, Rules, shown, unread_notes
 from analysis.tables.view import table_view
 from ex2.run.directory import find_runs
@@ -62,16 +67,17 @@ def main(options: argparse.Namespace) -> int:
         EnvironmentFault: If the page cannot be written.
     """
     rules = rules_of(options)
-    runs, problems = [], []
-    for folder in find_runs([options.folder]):
+    folders, measured, problems = measured_apart(find_runs([options.folder]))
+    runs = []
+    for folder in folders:
         try:
             runs.append(read_run(folder))
         except UserError as error:
             problems.append(str(error))
-    if not runs:
+    if not runs and not measured:
         raise UserError("\n".join([f"{options.folder}: no run to show.", *problems]))
     path: Path = options.folder / PAGE
-    write_text(path, render_index(runs, rules, where=options.folder, problems=problems))
+    write_text(path, render_index(runs, rules, where=options.folder, problems=problems, measured=measured))
     unanalyzed = [
         f"{run.directory.root}: not analysed: {', '.join(f'seed {seed}' for seed in run.missing)}"
         for run in runs
@@ -79,18 +85,26 @@ def main(options: argparse.Namespace) -> int:
     ]
     for problem in [*problems, *unanalyzed, *(why for run in runs if (why := run_agreement(run)[1]))]:
         print(f"index: left out: {problem}")
-    print(f"index: {len(runs)} runs in {path}" + (f"; left out: {len(problems)}" if problems else ""))
+    print(f"index: {len(runs) + len(measured)} runs in {path}" + (f"; left out: {len(problems)}" if problems else ""))
     return 0
 
 
-def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Sequence[str]) -> str:
+def render_index(
+    runs: Sequence[Run],
+    rules: Rules,
+    *,
+    where: Path,
+    problems: Sequence[str],
+    measured: Sequence[tuple[Path, Measures]] = (),
+) -> str:
     """Return the page.
 
     Args:
-        runs: At least one run.
+        runs: Runs of alignments; at least one, if nothing was measured.
         rules: Thresholds of the rules.
         where: Folder of the page; links are relative to it.
         problems: Sentences, shown on the page, on why other runs are not on it.
+        measured: Folder and measurement of each run of image sets.
 
     Returns:
         The page as HTML, with style and script inside.
@@ -111,13 +125,14 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
         *example_tables(experiments, rules),
         *attribute_tables(runs, (), rules.tolerance),
         *phrases_tables(runs, (), rules.tolerance),
+        *image_tables([found for _, found in measured]),
     ]
     return (
         page_environment()
         .get_template("index.html")
         .render(
-            title=f"{len(runs)} experiments" if len(runs) > 1 else "1 experiment",
-            lead=_lead(experiments),
+            title=_title(len(runs), len(measured)),
+            lead=_lead(experiments) if experiments else "What image sets are worth to the VLMs that see them.",
             main_verdicts=[_sentence(claim) for claim in first],
             more_verdicts=[_sentence(claim) for claim in found if claim not in first],
             datasets=datasets,
@@ -128,8 +143,9 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
             legend=LEGEND,
             tables=[table_view(table) for table in tables],
             runs=[_run(run, experiment, links) for run, experiment in zip(runs, experiments, strict=True)],
+            sets=[_sets(folder, found, where) for folder, found in measured],
             rules=rules,
-            confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments})),
+            confidence=listing(sorted({f"{100 * experiment.confidence:g}" for experiment in experiments} or {"95"})),
             denominators=sorted({experiment.denominator for experiment in experiments}),
             problems=problems,
             unread=unread_notes(experiments),
@@ -137,6 +153,14 @@ def render_index(runs: Sequence[Run], rules: Rules, *, where: Path, problems: Se
             script_source=script_source,
         )
     )
+
+
+def _title(runs: int, sets: int) -> str:
+    counted = (
+        (runs, "experiment", "experiments"),
+        (sets, "measurement of image sets", "measurements of image sets"),
+    )
+    return listing([f"{number} {one if number == 1 else several}" for number, one, several in counted if number])
 
 
 def _lead(experiments: Sequence[Experiment]) -> str:
@@ -214,6 +238,17 @@ def _run(run: Run, experiment: Experiment, links: dict[Path, str]) -> dict[str, 
         "images": f"{run.results[0].accuracy.images:,}",
         "descriptions": f"{experiment.total('all') or 0:,}",
         "unparsed": f"{sum(aligned.unparsed.values()) if aligned else 0:,}",
+    }
+
+
+def _sets(folder: Path, found: Measures, where: Path) -> dict[str, Any]:
+    """Return what the list of image sets shows of a measurement."""
+    return {
+        "name": found.name,
+        "dataset": found.dataset,
+        "vlm": found.vlm,
+        "headline": set_headline(found),
+        "link": _link(folder / SETS_PAGE, where),
     }
 
 

@@ -26,7 +26,6 @@ from analysis.report.images import class_images
 from analysis.report.judge import both_denominators, panel, usage
 from analysis.report.overview import seed_names, seed_table, tiles
 from analysis.report.signs import fired_rules, sign_panel
-from analysis.report.templating import page_environment, page_script
 from analysis.results.changes import changes_note
 from analysis.results.experiment import Experiment
 from analysis.results.headline import headline
@@ -36,6 +35,7 @@ from analysis.results.runs import examples_of
 from analysis.results.seeds import pool_seeds
 from analysis.results.shown_images import SHOWN_IMAGES
 from analysis.results.unread import unread_banner, without_shares
+from analysis.tables.pages.templating import page_environment, page_script
 from analysis.tables.rules import Rules
 from analysis.tables.view import ReportSection, TableView, table_view
 from ex2.recipe import Recipe

@@ -10,9 +10,9 @@ from analysis.results.experiment import Experiment
 from analysis.results.kl import KLReached
 from analysis.results.pooling import Difference, Pooled
 from analysis.results.wording import NBSP, NOT_SIGNIFICANT, brief_verdict, p_value, verdict_words
-from reward.numerals import decimal
+from reward.numerals import compact, decimal
 
-Unit = Literal["percent", "points", "count", "nats", "logits", "text"]
+Unit = Literal["percent", "points", "count", "nats", "logits", "number", "seconds", "usd", "text"]
 
 NOTHING = "–"
 """Reason that is given for an empty cell if no number could ever fill it."""
@@ -232,15 +232,21 @@ def number_text(cell: Cell, digits: int) -> str:
         return cell.text
     if cell.unit == "count":
         return f"{round(cell.value):,}"
-    return decimal(cell.value, digits, sign=cell.unit == "points")
+    return _written(cell.value, cell.unit, digits)
 
 
 def interval_text(cell: Cell, digits: int) -> str:
     """Return `[53.40, 57.25]`, or "" if there is no interval."""
     if cell.empty or cell.low is None or cell.high is None:
         return ""
-    signed = cell.unit == "points"
-    return f"[{decimal(cell.low, digits, sign=signed)},{NBSP}{decimal(cell.high, digits, sign=signed)}]"
+    return f"[{_written(cell.low, cell.unit, digits)},{NBSP}{_written(cell.high, cell.unit, digits)}]"
+
+
+def _written(value: float, unit: Unit, digits: int) -> str:
+    """Write a number: those of no fixed size with three significant digits, since decimals would cut small ones off."""
+    if unit in ("number", "seconds", "usd"):
+        return f"{round(value):,}" if abs(value) >= 1000 else compact(value, 3)
+    return decimal(value, digits, sign=unit == "points")
 
 
 def n_text(cell: Cell) -> str:

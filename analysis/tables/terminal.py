@@ -23,17 +23,21 @@ from analysis.tables.table import (
 )
 
 
-def print_table(table: Table, console: Console, digits: int = 1) -> None:
+def print_table(table: Table, console: Console, digits: int = 1, *, widest_name: int = 0) -> None:
     """Print a table with its intervals.
 
     Args:
         table: The table.
         console: Where to print.
         digits: Number of decimals.
+        widest_name: Characters of a row's name that are not broken over lines, however narrow the terminal is.
     """
     letters = footnotes(table, reasons=False)
     headers = [escape(name) for name in (*table.row_names, *table.columns)]
     grid = Grid(*headers, title=escape(table.title), box=box.SIMPLE_HEAD)
+    for place, column in enumerate(grid.columns[: len(table.row_names)]):
+        longest = max((len(row.names[place]) for row in table.rows), default=0)
+        column.min_width, column.overflow = min(longest, widest_name), "fold"
     for row in table.rows:
         grid.add_row(
             *(escape(name) for name in row.names), *(escape(_words(cell, digits, letters)) for cell in row.cells)

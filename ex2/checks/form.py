@@ -17,6 +17,7 @@ from ex2.checks.launch import full_training_problems
 from ex2.data.datasets.base import DATASETS
 from ex2.data.prompts import question_ids
 from ex2.recipe import Component, Recipe
+from ex2.sets.generators.base import GENERATORS
 from ex2.trainers.kl_controller import horizon_problem
 from reward.components import settings_problems
 from reward.errors import UserError, unknown_name
@@ -78,6 +79,7 @@ def parts(recipe: Recipe, judges: Mapping[str, str]) -> list[Part]:
         part("reward", recipe.reward, REWARDS, SUPPLIED),
         part("dataset", recipe.dataset, DATASETS),
         part("judge", recipe.judge, judges, JUDGE_SUPPLIED),
+        *_drawing_parts("reward", recipe.reward.name, recipe.reward.settings),
     ]
 
 
@@ -90,6 +92,23 @@ def form_problems(recipe: Recipe, judges: Mapping[str, str]) -> list[str]:
     """
     found = [line for part in parts(recipe, judges) for line in outline_problems(part)]
     return found + setting_problems(recipe)
+
+
+def _drawing_parts(key: str, name: str, settings: Mapping[str, Any]) -> list[Part]:
+    """Return the generators of a reward that draws texts, and of the terms of a sum; what is no mapping is left out."""
+    if name == "sum":
+        terms = settings.get("terms")
+        named = [
+            (place, term)
+            for place, term in enumerate(terms if isinstance(terms, list) else [])
+            if isinstance(term, dict) and isinstance(term.get("name"), str)
+        ]
+        return [part for place, term in named for part in _drawing_parts(f"{key}.terms[{place}]", term["name"], term)]
+    generator = settings.get("generator")
+    if name != "drawn_cler" or not isinstance(generator, Mapping) or not isinstance(generator.get("name"), str):
+        return []
+    own = {key: value for key, value in generator.items() if key != "name"}
+    return [Part(f"{key}.generator", generator["name"], own, GENERATORS)]
 
 
 def setting_problems(recipe: Recipe) -> list[str]:

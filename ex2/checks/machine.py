@@ -103,25 +103,38 @@ def disk_problem(recipe: Recipe, trained: int, prompts: int) -> str | None:
     directory = RunDirectory.of(recipe)
     open_seeds = [seed for seed in recipe.seeds if not directory.seed(seed).is_trained]
     needed = len(open_seeds) * seed_bytes(recipe, trained, prompts)
-    folder = _nearest(directory.root)
+    writers = f"{len(open_seeds)} seeds write" if len(open_seeds) > 1 else "1 seed writes"
+    return room_problem(directory.root, "output_dir", needed, writers, "lower training.save_total_limit, ")
+
+
+def room_problem(place: Path, key: str, needed: int, writers: str, also: str = "") -> str | None:
+    """Say that a folder cannot be written, or its disk has too little room; None if neither is so.
+
+    Args:
+        place: The folder; it need not be there yet.
+        key: Its key in the recipe.
+        needed: Bytes.
+        writers: What writes them, with its verb.
+        also: What else would help.
+    """
+    folder = _nearest(place)
     if folder.is_symlink() and not folder.exists():
-        return f"output_dir: {folder} is a link that leads nowhere; mend it, or give another output_dir."
+        return f"{key}: {folder} is a link that leads nowhere; mend it, or give another {key}."
     if not folder.is_dir():
-        return f"output_dir: {folder} is a file; give a folder."
+        return f"{key}: {folder} is a file; give a folder."
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
-        return f"output_dir: the file system of {folder} is read-only; give another output_dir."
+        return f"{key}: the file system of {folder} is read-only; give another {key}."
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"output_dir: {folder} cannot be written by this user; give another output_dir."
+        return f"{key}: {folder} cannot be written by this user; give another {key}."
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
         return None
     if needed <= free:
         return None
-    writers = f"{len(open_seeds)} seeds write" if len(open_seeds) > 1 else "1 seed writes"
     return (
-        f"output_dir: the disk of {folder} has {_size(free)} free, and {writers} about {_size(needed)}; make room, "
-        "lower training.save_total_limit, or give another output_dir."
+        f"{key}: the disk of {folder} has {_size(free)} free, and {writers} about {_size(needed)}; make room, "
+        f"{also}or give another {key}."
     )
 
 

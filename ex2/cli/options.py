@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ex2.cli.stages import analysis_checks, analyze, call, report, run, stage, train, validate
+from ex2.cli.stages import MEASURE, analysis_checks, analyze, call, report, run, stage, train, validate
 from reward.errors import EXIT_STATUSES, LONGEST, shortened
 
 TOOLS = {
     "vlms": "ex2.cli.vlms:main",
     "data": "ex2.data.inspect:main",
+    "draw": "ex2.cli.sets:draw",
+    "measure": MEASURE,
     "sweep": "ex2.sweep.command:main",
     "attributes": "analysis.attributes.command:main",
     "phrases": "analysis.phrases.command:main",
@@ -164,7 +166,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     sub = tool(
-        "sweep", "run a grid of recipes × seeds", "ex2 sweep recipes/demo/*.yaml --seeds 0,1,2 --set rl.batches=50"
+        "sweep",
+        "run a grid of recipes × seeds",
+        "ex2 sweep recipes/paper/*/pets.yaml --seeds 0,1,2 --set rl.batches=50",
     )
     sub.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files")
     sub.add_argument("--seeds", type=_seeds, help="instead of each recipe's own, such as 0,1,2")
@@ -181,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
     sub.set_defaults(run=lambda options: call(TOOLS["sweep"], options, analysis_checks()))
+    add_set_verbs(tool)
     add_table_verbs(tool)
     add_label_verbs(tool)
     return top
@@ -198,6 +203,36 @@ def _seeds(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no list of seeds such as 0,1,2") from error
+
+
+def add_set_verbs(tool: AddVerb) -> None:
+    """Add the verbs `draw` and `measure` to the command line."""
+    sub = tool("draw", "draw the image sets of a recipe that are not there yet", "ex2 draw recipes/demo/sets.yaml")
+    sub.add_argument("recipe", metavar="RECIPE|FOLDER", help="YAML file; or images, one folder a class, for a new set")
+    sub.add_argument("overrides", metavar="section.key=value", nargs="*", help="settings that override the file's")
+    sub.add_argument("--sets", type=_names, metavar="A,B", help="some of the recipe's sets; default: all")
+    sub.add_argument("--seeds", type=_seeds, help="some of the recipe's seeds, such as 0,2; default: all")
+    sub.add_argument("--root", metavar="DIR", default="sets", help="where a folder's set goes; default: %(default)s")
+    sub.add_argument("--dry-run", action="store_true", help="images, time, USD and size; draw nothing")
+    sub = tool(
+        "measure",
+        "measure what image sets are worth to a VLM, and compare them",
+        "ex2 measure recipes/demo/sets.yaml",
+    )
+    sub.add_argument("sets", metavar="RECIPE|SET", nargs="+", help="YAML file, or folders of sets; also key=value")
+    sub.set_defaults(overrides=[], run=_measure)
+
+
+def _measure(options: argparse.Namespace) -> Any:
+    """Measure, after telling settings from files: argparse takes all words for the latter."""
+    words = options.sets
+    options.sets = [word for word in words if "=" not in word or Path(word).exists()]
+    options.overrides = [*(word for word in words if word not in options.sets), *options.overrides]
+    return call(TOOLS["measure"], options)
+
+
+def _names(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
 
 
 def add_table_verbs(tool: AddVerb) -> None:

@@ -1,4 +1,7 @@
-"""The verbs that work on one recipe: `ex2 validate`, `train`, `describe`, `analyze`, `report`, `run`."""
+"""The verbs that work on one recipe: `ex2 validate`, `train`, `describe`, `analyze`, `report`, `run`.
+
+Where a recipe of image sets is given, what they do is in `ex2.cli.sets`.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,9 @@ JUDGE_PLAN = "analysis.verdicts.plan:plan"
 JUDGES = "analysis.judge.table:JUDGES"
 JUDGE_CHECK = "analysis.judge.readiness:judge_readiness"
 FILES_CHECK = "analysis.accuracy.description_files:read_arms"
+MEASURE = "analysis.images.command:main"
+STORED_MEASURES = "analysis.images.stored:stored_measures"
+MEASURES_PAGE = "analysis.images.page:write_page"
 
 
 def checked(
@@ -95,19 +101,33 @@ def analysis_checks() -> Any:
     return AnalysisChecks(judges(), attribute(JUDGE_CHECK), attribute(FILES_CHECK))
 
 
+def of_sets(options: argparse.Namespace) -> bool:
+    """Say whether the recipe is one of image sets."""
+    from ex2.recipe_io import is_of_sets
+
+    return is_of_sets(options.recipe)
+
+
 def validate(options: argparse.Namespace) -> int:
     from ex2.recipe_io import to_yaml
 
+    if of_sets(options):
+        return int(call("ex2.cli.sets:validate", options))
     findings: list[Any] = []
     depth: Depth = "form" if options.recipe_only else "all"
     recipe = checked(options, depth=depth, online=options.online, findings=findings)
     print(to_yaml(recipe), end="")
     print(f"# {options.recipe}: valid" + (" (recipe only)" if options.recipe_only else ""))
     for found in findings:
-        print(f"# checked: {'; '.join(found.checked)}")
-        if found.unchecked:
-            print(f"# not checked: {'; '.join(found.unchecked)}")
+        print_findings(found)
     return 0
+
+
+def print_findings(found: Any) -> None:
+    """Print what was looked at, and what was not."""
+    print(f"# checked: {'; '.join(found.checked)}")
+    if found.unchecked:
+        print(f"# not checked: {'; '.join(found.unchecked)}")
 
 
 def train(options: argparse.Namespace) -> int:
@@ -193,12 +213,16 @@ def raise_all(errors: list[Exception]) -> None:
 
 
 def report(options: argparse.Namespace) -> int:
+    if of_sets(options):
+        return int(call("ex2.cli.sets:report", options))
     recipe = checked(options, depth="form")
     print(f"report: {call(REPORT, recipe)}")
     return 0
 
 
 def run(options: argparse.Namespace) -> int:
+    if of_sets(options):
+        return int(call("ex2.cli.sets:run", options))
     recipe = checked(options)
     check_launch(recipe, options.accelerate_config)
     start(recipe)

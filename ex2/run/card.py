@@ -77,9 +77,14 @@ def _summary(stored: JSON) -> JSON:
 
 
 def refresh_card(recipe: Recipe, seed: int) -> None:
-    """Write the card in the adapter's folder again, for instance after the accuracy has been measured."""
+    """Write the card in the adapter's folder again, for instance after the accuracy has been measured.
+
+    What a process that was killed left of a card is removed, since the folder is handed on: the caller holds its lock.
+    """
     directory = RunDirectory.of(recipe).seed(seed)
     if directory.is_trained:
+        for unfinished in directory.adapter.glob(f".{MODEL_CARD}.*"):
+            unfinished.unlink(missing_ok=True)
         write_text(directory.adapter / MODEL_CARD, stored_card(recipe, seed, directory))
 
 

@@ -73,7 +73,7 @@ def export(recipe: Recipe, seed: int, folder: Path, *, merge: bool) -> None:
         if merge and recipe.lora is not None:
             merge_adapter(recipe.policy.source(), source.adapter, fresh)
         else:
-            left_out = NOT_FOR_SERVING if merge else ()
+            left_out = (".*", *(NOT_FOR_SERVING if merge else ()))  # what a killed process left is hidden
             shutil.copytree(source.adapter, fresh, ignore=shutil.ignore_patterns(*left_out))
             check_copy(recipe.policy.source(), source.adapter, fresh)
         write_text(fresh / MODEL_CARD, stored_card(recipe, seed, source, merged=merge))

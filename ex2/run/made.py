@@ -159,9 +159,11 @@ def _chain_problems(where: SeedDirectory, stages: Sequence[str]) -> list[str]:
         read_manifest(where.root, stage) if stage in stages else None for stage in ("describe", "analyze")
     )
     if described and where.is_trained and described.inputs.get("adapter") not in (None, adapter_identity(where)):
-        problems.append(
+        trained = read_manifest(where.root, "train")
+        changed = [] if trained is None else [*file_problems(where.root, trained, MENDS["train"])]
+        problems += changed or [  # not the descriptions are to be made anew if the adapter is damaged
             f"{where.descriptions}: made with another adapter than {where.adapter} is now; {MENDS['describe']}."
-        )
+        ]
     if analyzed and where.accuracy.exists() and analyzed.inputs.get("descriptions") != descriptions_identity(where):
         problems.append(f"{where.accuracy}: made from other descriptions than are there now; {MENDS['analyze']}.")
     return problems

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ex2.recipe import Recipe
-from ex2.recipe_io import stored_tree, to_yaml
+from ex2.recipe_io import read_stored_recipe, stored_tree, to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.manifest import Manifest, flat, flat_recipe, recipe_differences, refusal
 from ex2.run.sealed import write_sealed
@@ -54,6 +54,7 @@ def clash(recipe: Recipe) -> str | None:
     directory = RunDirectory.of(recipe)
     if not directory.recipe.is_file() or not any(directory.root.glob("seed-*/*")):
         return None
+    read_stored_recipe(directory.recipe)
     known = flat(stored_tree(directory.recipe))
     if not any(directory.root.glob("seed-*/descriptions.jsonl")):  # nothing depends on it yet
         known = {key: value for key, value in known.items() if not key.startswith("describe.")}

@@ -6,6 +6,7 @@ of generator, strategy, classes and images a class. A set that is there is never
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -13,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import PIL
 from tqdm import tqdm
@@ -26,6 +27,7 @@ from ex2.sets.generators.base import Generator
 from ex2.sets.requests import DrawRequest, Failure, image_seed
 from ex2.sets.store import SetStore
 from reward.errors import shown
+from reward.signals import deferred
 
 ROOT = "sets"
 """Folder in which sets stand."""
@@ -176,13 +178,16 @@ def set_folder(plan: SetPlan, root: str | Path = ROOT) -> Path:
     return _folder(plan.record(), root)
 
 
-def draw_set(plan: SetPlan, root: str | Path = ROOT, *, progress: bool = True) -> ImageSet:
+def draw_set(
+    plan: SetPlan, root: str | Path = ROOT, *, progress: bool = True, bar: tqdm[NoReturn] | None = None
+) -> ImageSet:
     """Return a set, after drawing what is not there of it.
 
     Args:
         plan: The set.
         root: Folder in which sets stand.
         progress: Whether to show a bar with the time left.
+        bar: Shown in its place; it is told of each image that is drawn here.
 
     Raises:
         UserError: If the plan is faulty, or what is there of the set is damaged.
@@ -198,7 +203,7 @@ def draw_set(plan: SetPlan, root: str | Path = ROOT, *, progress: bool = True) -
         raise_first([] if ask is None else ask(plan.requests))
         with writing_stage(folder, STAGE):
             if not store.finished():  # another process may have drawn it meanwhile
-                _draw(plan, store, progress)
+                _draw(plan, store, progress, bar)
                 store.finish()
     return read_set(folder)
 
@@ -207,23 +212,32 @@ def _folder(record: SetRecord, root: str | Path) -> Path:
     return Path(root).expanduser() / record.folder_name / f"seed-{record.seed}"
 
 
-def _draw(plan: SetPlan, store: SetStore, progress: bool) -> None:
+def _draw(plan: SetPlan, store: SetStore, progress: bool, given: tqdm[NoReturn] | None) -> None:
     left = store.begin()
     size = max(1, int(getattr(plan.generator, "batch_size", BATCH_SIZE)))
     failed = 0
-    with tqdm(
-        total=len(plan.requests),
-        initial=len(plan.requests) - len(left),
-        desc=f"draw {plan.name}, seed {plan.seed}",
-        unit="img",
-        dynamic_ncols=True,
-        disable=not progress,
-    ) as bar:
+    with contextlib.ExitStack() as stack:
+        bar = given if given is not None else stack.enter_context(_bar(plan, len(left), progress))
         for start in range(0, len(left), size):
             batch = left[start : start + size]
-            answers = plan.generator.draw(batch)
-            store.add(batch, answers)
+            with deferred() as told:
+                answers = plan.generator.draw(batch)
+                store.add(batch, answers)
+                there = len(plan.requests) - len(left) + start + len(batch)
+                place = f"of {len(plan.requests):,} of set '{plan.name}', seed {plan.seed}"
+                told.said = f"after image {there:,} {place}, which is kept"
             failed += sum(isinstance(answer, Failure) for answer in answers)
             if failed:
                 bar.set_postfix_str(f"{failed} failed", refresh=False)
             bar.update(len(batch))
+
+
+def _bar(plan: SetPlan, left: int, shown: bool) -> tqdm[NoReturn]:
+    return tqdm(
+        total=len(plan.requests),
+        initial=len(plan.requests) - left,
+        desc=f"draw {plan.name}, seed {plan.seed}",
+        unit="img",
+        dynamic_ncols=True,
+        disable=not shown,
+    )

@@ -12,6 +12,7 @@ from ex2.monitoring.endings import WithEndings
 from ex2.monitoring.guard import Guard
 from ex2.monitoring.observed_reward import Observed
 from ex2.recipe import Recipe
+from ex2.sets.texts import TextDrawer
 from reward.components import build
 from reward.files import JSON
 from reward.image_bank import ClassMeans
@@ -71,6 +72,7 @@ def build_reward(name: str, settings: Mapping[str, Any], vlm: VLM, class_means: 
     supplied = {
         "vlm": vlm,
         "class_means": class_means,
+        "draw": TextDrawer,
         "standardization": partial(banks.standardization, vlm, class_means),
     }
     return build(name, settings, REWARDS, "reward", **supplied)

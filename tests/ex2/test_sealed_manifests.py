@@ -181,3 +181,33 @@ def test_how_a_run_describes_may_change_until_one_seed_is_described(
         "runs/made/recipe.yaml: describe.batch_size: now 3, the run used 4.\nGo on with what was used "
         "(describe.batch_size=4), or give this recipe another name (name=…) for a new run."
     )
+
+
+@pytest.mark.parametrize(
+    ("stored", "problem"),
+    [
+        ("", "a recipe is a mapping of sections, this is a NoneType."),
+        ("generation: {misring_end: 1.0}", "generation: unknown 'misring_end'."),
+    ],
+)
+def test_a_damaged_recipe_of_a_run_can_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = described_by(4)
+    run = start_run(recipe)
+    whole = run.recipe.read_text()
+    run.seed(1).root.mkdir()
+    run.seed(1).train_log.write_text("")
+    run.recipe.write_text(stored and whole.replace("generation:\n", "generation:\n  misring_end: 1.0\n"))
+    with pytest.raises(UserError) as told:
+        start_run(recipe)
+    first, *_, last = str(told.value).split("\n")
+    assert first.startswith(f"runs/made/recipe.yaml: {problem}")
+    assert last == (
+        "runs/made/recipe.yaml: if it was damaged, put it back, or delete it and run `ex2 run RECIPE`, which writes it "
+        "again."
+    )
+    run.recipe.unlink()
+    start_run(recipe)
+    assert run.recipe.read_text() == whole

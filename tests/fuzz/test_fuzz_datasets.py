@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from analysis.accuracy.control_arms import ControlArm
 from analysis.accuracy.description_files import read_arm
-from analysis.report.templating import page_environment
+from analysis.tables.pages.templating import page_environment
 from ex2.data.datasets.base import open_dataset
 from ex2.data.datasets.naming import class_name_problems
 from ex2.data.names_in_texts import ClassNames, mask_name, name_pattern, plural, replace_name

@@ -23,7 +23,7 @@ from fuzzing import Refused, fuzz, outcome
 from hypothesis import strategies as st
 from PIL import Image
 
-from analysis.report.images import encode
+from analysis.tables.pages.thumbnails import encode
 from ex2.data.datasets.archives import unpack
 from ex2.data.datasets.base import ImageFile
 from reward.embedding import Loading, embed_in_parts

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from vlms import Compass
 
 from reward.components import build, check_component
 from reward.cosine import CosineReward
+from reward.drawn import DrawTexts
 from reward.errors import UserError
 from reward.image_bank import ClassMeans
 from reward.margin import MarginReward, margins
@@ -23,10 +26,19 @@ from reward.text_rewards import Fluency, Repetition, repeated_share
 MEANS = ClassMeans(("0", "90", "180"), torch.tensor([[0.8, 0.0], [0.0, 0.5], [-0.4, 0.3]]), torch.tensor([2, 2, 2]))
 
 
+def nothing_drawn(generator: object) -> DrawTexts:
+    return no_pictures
+
+
+def no_pictures(texts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | None]:
+    return [None] * len(texts)
+
+
 def supplied(vlm: Compass, tmp_path: Path) -> dict[str, Any]:
     return {
         "vlm": vlm,
         "class_means": MEANS,
+        "draw": nothing_drawn,
         "standardization": lambda: stored_standardization(vlm, MEANS, ["{}", "a {}"], cache=tmp_path),
     }
 
@@ -200,8 +212,8 @@ def test_every_problem_of_a_sum_is_told_at_once() -> None:
         {"name": "fluency", "weight": "x"},
     ]
     assert check_component("sum", {"terms": terms}, REWARDS, "reward", SUPPLIED) == [
-        "reward.terms[0].name: unknown 'cosin'. Did you mean 'cosine'? Available: cosine, fluency, length_penalty, "
-        "margin, repetition, sum. Or give the dotted path of your own.",
+        "reward.terms[0].name: unknown 'cosin'. Did you mean 'cosine'? Available: cosine, drawn_cler, fluency, "
+        "length_penalty, margin, repetition, sum. Or give the dotted path of your own.",
         "reward.terms[1].against: unknown 'hard'. Did you mean 'hardest'? Available: hardest, mean.",
         "reward.terms[2]: given {'weight': 2}; give a mapping with the reward's name.",
         "reward.terms[3].weight: given 'x'; give a number.",
@@ -226,7 +238,11 @@ def test_settings_are_checked_by_their_types() -> None:
 
 @pytest.mark.parametrize("name", sorted(REWARDS))
 def test_every_reward_keeps_trls_contract(name: str, tmp_path: Path) -> None:
-    settings = {"length_penalty": {"limit": 2}, "sum": {"terms": TERMS}}.get(name, {})
+    settings = {
+        "length_penalty": {"limit": 2},
+        "sum": {"terms": TERMS},
+        "drawn_cler": {"generator": {"name": "toy"}},
+    }.get(name, {})
     reward = build(name, settings, REWARDS, "reward", **supplied(Compass(), tmp_path))
     columns = {
         "class_name": ["0", "90"],

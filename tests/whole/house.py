@@ -25,13 +25,14 @@ MOST_SUBSCRIPTS = {"analysis": 119}
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ex2": (
-        ("runtime", "trainers", "data", "sandbox"),
+        ("runtime", "trainers", "data"),
         ("monitoring", "policy", "banks"),
         ("recipe",),
         ("set_recipe",),
         ("recipe_io",),
         ("run",),
-        ("sets", "training"),
+        ("sets",),
+        ("training",),
         ("checks", "describe", "feedback", "backbone"),
         ("cli", "sweep"),
         ("train",),

@@ -328,6 +328,15 @@ def test_a_run_with_more_batches_is_the_longer_run(
         train(base.read("rl.batches=2"), 0)
 
 
+def test_a_damaged_adapter_is_not_taken_for_another(base: Base, capsys: pytest.CaptureFixture[str]) -> None:
+    done = base.seed.adapter / "training.json"
+    done.write_text(done.read_text().replace("batches", "ba7ches", 1))
+    assert main(["report", str(base.recipe)]) == 2
+    said = capsys.readouterr().err
+    assert f"{done}: its content is not what train wrote; move the seed's folder away and run `ex2 run" in said
+    assert "descriptions.jsonl" not in said
+
+
 @pytest.mark.parametrize("verb", ["run", "validate"])
 def test_a_longer_run_over_descriptions_ends_before_it_trains(
     base: Base, verb: str, capsys: pytest.CaptureFixture[str]

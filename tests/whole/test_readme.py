@@ -27,7 +27,7 @@ STAGES = {"validate", "describe", "analyze", "report"}
 
 
 def test_every_command_is_of_a_kind_that_is_checked_here() -> None:
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 15
     kinds = {shlex.split(command)[0] for command in COMMANDS}
     assert kinds == {"make", "accelerate", "ex2"}
 
@@ -94,6 +94,16 @@ def test_commands_that_look_at_parts_run(command: str, tmp_path: Path) -> None:
     result = run_ex2(*shlex.split(command)[1:], folder=tmp_path, EX2_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr[-3000:]
     assert (tmp_path / "shapes.png").is_file() == ("--sheet" in command)
+
+
+def test_the_image_sets_are_drawn_and_measured(tmp_path: Path) -> None:
+    """With an image a class and one seed; all of them take half a minute."""
+    (draw, measure) = (shlex.split(c)[1:] for c in COMMANDS if "demo/sets.yaml" in c)
+    few = ["images.per_class=1", "images.seeds=[0]"]
+    result = run_ex2(draw[0], str(ROOT / draw[1]), *few, folder=tmp_path, EX2_CACHE=str(tmp_path / "cache"))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert len([*(tmp_path / "sets").glob("*-????????/seed-0/images/*/00000.png")]) == 7 * 16
+    assert parse(measure).sets == draw[1:]
 
 
 def test_the_sweep_is_a_grid_of_its_recipes_and_seeds() -> None:

@@ -49,27 +49,26 @@ def negative(
         raise UserError("\n".join(problems))
     inner = build_inner(over, classes, "strategy.over")
 
-    def prompt(label: int, index: int) -> Prompt:
+    def parts(label: int, index: int) -> list[str]:
         own = classes.names[label]
         candidates = [other for other in classes.names if other != own]
-        chosen = classes.order(len(candidates), "negative", own, index)[:others]
-        parts = list(words)
-        for at in chosen:
-            if not _fits(classes, [*parts, candidates[at]]):
+        found = list(words)
+        for at in classes.order(len(candidates), "negative", own, index)[:others]:
+            if not _fits(classes, [*found, candidates[at]]):
                 break
-            parts.append(candidates[at])
-        return inner(label, index)._replace(negative=", ".join(parts))
+            found.append(candidates[at])
+        return found
+
+    def prompt(label: int, index: int) -> Prompt:
+        return inner(label, index)._replace(negative=", ".join(parts(label, index)))
 
     named = min(others, len(classes.names) - 1)
     notes = [f"negative prompts name {named} other classes, drawn anew for each image"]
-    cut = [
-        shown(own)
-        for label, own in enumerate(classes.names)
-        if classes.count_tokens is not None and prompt(label, 0).negative.count(", ") + 1 < len(words) + named
-    ]
+    limited = range(0 if classes.count_tokens is None else len(classes.names))
+    cut = sum(len(parts(label, 0)) < len(words) + named for label in limited)
     if cut:
         notes.append(
-            f"for {len(cut)} of {len(classes.names)} classes fewer names fit the first image's {classes.context} tokens"
+            f"for {cut} of {len(classes.names)} classes fewer names fit the first image's {classes.context} tokens"
         )
     settings = {
         "others": others,

@@ -12,13 +12,14 @@ from attributed_runs import answered, named, saying, write_attributed
 from paths import ROOT
 
 from analysis.attributes.answers import Row
-from analysis.attributes.figure import COLORS, attributes_figure
+from analysis.attributes.figure import attributes_figure
 from analysis.attributes.judges import ATTRIBUTES, NamedAttributes
 from analysis.attributes.section import attribute_section
 from analysis.attributes.stored import stored_attributes
 from analysis.attributes.summary import summarize
 from analysis.attributes.tables import tables_of
 from analysis.attributes.wording import comparison_words, could_tell
+from analysis.figures.palette import COLORS
 from analysis.judge.base import Unparsed
 from analysis.results.pooling import Pooled
 from analysis.statistics.intervals import wilson
@@ -321,7 +322,7 @@ def test_colors_show_on_light_and_dark_pages() -> None:
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    sheets = ("figures/colors.css", "report/templates/report.css")
+    sheets = ("figures/colors.css", "tables/pages/templates/report.css")
     sheet = "".join((ROOT / "analysis" / name).read_text() for name in sheets)
     cards = re.findall(r"--card: (#\w{6})", sheet)
     assert len(cards) >= 2

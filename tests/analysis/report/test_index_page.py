@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import browser
 import pytest
+from measured_sets import demo
 from pages import Page
 from run_samples import write_run
 
+from analysis.images.page import write_page
+from analysis.report.index import render_index
+from analysis.results.runs import read_run
+from analysis.tables.rules import Rules
 from analysis.tables.table import Cell, Row, Table
 from analysis.tables.view import table_view
 from ex2.cli import main
@@ -139,6 +145,22 @@ def write_cross(run: Path, row: dict[str, object]) -> None:
 
     digest = digest_of(aligned_texts(read_run(run).results[0]))
     write_json(run / "seed-0/cross.json", {"descriptions": digest, "classifiers": [row]})
+
+
+def test_image_sets_are_on_the_page_beside_runs(tmp_path: Path) -> None:
+    write_run(tmp_path, "clip-pets")
+    run = read_run(tmp_path / "clip-pets")
+    plain = render_index([run], Rules(), where=tmp_path, problems=())
+    assert "Image sets" not in plain
+    write_page(demo(), tmp_path / "sets")
+    measured = [(tmp_path / "sets", demo()), (tmp_path / "other", replace(demo(), name="other"))]
+    text = said(page := Page(render_index([run], Rules(), where=tmp_path, problems=(), measured=measured)))
+    assert text.count("original is worth more than templates: its CLER is 14.9") == 2
+    assert text.count("The ensemble flatters permuted, which is not told from nothing.") == 2
+    links = [attrs["href"] for tag, attrs in page.elements if tag == "a"]
+    assert "sets/report.html" in links
+    assert "other/report.html" not in links
+    assert "What each image set is worth" in text
 
 
 def test_hypotheses_are_on_the_page(runs: Path) -> None:

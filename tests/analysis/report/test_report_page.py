@@ -18,8 +18,9 @@ from pages import seed_result
 from PIL import Image
 from run_samples import write_run
 
-from analysis.report.images import class_images, encode, thumbnails
+from analysis.report.images import class_images, thumbnails
 from analysis.report.page import write_report
+from analysis.tables.pages.thumbnails import encode
 from ex2.data.demo.shapes import Shapes
 from ex2.recipe import Recipe
 from ex2.recipe_io import read_recipe

@@ -129,6 +129,18 @@ def test_card_in_the_run_is_refreshed_once_accuracy_is_there(made: Made) -> None
     assert not (made.directory.root.parent / "seed-1").exists()
 
 
+def test_what_a_killed_process_left_of_a_card_is_not_handed_on(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = made.directory.adapter / ".README.md.51c5440a"
+    left.write_text("half of a ca")
+    assert main(["export", str(made.path), "--out", str(tmp_path / "out"), "--seeds", "0"]) == 0, capsys.readouterr()
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+    assert (tmp_path / "out/adapter_model.safetensors").is_file()
+    refresh_card(made.recipe, 0)
+    assert not left.exists()
+
+
 def test_merging_into_an_unquantized_base_is_said(made: Made) -> None:
     quantized = read_recipe(made.path, ["policy.quantization=8bit", "policy.dtype=float16"])
     said = "Trained on a base of 8 bits and merged into the one in float16"

@@ -1,0 +1,85 @@
+"""The page of a measurement of image sets: `report.html`, which needs no network and no other file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from analysis.images.headline import plain_words, set_headline
+from analysis.images.record import Measures
+from analysis.images.section import image_sections
+from analysis.images.sheets import contact_sheet
+from analysis.images.wording import confidence_of, forms, metric_name, warnings_of
+from analysis.tables.pages.templating import page_environment, page_script
+from reward.files import write_text
+from reward.plain_text import plain
+
+PAGE = "report.html"
+
+
+def write_page(measures: Measures, directory: Path) -> Path:
+    """Write the page of a run.
+
+    Args:
+        measures: The measurement.
+        directory: The run's folder.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        EnvironmentFault: If it cannot be written.
+    """
+    path = directory / PAGE
+    write_text(path, render_page(measures))
+    return path
+
+
+def render_page(measures: Measures) -> str:
+    """Return the page as HTML, with style, script, drawings and images inside.
+
+    Images of the sets are read from their folders; without them the page says that they are not at hand.
+    """
+    script, script_source = page_script(("print.js",))
+    sheet = contact_sheet(measures)
+    return (
+        page_environment()
+        .get_template("images.html")
+        .render(
+            name=measures.name,
+            headline=set_headline(measures),
+            facts=_facts(measures),
+            warnings=warnings_of(measures),
+            findings=plain_words(measures),
+            sheet=sheet,
+            sections=image_sections(measures, warnings=False),
+            forms=forms(measures),
+            confidence=f"{100 * confidence_of(measures):g}",
+            permutations=measures.settings.get("permutations"),
+            seeds=[(one.name, seed) for one in measures.sets for seed in one.seeds],
+            settings=_settings(measures),
+            fingerprint=measures.fingerprint,
+            script=script,
+            script_source=script_source,
+        )
+    )
+
+
+def _facts(measures: Measures) -> list[tuple[str, str]]:
+    made = sum(one.made for one in measures.sets)
+    return [
+        ("VLM", measures.vlm),
+        ("Dataset", f"{measures.dataset}, {measures.split} split: {len(measures.classes):,} classes"),
+        ("Test images", f"{measures.images:,}"),
+        ("Metric", metric_name(measures)),
+        ("Sets", f"{len(measures.sets)}, {made:,} images"),
+        ("Compared with", measures.against or "no other set"),
+    ]
+
+
+def _settings(measures: Measures) -> list[tuple[str, str]]:
+    return [(str(key), plain(_said(value))) for key, value in measures.settings.items()]
+
+
+def _said(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""What pages share: their templates, style, scripts, and small images."""

@@ -1,0 +1,160 @@
+"""Checks of a recipe of image sets: all that can be known before the first image is drawn, every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from ex2.checks.form import Part, outline_problems
+from ex2.checks.machine import room_problem
+from ex2.checks.validate import Depth, Findings
+from ex2.data.datasets.base import DATASETS, ImageDataset
+from ex2.recipe_io import is_of_sets
+from ex2.set_recipe import SetRecipe
+from ex2.sets.command import Standing, standings
+from ex2.sets.generators.base import GENERATORS
+from ex2.sets.plans import plans_of
+from ex2.sets.strategies.base import STRATEGIES
+from reward.components import check_component
+from reward.errors import EX2Error
+from reward.image_bank import check_classes
+from reward.presets import BACKENDS, PRESETS, merged_settings, vlm_problems
+
+
+def set_parts(recipe: SetRecipe) -> list[Part]:
+    """Return the recipe's components: VLM, dataset, and each set's generator and strategy."""
+    backends = {**{name: BACKENDS[preset.backend] for name, preset in PRESETS.items()}, **BACKENDS}
+    parts = [
+        Part("vlm", recipe.vlm.name, merged_settings(recipe.vlm.name, recipe.vlm.settings), backends),
+        Part("dataset", recipe.dataset.name, recipe.dataset.settings, DATASETS),
+    ]
+    for name, one in recipe.images.sets.items():
+        key, settings = f"images.sets.{name}", one.generator.settings
+        supplied = () if "dataset" in settings else ("dataset",)
+        parts.append(Part(f"{key}.generator", one.generator.name, settings, GENERATORS, supplied))
+        parts.append(Part(f"{key}.strategy", one.strategy.name, one.strategy.settings, STRATEGIES, ("classes",)))
+    return parts
+
+
+def examine_sets(
+    recipe: SetRecipe,
+    path: str,
+    *,
+    depth: Depth = "all",
+    sets: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    standing: list[Standing] | None = None,
+) -> Findings:
+    """Check a recipe of image sets, without loading weights of its VLM; nothing is drawn.
+
+    Args:
+        recipe: A recipe whose keys, types and ranges are valid.
+        path: The recipe's file, for messages.
+        depth: How far to look.
+        sets: Those that are about to be drawn; default: all.
+        seeds: Likewise.
+        standing: Takes where the sets stand, if nothing is wrong with them.
+    """
+    found = Findings(checked=["keys, types and ranges", "names"])
+
+    def collect(check: Callable[[], Sequence[str]], into: list[str]) -> bool:
+        try:
+            lines = check()
+        except EX2Error as error:
+            lines = str(error).splitlines()
+        into += [line if line.startswith(f"{path}: ") else f"{path}: {line}" for line in lines]
+        return not lines
+
+    parts = set_parts(recipe)
+    if depth == "form":
+        for part in parts:
+            collect(partial(outline_problems, part), found.wrong)
+        found.unchecked.append("values of components' settings, own classes and all that lies outside the recipe")
+        return found
+    collect(lambda: vlm_problems(recipe.vlm.name, recipe.vlm.settings, "vlm"), found.wrong)
+    for part in parts[1:]:
+        collect(partial(check_component, part.name, part.settings, part.table, part.key, part.supplied), found.wrong)
+    found.checked.append("settings of every component")
+    if depth == "all":
+        outside(recipe, found, collect, sets, seeds, standing)
+    return found
+
+
+def outside(
+    recipe: SetRecipe,
+    found: Findings,
+    collect: Callable[[Callable[[], Sequence[str]], list[str]], bool],
+    sets: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    standing: list[Standing] | None,
+) -> None:
+    """Look at what lies outside the recipe: images, runs, what stands there of the sets, room on the disk."""
+    from ex2.data.selection import load_dataset
+
+    collect(lambda: run_problems(recipe), found.lacking)
+    if found.wrong:
+        found.unchecked.append("images and sets: something is wrong with the recipe")
+        return
+    opened: list[ImageDataset] = []
+
+    def open_it() -> list[str]:
+        opened.append(load_dataset(recipe.dataset.source()))
+        return []
+
+    if not collect(open_it, found.lacking):
+        found.unchecked.append("sets: the dataset could not be opened")
+        return
+    (dataset,) = opened
+    split = recipe.dataset.test_split
+    if collect(lambda: testing_problems(recipe, dataset), found.lacking):
+        found.checked.append(f"{len(dataset.images(split)):,} test images")
+    planned: list[Standing] = []
+    prices = {name: one.usd_per_image for name, one in recipe.images.sets.items()}
+
+    def plan_it() -> list[str]:
+        plans = plans_of(recipe, sets=sets, seeds=seeds, dataset=dataset)
+        planned.extend(standings(plans, Path(recipe.images.root), prices))
+        return []
+
+    if not collect(plan_it, found.lacking):
+        return
+    images = sum(len(one.plan.requests) for one in planned)
+    found.checked.append(f"{images:,} images of {len(planned)} sets, {sum(one.left for one in planned):,} to draw")
+    if collect(lambda: disk_problems(recipe, planned), found.machine):
+        found.checked.append("room on the disk")
+    if standing is not None:
+        standing += planned
+
+
+def testing_problems(recipe: SetRecipe, dataset: ImageDataset) -> list[str]:
+    """List classes that have no image to test on."""
+    split = recipe.dataset.test_split
+    check_classes(list(dataset.images(split)), dataset.class_names, f"dataset {recipe.dataset.name}, split '{split}'")
+    return []
+
+
+def run_problems(recipe: SetRecipe) -> list[str]:
+    """Say that the run's folder holds a run of another kind."""
+    stored = Path(recipe.output_dir).expanduser() / recipe.name / "recipe.yaml"
+    if not stored.is_file() or is_of_sets(stored):
+        return []
+    return [f"name: {stored.parent} holds the run of an alignment; give this recipe another name or output_dir."]
+
+
+def disk_problems(recipe: SetRecipe, planned: Sequence[Standing]) -> list[str]:
+    """Say that sets cannot be written where they are to go, or find too little room there."""
+    left = sum(one.left for one in planned)
+    if not left:
+        return []
+    needed = sum(_bytes(one) for one in planned)
+    problem = room_problem(Path(recipe.images.root).expanduser(), "images.root", needed, f"{left:,} images take")
+    return [] if problem is None else [problem]
+
+
+def _bytes(one: Standing) -> int:
+    """Return about how much room a set's images take: as told by earlier ones, else as many bytes as pixels have."""
+    if one.cost.bytes is not None:
+        return one.cost.bytes
+    width = getattr(one.plan.generator, "size", None)
+    return one.left * 3 * width * width if isinstance(width, int) else 0

@@ -1,0 +1,68 @@
+"""The recipes of image sets that come with the project."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import yaml
+from paths import ROOT
+
+from ex2.checks.sets import examine_sets
+from ex2.data.datasets.genbench import read_benchmark
+from ex2.data.demo.world import CONCEPTS
+from ex2.recipe_io import read_set_recipe
+from ex2.sets.plans import plans_of
+
+GENBENCH = ROOT / "recipes/genbench"
+
+
+def test_the_demos_sets_are_graded(tmp_path: Path) -> None:
+    path = ROOT / "recipes/demo/sets.yaml"
+    recipe = read_set_recipe(path, [f"images.root={tmp_path}", f"output_dir={tmp_path}"])
+    assert examine_sets(recipe, str(path)).problems == []
+    plans = {plan.name: plan for plan in plans_of(recipe, seeds=[0])}
+    assert next(iter(plans)) == recipe.reference == "original"
+    assert (recipe.images.seeds, recipe.images.per_class) == ([0, 1, 2], 20)
+    toys = {name: plan.generator.settings for name, plan in plans.items() if plan.generator.name == "toy"}
+    right = [  # chance that all three facets are right, in the order of the recipe
+        (1 - found["error"]["colour"]) * (1 - found["error"]["shape"]) * (1 - found["error"]["pattern"])
+        for found in toys.values()
+    ]
+    assert right == [1, 0.75, 0.5, 0.25, 0.25**2, 0.25**3]
+    assert all(found["knows"] == sorted(concept.name for concept in CONCEPTS) for found in toys.values())
+    assert all(found["obey"] == 1 for found in toys.values())
+
+
+def test_a_recipe_for_each_dataset_of_genbench() -> None:
+    spec = importlib.util.spec_from_file_location("make_genbench", ROOT / "recipes/make_genbench.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rows = read_benchmark()
+    assert {path.stem for path in GENBENCH.glob("*")} == {row.dataset for row in rows}
+    for row in rows:
+        path = GENBENCH / f"{row.dataset}.yaml"
+        assert path.read_text() == module.text_of(row), f"{path}: run `make genbench-recipes`"
+        recipe = read_set_recipe(path)
+        assert examine_sets(recipe, str(path), depth="settings").problems == []
+        assert (recipe.dataset.reward_split, recipe.dataset.test_split) == (row.train_split, row.test_split)
+        assert recipe.images.per_class == 20
+        assert recipe.per_class("original") <= row.train / row.classes
+    assert sum(recipe_shots(row.dataset) != 20 for row in rows) == 1
+
+
+def recipe_shots(dataset: str) -> int:
+    return read_set_recipe(GENBENCH / f"{dataset}.yaml").per_class("original")
+
+
+def test_the_strategies_that_headers_name_are_there() -> None:
+    """Each as a header has it, drawn by the toy generator; only the language model is missing, as they say."""
+    lines = [line for line in (GENBENCH / "pets.yaml").read_text().splitlines() if "strategy: {" in line]
+    assert len(lines) == 5
+    for line in lines:
+        strategy = yaml.safe_load(line.lstrip("#").split("strategy: ", 1)[1])
+        overrides = [f"images.sets.original.strategy={strategy}", "images.sets.original.generator={name: toy}"]
+        recipe = read_set_recipe(GENBENCH / "pets.yaml", overrides)
+        assert examine_sets(recipe, "x", depth="settings").problems == []
