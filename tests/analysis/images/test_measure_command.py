@@ -21,6 +21,7 @@ from analysis.images.given import common_number, given_folders, read_sets
 from analysis.images.measure import measure_sets
 from analysis.images.record import Measures
 from analysis.images.stored import changes, stored_measures
+from ex2.cli.options import parse
 from ex2.data.datasets.image_sets import ImageSet
 from ex2.data.demo.shapes import Shapes
 from reward.errors import UserError
@@ -115,7 +116,7 @@ def test_what_was_measured_is_printed_and_drawn(
 def test_words_without_a_recipe_need_all_three(drawn: ImageSet) -> None:
     assert refused(given(drawn.folder, vlm=None, split=None)) == [
         f"{drawn.folder}: no recipe, so --vlm, --split is missing; such as: ex2 measure {drawn.folder} --vlm "
-        "openai-clip-b32 --dataset folder root=photos --split test"
+        "clip-vit-b32 --dataset folder root=photos --split test"
     ]
     assert refused(given(drawn.folder, overrides=["measure.shots=[0]", "measure.centres=raw"])) == [
         "command line: measure.shots.0: given 0; input should be greater than 0.",
@@ -347,3 +348,14 @@ def test_stored_measures_that_were_changed(
         stored_measures(path.parent)
     assert stored_measures(Path("nowhere")) is None
     assert Shapes.class_names == shown[0][0].classes
+
+
+def test_the_words_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[argparse.Namespace] = []
+    monkeypatch.setattr(command, "main", told.append)
+    words = "measure a b --vlm demo-visual --dataset shapes seed=1 --split test --dry-run measure.shots=[2] name=x"
+    options = parse(words.split())
+    options.run(options)
+    assert (told[0].sets, told[0].overrides) == (["a", "b"], ["measure.shots=[2]", "name=x"])
+    assert (told[0].vlm, told[0].dataset, told[0].split) == (["demo-visual"], ["shapes", "seed=1"], "test")
+    assert told[0].dry_run is True
