@@ -206,7 +206,7 @@ def _words(options: argparse.Namespace) -> Words:
     if missing:
         raise UserError(
             f"{', '.join(options.sets)}: no recipe, so {', '.join(missing)} is missing; such as: ex2 measure "
-            f"{options.sets[0]} --vlm openai-clip-b32 --dataset folder root=photos --split test"
+            f"{options.sets[0]} --vlm clip-vit-b32 --dataset folder root=photos --split test"
         )
     first = Path(options.sets[0]).expanduser().resolve()
     tree: dict[str, Any] = {"name": first.name if not first.name.startswith("seed-") else first.parent.name}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -26,7 +26,7 @@ FEWEST_SETS = 5
 
 def compared(
     sets: Sequence[SetMeasures],
-    cuts: Mapping[str, Sequence[CutSeed]],
+    first_of: Callable[[str], CutSeed],
     against: str,
     test: TestImages,
     settings: IntervalSettings,
@@ -39,7 +39,7 @@ def compared(
 
     Args:
         sets: The sets, measured.
-        cuts: Name of a set → the images of its seeds.
+        first_of: Name of a set → the images of its first seed.
         against: Name of the set that others are compared with.
         test: The test images.
         settings: Confidence, number of resamples and seed.
@@ -50,7 +50,7 @@ def compared(
         if name == against:
             continue
         other = by_name[against]
-        pair = cuts[name][0], cuts[against][0]
+        pair = first_of(name), first_of(against)
         for quantity in (quantity for quantity in COMPARED if quantity in one.numbers):
             over: Literal["seeds", "images"] = "images"
             if min(len(one.seeds), len(other.seeds)) >= FEWEST_SEEDS:

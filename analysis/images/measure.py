@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from analysis.images.resampling import SetImages
 from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, knowledge, values_of
 from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
+from ex2.data.datasets.image_sets import raise_first
 from ex2.recipe import Component
 from ex2.set_recipe import Measure, SetRecipe
 from ex2.sets.cost import images_for_shots
@@ -64,8 +66,7 @@ class Measuring:
             asked = recipe.images.sets[name]
             run = str(asked.strategy.settings.get("run", "")) if asked.strategy.name == STRATEGY else ""
             sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence, run))
-        if missing:
-            raise UserError("\n".join(f"{line}; run: ex2 draw RECIPE" for line in missing))
+        raise_first([f"{line}; run: ex2 draw RECIPE" for line in missing])
         dataset = Component(name=recipe.dataset.name, **recipe.dataset.settings)
         return cls(recipe.name, recipe.vlm, dataset, recipe.dataset.test_split, tuple(sets), recipe.measure)
 
@@ -128,21 +129,25 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
     settings = IntervalSettings(measure.confidence, measure.bootstrap_samples)
     clock = Clock()
     shots = sorted(count for count in measure.shots if count < number)
-    cuts: dict[str, list[CutSeed]] = {}
     found: list[SetMeasures] = []
+
+    def taken(name: str, place: int = 0, count: int = number) -> CutSeed:
+        """Return the first images of each class of a seed, which are in memory no longer than they are needed."""
+        return cut(embedded[name][place], count, side, measure, name)
+
     text = text_estimate(side, settings)
     with tqdm(total=len(sets) * (1 + len(shots)), desc="measure", unit="set", disable=not progress) as bar:
         for one in sets:
             seeds = embedded[one.given.name]
-            cuts[one.given.name] = [cut(seed, number, side, measure, one.given.name) for seed in seeds]
-            numbers, values = _numbers(cuts[one.given.name], side, measure, text, clock)
+            take = partial(taken, one.given.name)
+            numbers, values = _numbers(take, len(seeds), side, measure, text, clock)
             bar.update()
             fewer = []
             for count in shots:
-                of_fewer = [cut(seed, count, side, measure, one.given.name) for seed in seeds]
-                fewer.append((count, _numbers(of_fewer, side, measure, text, clock)[0]))
+                of_fewer = partial(take, count=count)
+                fewer.append((count, _numbers(of_fewer, len(seeds), side, measure, text, clock)[0]))
                 bar.update()
-            found.append(_set_measures(one, seeds, cuts[one.given.name], values, numbers, fewer, side, measure, clock))
+            found.append(_set_measures(one, seeds, take, values, numbers, fewer, side, measure, clock))
     measured = Measures(
         name=what.name,
         vlm=shown_name(what.vlm.name, encoder),
@@ -157,7 +162,7 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
         text=text,
         texts=side.texts,
         sets=tuple(found),
-        comparisons=compared(found, cuts, what.against, side.test, settings),
+        comparisons=compared(found, taken, what.against, side.test, settings),
         correlations=correlations(found, settings),
         timings=dict(clock.seconds),
         per_class=number,
@@ -178,14 +183,14 @@ def text_estimate(side: TestSide, settings: IntervalSettings) -> Estimate:
 
 
 def _numbers(
-    cuts: Sequence[CutSeed], side: TestSide, measure: Measure, text: Estimate, clock: Clock
+    take: Callable[[int], CutSeed], seeds: int, side: TestSide, measure: Measure, text: Estimate, clock: Clock
 ) -> tuple[dict[Quantity, Estimate], list[Values]]:
     """Return the numbers of a set with their intervals, over seeds or over the images of its first seed."""
-    values = [values_of(one, side, measure, clock) for one in cuts]
+    values = [values_of(take(place), side, measure, clock) for place in range(seeds)]
     if len(values) >= FEWEST_SEEDS:
         numbers = {quantity: _over_seeds(quantity, values, measure.confidence) for quantity in values[0]}
     else:
-        numbers = _over_images(cuts[0], values[0], side, measure, clock)
+        numbers = _over_images(take(0), values[0], side, measure, clock)
     return numbers | {"text": text}, values
 
 
@@ -217,7 +222,7 @@ def _over_images(
 def _set_measures(
     one: ReadSet,
     embedded: Sequence[EmbeddedSeed],
-    cuts: Sequence[CutSeed],
+    take: Callable[[int], CutSeed],
     values: Sequence[Values],
     numbers: Mapping[Quantity, Estimate],
     fewer: Sequence[tuple[int, Mapping[Quantity, Estimate]]],
@@ -227,9 +232,9 @@ def _set_measures(
 ) -> SetMeasures:
     records, cost = one.records, one.cost()
     seeds = []
-    for read, taken, of_seed in zip(one.seeds, cuts, values, strict=True):
+    for place, (read, of_seed) in enumerate(zip(one.seeds, values, strict=True)):
         settings = IntervalSettings(measure.confidence)
-        tested = knowledge(taken, side, settings, measure.permutations, clock) if "cler" in of_seed else None
+        tested = knowledge(take(place), side, settings, measure.permutations, clock) if "cler" in of_seed else None
         seeds.append(
             SeedMeasures(
                 seed=read.image_set.record.seed,

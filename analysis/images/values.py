@@ -22,6 +22,8 @@ from ex2.set_recipe import Measure
 from reward.image_sets.distances import frechet, kid
 
 Values = dict[Quantity, float]
+ROWS = 4096
+"""Rows of embeddings in memory as float64 at once."""
 RETRIEVED = 5
 """Test images that each image of a set retrieves."""
 
@@ -73,7 +75,10 @@ def cut(seed: EmbeddedSeed, shots: int, side: TestSide, measure: Measure, name: 
     places = [torch.nonzero(seed.labels == label).flatten()[:shots] for label in range(len(side.test.classes))]
     filled = [label for label, rows in enumerate(places) if not len(rows)]
     rows = torch.cat(places)
-    embeddings, labels = seed.embeddings[rows], seed.labels[rows]
+    # All of them are already in this order; then the bank's file is looked at, and not copied into memory.
+    embeddings, labels = (
+        (seed.embeddings, seed.labels) if len(rows) == len(seed.labels) else (seed.embeddings[rows], seed.labels[rows])
+    )
     with_texts, of_all = embeddings, labels
     if filled:
         assert side.test.text is not None
@@ -130,7 +135,9 @@ def values_of(one: CutSeed, side: TestSide, measure: Measure, clock: Clock) -> V
 def clip_scores(one: CutSeed, test: TestImages) -> torch.Tensor:
     """Return the cosine of each image of a set with its class's texts, float64, shape (M,)."""
     assert test.text is not None
-    return (one.embeddings.double() * test.text.double()[one.labels]).sum(1)
+    text = test.text.double()
+    parts = [slice(start, start + ROWS) for start in range(0, len(one.labels), ROWS)]
+    return torch.cat([(one.embeddings[part].double() * text[one.labels[part]]).sum(1) for part in parts])
 
 
 def knowledge(

@@ -220,6 +220,10 @@ def add_set_verbs(tool: AddVerb) -> None:
         "ex2 measure recipes/demo/sets.yaml",
     )
     sub.add_argument("sets", metavar="RECIPE|SET", nargs="+", help="YAML file, or folders of sets; also key=value")
+    sub.add_argument("--vlm", metavar="NAME", nargs="+", help="without a recipe: the VLM, then its settings key=value")
+    sub.add_argument("--dataset", metavar="NAME", nargs="+", help="likewise: the dataset, then its settings")
+    sub.add_argument("--split", metavar="SPLIT", help="likewise: the split of the test images")
+    sub.add_argument("--dry-run", action="store_true", help="images that would be embedded; load and measure nothing")
     sub.set_defaults(overrides=[], run=_measure)
 
 

@@ -23,6 +23,8 @@ its text."""
 
 Missing = Literal["error", "text"]
 
+ROWS = 4096
+"""Rows of embeddings in memory as float64 at once."""
 SHOWN = 8
 """Most classes or images that a message names; the others are only counted."""
 
@@ -67,9 +69,12 @@ def class_centers(
     if problems:
         raise UserError(shortened("\n".join(f"{where}: {problem}" for problem in problems)))
     counts = torch.bincount(labels, minlength=len(classes)).double().unsqueeze(1)
-    data = embeddings.double() if kind == "raw" else torch.nn.functional.normalize(embeddings.double(), dim=1, eps=0)
     sums = torch.zeros(len(classes), embeddings.shape[1], dtype=torch.float64, device=embeddings.device)
-    centers = sums.index_add_(0, labels, data) / counts.clamp(min=1)
+    for start in range(0, len(embeddings), ROWS):
+        part = embeddings[start : start + ROWS].double()
+        part = part if kind == "raw" else torch.nn.functional.normalize(part, dim=1, eps=0)
+        sums.index_add_(0, labels[start : start + ROWS], part)
+    centers = sums / counts.clamp(min=1)
     if text is not None and missing == "text":
         centers = torch.where(counts > 0, centers, text.double())
     if kind == "unit":
@@ -239,7 +244,8 @@ def _problems(
             f"missing: text with centers: {kind}: a text's length is not comparable with theirs; "
             "set centers: unit, or missing: error."
         )
-    lengths = embeddings.double().norm(dim=1)
+    parts = [embeddings[start : start + ROWS].double().norm(dim=1) for start in range(0, len(embeddings), ROWS)]
+    lengths = torch.cat(parts) if parts else torch.zeros(0)
     faulty = torch.nonzero(~torch.isfinite(lengths)).flatten().tolist()
     if faulty:
         found.append(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +17,11 @@ from PIL import Image
 from small_sets import NAMES, class_folders, measuring, toy_set
 
 from analysis.images import command
-from analysis.images.given import given_folders
+from analysis.images.given import common_number, given_folders, read_sets
 from analysis.images.measure import measure_sets
 from analysis.images.record import Measures
 from analysis.images.stored import changes, stored_measures
+from ex2.cli.options import parse
 from ex2.data.datasets.image_sets import ImageSet
 from ex2.data.demo.shapes import Shapes
 from reward.errors import UserError
@@ -96,10 +99,24 @@ def test_a_plain_folder_is_measured_and_kept(
     assert not (directory / "recipe.yaml").exists()
 
 
+def test_what_was_measured_is_printed_and_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[Any] = []
+    terminal = SimpleNamespace(print_measures=lambda measures: told.append(measures), __spec__=object())
+    page = SimpleNamespace(write_page=lambda measures, directory: directory / "report.html", __spec__=object())
+    monkeypatch.setitem(sys.modules, command.TERMINAL, terminal)
+    monkeypatch.setitem(sys.modules, command.PAGE, page)
+    measures: Any = object()
+    command.show(measures, Path("runs/x"))
+    assert told == [measures]
+    assert capsys.readouterr().out == "page: runs/x/report.html\n"
+
+
 def test_words_without_a_recipe_need_all_three(drawn: ImageSet) -> None:
     assert refused(given(drawn.folder, vlm=None, split=None)) == [
         f"{drawn.folder}: no recipe, so --vlm, --split is missing; such as: ex2 measure {drawn.folder} --vlm "
-        "openai-clip-b32 --dataset folder root=photos --split test"
+        "clip-vit-b32 --dataset folder root=photos --split test"
     ]
     assert refused(given(drawn.folder, overrides=["measure.shots=[0]", "measure.centres=raw"])) == [
         "command line: measure.shots.0: given 0; input should be greater than 0.",
@@ -152,6 +169,7 @@ def test_unequal_numbers_of_images(drawn: ImageSet, tmp_path: Path, shown: list[
     assert refused(given("plain", overrides=[*QUICK, "measure.shots=[3]"])) == [
         "measure.shots: 3 of 2 images in 'plain', seed 0, class 'fep'; ask for fewer."
     ]
+    assert common_number(read_sets(given_folders(["plain"]), NAMES, None), NAMES, [1]) == 1  # as asked, not 2
     command.main(given("plain", overrides=[*QUICK, "measure.shots=[2,1]"]))
     (measures, _) = shown[0]
     assert measures.per_class == 2
@@ -330,3 +348,14 @@ def test_stored_measures_that_were_changed(
         stored_measures(path.parent)
     assert stored_measures(Path("nowhere")) is None
     assert Shapes.class_names == shown[0][0].classes
+
+
+def test_the_words_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[argparse.Namespace] = []
+    monkeypatch.setattr(command, "main", told.append)
+    words = "measure a b --vlm demo-visual --dataset shapes seed=1 --split test --dry-run measure.shots=[2] name=x"
+    options = parse(words.split())
+    options.run(options)
+    assert (told[0].sets, told[0].overrides) == (["a", "b"], ["measure.shots=[2]", "name=x"])
+    assert (told[0].vlm, told[0].dataset, told[0].split) == (["demo-visual"], ["shapes", "seed=1"], "test")
+    assert told[0].dry_run is True

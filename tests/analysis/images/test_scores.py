@@ -67,3 +67,15 @@ def test_map_by_hand() -> None:
 def test_what_is_refused(name: str, scores: list, labels: list, message: str) -> None:
     with pytest.raises(UserError, match=message):
         METRICS[name](np.array(scores), np.array(labels))
+
+
+def test_an_image_that_counts_neither_way_for_a_class_is_out_of_its_ranking() -> None:
+    # Class 0 ranks image 0 first, which is uncounted: without it, images 1 (seen) and 2 (not) make a precision of 1.
+    # Counted as not seen, the precision would be 1/2. Class 1 ranks 2 (not), 1 (not), 0 (seen): 1/3 at every recall.
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
+    labels = np.array([[-1, 1], [1, 0], [0, 0]])
+    assert map_11_point(scores, labels) == pytest.approx((1 + 1 / 3) / 2)
+    # Image 2 counted three times: at class 1 four come before the seen one; at class 0 it comes after the seen one.
+    assert map_11_point(scores, labels, np.array([1, 1, 3])) == pytest.approx((1 + 1 / 5) / 2)
+    with pytest.raises(UserError, match=r"no test image shows the class 0 \(1 of 2\)"):
+        map_11_point(scores[[0, 2]], labels[[0, 2]])
