@@ -87,10 +87,11 @@ def main(options: argparse.Namespace) -> int:
     groups = [group for group in by_dataset(runs) if len({_fingerprint(run) for run in group}) > 1]
     if not groups:
         given = "; ".join(f"{run.recipe.name}: {_described(run)}" for run in runs)
-        raise UserError(
+        problem = (
             f"ex2 cross: needs two runs of different VLMs on the same dataset and split, given {given}. Analyse "
             "another VLM on one of these datasets."
         )
+        raise UserError("\n".join([problem, *(f"ex2 cross: left out: {line}" for line in left_out)]))
     seeds = [run.directory.seed(result.seed).root for run in runs for result in run.results]
     with writing_into(seeds, "cross"):
         for group in groups:

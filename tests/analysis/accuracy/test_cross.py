@@ -216,6 +216,19 @@ def test_two_vlms_on_one_dataset_are_needed(tmp_path: Path, capsys: pytest.Captu
     error = capsys.readouterr().err
     assert "needs two runs of different VLMs on the same dataset and split" in error
     assert "one: clip-vit-b32 on pets, split test, 200 images" in error
+    assert "left out" not in error
+
+
+def test_a_run_that_could_not_be_read_is_named_where_two_are_lacking(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "one")
+    lost = write_run(tmp_path, "other", vlm="align-base")
+    (lost / "provenance.json").write_text("{}")
+    (lost / "recipe.yaml").unlink()
+    assert main(["cross", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"ex2 cross: left out: {lost}/recipe.yaml: " in error
 
 
 def kept_row(classifier: Run, right: list[bool], **changes: Any) -> dict[str, Any]:
