@@ -21,6 +21,7 @@ from analysis.images.wording import (
     text_share,
     told,
 )
+from analysis.images.words import words_table
 from analysis.results.wording import p_digits
 from analysis.statistics.intervals import Estimate
 from analysis.tables.table import NOTHING, Cell, Row, Table, Unit, count_cell, text_cell
@@ -61,7 +62,12 @@ def image_tables(found: Sequence[Measures]) -> list[Table]:
         time_table,
     )
     made = [make(found) for make in makers] if found else []
-    return [*(table for table in made if table.rows), *grid_tables(found)]
+    words = [
+        replace(words_table(one.words, one), key=f"images-words{f'-{number}' if len(found) > 1 else ''}")
+        for number, one in enumerate(found, start=1)
+        if one.words
+    ]
+    return [*(table for table in made if table.rows), *words, *grid_tables(found)]
 
 
 def worth_table(found: Sequence[Measures]) -> Table:

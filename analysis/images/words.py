@@ -12,6 +12,7 @@ from analysis.statistics.intervals import Estimate
 from analysis.tables.table import Cell, Row, Table
 from ex2.data.datasets.set_records import SetRecord
 from ex2.run.directory import SeedDirectory
+from reward.numerals import decimal
 
 STRATEGY = "descriptions"
 
@@ -134,8 +135,8 @@ def words_said(arms: Sequence[WordsOfArm]) -> tuple[str, ...]:
         rewarded, drawn = aligned.reward - base.reward, 100 * (aligned.cler.value - base.cler.value)
         nothing = "; what they draw is not told from nothing" if aligned.knows is False else ""
         said.append(
-            f"{run}, {seed}: aligned texts earn {rewarded:+.2f} against base and their pictures' CLER is {drawn:+.1f} "
-            f"points{nothing}."
+            f"{run}, {seed}: aligned texts earn {decimal(rewarded, 2, sign=True)} against base and their pictures' "
+            f"CLER is {decimal(drawn, 1, sign=True)} points{nothing}."
         )
     return tuple(said)
 

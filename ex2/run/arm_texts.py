@@ -5,6 +5,7 @@ An arm whose accuracy is averaged over several assignments of texts to classes i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +14,8 @@ from pydantic import Field
 
 from ex2.run.descriptions import Index, LabeledText
 from ex2.run.directory import SeedDirectory
-from reward.files import read_rows, write_jsonl
+from reward.errors import EX2Error
+from reward.files import read_jsonl, read_rows, write_jsonl
 from reward.records import Record
 
 
@@ -37,7 +39,7 @@ class ArmText(Record):
 def write_arm_texts(
     where: SeedDirectory, arms: Mapping[str, Sequence[LabeledText]], class_names: Sequence[str]
 ) -> None:
-    """Replace a seed's stored texts.
+    """Replace a seed's stored texts, unless they are these already.
 
     Raises:
         EnvironmentFault: If they cannot be written.
@@ -47,6 +49,9 @@ def write_arm_texts(
         for arm, texts in arms.items()
         for one in texts
     ]
+    with contextlib.suppress(OSError, EX2Error):
+        if read_jsonl(where.arm_texts) == rows:
+            return
     write_jsonl(where.arm_texts, rows)
 
 

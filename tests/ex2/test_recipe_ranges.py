@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ex2.recipe import Recipe
-from ex2.recipe_io import read_recipe
+from ex2.recipe_io import read_recipe, read_stored_recipe
 from reward.errors import UserError
 
 DEMO = ROOT / "recipes/demo/visual.yaml"
@@ -126,4 +126,4 @@ def test_no_number_is_without_a_lower_and_an_upper_limit() -> None:
 
 def test_recipes_of_earlier_runs_are_within() -> None:
     stored = ROOT / "tests/data/stored_run/runs/stored/recipe.yaml"
-    assert read_recipe(stored).name == "stored"
+    assert read_stored_recipe(stored).name == "stored"

@@ -53,7 +53,8 @@ CARDS = ("README.md", "tokenizer.json", "tokenizer_config.json", "training_args.
 """Files that no number depends on: a stage may leave them as they are."""
 OPTIONAL = (CROSS, ANSWERS, ATTRIBUTES, PHRASES, AGREEMENT, SAMPLE, LABELS)
 """Results of verbs that need not have been called: without one, other pages are right too."""
-_RESULTS = (SEED, RECIPE, ACCURACY, BREAKDOWN, DESCRIPTIONS, VERDICTS, LOG)
+ARM_TEXTS = f"{SEED}/arm_texts.jsonl"
+_RESULTS = (SEED, RECIPE, ACCURACY, BREAKDOWN, DESCRIPTIONS, VERDICTS, ARM_TEXTS, LOG)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ STAGES = (
             *(f"{SEED}/adapter/{name}" for name in ("README.md", "training.json")),
             *(MANIFESTS[name] for name in ("train", "describe")),
         ),
-        (ACCURACY, BREAKDOWN),
+        (ACCURACY, BREAKDOWN, ARM_TEXTS),
         begins="described",
         unfinished=(VERDICTS,),
         data=True,

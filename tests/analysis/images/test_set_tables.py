@@ -180,12 +180,14 @@ def test_terminal_says_all_that_a_reader_must_know(capsys: pytest.CaptureFixture
         "954/960",
         "Metric: accuracy. Centers: unit",
         "templates: failed 6: blank 4, timeout 2; 7 images of a prompt seen in part",
-        "original: 3 images nearly a test image",
+        "nearly a test image, by a cosine above 0.98: original 3 of ",
         "permuted: 2 test images taken out; without images, so that they take their texts: class 3",
         "careful: The ensemble flatters permuted",
         "careful: Fewer than 3 generation seeds of <i>few</i> drawings of a long name",
         "careful: The sets are unequal in images a class",
-        "given these two sets",
+        "points [",
+        "p is corrected over these",
+        "told apart",
     ):
         assert words in said
     head = next(line for line in said.splitlines() if "made/asked" in line)

@@ -98,13 +98,13 @@ def test_text_reward_and_cler_of_each_arm_stand_side_by_side() -> None:
 def test_reward_and_cler_that_part_are_said() -> None:
     stored = json.loads(STORED.read_text())["reward_gain"]
     arms = words_of_arms(ALL, SOURCES, ANALYSES)
-    gain = f"{stored['aligned'] - stored['base']:+.2f}"
+    gain = f"{stored['aligned'] - stored['base']:+.2f}".replace("-", "−")
     assert words_said(arms) == (
-        f"stored, seed-0: aligned texts earn {gain} against base and their pictures' CLER is -43.8 points; what they "
+        f"stored, seed-0: aligned texts earn {gain} against base and their pictures' CLER is −43.8 points; what they "
         "draw is not told from nothing.",
     )
     knowing = [replace(one, knows=True) for one in arms]
-    assert words_said(knowing)[0].endswith("CLER is -43.8 points.")
+    assert words_said(knowing)[0].endswith("CLER is −43.8 points.")
     assert words_said(arms[:1]) == ()
     assert words_said(words_of_arms(ALL, SOURCES, {})) == ()
 

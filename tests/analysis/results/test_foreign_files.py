@@ -23,7 +23,7 @@ from analysis.phrases.stored import stored_phrases
 from analysis.results.load import load_results
 from analysis.verdicts.record import read_breakdown
 from analysis.verdicts.verdicts import read_verdicts
-from ex2.recipe_io import read_recipe
+from ex2.recipe_io import read_stored_recipe
 from ex2.run.descriptions import read_descriptions, stored_descriptions
 from ex2.run.directory import RunDirectory, SeedDirectory
 from ex2.run.training_log import read_train_log
@@ -180,7 +180,7 @@ def test_a_row_twice_is_told_with_both_lines(run: Path, name: str) -> None:
 
 
 def test_what_was_analyzed_must_still_be_there(run: Path) -> None:
-    recipe, folder = read_recipe(run / "recipe.yaml", []), RunDirectory(run)
+    recipe, folder = read_stored_recipe(run / "recipe.yaml"), RunDirectory(run)
     path = folder.seed(0).descriptions
     before = path.read_bytes()
 
