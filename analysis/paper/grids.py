@@ -38,8 +38,11 @@ def grid_tables(experiments: Sequence[Experiment], rules: Rules) -> list[Table]:
         rules: Thresholds of the rules.
 
     Returns:
-        Tables 1, 2, 3, 4, 5 and 13 of the paper, with intervals and tests where the experiments have them.
+        Tables 1, 2, 3, 4, 5 and 13 of the paper, with intervals and tests where the experiments have them; none without
+        an experiment, as where there are measurements of image sets alone.
     """
+    if not experiments:
+        return []
     denominator = denominators(experiments)
     lost = lost_answers([experiment for experiment in experiments if shown(experiment, rules)])
     accuracy: dict[str, CellOf] = {

@@ -155,6 +155,7 @@ def test_index_and_tables_over_measurements(tmp_path: Path, capsys: pytest.Captu
     wanted = {"images-worth.csv", "images-grid-cler.csv", "images-grid-cler-pairs.csv", "images-worth-one.svg"}
     assert wanted <= written
     assert ("figure-grid.svg" in written) is aligned
+    assert ("table-01-accuracy.csv" in written, "The paper's tables" in page) == (aligned, aligned)
     (tmp_path / "two" / "measures.json").write_text("{}")
     capsys.readouterr()
     assert main(["index", str(tmp_path)]) == 0
