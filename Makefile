@@ -151,7 +151,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/image_bank.py
 	$(BIN)/python benchmarks/judge_throughput.py
 	$(BIN)/python benchmarks/analysis_scale.py --out benchmarks/results/analysis_scale.md
-	$(BIN)/python benchmarks/scale.py --out benchmarks/results/2026-11-28-scale.md
+	$(BIN)/python benchmarks/scale.py --out benchmarks/results/2026-11-29-scale.md
 
 value-rollouts: real-assets  ## is the value function worth having on SmolLM2? recorded rollouts replayed in order
 	$(BIN)/python benchmarks/value_rollouts.py

@@ -1,6 +1,6 @@
 """Time and memory at 10,000 classes, 2,000,000 images in a manifest and 250,000 descriptions, and at a quarter of each.
 
-python benchmarks/scale.py [--folder FOLDER] [--only STAGE …] [--out benchmarks/results/2026-11-28-scale.md]
+python benchmarks/scale.py [--folder FOLDER] [--only STAGE …] [--out benchmarks/results/2026-11-29-scale.md]
 
 No image is made and no model loaded: what is measured are readers, bookkeeping and pages, see `scale_stages.py`. Each
 measurement is a process of its own; its seconds are the processor's for the work alone, so that a busy machine changes

@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tests.reliability.base import MOMENTS, ROOT, make
 from tests.reliability.cells import Cell, all_cells, drawn_cells
 from tests.reliability.outcome import Finding
@@ -83,12 +85,15 @@ class _Progress:
 
     def __init__(self, total: int, *, loud: bool) -> None:
         self._total, self._loud, self._done = total, loud, 0
+        self._bar = tqdm(total=total, desc="cells", unit="cell", dynamic_ncols=True, smoothing=0)
 
     def say(self, finding: Finding) -> None:
         """Tell of a cell."""
         self._done += 1
+        self._bar.update()
         if self._loud or not finding.held:
-            print(f"{self._done}/{self._total} {finding.fault}: {finding.cell}\n    {finding.seen}", flush=True)
+            tqdm.write(f"{self._done}/{self._total} {finding.fault}: {finding.cell}\n    {finding.seen}")
+            sys.stdout.flush()
 
 
 def _commit() -> str:
