@@ -46,6 +46,11 @@ def plural(name: str) -> str:
     return f"{stem} {made}".strip()
 
 
+def _plurals(word: str) -> list[str]:
+    """Return what counts as the plural of a name's last word, the right one first."""
+    return [*dict.fromkeys([plural(word), f"{word}es", f"{word}s"])]
+
+
 @cache
 def name_pattern(name: str) -> re.Pattern[str]:
     """Return a pattern for a class name; its words may be joined by blanks, hyphens or underscores.
@@ -53,9 +58,8 @@ def name_pattern(name: str) -> re.Pattern[str]:
     Group 1 is what stands there if it is a plural, regular or not.
     """
     words = _words(name)
-    forms = [plural(words[-1]), f"{words[-1]}es", f"{words[-1]}s"]
     start = "".join(f"{re.escape(word)}{_JOINT.pattern}" for word in words[:-1])
-    plurals = "|".join(start + re.escape(form) for form in dict.fromkeys(forms))
+    plurals = "|".join(start + re.escape(form) for form in _plurals(words[-1]))
     return re.compile(rf"(?<!\w)(?:({plurals})|{start}{re.escape(words[-1])})(?!\w)", re.IGNORECASE)
 
 
@@ -105,6 +109,22 @@ class Mention(NamedTuple):
     part: frozenset[int]
 
 
+class _Known(NamedTuple):
+    """A name, or a part of one, that is looked for.
+
+    Attributes:
+        rank: The longest have the lowest.
+        pattern: From `name_pattern`.
+        whole: Labels of the classes of which it is the name.
+        part: Labels of those of which it is a part.
+    """
+
+    rank: int
+    pattern: re.Pattern[str]
+    whole: frozenset[int]
+    part: frozenset[int]
+
+
 class ClassNames:
     """The names of all classes, to be found in texts and put in each other's place.
 
@@ -124,28 +144,39 @@ class ClassNames:
             whole[first.lower()].add(label)
             for other in others:
                 part[other.lower()].add(label)
-        # By the first word of each form: a text is read word by word, however many classes there are.
-        self._starting: dict[str, list[tuple[re.Pattern[str], frozenset[int], frozenset[int]]]] = defaultdict(list)
-        for known in sorted({*whole, *part}, key=lambda known: (-len(known), known)):
-            entry = (name_pattern(known), frozenset(whole[known]), frozenset(part[known]))
-            for form in dict.fromkeys([known, plural(known), f"{known}es", f"{known}s"]):
-                found = _WORD.search(form)
-                if found and entry not in self._starting[found[0]]:
-                    self._starting[found[0]].append(entry)
+        # By the first two words of each form: a text is read word by word, however many classes there are, and however
+        # many of them begin with the same word.
+        self._starting: dict[tuple[str, ...], list[_Known]] = defaultdict(list)
+        for rank, known in enumerate(sorted({*whole, *part}, key=lambda known: (-len(known), known))):
+            entry = _Known(rank, name_pattern(known), frozenset(whole[known]), frozenset(part[known]))
+            words = _words(known)
+            for last in (words[-1], *_plurals(words[-1])):
+                form = " ".join([*words[:-1], last])
+                start = tuple(_WORD.findall(form)[:2])
+                if start and entry not in self._starting[start]:
+                    self._starting[start].append(entry)
         self.mentions = lru_cache(maxsize=1 << 16)(self._mentions)
 
     def _mentions(self, text: str) -> tuple[Mention, ...]:
         found, position = [], 0
-        for word in _WORD.finditer(text):
+        words = [*_WORD.finditer(text)]
+        for place, word in enumerate(words):
             if word.start() < position:
                 continue
-            for pattern, whole, part in self._starting.get(word[0].lower(), ()):
-                match = pattern.match(text, word.start())
+            for known in self._beginning([one[0].lower() for one in words[place : place + 2]]):
+                match = known.pattern.match(text, word.start())
                 if match:
-                    found.append(Mention(match.start(), match.end(), bool(match[1]), whole, part))
+                    found.append(Mention(match.start(), match.end(), bool(match[1]), known.whole, known.part))
                     position = match.end()
                     break
         return tuple(found)
+
+    def _beginning(self, words: Sequence[str]) -> Sequence[_Known]:
+        """Return what may begin with one or two words, the longest name first."""
+        longer, shorter = self._starting.get(tuple(words), ()), self._starting.get((words[0],), ())
+        if len(words) == 1 or not longer:
+            return shorter
+        return sorted([*longer, *shorter], key=lambda known: known.rank) if shorter else longer
 
     def named(self, text: str, label: int) -> bool:
         """Say whether a text names a class, by its whole name or by a part of it."""
@@ -222,7 +253,8 @@ def describing_names(names: ClassNames, texts: Sequence[tuple[int, str]], least:
     for label, name in enumerate(names.names):
         words = [word.lower() for word in _words(name)]
         telling = words[:-1] or words
-        if any(len(used.get(word, set()) - {label}) >= fewest for word in telling):
+        users = [used.get(word, set()) for word in telling]
+        if any(len(labels) - (label in labels) >= fewest for labels in users):  # no copy: a word may be in all texts
             found.append(name)
     return tuple(found)
 

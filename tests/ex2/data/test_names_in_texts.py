@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from ex2.data.names_in_texts import ClassNames, describing_names, mask_name, plain_name, plural, replace_name
+from ex2.data import names_in_texts
+from ex2.data.names_in_texts import (
+    ClassNames,
+    describing_names,
+    mask_name,
+    name_pattern,
+    plain_name,
+    plural,
+    replace_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +128,28 @@ def test_names_that_are_themselves_descriptions() -> None:
 
 def test_plain_name() -> None:
     assert plain_name(" Red_Fox - dog ") == "red fox dog"
+
+
+def test_names_that_begin_alike_are_not_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 300 names with one first word a text tries those that go on as it does, and the noun that all share."""
+    tried: list[str] = []
+
+    class Counted:
+        def __init__(self, name: str) -> None:
+            self.name, self.pattern = name, name_pattern(name)
+
+        def match(self, text: str, start: int) -> re.Match[str] | None:
+            tried.append(self.name)
+            return self.pattern.match(text, start)
+
+    monkeypatch.setattr(names_in_texts, "name_pattern", Counted)
+    names = ClassNames([f"amber kind{number} finch" for number in range(300)])
+    assert names.named("three amber kind7 finches and a finch", 7)
+    assert tried == ["amber kind7 finch", "finch"]
+    assert not names.named("an amber lamp", 7)
+    assert tried == ["amber kind7 finch", "finch"]
+
+
+@pytest.mark.parametrize("name", ["desert -", "- desert", "desert _ "])
+def test_blanks_and_hyphens_around_a_name_do_not_hide_its_plural(name: str) -> None:
+    assert ClassNames([name, "sea"]).named("DESERTS by the water", 0)
