@@ -98,8 +98,9 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
             cut can leave a file with holes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, mode = _new_file(path)
-    try:
+    temporary = _new_name(path)
+    try:  # from before the file is there: a signal between its making and here would leave it
+        mode = _make(temporary)
         yield temporary
         if sync:
             with temporary.open("rb+") as file:
@@ -110,24 +111,24 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _new_file(path: Path) -> tuple[Path, int]:
-    """Make an empty file beside `path`; return it and its permissions, which are those that the user's umask leaves."""
-    while True:
-        made = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}")
-        try:
-            handle = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        except FileExistsError:
-            continue
-        try:
-            return made, stat.S_IMODE(os.fstat(handle).st_mode)
-        finally:
-            os.close(handle)
+def _new_name(path: Path) -> Path:
+    """Return a name beside `path` that no other file has: it is drawn from 2⁶⁴."""
+    return path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}")
+
+
+def _make(path: Path) -> int:
+    """Make an empty file; return its permissions, which are those that the user's umask leaves."""
+    with path.open("xb") as file:
+        return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
 
 
 def usual_permissions(folder: Path) -> None:
     """Give a folder and all in it the permissions that the user's umask leaves; libraries write more private files."""
-    probe, mode = _new_file(folder / "mode")
-    probe.unlink()
+    probe = _new_name(folder / "mode")
+    try:
+        mode = _make(probe)
+    finally:
+        probe.unlink(missing_ok=True)
     of_folders = mode | (mode & 0o444) >> 2
     for place, _, names in os.walk(folder):
         files = [os.path.join(place, name) for name in names]

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from analysis.judge.server.cache import AnswerCache
 from ex2.trainers.checkpoints import mark_complete
+from reward import files
 from reward.files import append_jsonl, bank_file, new_folder, write_json
 from reward.sealed import UNSEALED
 
@@ -48,3 +49,25 @@ def test_files_and_folders_keep_the_umask(tmp_path: Path, modes: tuple[int, int]
     files = {name for name in found if "." in name.rpartition("/")[2]}
     assert len(files) == 8
     assert found == {name: of_files if name in files else of_folders for name in found}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_while_the_file_is_made_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """SIGTERM and Ctrl-C arrive as exceptions, also between the making of the file and the block that writes it."""
+    genuine = files._make
+
+    def interrupted(path: Path) -> int:
+        if when == "after":
+            genuine(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "_make", interrupted)
+    (tmp_path / "x.json").write_text("before")
+    with pytest.raises(KeyboardInterrupt):
+        files.write_text(tmp_path / "x.json", "after")
+    with pytest.raises(KeyboardInterrupt):
+        files.usual_permissions(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert (tmp_path / "x.json").read_text() == "before"
