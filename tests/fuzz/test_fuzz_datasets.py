@@ -70,6 +70,12 @@ GOOD_CSV = as_csv([["path", "label", "split"], ["a.png", "cat", "train"], ["b.pn
 GOOD_PARQUET = as_parquet([["a.png", "b.png"], ["cat", "red_fox"], ["train", "test"]])
 
 
+tame_csv = st.lists(st.text("abcdef", min_size=1, max_size=6), min_size=2, max_size=4, unique=True).map(
+    lambda words: as_csv([["path", "label", "split"], *([f"{word}.png", f"class {word}", "train"] for word in words)])
+)
+"""Manifests that are as they should be, each another one."""
+
+
 @fuzz(
     "manifests",
     file=st.tuples(
@@ -80,7 +86,8 @@ GOOD_PARQUET = as_parquet([["a.png", "b.png"], ["cat", "red_fox"], ["train", "te
             st.lists(GOOD_ROW, min_size=1, max_size=4)
             | st.lists(st.lists(cells, min_size=3, max_size=3) | st.lists(cells, max_size=5), max_size=4),
         )
-        | hostile.damaged([GOOD_CSV]),
+        | hostile.damaged([GOOD_CSV])
+        | tame_csv,
     )
     | st.tuples(
         st.just("m.parquet"),
