@@ -24,8 +24,8 @@ from ex2.data.datasets.image_folders import IMAGE_SUFFIXES, class_folders
 from ex2.data.datasets.image_sets import ImageSet, raise_first
 from ex2.data.datasets.naming import ClassNames, name_classes
 from ex2.sets.draw import ROOT, SetPlan, draw_set
-from ex2.sets.generators.copies import Copies
-from ex2.sets.requests import Drawn, DrawRequest, Failure, image_seed
+from ex2.sets.generators.copies import Copies, CopyingGenerator
+from ex2.sets.requests import DrawRequest, image_seed
 from reward.errors import UserError, shown
 from reward.files import read_object
 from reward.images import LabeledImage, decode
@@ -229,7 +229,7 @@ def _image_at(base: Path, place: str, label: int) -> ZippedImage | _PlainImage:
     return ZippedImage(base / archive, member, label) if at else _PlainImage(base / place, label)
 
 
-class _Listed:
+class _Listed(CopyingGenerator):
     """A generator that copies the images of a listing."""
 
     name = "import"
@@ -241,14 +241,6 @@ class _Listed:
         for one in listing.images:
             by_name[one.class_name].append(one.image)
         self._copies = Copies(by_name, "first", listing.layout)
-        self._digest = ""
-
-    def fingerprint(self) -> str:
-        self._digest = self._digest or self._copies.digest()
-        return self._digest
-
-    def draw(self, requests: Sequence[DrawRequest]) -> list[Drawn | Failure]:
-        return [*self._copies.draw(requests)]
 
 
 def _folder(root: Path) -> Path:

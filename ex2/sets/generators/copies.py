@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from ex2.data.source import Selection
-from ex2.sets.requests import Drawn, DrawRequest
+from ex2.sets.requests import Drawn, DrawRequest, Failure
 from reward.embedding import content_digests
 from reward.errors import UserError, unknown_name
 from reward.images import LabeledImage
@@ -27,15 +27,19 @@ class Copies:
     def __init__(self, images: Mapping[str, Sequence[LabeledImage]], selection: Selection, where: str) -> None:
         self._images, self._selection, self._where = images, selection, where
         self._orders: dict[tuple[str, int], list[int]] = {}
+        self._digest = ""
 
     def digest(self) -> str:
-        """Return a hash of the classes and of the content of all images. Each is read once."""
+        """Return a hash of the classes and of the content of all images, each of which is read once."""
+        if self._digest:
+            return self._digest
         state = hashlib.sha256()
         for name, images in self._images.items():
             state.update(f"{name}\0{len(images)}\0".encode())
             for digest in content_digests(images, title=name):
                 state.update(digest.encode())
-        return state.hexdigest()
+        self._digest = state.hexdigest()
+        return self._digest
 
     def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
         """Return a line for each class that is not there, or has fewer images than are asked for."""
@@ -78,6 +82,25 @@ class Copies:
                 order.sort(key=draws.__getitem__)
             self._orders[class_name, set_seed] = order
         return self._orders[class_name, set_seed]
+
+
+class CopyingGenerator:
+    """What generators that copy images have in common; each says where its copies come from."""
+
+    reads_prompts = False
+    _copies: Copies
+
+    def fingerprint(self) -> str:
+        """Return a hash of the classes and of the content of their images."""
+        return self._copies.digest()
+
+    def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
+        """Return a line for each class that is not there, or has too few images."""
+        return self._copies.request_problems(requests)
+
+    def draw(self, requests: Sequence[DrawRequest]) -> list[Drawn | Failure]:
+        """Return the images that are asked for. Raises `UserError` if one is not there or cannot be read."""
+        return [*self._copies.draw(requests)]
 
 
 def by_class(images: Sequence[LabeledImage], class_names: Sequence[str]) -> dict[str, list[LabeledImage]]:

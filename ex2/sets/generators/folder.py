@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ex2.data.datasets.base import ImageFile
 from ex2.data.datasets.image_folders import class_folders
 from ex2.data.datasets.naming import ClassNames, name_classes
 from ex2.data.source import Selection
-from ex2.sets.generators.copies import Copies
-from ex2.sets.requests import Drawn, DrawRequest, Failure
+from ex2.sets.generators.copies import Copies, CopyingGenerator
 from reward.errors import UserError
 
 
-class Folder:
+class Folder(CopyingGenerator):
     """Copies the images at `root/CLASS/image.png`.
 
     Args:
@@ -28,7 +26,6 @@ class Folder:
     """
 
     name = "folder"
-    reads_prompts = False
 
     def __init__(self, root: str, class_names: ClassNames | None = None, selection: Selection = "first") -> None:
         base = Path(root).expanduser()
@@ -46,17 +43,3 @@ class Folder:
             for label, (name, paths) in enumerate(zip(self.class_names, folders.values(), strict=True))
         }
         self._copies = Copies(images, selection, f"folder '{root}'")
-        self._digest = ""
-
-    def fingerprint(self) -> str:
-        """Return a hash of the classes and of the content of their images."""
-        self._digest = self._digest or self._copies.digest()
-        return self._digest
-
-    def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
-        """Return a line for each class that is not there, or has too few images."""
-        return self._copies.request_problems(requests)
-
-    def draw(self, requests: Sequence[DrawRequest]) -> list[Drawn | Failure]:
-        """Return the images that are asked for. Raises `UserError` if one is not there or cannot be read."""
-        return [*self._copies.draw(requests)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ex2.data.datasets.base import open_dataset
 from ex2.data.selection import select
 from ex2.data.source import Selection
-from ex2.sets.generators.copies import Copies, by_class
-from ex2.sets.requests import Drawn, DrawRequest, Failure
+from ex2.sets.generators.copies import Copies, CopyingGenerator, by_class
 from reward.errors import UserError, unknown_name
 
 
-class Original:
+class Original(CopyingGenerator):
     """Copies images of a dataset.
 
     Args:
@@ -28,7 +27,6 @@ class Original:
     """
 
     name = "original"
-    reads_prompts = False
 
     def __init__(
         self, dataset: Mapping[str, Any], split: str, selection: Selection = "first", pool: int | None = None
@@ -48,17 +46,3 @@ class Original:
         self.class_names = tuple(opened.class_names)
         self.settings = {"dataset": dataset_name, "split": split, "selection": selection, "pool": pool}
         self._copies = Copies(by_class(images, self.class_names), selection, f"dataset {dataset_name}, split '{split}'")
-        self._digest = ""
-
-    def fingerprint(self) -> str:
-        """Return a hash of the classes and of the content of their images."""
-        self._digest = self._digest or self._copies.digest()
-        return self._digest
-
-    def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
-        """Return a line for each class that is not there, or has too few images."""
-        return self._copies.request_problems(requests)
-
-    def draw(self, requests: Sequence[DrawRequest]) -> list[Drawn | Failure]:
-        """Return the images that are asked for. Raises `UserError` if one is not there or cannot be read."""
-        return [*self._copies.draw(requests)]
