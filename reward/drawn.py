@@ -16,7 +16,7 @@ from reward.completions import Completion, texts_of
 from reward.errors import UserError, shown
 from reward.image_bank import ClassMeans
 from reward.image_sets.centers import CenterKind, margins_left_one_out
-from reward.scoring import LogMetric
+from reward.scoring import LogMetric, class_rows
 from reward.vlm import VLM
 
 DrawTexts = Callable[[Sequence[str], Sequence[int]], list[Image.Image | None]]
@@ -146,13 +146,7 @@ class DrawnCler:
         Raises:
             UserError: If a class is not in the image bank.
         """
-        row = {known: index for index, known in enumerate(self.class_means.class_names)}
-        unknown = sorted(set(class_name) - set(row))
-        if unknown:
-            raise UserError(
-                f"reward {self.__name__}: no images of class {', '.join(map(repr, unknown))} in the image bank, which "
-                f"holds {len(row)} classes; add images of it to the dataset's reward split."
-            )
+        of_class = class_rows(self.__name__, self.class_means, class_name)
         texts = texts_of(completions)
         distinct = [text for text in dict.fromkeys(texts) if text.strip()]
         pictures = self.draw(distinct, [picture_seed(self.seed, "text", text) for text in distinct])
@@ -162,8 +156,9 @@ class DrawnCler:
         if positions:
             place = {text: index for index, text in enumerate(drawn)}
             embedded = self.vlm.encode_images([*drawn.values()])[[place[texts[index]] for index in positions]]
-            labels = torch.tensor([row[class_name[index]] for index in positions])
-            rises = entering_margins(embedded, labels, self._beside(), self.class_means.means, self.centers)
+            rises = entering_margins(
+                embedded, of_class[positions], self._beside(), self.class_means.means, self.centers
+            )
             for index, rise in zip(positions, (self.vlm.scale * rises).tolist(), strict=True):
                 scores[index] = rise
         if log_metric is not None:

@@ -40,6 +40,27 @@ class Scorable(NamedTuple):
         return filled
 
 
+def class_rows(name: str, class_means: ClassMeans, class_name: Sequence[str]) -> torch.Tensor:
+    """Return the row of each class in the image bank, int64, shape (N,).
+
+    Args:
+        name: Name of the reward, for messages.
+        class_means: The image bank.
+        class_name: Class of each description.
+
+    Raises:
+        UserError: If a class is not in the image bank.
+    """
+    row = {known: index for index, known in enumerate(class_means.class_names)}
+    unknown = sorted(set(class_name) - set(row))
+    if unknown:
+        raise UserError(
+            f"reward {name}: no images of class {', '.join(map(repr, unknown))} in the image bank, which holds "
+            f"{len(row)} classes; add images of it to the dataset's reward split."
+        )
+    return torch.tensor([row[one] for one in class_name], dtype=torch.long)
+
+
 def encode_scorable(
     name: str,
     vlm: VLM,
@@ -64,13 +85,7 @@ def encode_scorable(
     Raises:
         UserError: If a class is not in the image bank.
     """
-    row = {known: index for index, known in enumerate(class_means.class_names)}
-    unknown = sorted(set(class_name) - set(row))
-    if unknown:
-        raise UserError(
-            f"reward {name}: no images of class {', '.join(map(repr, unknown))} in the image bank, which holds "
-            f"{len(row)} classes; add images of it to the dataset's reward split."
-        )
+    of_class = class_rows(name, class_means, class_name)
     texts = texts_of(completions)
     positions = [index for index, text in enumerate(texts) if text.strip()]
     cut_share = 0.0
@@ -80,8 +95,7 @@ def encode_scorable(
         encoded = vlm.encode_texts(list(place))
         rows = torch.tensor([place[texts[index]] for index in positions])
         cut_share = encoded.cut[rows].float().mean().item()
-        class_rows = torch.tensor([row[class_name[index]] for index in positions])
-        found = Scorable(positions, encoded.embeddings[rows], class_rows, len(texts))
+        found = Scorable(positions, encoded.embeddings[rows], of_class[positions], len(texts))
     if log_metric is not None:
         log_metric("share_empty", 1 - len(positions) / len(texts))
         log_metric("share_cut_by_vlm", cut_share)
