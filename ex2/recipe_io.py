@@ -53,7 +53,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: If something is wrong; the message has one line for each problem, with file, key, what was given and
             what is allowed.
     """
-    if _is_of_a_run(Path(path)):
+    stored = _is_of_a_run(Path(path))
+    if stored:
         tree, renamed = stored_tree(Path(path)), {}
     else:
         tree = _load_yaml(Path(path))
@@ -80,7 +81,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         others = f", and {more} more of its section likewise" * (more > 0)
         tell_once(f"note: {old} is now {first}{others}; earlier names stay valid.")
     recipe = _checked(Recipe, tree, str(path), renamed, secret_problems(tree, str(path)))
-    if _is_of_a_run(Path(path)) and not {"name", "output_dir"} & {override.partition("=")[0] for override in overrides}:
+    if stored and not {"name", "output_dir"} & {override.partition("=")[0] for override in overrides}:
         _refuse_another_run(recipe, Path(path))
     return recipe
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,10 @@ from pydantic import Field
 from analysis.images.embedded import bank_images, open_split
 from analysis.images.given import common_number, given_folders, read_sets
 from analysis.images.measure import Measuring, measure_sets
+from analysis.images.page import write_page
 from analysis.images.record import Measures
 from analysis.images.stored import RESULT, check_directory, run_directory, start_measuring, write_measures
+from analysis.images.terminal import print_measures
 from ex2.banks import bank_cache
 from ex2.recipe import Component, Named, RecipeSection, RunName
 from ex2.recipe_io import read_set_recipe, read_words
@@ -31,8 +31,6 @@ from reward.files import read_record
 from reward.images import LabeledImage
 from reward.terminal import PlainConsole
 from reward.vlm import VLM
-
-TERMINAL, PAGE = "analysis.images.terminal", "analysis.images.page"
 
 
 class Words(RecipeSection):
@@ -67,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
 
     Args:
         options: `sets` (a recipe, or folders) and `overrides` of the command line; and, as far as they are given, `vlm`
-            and `dataset` (name, then key=value), `split`, `dry_run` and `quiet`.
+            and `dataset` (name, then key=value), `split`, `dry_run`, `quiet` and `page`, False for no page.
 
     Returns:
         0. Measures are kept in the run's folder, and its page is written.
@@ -96,21 +94,18 @@ def main(options: argparse.Namespace) -> int:
         measures = measure_sets(what, progress=not getattr(options, "quiet", False))
         start_measuring(directory, recipe)
         path = write_measures(directory, measures)
-    show(measures, directory.root)
+    if getattr(options, "page", True):
+        show(measures, directory.root)
+    else:
+        print_measures(measures)
     print(f"measures: {path}")
     return 0
 
 
 def show(measures: Measures, directory: Path) -> None:
     """Print a summary and write the page."""
-    for module, function, given in (
-        (TERMINAL, "print_measures", (measures,)),
-        (PAGE, "write_page", (measures, directory)),
-    ):
-        if importlib.util.find_spec(module):
-            made = getattr(importlib.import_module(module), function)(*given)
-            if made is not None:
-                print(f"page: {made}")
+    print_measures(measures)
+    print(f"page: {write_page(measures, directory)}")
 
 
 def plan(what: Measuring, directory: RunDirectory) -> list[Planned]:

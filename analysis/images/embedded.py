@@ -93,7 +93,7 @@ def open_split(dataset: Component, split: str, where: str = "dataset") -> tuple[
     return opened, list(opened.images(split))
 
 
-def test_side(vlm: VLM, opened: ImageDataset, images: Sequence[LabeledImage], name: str, split: str) -> TestSide:
+def embed_split(vlm: VLM, opened: ImageDataset, images: Sequence[LabeledImage], name: str, split: str) -> TestSide:
     """Embed the test images and the classes' texts, or take them from the banks.
 
     Args:
@@ -122,9 +122,6 @@ def test_side(vlm: VLM, opened: ImageDataset, images: Sequence[LabeledImage], na
     text, words = class_texts(vlm, opened)
     test = TestImages(found.embeddings, labels, tuple(opened.class_names), metric, text)
     return TestSide(test, found.labels, words)
-
-
-test_side.__test__ = False  # type: ignore[attr-defined]
 
 
 def metric_of(dataset: str) -> MetricName:

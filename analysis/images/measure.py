@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from analysis.images.comparisons import compared, correlations
-from analysis.images.embedded import EmbeddedSeed, TestSide, embed_seed, open_split, test_side
+from analysis.images.embedded import EmbeddedSeed, TestSide, embed_seed, embed_split, open_split
 from analysis.images.given import GivenSet, ReadSet, common_number, failures, read_sets
 from analysis.images.intervals import FEWEST_SEEDS, over_seeds, set_intervals
 from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures, ShotMeasures
@@ -124,7 +124,7 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
             "one; draw more, or leave probe out."
         )
     encoder = vlm or load_vlm(what.vlm.name, what.vlm.settings)
-    side = test_side(encoder, opened, images, what.dataset.name, what.split)
+    side = embed_split(encoder, opened, images, what.dataset.name, what.split)
     embedded = {one.given.name: [embed_seed(encoder, seed, side, one.given.name) for seed in one.seeds] for one in sets}
     settings = IntervalSettings(measure.confidence, measure.bootstrap_samples)
     clock = Clock()

@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from analysis.images.figure import cost_figure, worth_figure
 from analysis.images.record import Measures
-from analysis.images.set_grids import grid_tables
 from analysis.images.tables import (
     comparison_table,
     correlation_table,
@@ -101,11 +100,6 @@ def image_sections(measures: Measures, *, warnings: bool = True) -> list[ReportS
             extra = warnings_of(measures) if warnings and part.make is worth_table else []
             made.append(section_of(table, part.title, part.intro, figures, extra))
     return made
-
-
-def grid_sections(found: Sequence[Measures]) -> list[ReportSection]:
-    """Build sections of the grids over several measurements; none for a single dataset."""
-    return [section_of(table, table.title, "Generators and strategies by dataset.") for table in grid_tables(found)]
 
 
 def section_of(

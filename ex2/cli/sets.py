@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("\n".join(refused))
     recipe = read_set_recipe(options.recipe, options.overrides)
     draw_recipe(recipe, options.recipe)
-    status = int(call(MEASURE, argparse.Namespace(sets=[options.recipe], overrides=options.overrides)))
+    status = int(call(MEASURE, argparse.Namespace(sets=[options.recipe], overrides=options.overrides, page=False)))
     return status if status or options.no_report else report(options)
 
 

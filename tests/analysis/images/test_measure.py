@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestCentroid
 from small_sets import NAMES, TEST, class_folders, measuring, toy_set
 
 from analysis.images.comparisons import correlations, difference_over_seeds
-from analysis.images.embedded import metric_of, open_split, test_side
+from analysis.images.embedded import embed_split, metric_of, open_split
 from analysis.images.given import GivenSet, given_folders
 from analysis.images.intervals import difference_p
 from analysis.images.measure import measure_sets
@@ -313,7 +313,7 @@ def test_what_counts_neither_way_is_left_out(world: World, monkeypatch: pytest.M
     coded[0, 3] = 0
     monkeypatch.setattr(opened, "labels_of", lambda split: coded, raising=False)
     monkeypatch.setattr("analysis.images.embedded.metric_of", lambda name: "map_11_point")
-    side = test_side(world.vlm, opened, images, "shapes", "test")
+    side = embed_split(world.vlm, opened, images, "shapes", "test")
     assert side.test.metric == "map_11_point"
     assert side.test.labels[0].tolist() == [1, 0, 0, -1, *[0] * 12]
     assert side.main.tolist() == [image.label for image in images]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,10 +101,8 @@ def test_what_was_measured_is_printed_and_drawn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: list[Any] = []
-    terminal = SimpleNamespace(print_measures=lambda measures: told.append(measures), __spec__=object())
-    page = SimpleNamespace(write_page=lambda measures, directory: directory / "report.html", __spec__=object())
-    monkeypatch.setitem(sys.modules, command.TERMINAL, terminal)
-    monkeypatch.setitem(sys.modules, command.PAGE, page)
+    monkeypatch.setattr(command, "print_measures", told.append)
+    monkeypatch.setattr(command, "write_page", lambda measures, directory: directory / "report.html")
     measures: Any = object()
     command.show(measures, Path("runs/x"))
     assert told == [measures]
