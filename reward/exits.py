@@ -32,7 +32,7 @@ from reward.errors import (
 )
 from reward.plain_text import written_out
 from reward.secrets import redacted
-from reward.signals import CUT_SHORT, STATUS, Terminated, interrupted_by_sigterm, is_one_of_several
+from reward.signals import CUT_SHORT, STATUS, Terminated, interrupted_by, interrupted_by_sigterm, is_one_of_several
 
 OUT_OF_ORDER = {
     errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNREFUSED,
@@ -111,31 +111,39 @@ def guarded(run: Callable[[], int], command: Callable[[], str] = str) -> int:
             return _failed(UserError("the current folder no longer exists; change to another and repeat the command."))
         try:
             return _flushed(run())
-        except EX2Error as error:
-            return _failed(error)
-        except Terminated as told:
-            return _ended_by(signal.SIGTERM, str(told), command)
         except KeyboardInterrupt as told:
-            return _ended_by(signal.SIGINT, str(told), command, before="\n")  # after ^C
+            return _ended_by(signal.SIGTERM if isinstance(told, Terminated) else signal.SIGINT, str(told), command)
         except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - it is told and saved
+            number = interrupted_by()
+            if number and (not isinstance(error, EX2Error) or _is_from_a_signal(error)):
+                return _ended_by(number, "", command)
+            if isinstance(error, EX2Error):
+                return _failed(error)
             if isinstance(error, BrokenPipeError) and _nobody_reads():
                 return _flushed(EXIT_ENVIRONMENT)
             return _failed(_explained(error) or _unforeseen(error))
 
 
-def _ended_by(number: int, work: str, command: Callable[[], str], *, before: str = "") -> int:
+def _is_from_a_signal(error: BaseException) -> bool:
+    """Say whether an exception was raised because of a signal's, as where an import that it ended is called missing."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
+def _ended_by(number: int, work: str, command: Callable[[], str]) -> int:
     """Say that a signal ended the command, and how it goes on; return the exit status.
 
     Args:
         number: The signal.
         work: What is said of the work under way, such as `after batch 3, which is kept`; may be empty.
         command: Gives the command to go on, or an empty text.
-        before: Printed first.
     """
     what = " ".join(["ended by SIGTERM" if number == signal.SIGTERM else "interrupted", *([work] if work else [])])
     again = redacted(command())
     how = f"the same command continues: {again}" if again else "the same command continues."
-    return _said(f"{what}; {how}", STATUS[signal.Signals(number)], before=before)
+    return _said(f"{what}; {how}", STATUS[signal.Signals(number)], before="\n" if number == signal.SIGINT else "")
 
 
 def _flushed(status: int) -> int:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -21,6 +20,7 @@ from reward.records import JSON as JSON
 from reward.records import problems
 from reward.sealed import seal
 from reward.strict_json import JSONFault, decode, encodable, line_of
+from reward.temporaries import new_name
 
 T = TypeVar("T")
 
@@ -94,11 +94,12 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
     Args:
         path: The file to replace, which is untouched until the block has ended. Its folder is made if it is missing.
+            What killed processes left in it, `reward.temporaries` removes.
         sync: Whether to wait until the content has reached the disk before `path` is replaced. Without waiting, a power
             cut can leave a file with holes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _new_name(path)
+    temporary = new_name(path)
     try:  # from before the file is there: a signal between its making and here would leave it
         mode = _make(temporary)
         yield temporary
@@ -111,11 +112,6 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _new_name(path: Path) -> Path:
-    """Return a name beside `path` that no other file has: it is drawn from 2⁶⁴."""
-    return path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}")
-
-
 def _make(path: Path) -> int:
     """Make an empty file; return its permissions, which are those that the user's umask leaves."""
     with path.open("xb") as file:
@@ -124,7 +120,7 @@ def _make(path: Path) -> int:
 
 def usual_permissions(folder: Path) -> None:
     """Give a folder and all in it the permissions that the user's umask leaves; libraries write more private files."""
-    probe = _new_name(folder / "mode")
+    probe = new_name(folder / "mode")
     try:
         mode = _make(probe)
     finally:

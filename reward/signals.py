@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from reward.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
@@ -35,9 +36,11 @@ STATUS = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
 
 Handler = Callable[[int, FrameType | None], None]
 
-_interrupting: Handler | None = None
-"""What meets SIGTERM in the block of `interrupted_by_sigterm`."""
+_interrupting: tuple[Handler, ...] = ()
+"""What meets signals in the block of `interrupted_by_sigterm`."""
 _was_told = False
+_interrupted_by = 0
+"""In the same block: the first signal for which an exception was raised."""
 _end_in_time: Callable[[int], None] | None = None
 """In the same block: starts the time after which a signal ends the process as it is."""
 
@@ -67,10 +70,12 @@ class Told:
 def interrupted_by_sigterm(last_words: Callable[[int], None]) -> Iterator[None]:
     """Raise `Terminated` where SIGTERM meets the block; a second one ends the process at once.
 
+    Ctrl-C raises `KeyboardInterrupt` as ever, and is remembered too: see `interrupted_by`.
+
     Args:
         last_words: Is told the number of the signal when `SECONDS_TO_END` are over, and the process ends as it is.
     """
-    global _interrupting, _end_in_time
+    global _interrupting, _end_in_time, _interrupted_by
     if not _in_main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
@@ -80,24 +85,35 @@ def interrupted_by_sigterm(last_words: Callable[[int], None]) -> Iterator[None]:
         if not timers:
             timers.append(_started(SECONDS_TO_END, lambda: _end(number, last_words)))
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        global _interrupted_by
+        _interrupted_by = _interrupted_by or number
+        signal.default_int_handler(number, frame)
+
     def stop(number: int, frame: FrameType | None) -> None:
-        global _was_told
+        global _was_told, _interrupted_by
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if os.getpid() != owner:  # a forked worker, which has nothing to close
             os.kill(os.getpid(), signal.SIGTERM)
             return
         _was_told = True
+        _interrupted_by = _interrupted_by or number
         end_in_time(number)
         raise Terminated
 
-    signal.signal(signal.SIGTERM, stop)
-    _interrupting, _end_in_time = stop, end_in_time
+    met: dict[signal.Signals, tuple[Handler, Any]] = {signal.SIGTERM: (stop, signal.SIG_DFL)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        met[signal.SIGINT] = (interrupt, signal.default_int_handler)
+    _interrupting, _end_in_time, _interrupted_by = (stop, interrupt), end_in_time, 0
+    for number, (handler, _) in met.items():
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        _interrupting = _end_in_time = None
-        if signal.getsignal(signal.SIGTERM) is stop:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _interrupting, _end_in_time = (), None
+        for number, (handler, before) in met.items():
+            if signal.getsignal(number) is handler:
+                signal.signal(number, before)
         for timer in timers:
             timer.cancel()
 
@@ -115,7 +131,7 @@ def deferred() -> Iterator[Told]:
     """
     told = Told()
     met = {number: signal.getsignal(number) for number in STATUS}
-    ours = (signal.SIG_DFL, signal.default_int_handler, _interrupting)
+    ours = (signal.SIG_DFL, signal.default_int_handler, *_interrupting)
     numbers = [number for number, handler in met.items() if handler is not None and handler in ours]
     if not _in_main_thread() or not numbers:
         yield told
@@ -161,6 +177,21 @@ def deferred() -> Iterator[Told]:
 def was_told() -> bool:
     """Say whether a signal has told this process to end."""
     return _was_told
+
+
+def interrupted_by() -> int:
+    """Return the first signal for which an exception was raised in the block of `interrupted_by_sigterm`, or 0.
+
+    A library may turn that exception into another, as Python does where it meets the making of a class, or an import
+    in a `try`: what is then raised says nothing of what happened.
+    """
+    return _interrupted_by
+
+
+def is_met() -> None:
+    """Say that the exception of a signal was what ends a work as it should: what fails after it is another matter."""
+    global _interrupted_by
+    _interrupted_by = 0
 
 
 def leave_quietly() -> None:

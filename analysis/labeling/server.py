@@ -39,6 +39,7 @@ from ex2.run.directory import find_runs
 from ex2.run.lock import writing_into
 from reward.errors import EX2Error, UserError
 from reward.records import Record
+from reward.signals import is_met
 from reward.terminal import PlainConsole
 
 LARGEST = 4096
@@ -95,6 +96,7 @@ def _serve(session: Session, options: Namespace) -> int:
     try:
         server.serve_forever()
     except KeyboardInterrupt:
+        is_met()
         console.print()
     finally:
         server.server_close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from reward.errors import EnvironmentFault, UserError
 from reward.files import usual_permissions, writing
+from reward.temporaries import scratch_folder
 
 _PROBE_TOKENS = 16
 
@@ -50,8 +50,8 @@ def convert_gguf(folder: Path, gguf_file: str, cache_dir: Path, named_in: str = 
     model, tokenizer = _load(folder, gguf_file, named_in)
     with writing(target):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_dir, prefix=f".{target.name}.") as scratch:
-            fresh = Path(scratch) / "model"
+        with scratch_folder(target) as scratch:
+            fresh = scratch / "model"
             model.save_pretrained(fresh)
             tokenizer.save_pretrained(fresh)
             _check_equal(model, fresh, source)

@@ -156,6 +156,49 @@ def test_deferred_work_is_told_of_with_the_command() -> None:
     )
 
 
+ENDED = {signal.SIGTERM: (143, "ended by SIGTERM"), signal.SIGINT: (130, "interrupted")}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "work",
+    [
+        "class Named:\n        def __set_name__(self, owner, name): wait()\n    class Owner:\n        named = Named()",
+        "try: wait()\n    except BaseException: raise ValueError('a library says this instead') from None",
+        "try: wait()\n    except BaseException: raise UserError('a package is missing')",
+        "try: wait()\n    except BaseException: sys.exit(3)",
+    ],
+    ids=["the making of a class", "a library", "a message of ours", "an exit"],
+)
+def test_a_signal_that_became_another_exception_is_told_as_the_signal(work: str, number: signal.Signals) -> None:
+    """Python makes a RuntimeError of one that meets the making of a class: it was called a fault of EX2's."""
+    code = (
+        "from reward.errors import UserError\n"
+        "def wait():\n    print('up', flush=True)\n    time.sleep(60)\n"
+        f"def run():\n    {work}\nsys.exit(guarded(run, lambda: 'ex2 tables runs'))"
+    )
+    status, what = ENDED[number]
+    assert told_process(code, number) == (status, f"ex2: {what}; the same command continues: ex2 tables runs")
+
+
+@pytest.mark.parametrize(
+    ("raised", "wanted"),
+    [
+        ("UserError('no such run.')", (2, "ex2: no such run.")),
+        ("OSError(5, 'Input/output error', 'x')", (1, "ex2: x: Input/output error; mend it and repeat.")),
+    ],
+)
+def test_an_error_after_a_signal_that_was_met_is_told(raised: str, wanted: tuple[int, str]) -> None:
+    """Ctrl-C is how the label server ends: what then cannot be written is not hidden behind it."""
+    code = (
+        "from reward.errors import UserError\n"
+        "def run():\n    try:\n        print('up', flush=True)\n        time.sleep(60)\n"
+        f"    except KeyboardInterrupt: signals.is_met()\n    raise {raised}\n"
+        "sys.exit(guarded(run, lambda: 'ex2 label x'))"
+    )
+    assert told_process(code, signal.SIGINT) == wanted
+
+
 def test_a_process_that_is_done_ends_without_a_traceback() -> None:
     code = "guarded(lambda: 0)\nsignals.leave_quietly()\nprint('up', flush=True)\ntime.sleep(60)"
     assert told_process(code, signal.SIGINT) == (130, "")

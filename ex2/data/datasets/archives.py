@@ -15,7 +15,6 @@ import os
 import posixpath
 import stat
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -31,6 +30,7 @@ from tqdm import tqdm
 from reward.errors import EnvironmentFault, UserError, one_line, shortened
 from reward.files import read_json, replacing, write_json, writing
 from reward.images import open_regular
+from reward.temporaries import scratch_folder
 
 RECORD = "archives.json"
 """File beside the archives that holds each one's source, its checksums, and whether they match a published one."""
@@ -206,8 +206,8 @@ def unpack(path: Path, target: Path, *, bare: bool = False) -> None:
             no folder of the name of `target`.
         EnvironmentFault: If the disk refuses.
     """
-    with writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack.") as scratch:
-        folder = Path(scratch) / "content"
+    with writing(target), scratch_folder(target) as scratch:
+        folder = scratch / "content"
         folder.mkdir()
         try:
             _extract_zip(path, folder) if path.suffix == ".zip" else _extract_tar(path, folder)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from reward.errors import EnvironmentFault, UserError
 from reward.files import writing
+from reward.temporaries import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def download(folder: Path, names: Iterable[str]) -> list[str]:
     program = _program("apt-get")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".download.") as scratch:
+        with scratch_folder(folder / "download") as scratch:
             os.chmod(scratch, 0o755)  # nosec B103 # as root, apt-get downloads as the user _apt
             done = subprocess.run(
                 [program, "download", "-q", *missing], cwd=scratch, capture_output=True, text=True, check=False
@@ -142,6 +143,6 @@ def download(folder: Path, names: Iterable[str]) -> list[str]:
                     f"apt-get download {' '.join(missing)}: {reason} Check the network and run apt-get update first, "
                     f"or put the .deb files into {folder}."
                 )
-            for path in sorted(Path(scratch).glob("*.deb")):
+            for path in sorted(scratch.glob("*.deb")):
                 os.replace(path, folder / path.name)
     return missing
