@@ -11,6 +11,7 @@ from analysis.accuracy.encoded_texts import Texts
 from analysis.accuracy.text_bank import text_banks
 from analysis.accuracy.zero_shot import class_vectors
 from analysis.images.given import ReadSeed
+from analysis.images.record import NearTest
 from analysis.images.resampling import TestImages
 from analysis.images.scores import MetricName
 from ex2.banks import bank_cache, own_share
@@ -19,7 +20,7 @@ from ex2.data.datasets.genbench import benchmark_of
 from ex2.data.prompts import generic_templates
 from ex2.data.selection import too_few_classes
 from ex2.recipe import Component
-from ex2.sets.overlap import NEAR
+from ex2.sets.overlap import near_duplicates
 from reward import image_bank
 from reward.embedding import Loading
 from reward.errors import UserError, unknown_name
@@ -35,8 +36,6 @@ METRIC_NAMES: dict[str, MetricName] = {
 """A metric as GenBench's table has it → as `analysis.images.scores` has it."""
 SHOWN = 3
 """Most images that a message names; the others are only counted."""
-ROWS = 1024
-"""Images of a set whose similarities to test images are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class TestSide:
         test: Embeddings, labels as the metric takes them, and the classes' texts.
         main: One label for each image, shape (N,).
         texts: What the classes' texts are, in words.
+        names: Of the N test images.
     """
 
     __test__ = False
@@ -54,6 +54,7 @@ class TestSide:
     test: TestImages
     main: torch.Tensor
     texts: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ class EmbeddedSeed:
         embeddings: Unit embeddings, ordered by label, then by index, shape (M, D).
         labels: The dataset's labels, shape (M,).
         near: Number of images that are nearly a test image.
+        nearest: The nearest of them.
     """
 
     embeddings: torch.Tensor
     labels: torch.Tensor
     near: int
+    nearest: tuple[NearTest, ...]
 
 
 def open_split(dataset: Component, split: str, where: str = "dataset") -> tuple[ImageDataset, list[LabeledImage]]:
@@ -121,7 +124,7 @@ def embed_split(vlm: VLM, opened: ImageDataset, images: Sequence[LabeledImage], 
         metric = "accuracy"
     text, words = class_texts(vlm, opened)
     test = TestImages(found.embeddings, labels, tuple(opened.class_names), metric, text)
-    return TestSide(test, found.labels, words)
+    return TestSide(test, found.labels, words, tuple(image.name for image in images))
 
 
 def metric_of(dataset: str) -> MetricName:
@@ -164,7 +167,13 @@ def embed_seed(vlm: VLM, seed: ReadSeed, side: TestSide, name: str) -> EmbeddedS
         vlm, images, names, cache=bank_cache(), where=where, loading=Loading(), share=own_share()
     )
     check_finite(found.embeddings, [image.name for image in images], where)
-    return EmbeddedSeed(found.embeddings, labels, near_images(found.embeddings, side.test.embeddings))
+    near, count = near_duplicates(found.embeddings, side.test.embeddings)
+    number = seed.image_set.record.seed
+    nearest = tuple(
+        NearTest(seed=number, image=seed.rows[one.row].file_name, test=side.names[one.test], cosine=one.cosine)
+        for one in near
+    )
+    return EmbeddedSeed(found.embeddings, labels, count, nearest)
 
 
 def bank_images(seed: ReadSeed, class_names: Sequence[str]) -> tuple[list[LabeledImage], list[str], torch.Tensor]:
@@ -176,18 +185,6 @@ def bank_images(seed: ReadSeed, class_names: Sequence[str]) -> tuple[list[Labele
     number = {label: place for place, label in enumerate(present)}
     images = [seed.image(row, number[row.label]) for row in seed.rows]
     return images, [class_names[label] for label in present], torch.tensor([row.label for row in seed.rows])
-
-
-def near_images(images: torch.Tensor, test: torch.Tensor, *, above: float = NEAR) -> int:
-    """Return how many images are nearly a test image: their embeddings' cosine is above a threshold.
-
-    Args:
-        images: Unit embeddings, shape (M, D).
-        test: Unit embeddings of the test images, shape (N, D).
-        above: The threshold.
-    """
-    parts = (images[start : start + ROWS] for start in range(0, len(images), ROWS))
-    return sum(int((part @ test.T > above).any(1).sum()) for part in parts)
 
 
 def check_finite(embeddings: torch.Tensor, names: Sequence[str], where: str) -> None:

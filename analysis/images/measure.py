@@ -18,11 +18,12 @@ from analysis.images.resampling import SetImages
 from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, knowledge, values_of
 from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
+from ex2.banks import bank_cache
 from ex2.data.datasets.image_sets import raise_first
 from ex2.recipe import Component
 from ex2.set_recipe import Measure, SetRecipe
 from ex2.sets.cost import images_for_shots
-from ex2.sets.overlap import hashed
+from ex2.sets.overlap import LISTED, hashed
 from ex2.sets.plans import set_folders
 from reward.errors import UserError
 from reward.presets import load_vlm, shown_name
@@ -108,9 +109,8 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
     what.check()
     opened, images = open_split(what.dataset, what.split, "dataset.test_split")
     names, measure = tuple(opened.class_names), what.measure
-    sets = read_sets(
-        what.sets, names, hashed(images, progress=progress), overlap=measure.overlap, missing=measure.missing
-    )
+    known = hashed(images, cache=bank_cache(), progress=progress)
+    sets = read_sets(what.sets, names, known, overlap=measure.overlap, missing=measure.missing)
     filled = [one.given.name for one in sets if one.filled]
     if filled and measure.centers != "unit":
         raise UserError(
@@ -259,6 +259,9 @@ def _set_measures(
         truncated=sum(row.truncated for seed in one.seeds for row in seed.image_set.rows),
         dropped=sum(seed.dropped for seed in one.seeds),
         near=sum(seed.near for seed in embedded),
+        nearest=tuple(
+            sorted((near for seed in embedded for near in seed.nearest), key=lambda near: -near.cosine)[:LISTED]
+        ),
         filled=tuple(classes[label] for label in one.filled),
         seeds=tuple(seeds),
         over="seeds" if len(seeds) >= FEWEST_SEEDS else "images",

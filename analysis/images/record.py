@@ -69,6 +69,23 @@ class ShotMeasures(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearTest(Record):
+    """An image of a set that is nearly a test image.
+
+    Attributes:
+        seed: Seed of the set.
+        image: Its file in the seed's folder.
+        test: Name of the nearest test image.
+        cosine: Of their embeddings.
+    """
+
+    seed: int
+    image: str
+    test: str
+    cosine: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class SetMeasures(Record):
     """One set over its seeds.
 
@@ -84,6 +101,7 @@ class SetMeasures(Record):
         truncated: Images whose prompt was seen in part.
         dropped: Test images taken out of the set.
         near: Images that are nearly a test image (cosine above the threshold).
+        nearest: The nearest of them, over all seeds.
         filled: Classes without images, which take their texts.
         seeds: What was measured on each seed.
         over: What the intervals are over: seeds, or the images of one seed and the test images.
@@ -113,6 +131,7 @@ class SetMeasures(Record):
     seconds: float
     usd: float | None = None
     bytes: int
+    nearest: tuple[NearTest, ...] = ()
 
     def number(self, quantity: Quantity) -> Estimate | None:
         """Return one number, `None` if it was not measured."""

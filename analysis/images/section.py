@@ -15,6 +15,7 @@ from analysis.images.tables import (
     correlation_table,
     further_table,
     leakage_table,
+    near_table,
     probe_table,
     shots_table,
     time_table,
@@ -78,6 +79,7 @@ PARTS = (
     Part("What goes with the probe", correlation_table, "Rank correlations over sets."),
     Part("Yield", yield_table, "What was asked of each generator, and what came of it."),
     Part("Leakage", leakage_table, "A set that holds test images would be measured on what it has seen."),
+    Part("Nearly test images", near_table, "Not the same as a test image, but nearly so to the VLM: look at them."),
     Part("Time", time_table, "Seconds that each metric took."),
 )
 

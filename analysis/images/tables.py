@@ -25,6 +25,7 @@ from analysis.images.words import words_table
 from analysis.results.wording import p_digits
 from analysis.statistics.intervals import Estimate
 from analysis.tables.table import NOTHING, Cell, Row, Table, Unit, count_cell, text_cell
+from ex2.sets.overlap import LISTED
 from reward.numerals import decimal
 
 GIVEN_TWO_SETS = "p, McNemar, given these two sets"
@@ -59,6 +60,7 @@ def image_tables(found: Sequence[Measures]) -> list[Table]:
         correlation_table,
         yield_table,
         leakage_table,
+        near_table,
         time_table,
     )
     made = [make(found) for make in makers] if found else []
@@ -249,7 +251,25 @@ def leakage_table(found: Sequence[Measures]) -> Table:
             for one in measures.sets
         ],
         "The same by hash of the file or of its pixels; nearly: by a cosine of embeddings above the threshold, which "
-        "are left in, and listed with the measurement.",
+        "are left in.",
+    )
+
+
+def near_table(found: Sequence[Measures]) -> Table:
+    """Images of the sets that are nearly test images, the nearest first."""
+    return _table(
+        "images-near",
+        "Images that are nearly test images",
+        found,
+        ("test image", "cosine"),
+        lambda measures: [
+            ((one.name, str(near.seed), near.image), (text_cell(near.test), text_cell(decimal(near.cosine, 3))))
+            for one in measures.sets
+            for near in one.nearest
+        ],
+        f"The {LISTED} nearest of each set, by the cosine of their embeddings. Look at them: a set that shows what is "
+        "tested on scores too well, but some may look alike to this VLM only.",
+        names=("set", "seed", "image"),
     )
 
 

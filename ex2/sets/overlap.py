@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import PIL
 from tqdm import tqdm
 
 from ex2.data.datasets.image_sets import ImageSet
@@ -13,6 +17,7 @@ from ex2.data.datasets.set_records import ImageRow
 from ex2.sets.store import pixels_digest
 from reward.embedding import content_digests
 from reward.errors import UserError
+from reward.files import read_object, write_json
 from reward.images import LabeledImage
 from reward.preprocess import to_rgb
 
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 NEAR = 0.98
 """Cosine of two images' embeddings above which they are near-duplicates."""
 LISTED = 20
-"""Most pairs of near-duplicates that are listed."""
+"""Most images with a near-duplicate that are listed."""
 SHOWN = 3
 """Most pairs of equal images that a message names."""
 _BLOCK = 1024
@@ -58,25 +63,53 @@ class HashedImages:
     by_pixels: Mapping[tuple[str, tuple[int, int]], int]
 
 
-def hashed(test: Sequence[LabeledImage], *, progress: bool = False) -> HashedImages:
-    """Read and decode every test image, one in memory at a time.
+def hashed(test: Sequence[LabeledImage], *, cache: Path | None = None, progress: bool = False) -> HashedImages:
+    """Hash every test image's file and, one in memory at a time, its decoded pixels.
 
     Args:
         test: The test images.
+        cache: Folder that keeps the hashes of pixels, so that images that were decoded before are only hashed as files.
         progress: Whether to show a bar.
 
     Raises:
         UserError: If one cannot be read.
+        EnvironmentFault: If the cache cannot be written.
     """
     by_file: dict[str, int] = {}
     by_pixels: dict[tuple[str, tuple[int, int]], int] = {}
     digests = content_digests(test, title="test images")
     for index, digest in enumerate(digests):
         by_file.setdefault(digest, index)
-    for index, image in enumerate(tqdm(test, desc="overlap", unit="img", leave=False, disable=not progress)):
-        opened = to_rgb(image.open())
-        by_pixels.setdefault((pixels_digest(opened), opened.size), index)
+    kept = None
+    if cache is not None:
+        key = "\n".join((PIL.__version__, *digests))  # decoders of JPEG files differ
+        kept = cache / f"pixels-{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    known = (kept and _known_pixels(kept, len(test))) or []
+    if not known:
+        for image in tqdm(test, desc="overlap", unit="img", leave=False, disable=not progress):
+            opened = to_rgb(image.open())
+            known.append((pixels_digest(opened), opened.size))
+        if kept is not None:
+            write_json(kept, {"seal": _seal(known), "pixels": known})
+    for index, pixels in enumerate(known):
+        by_pixels.setdefault(pixels, index)
     return HashedImages(tuple(image.name for image in test), by_file, by_pixels)
+
+
+def _known_pixels(kept: Path, number: int) -> list[tuple[str, tuple[int, int]]]:
+    """Return the hashes and sizes of decoded images from a file of the cache; none if it is missing or damaged."""
+    if not kept.exists():
+        return []
+    with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
+        stored = read_object(kept)
+        found = [(str(digest), (int(width), int(height))) for digest, (width, height) in stored["pixels"]]
+        if len(found) == number and stored["seal"] == _seal(found):
+            return found
+    return []
+
+
+def _seal(pixels: Sequence[tuple[str, tuple[int, int]]]) -> str:
+    return hashlib.sha256(repr(pixels).encode()).hexdigest()
 
 
 def find_overlap(
@@ -137,7 +170,7 @@ def rows_for_test(
 
 
 class Near(NamedTuple):
-    """Two images whose embeddings nearly agree.
+    """An image of a set and the test image that is nearest to it.
 
     Attributes:
         row: Index into the embeddings of the set.
@@ -153,27 +186,24 @@ class Near(NamedTuple):
 def near_duplicates(
     images: torch.Tensor, test: torch.Tensor, *, above: float = NEAR, most: int = LISTED
 ) -> tuple[list[Near], int]:
-    """Find pairs of an image of a set and a test image whose embeddings nearly agree.
+    """Find the images of a set that are nearly a test image.
 
     Args:
         images: Unit-norm embeddings of the set, shape (N, D).
         test: Unit-norm embeddings of the test images, shape (M, D).
         above: Cosine above which two images are near-duplicates.
-        most: Most pairs to list.
+        most: Most images to list.
 
     Returns:
-        The pairs, nearest first, those of equal cosine by their indices; and the number of all pairs. Memory grows with
-        M alone.
+        Images with their nearest test image, the nearest first, those of equal cosine in their order; and the number of
+        all images that have a near-duplicate. Memory grows with M alone.
     """
-    pairs: list[Near] = []
+    found: list[Near] = []
     count = 0
     for start in range(0, len(images), _BLOCK):
-        cosines = images[start : start + _BLOCK] @ test.T
-        count += int((cosines > above).sum())
-        best = cosines.flatten().topk(min(most, cosines.numel()))
-        for cosine, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            if cosine > above:
-                row, column = divmod(place, len(test))
-                pairs.append(Near(start + row, column, cosine))
-        pairs = sorted(pairs, key=lambda pair: (-pair.cosine, pair.row, pair.test))[:most]
-    return pairs, count
+        best = (images[start : start + _BLOCK] @ test.T).max(dim=1)
+        rows = (best.values > above).nonzero().flatten().tolist()
+        count += len(rows)
+        found += [Near(start + row, int(best.indices[row]), float(best.values[row])) for row in rows]
+        found = sorted(found, key=lambda near: (-near.cosine, near.row))[:most]
+    return found, count

@@ -128,11 +128,16 @@ def test_yield_and_leakage() -> None:
     leaks = tables["images-leakage"].rows
     assert [[cell.value for cell in row.cells[1:3]] for row in leaks] == [[0, 3], [0, 0], [2, 0], [0, 0]]
     assert leaks[0].cells[3].value == pytest.approx(100 * 3 / 960)
+    assert [(row.names, *(cell.text for cell in row.cells)) for row in tables["images-near"].rows] == [
+        (("original", "0", "images/class 1/00000.png"), "test/<i>0</i>.png", "0.999"),
+        (("original", "1", "images/class 1/00001.png"), "test/<i>1</i>.png", "0.991"),
+        (("original", "2", "images/class 1/00002.png"), "test/<i>2</i>.png", "0.980"),
+    ]
 
 
 def test_all_tables_can_be_written() -> None:
     tables = image_tables([demo(), replace(demo(), name="other", dataset="pets")])
-    assert len({table.key for table in tables}) == len(tables) == 13
+    assert len({table.key for table in tables}) == len(tables) == 14
     for table in tables:
         rows = list(csv.DictReader(io.StringIO(to_csv(table))))
         assert len(rows) == len(table.rows) * len(table.columns)

@@ -21,7 +21,7 @@ from ex2.sets.exports import export_class_folders, export_genbench, export_genev
 from ex2.sets.generators.base import GENERATORS, Generator, build_generator
 from ex2.sets.generators.folder import Folder
 from ex2.sets.layouts import import_set, read_class_folders, read_genbench, read_geneval
-from ex2.sets.overlap import Near, Overlap, find_overlap, near_duplicates, rows_for_test
+from ex2.sets.overlap import Near, Overlap, find_overlap, hashed, near_duplicates, rows_for_test
 from reward.errors import UserError
 
 CLASSES = ("cat", "dog")
@@ -163,18 +163,40 @@ def test_test_images_in_a_set_are_found(photos: Path, tmp_path: Path) -> None:
     assert find_overlap(leaked, [ImageFile(drawn_file, 0)]) == [Overlap(1, 0, "file")]
 
 
+def test_pixels_of_test_images_are_hashed_once(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding a large test split takes minutes: only what was never seen, or whose hashes are damaged, is decoded."""
+    test, cache = open_dataset("folder", {"root": str(photos)}).images("test"), tmp_path / "cache"
+    opened: list[str] = []
+    decode = ImageFile.open
+    monkeypatch.setattr(ImageFile, "open", lambda image: opened.append(image.name) or decode(image))
+    first = hashed(test, cache=cache)
+    assert len(opened) == len(test) == 10
+    assert hashed(test, cache=cache) == first == hashed(test)
+    assert len(opened) == 20, "the second one without a cache"
+    (kept,) = cache.iterdir()
+    whole = kept.read_text()
+    digest = first.by_pixels and next(iter(first.by_pixels))[0]
+    for damaged in ("", "[]", "{}", whole[:200], whole.replace(str(digest), "0" * 64), whole.replace(" 7", " 8")):
+        kept.write_text(damaged)
+        assert hashed(test, cache=cache) == first
+        assert len(opened) == 30
+        assert kept.read_text() == whole
+        del opened[20:]
+    assert hashed(test[:9], cache=cache) == hashed(test[:9])
+
+
 def test_near_duplicates_by_brute_force() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.nn.functional.normalize(torch.randn(1500, 3, generator=generator), dim=1)
     test = torch.nn.functional.normalize(torch.randn(40, 3, generator=generator), dim=1)
-    brute = [
-        (float(a @ b), i, j) for i, a in enumerate(images.numpy()) for j, b in enumerate(test.numpy()) if a @ b > 0.98
-    ]
+    nearest = [max((float(a @ b), i, j) for j, b in enumerate(test.numpy())) for i, a in enumerate(images.numpy())]
+    brute = [one for one in nearest if one[0] > 0.98]
     pairs, count = near_duplicates(images, test, most=25)
-    assert 300 < len(brute) == count
+    assert 300 < len(brute) == count < 1500
     best = sorted(brute, key=lambda one: -one[0])[:25]
     assert [(pair.row, pair.test) for pair in pairs] == [(i, j) for _, i, j in best]
     assert any(pair.row >= 1024 for pair in pairs)
+    assert [pair.cosine for pair in pairs] == pytest.approx([cosine for cosine, _, _ in best])
     unit = torch.eye(3)
     assert near_duplicates(unit, unit[1:2], above=0.5) == ([Near(1, 0, 1.0)], 1)
     assert near_duplicates(unit, unit[1:2], above=1.0) == ([], 0)
