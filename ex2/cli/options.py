@@ -27,6 +27,12 @@ TOOLS = {
 }
 """Verbs that are no stage of one recipe; each takes the parsed options and returns the exit status."""
 
+SET_EXPORT = "ex2.cli.sets:export"
+"""What `export` does with a folder."""
+
+SET_LAYOUTS = ("class_folders", "geneval", "genbench")
+"""As in `ex2.sets.exports`, which is not imported for a help text."""
+
 AddVerb = Callable[[str, str, str], argparse.ArgumentParser]
 """Adds a verb: takes its name, its help text and an example, and returns its parser."""
 
@@ -106,13 +112,16 @@ def parser() -> argparse.ArgumentParser:
     sub = with_seeds(
         verb(
             "export",
-            "hand an aligned policy on: its adapter, or one model with the adapter merged in",
-            lambda options: call(TOOLS["export"], options),
+            "hand an aligned policy on, its adapter or one model with it merged in; or an image set, in another layout",
+            lambda options: call(SET_EXPORT if Path(options.recipe).is_dir() else TOOLS["export"], options),
             "ex2 export recipes/demo/visual.yaml --merge --out aligned",
         )
     )
     sub.add_argument("--out", metavar="DIR", required=True, help="new folder; with several seeds, one in it for each")
     sub.add_argument("--merge", action="store_true", help="write one model, as transformers and vLLM load it")
+    sub.add_argument(
+        "--layout", choices=SET_LAYOUTS, help=f"of a set's folder, given for RECIPE; default: {SET_LAYOUTS[0]}"
+    )
 
     def tool(name: str, text: str, example: str, aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
         described = text[0].upper() + text[1:] + "."

@@ -13,6 +13,7 @@ from ex2.recipe_io import read_set_recipe, to_yaml
 from ex2.runtime import set_threads
 from ex2.set_recipe import SetRecipe
 from ex2.sets.command import Standing, draw_all, draw_folder, print_plan, print_sets
+from ex2.sets.exports import EXPORTS, export_sets
 from reward.errors import UserError
 
 
@@ -69,6 +70,27 @@ def refuse_words(options: argparse.Namespace) -> None:
         raise UserError(
             f"ex2 draw: {', '.join(words)}: goes with a recipe, and {options.recipe} is none; leave it out."
         )
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a set in the layout of others.
+
+    Args:
+        options: `recipe`, here a folder, `layout`, `out`, and the words that only a recipe takes.
+
+    Raises:
+        UserError: If it is no set, or the new folder is there already.
+        EnvironmentFault: If it cannot be written.
+    """
+    words = [word for word, value in (("--merge", options.merge), ("--seeds", options.seeds)) if value]
+    words += options.overrides
+    if words:
+        raise UserError(
+            f"ex2 export: {', '.join(words)}: goes with a recipe, and {options.recipe} is none; leave it out."
+        )
+    for folder in export_sets(options.recipe, options.layout or next(iter(EXPORTS)), Path(options.out).expanduser()):
+        print(f"exported: {folder}")
+    return 0
 
 
 def validate(options: argparse.Namespace) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ex2.data.datasets.image_sets import ImageSet
-from ex2.data.datasets.set_records import ImageRow, folder_names
+from ex2.data.datasets.image_sets import ImageSet, is_set, read_set
+from ex2.data.datasets.set_records import SET, ImageRow, folder_names
 from ex2.sets.layouts import NAMES
 from reward.errors import UserError
 from reward.files import new_folder, write_json, write_text, writing
@@ -66,6 +66,46 @@ def export_genbench(image_set: ImageSet, target: Path) -> None:
                 archive.writestr(zipfile.ZipInfo(member, _EARLIEST), content)
                 lines.append(f"{stem}.zip@{member} {row.label}\n")
         write_text(fresh / f"{stem}.txt", "".join(lines))
+
+
+EXPORTS: dict[str, Callable[[ImageSet, Path], None]] = {
+    "class_folders": export_class_folders,
+    "geneval": export_geneval,
+    "genbench": export_genbench,
+}
+"""By name, for `ex2 export --layout`."""
+
+
+def export_sets(word: str, layout: str, out: Path) -> list[Path]:
+    """Write a set, or each seed of one, in another's layout.
+
+    Args:
+        word: Folder of a set or of one of its seeds.
+        layout: One of `EXPORTS`.
+        out: New folder; of a set with several seeds it holds a folder for each.
+
+    Returns:
+        The folders that were written.
+
+    Raises:
+        UserError: If the folder holds no finished set, or what is to be written exists; nothing is written then.
+        EnvironmentFault: If it cannot be written; then nothing is left of that seed.
+    """
+    base = Path(word).expanduser()
+    seeds = [base] if is_set(base) else sorted((one.parent for one in base.glob(f"seed-*/{SET}")), key=_place)
+    if not seeds:
+        raise UserError(f"{word}: no image set: it has no {SET} and no seed-0/{SET}; give a set's folder, or a recipe.")
+    targets = [out] if len(seeds) == 1 else [out / one.name for one in seeds]
+    taken = [f"{target}: is there already; give a new folder." for target in targets if target.exists()]
+    if taken:
+        raise UserError("\n".join(taken))
+    for image_set, target in zip([read_set(folder) for folder in seeds], targets, strict=True):
+        EXPORTS[layout](image_set, target)
+    return targets
+
+
+def _place(folder: Path) -> tuple[int, str]:
+    return len(folder.name), folder.name
 
 
 @contextlib.contextmanager

@@ -18,10 +18,11 @@ from paths import ROOT
 from PIL import Image
 
 from ex2.cli import main
+from ex2.cli.options import SET_LAYOUTS
 from ex2.data.datasets.image_sets import read_set
 from ex2.sets.command import answered, draw_all, duration, print_plan, size, standings
 from ex2.sets.cost import Cost
-from ex2.sets.exports import export_genbench, export_geneval
+from ex2.sets.exports import EXPORTS, export_genbench, export_geneval
 from ex2.sets.generators.toy import Toy
 from ex2.sets.requests import DrawRequest
 from reward.errors import UserError
@@ -202,6 +203,47 @@ def test_geneval_and_genbench_are_told_by_what_lies_there(work: Path, capsys: py
     for given, layout in (("geneval", "geneval"), (str(listed), "genbench")):
         status, out, _ = ended(capsys, "draw", given, "--dry-run")
         assert (status, out.splitlines()[0]) == (0, f"{given}: 4 images of 2 classes, in the layout {layout}")
+
+
+def test_a_set_is_handed_on_in_other_layouts(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = drawn(work / "sets")
+    drawn(work / "sets", seed=1)
+    place = str(first.folder.parent)
+    for layout in SET_LAYOUTS:
+        status, out, _ = ended(capsys, "export", place, "--layout", layout, "--out", layout)
+        assert (status, out) == (0, f"exported: {layout}/seed-0\nexported: {layout}/seed-1\n")
+    assert ended(capsys, "export", str(first.folder), "--out", "one")[0] == 0
+    assert content(Path("one")) == content(Path("class_folders/seed-0")), "the first layout is the default"
+    assert sorted(content(Path("one"))) == [
+        *(f"cat/0000{number}.png" for number in (0, 1)), "class_names.json",
+        *(f"sea_lion/0000{number}.png" for number in (0, 1)),
+    ]  # fmt: skip
+    (listed,) = Path("genbench/seed-1").glob("*.txt")
+    for given in ("geneval/seed-1", str(listed)):
+        assert ended(capsys, "draw", given, "--dry-run")[1].startswith(f"{given}: 4 images of 2 classes")
+    assert tuple(EXPORTS) == SET_LAYOUTS
+
+
+def test_what_cannot_be_handed_on(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = drawn(work / "sets")
+    drawn(work / "sets", seed=1)
+    (work / "taken/seed-1").mkdir(parents=True)
+    place = str(first.folder.parent)
+    for words, told in (
+        ((place, "--out", "taken"), "taken/seed-1: is there already; give a new folder."),
+        (("sets", "--out", "x"), "sets: no image set: it has no set.json and no seed-0/set.json; give a set's folder, "
+         "or a recipe."),
+        ((place, "a.b=1", "--merge", "--seeds", "0", "--out", "x"),
+         f"ex2 export: --merge, --seeds, a.b=1: goes with a recipe, and {place} is none; leave it out."),
+        (("sets.yaml", "--layout", "geneval", "--out", "x"),
+         "--layout: goes with the folder of an image set, and a recipe is given; leave it out."),
+    ):  # fmt: skip
+        assert ended(capsys, "export", *words) == (2, "", f"ex2: {told}\n")
+    (first.folder / first.rows[0].file_name).write_bytes(b"other")
+    status, _, err = ended(capsys, "export", str(first.folder), "--out", "x")
+    assert (status, first.rows[0].file_name in err) == (2, True)
+    assert not Path("x").exists()
+    assert not Path("taken/seed-0").exists()
 
 
 def test_all_problems_before_anything_is_drawn(
