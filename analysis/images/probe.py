@@ -26,6 +26,8 @@ MOST_STEPS = 1000
 """Most steps of one fit."""
 WIDEST = STEPS_PER_DECADE
 """Steps by which the search around the best strength begins: a decade, then a half, down to one step."""
+ROWS = 8192
+"""Embeddings in memory as float64 at once."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ class Probe:
         Args:
             embeddings: Embeddings, shape (N, D).
         """
-        return embeddings.double() @ self.weight.T + self.bias
+        found = torch.empty(len(embeddings), len(self.bias), dtype=torch.float64)
+        for start in range(0, len(embeddings), ROWS):
+            part = slice(start, start + ROWS)
+            found[part] = embeddings[part].double() @ self.weight.T + self.bias
+        return found
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ def fit(
 ) -> Probe:
     """Fit a multinomial logistic regression with an L2 penalty on its weights, not on its biases.
 
+    Memory grows with the number of images only as the embeddings do, of which no second copy is made.
+
     Minimises sum_i −log softmax(W x_i + b)[y_i] + l2/2 |W|², which is scikit-learn's with C = 1 / l2. The minimum is
     the only one, so `init` and `start` change the time it takes and, where it is left early, the result.
 
@@ -100,29 +108,55 @@ def fit(
     _check(embeddings, labels, classes, l2)
     if init == "text" and (text is None or text.shape != (classes, embeddings.shape[1])):
         raise ValueError("init='text' needs one text embedding per class")
-    data = embeddings.double()
-    # In the span of the images: the penalty keeps the weights there, and fewer numbers are left to find.
-    basis = torch.linalg.qr(data.T).Q if len(data) < data.shape[1] else torch.eye(data.shape[1], dtype=torch.float64)
-    inner, target = data @ basis, torch.nn.functional.one_hot(labels, classes).double()
-    weight = torch.zeros(classes, data.shape[1], dtype=torch.float64)
+    weight = torch.zeros(classes, embeddings.shape[1], dtype=torch.float64)
     bias = torch.zeros(classes, dtype=torch.float64)
     if start is not None:
         weight, bias = start.weight, start.bias
     elif text is not None and init == "text":
-        weight = text.double() * _best_scale(data @ text.double().T, labels)
-    flat = torch.cat([(weight @ basis).flatten(), bias])
-    size = flat.numel() - classes
+        weight = text.double() * _best_scale(Probe(text.double(), bias, l2).scores(embeddings), labels)
+    return _fitted(embeddings, labels, torch.arange(len(labels)), weight, bias, l2, tolerance)
+
+
+def _fitted(
+    embeddings: torch.Tensor,
+    labels: torch.Tensor,
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    l2: float,
+    tolerance: float,
+) -> Probe:
+    """Fit as `fit` does, from weights, shape (C, D), and biases, on some rows of the embeddings."""
+    number, classes = len(rows), len(bias)
+    if number < embeddings.shape[1]:
+        # In the span of the images: the penalty keeps the weights there, and fewer numbers are left to find.
+        basis = torch.linalg.qr(embeddings[rows].double().T).Q
+    else:
+        basis = torch.eye(embeddings.shape[1], dtype=torch.float64)
+
+    def block(start: int) -> tuple[torch.Tensor, torch.Tensor]:
+        part = rows[start : start + ROWS]
+        data = embeddings[part].double()
+        return (data @ basis if number < embeddings.shape[1] else data), labels[part]
+
+    kept = {start: block(start) for start in range(0, number, ROWS)} if number <= ROWS else {}
+    size = weight.shape[0] * basis.shape[1]
 
     def value(at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the penalised mean loss and its gradient."""
-        rows, shift = at[:size].view(classes, -1), at[size:]
-        logs = torch.log_softmax(inner @ rows.T + shift, 1)
-        loss = -logs.gather(1, labels.unsqueeze(1)).sum() + l2 / 2 * rows.square().sum()
-        residual = logs.exp() - target
-        gradient = torch.cat([(residual.T @ inner + l2 * rows).flatten(), residual.sum(0)])
-        return loss / len(data), gradient / len(data)
+        slopes, shift = at[:size].view(classes, -1), at[size:]
+        loss, gradient, total = l2 / 2 * slopes.square().sum(), l2 * slopes, torch.zeros_like(shift)
+        for start in range(0, number, ROWS):
+            inner, wanted = kept.get(start) or block(start)
+            logs = torch.log_softmax(inner @ slopes.T + shift, 1)
+            loss = loss - logs.gather(1, wanted.unsqueeze(1)).sum()
+            residual = logs.exp_()
+            residual[torch.arange(len(wanted)), wanted] -= 1
+            gradient = gradient + residual.T @ inner
+            total += residual.sum(0)
+        return loss / number, torch.cat([gradient.flatten(), total]) / number
 
-    flat = _minimised(value, flat, tolerance)
+    flat = _minimised(value, torch.cat([(weight @ basis).flatten(), bias]), tolerance)
     return Probe(flat[:size].view(classes, -1) @ basis.T, flat[size:], l2)
 
 
@@ -163,27 +197,26 @@ def choose_l2(
             )
         count = min(max(1, round(held_out * len(rows))), len(rows) - 1)
         outside[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
-    inside, factor = ~outside, len(labels) / int((~outside).sum())
+    inside, apart = torch.nonzero(~outside).flatten(), torch.nonzero(outside).flatten()
+    factor = len(labels) / len(inside)
+    none = Probe(torch.zeros(classes, embeddings.shape[1]).double(), torch.zeros(classes).double(), 1.0)
     tried: dict[int, tuple[float, float]] = {}
     fitted: dict[int, Probe] = {}
 
     def attempt(step: int) -> None:
         if step in tried:
             return
-        near = min(fitted, key=lambda other: abs(other - step), default=None)
+        near = fitted[min(fitted, key=lambda other: abs(other - step))] if fitted else none
         strength = 10.0 ** (step / STEPS_PER_DECADE)
-        probe = fit(
-            embeddings[inside],
-            labels[inside],
-            classes,
-            strength,
-            start=None if near is None else fitted[near],
-            tolerance=3e-4,
-        )
+        probe = _fitted(embeddings, labels, inside, near.weight, near.bias, strength, 3e-4)
         fitted[step] = probe
-        scores, wanted = probe.scores(embeddings[outside]), labels[outside]
-        right = (scores.argmax(1) == wanted).double().mean()
-        tried[step] = float(right), -float(torch.nn.functional.cross_entropy(scores, wanted))
+        right, likely = 0, 0.0
+        for start in range(0, len(apart), ROWS):
+            part = apart[start : start + ROWS]
+            scores, wanted = probe.scores(embeddings[part]), labels[part]
+            right += int((scores.argmax(1) == wanted).sum())
+            likely -= float(torch.nn.functional.cross_entropy(scores, wanted, reduction="sum"))
+        tried[step] = right / len(apart), likely / len(apart)
 
     for strength in reversed(COARSE):
         attempt(round(math.log10(strength) * STEPS_PER_DECADE))
@@ -245,7 +278,8 @@ def _check(embeddings: torch.Tensor, labels: torch.Tensor, classes: int, l2: flo
     problems = []
     if classes < 2:
         problems.append(f"linear probe: {classes} class; at least 2 are needed; add classes.")
-    faulty = int((~torch.isfinite(embeddings)).any(1).sum())
+    parts = (embeddings[start : start + ROWS] for start in range(0, len(embeddings), ROWS))
+    faulty = sum(int((~torch.isfinite(part)).any(1).sum()) for part in parts)
     if faulty:
         problems.append(
             f"linear probe: {faulty} of {len(embeddings)} embeddings are not finite; look at these images, and at the "

@@ -24,9 +24,13 @@ def world(per_class: int, dimensions: int = 24, classes: int = 6, noise: float =
     return data, labels, test, test_labels, torch.nn.functional.normalize(middles, dim=1)
 
 
+@pytest.mark.parametrize("rows", [7, 8192])
 @pytest.mark.parametrize(("per_class", "l2"), [(3, 0.1), (20, 0.1), (20, 3.0)])
-def test_predictions_and_logits_are_those_of_scikit_learn(per_class: int, l2: float) -> None:
-    """With fewer images than dimensions, and with more; from zero and from the texts."""
+def test_predictions_and_logits_are_those_of_scikit_learn(
+    per_class: int, l2: float, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fewer images than dimensions, and with more; from zero and from the texts; at once, and in parts."""
+    monkeypatch.setattr(probe, "ROWS", rows)
     data, labels, test, _, text = world(per_class)
     peer = LogisticRegression(C=1 / l2, max_iter=5000, tol=1e-9).fit(data.double().numpy(), labels.numpy())
     logits = torch.from_numpy(peer.decision_function(test.double().numpy()))
@@ -43,6 +47,15 @@ def test_a_start_from_the_texts_left_at_once_predicts_as_they_do(monkeypatch: py
     found = fit(data, labels, 6, 1.0, init="text", text=text)
     assert found.scores(test).argmax(1).tolist() == (test @ text.T).argmax(1).tolist()
     assert fit(data, labels, 6, 1.0).scores(test).abs().max() == 0
+
+
+def test_l2_is_chosen_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, labels, *_ = world(12, noise=3.0)
+    whole = choose_l2(data, labels, 6)
+    monkeypatch.setattr(probe, "ROWS", 7)
+    parts = choose_l2(data, labels, 6)
+    assert (parts.l2, parts.held_out) == (whole.l2, whole.held_out)
+    assert dict(parts.tried) == pytest.approx(dict(whole.tried))
 
 
 def test_l2_is_chosen_on_a_part_of_the_set_and_near_the_best_of_the_test_images() -> None:
