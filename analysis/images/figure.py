@@ -52,7 +52,7 @@ def _worth(measures: Measures, *, narrow: bool) -> Markup:
     scale = _scale(measures, 16 if narrow else LEFT + 20, NARROW - 32 if narrow else PANEL, 4 if narrow else 6)
     width = NARROW if narrow else LEFT + 20 + PANEL + 20 + VALUES
     told = f"{metric_name(measures)}, %; {100 * confidence_of(measures):g}{NBSP}% intervals"
-    room = _room(width, narrow=narrow)
+    room = room_of(width, narrow=narrow)
     lines = measure.lines(f"{measures.dataset}: {told}", "strong", room)
     y = 14.0
     drawn: list[Markup] = []
@@ -119,7 +119,7 @@ def _worth(measures: Measures, *, narrow: bool) -> Markup:
     return svg.document(width, y + 8, [*marks, *drawn], title=title, description="; ".join(said) + ".", key=key)
 
 
-def _room(width: float, *, narrow: bool) -> float:
+def room_of(width: float, *, narrow: bool) -> float:
     """Return how wide lines may be: pages show them in the reader's font, phones larger than they are measured."""
     return width * (0.78 if narrow else 0.88)
 
@@ -214,7 +214,7 @@ def _curve(measures: Measures, drawn: Sequence[_Course], priced: bool, *, narrow
     parts: list[Markup] = [Markup("<style>{}</style>").format(Markup(STYLE))]
     what = "USD of the images of one seed" if priced else "images of each class"
     y = 14.0
-    for line in measure.lines(f"CLER, %, by {what}; {metric_name(measures)}", "strong", _room(width, narrow=narrow)):
+    for line in measure.lines(f"CLER, %, by {what}; {metric_name(measures)}", "strong", room_of(width, narrow=narrow)):
         parts.append(svg.text(0, y, line, "strong"))
         y += 19
     for tick in ticks:
@@ -241,19 +241,12 @@ def _curve(measures: Measures, drawn: Sequence[_Course], priced: bool, *, narrow
         y += 12
         parts.append(svg.rect(0, y, 11, 11, f"set-{css}", radius=2))
         for text, style in ((course.name, "small"), *((word, "tick") for word in words)):
-            for line in measure.lines(text, style, _room(width, narrow=narrow) - 18):
+            for line in measure.lines(text, style, room_of(width, narrow=narrow) - 18):
                 parts.append(svg.text(18, y + 10, line, style))
                 y += LINE
     below = f"Dotted: the texts alone. Scale below: factors. {forms(measures)}"
-    for line in measure.lines(below, "tick", _room(width, narrow=narrow)):
+    for line in measure.lines(below, "tick", room_of(width, narrow=narrow)):
         y += LINE
         parts.append(svg.text(0, y, line, "tick"))
     key = "images-cost-narrow" if narrow else "images-cost"
     return svg.document(width, y + 8, parts, title=f"CLER by {what}", description="; ".join(said) + ".", key=key)
-
-
-def image_drawings(measures: Measures, suffix: str = "") -> dict[str, Markup]:
-    """Return file name without ending → wide drawing, for files."""
-    cost = cost_figure(measures)
-    made = {f"images-worth{suffix}": worth_figure(measures)[0]}
-    return made | ({f"images-cost{suffix}": cost[0]} if cost else {})

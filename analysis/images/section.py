@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from analysis.images.bars import gain_figure, time_figure
 from analysis.images.figure import cost_figure, worth_figure
 from analysis.images.record import Measures
 from analysis.images.tables import (
@@ -74,13 +75,18 @@ PARTS = (
         "The same sets cut to their first images of each class, and what so many cost.",
         cost_figure,
     ),
-    Part("Probe", probe_table, "A linear classifier trained on the set's images, largest gain over the texts first."),
+    Part(
+        "Probe",
+        probe_table,
+        "A linear classifier trained on the set's images, largest gain over the texts first.",
+        lambda measures: gain_figure([measures]),
+    ),
     Part("Other measures", further_table, "Measures that need no classifier; precision and recall in percent."),
     Part("What goes with the probe", correlation_table, "Rank correlations over sets."),
     Part("Yield", yield_table, "What was asked of each generator, and what came of it."),
     Part("Leakage", leakage_table, "A set that holds test images would be measured on what it has seen."),
     Part("Nearly test images", near_table, "Not the same as a test image, but nearly so to the VLM: look at them."),
-    Part("Time", time_table, "Seconds that each metric took."),
+    Part("Time", time_table, "Seconds that each metric took.", time_figure),
 )
 
 

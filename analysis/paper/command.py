@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from analysis.agreement.standing import judge_caution, run_agreement
 from analysis.attributes.tables import attribute_drawings, attribute_tables
-from analysis.images.figure import image_drawings
+from analysis.images.drawings import image_drawings
 from analysis.images.record import Measures
 from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables
@@ -91,7 +91,7 @@ def main(options: argparse.Namespace) -> int:
         **run_figures(material.experiments),
         **attribute_drawings(material.runs, rules.tolerance),
         **phrases_drawings(material.runs, rules.tolerance),
-        **{name: drawing for one in material.measured for name, drawing in image_drawings(one, f"-{one.name}").items()},
+        **image_drawings(material.measured),
     }
     written = write_everything(tables, drawings, options.out, formats)
     console = PlainConsole(highlight=False)

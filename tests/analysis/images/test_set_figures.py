@@ -12,7 +12,9 @@ from markupsafe import Markup
 from measured_sets import around, demo, measured_set, measurement
 
 from analysis.figures.files import standalone, words_of
-from analysis.images.figure import cost_figure, image_drawings, worth_figure
+from analysis.images.bars import gain_figure, time_figure
+from analysis.images.drawings import image_drawings
+from analysis.images.figure import cost_figure, worth_figure
 from analysis.images.record import Measures, ShotMeasures
 from analysis.images.wording import forms
 from analysis.statistics.intervals import Estimate
@@ -45,9 +47,12 @@ def test_no_words_lie_on_anything(low: float, high: float, priced: bool) -> None
     found = of(low, high, priced=priced)
     cost = cost_figure(found)
     assert cost is not None
-    for drawing in (*worth_figure(found), *cost):
+    gains, times = gain_figure([found, replace(found, name="other")]), time_figure(found)
+    assert gains is not None
+    assert times is not None
+    for drawing in (*worth_figure(found), *cost, *gains, *times):
         root = ET.fromstring(str(drawing))
-        assert len(boxes(root)) > 12
+        assert len(boxes(root)) > 9
         assert overlaps(root) == []
 
 
@@ -91,10 +96,51 @@ def test_without_every_price_the_scale_is_of_images() -> None:
 
 def test_captions_name_the_forms() -> None:
     said = forms(demo())
-    for drawing in image_drawings(demo()).values():
-        assert said in re.sub(r"\s+", " ", words_of(drawing))
+    drawings = image_drawings([demo(), replace(demo(), name="x", timings={})])
+    assert list(drawings) == [
+        "images-worth-demo-sets", "images-cost-demo-sets", "images-time-demo-sets", "images-worth-x", "images-cost-x",
+        "images-probe",
+    ]  # fmt: skip
+    for name, drawing in drawings.items():
+        assert (said in re.sub(r"\s+", " ", words_of(drawing))) == ("time" not in name)
         assert "prefers-color-scheme" not in standalone(drawing)
-    assert list(image_drawings(demo(), "-x")) == ["images-worth-x", "images-cost-x"]
+    assert image_drawings([]) == {}
+
+
+def test_gains_of_the_probe_lie_at_their_numbers_largest_first() -> None:
+    numbers = {"a": (0.05, 0.01), "b": (0.25, 0.1), "c": (-0.15, 0.05), "d": (0.02, 0.03)}
+    found = measurement(
+        *(
+            measured_set(name, numbers={"probe_gain": around(value, reach, 3)})
+            for name, (value, reach) in numbers.items()
+        ),
+        measured_set("not probed", numbers={}),
+    )
+    drawn = gain_figure([found])
+    assert drawn is not None
+    # from -20 points at 240 to +40 at 740
+    full, hollow = circles(drawn[0], "dot"), circles(drawn[0], "dot hollow")
+    assert [x for x, _ in full] == pytest.approx([240 + 500 * (20 + gain) / 60 for gain in (25, 5, -15)], abs=0.01)
+    assert [x for x, _ in hollow] == pytest.approx([240 + 500 * 22 / 60], abs=0.01)
+    assert [y for _, y in full] == sorted(y for _, y in full)
+    words = words_of(drawn[0])
+    assert re.findall(r"[+−]\d+\.\d\Wpoints", words) == [
+        "+25.0\u00a0points", "+5.0\u00a0points", "+2.0\u00a0points", "−15.0\u00a0points",
+    ]  # fmt: skip
+    assert "not probed" not in words
+    assert gain_figure([measurement(measured_set("x", numbers={}))]) is None
+    two = gain_figure([found, replace(found, name="other", dataset="pets")])
+    assert two is not None
+    assert "pets: b" in words_of(two[0])
+
+
+def test_times_are_bars_from_nothing_longest_first() -> None:
+    drawn = time_figure(replace(demo(), timings={"cler": 0.5, "probe": 2.0, "kid": 0.0}))
+    assert drawn is not None
+    root = ET.fromstring(str(drawn[0]))
+    bars = [one for one in root.iter(f"{XML}rect") if one.attrib["class"] == "fill-visual"]
+    assert [(float(bar.attrib["x"]), float(bar.attrib["width"])) for bar in bars] == [(240, 500), (240, 125), (240, 1)]
+    assert time_figure(replace(demo(), timings={"cler": 0.0})) is None
 
 
 def test_names_are_escaped() -> None:

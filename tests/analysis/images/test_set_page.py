@@ -51,7 +51,7 @@ def test_sections_hold_the_numbers_of_the_tables() -> None:
     assert worth.notes[0].startswith("The ensemble flatters permuted")
     assert image_sections(demo(), warnings=False)[0].notes[0].startswith("Nothing:")
     assert by_title["Fewer images"].rows[0][0] == "templates · 1"
-    assert (worth.figure is None, by_title["Probe"].figure is None) == (False, True)
+    assert (worth.figure is None, by_title["Yield"].figure is None) == (False, True)
     assert [section.title for section in image_sections(measurement())] == [
         "Worth", "Probe", "Yield", "Leakage", "Time",
     ]  # fmt: skip
