@@ -232,16 +232,6 @@ def choose_l2(
     return Choice(strengths[best], int(outside.sum()), accuracies)
 
 
-def usd(images: int, usd_per_image: float) -> float:
-    """Return what a set costs, in USD.
-
-    Args:
-        images: Number of images.
-        usd_per_image: Price of one.
-    """
-    return images * usd_per_image
-
-
 def _best_scale(scores: torch.Tensor, labels: torch.Tensor) -> float:
     """Return the power of 2 that cosines are multiplied by, from 1 to 256, at which the labels are most likely."""
     losses = {

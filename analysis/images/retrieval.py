@@ -28,7 +28,6 @@ PAPER_RULE = (
     "GenBench's rule: 18 of its 22 data sets, without the four of fewest categories, 100 generated images of each class"
 )
 """What Figure 4 of the paper correlates CLER, CLIP score and FID with the linear probe over."""
-PAPER_SHOTS = 100
 PAPER_LEFT_OUT = 4
 
 

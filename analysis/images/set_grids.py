@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from analysis.images.grids import Grid, PairedRows, Row, best_counts, compare_rows, oracle_mean, row_means
 from analysis.images.record import Measures, Quantity, SetMeasures
+from analysis.images.retrieval import FEWEST_DATASETS, PAPER_RULE, of_paper_rule, spearman
 from analysis.images.wording import NAMES, forms
 from analysis.results.wording import p_digits
 from analysis.tables import table as cells
 from analysis.tables.table import Cell, Table, count_cell, text_cell
+from reward.errors import UserError
 from reward.numerals import decimal
 
 SHOWN: tuple[Quantity, ...] = ("cler", "ensemble", "probe")
 """Quantities that have a grid of their own; the texts stand in the first row of each."""
+RANKED: tuple[Quantity, ...] = (
+    "cler", "ensemble", "gain", "clip_score", "frechet", "kid", "precision_at_5", "recall_at_5",
+)  # fmt: skip
+"""Quantities that are ranked with the probe over datasets."""
 TEXTS = Row("", "texts alone")
 
 
@@ -35,6 +41,69 @@ def grid_tables(found: Sequence[Measures]) -> list[Table]:
         if quantity == "cler" and len(grid.rows) > 1 and grid.complete():
             made.append(pairs_table(grid, f"{key}-pairs", notes))
     return made
+
+
+def rank_table(found: Sequence[Measures]) -> Table | None:
+    """Lay out how each measure of a row of the grids goes with the linear probe over datasets (Figures 4, 9 and 10).
+
+    Returns:
+        The table, over all datasets and over those that the paper's rule keeps; None if no row was probed on
+        `FEWEST_DATASETS` datasets, or several measurements are of one dataset.
+    """
+    if len({one.dataset for one in found}) < max(len(found), FEWEST_DATASETS):
+        return None
+    columns = column_names(found)
+    classes = {column: len(one.classes) for column, one in zip(columns, found, strict=True)}
+    probes = {row: dict(zip(columns, values, strict=True)) for row, values in _lines(grid_of(found, "probe"))}
+    lines = []
+    for quantity in RANKED:
+        for row, values in _lines(grid_of(found, quantity)):
+            both = {
+                column: (value, probe)
+                for column, value in zip(columns, values, strict=True)
+                if value is not None and (probe := probes.get(row, {}).get(column)) is not None
+            }
+            if len(both) >= FEWEST_DATASETS:
+                kept = _by_paper_rule(both, classes)
+                cells_of = (_rank(both), _rank(kept) if isinstance(kept, dict) else Cell(empty=kept))
+                lines.append(cells.Row((row.generator, row.strategy, NAMES[quantity]), cells_of))
+    if not lines:
+        return None
+    shots = sorted({one.per_class or max(each.per_class for each in one.sets) for one in found})
+    return Table(
+        "images-ranks",
+        "What goes with the linear probe over datasets",
+        ("generator", "strategy", "measure"),
+        ("Spearman's ρ, all datasets", "Spearman's ρ, the paper's rule"),
+        tuple(lines),
+        (
+            f"Here {', '.join(map(str, shots))} images of a class. {PAPER_RULE}.",
+            "Intervals are over datasets: they ask for other datasets like these. n counts datasets.",
+        ),
+    )
+
+
+def _lines(grid: Grid) -> list[tuple[Row, tuple[float | None, ...]]]:
+    return list(zip(grid.rows, grid.values, strict=True))
+
+
+def _by_paper_rule(
+    both: Mapping[str, tuple[float, float]], classes: Mapping[str, int]
+) -> dict[str, tuple[float, float]] | str:
+    """Return the datasets that the paper's rule keeps, or why it keeps none."""
+    names = list(both)
+    try:
+        return {names[place]: both[names[place]] for place in of_paper_rule([classes[name] for name in names])}
+    except UserError as error:
+        return str(error).rpartition("; ")[0].partition(": ")[2].partition(": ")[2]
+
+
+def _rank(both: Mapping[str, tuple[float, float]]) -> Cell:
+    try:
+        rho = spearman([first for first, _ in both.values()], [second for _, second in both.values()])
+    except UserError:
+        return Cell(empty="the same on all")
+    return Cell("number", rho.value, rho.low, rho.high, rho.n)
 
 
 def column_names(found: Sequence[Measures]) -> tuple[str, ...]:

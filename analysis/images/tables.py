@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from analysis.images.record import Measures, Quantity, SetMeasures
-from analysis.images.set_grids import grid_tables
+from analysis.images.set_grids import grid_tables, rank_table
 from analysis.images.wording import (
     NAMES,
     NOT_MEASURED,
@@ -36,11 +36,6 @@ SIDE_BY_SIDE: tuple[Quantity, ...] = ("cler", "ensemble", "gain", "probe")
 
 FURTHER: tuple[Quantity, ...] = ("clip_score", "frechet", "kid", "precision_at_5", "recall_at_5")
 
-PAPER_RULE = (
-    "GenBench's correlations (Figures 4, 9 and 10) are over 18 of its 22 data sets, without the four of fewest "
-    "categories, at 100 images a class; these are over the sets of this run"
-)
-
 
 def image_tables(found: Sequence[Measures]) -> list[Table]:
     """Lay out measurements of image sets.
@@ -69,7 +64,8 @@ def image_tables(found: Sequence[Measures]) -> list[Table]:
         for number, one in enumerate(found, start=1)
         if one.words
     ]
-    return [*(table for table in made if table.rows), *words, *grid_tables(found)]
+    ranks = rank_table(found)
+    return [*(table for table in made if table.rows), *words, *grid_tables(found), *([ranks] if ranks else [])]
 
 
 def worth_table(found: Sequence[Measures]) -> Table:
@@ -196,7 +192,7 @@ def correlation_table(found: Sequence[Measures]) -> Table:
             ((NAMES.get(row.quantity, row.quantity),), (rho_cell(row), count_cell(row.rho.n)))
             for row in measures.correlations
         ],
-        f"{PAPER_RULE}. Too few sets for an interval have none, and nothing follows from them for other sets.",
+        "These are over the sets of this run, and GenBench's (Figures 4, 9 and 10) over data sets. Too few sets for an interval have none, and nothing follows from them for other sets.",
         names=("measure",),
     )
 

@@ -84,21 +84,6 @@ def planned(
     return Cost(images, seconds, usd, None if bytes_an_image is None else round(images * bytes_an_image))
 
 
-def planned_from(record: SetRecord, images: int) -> Cost:
-    """Return what further images will cost that are drawn as a finished set was, its failures included.
-
-    Nothing but their number is known if that set has no images.
-    """
-    if not record.made:
-        return planned(images)
-    return planned(
-        images,
-        seconds_an_image=record.seconds / record.made,
-        usd_per_hour=record.usd_per_hour,
-        bytes_an_image=record.bytes / record.made,
-    )
-
-
 def measured(record: SetRecord, *, usd_an_image: float | None = None) -> Cost:
     """Return what a finished set has cost.
 

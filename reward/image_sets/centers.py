@@ -100,33 +100,6 @@ def classes_without_images(labels: torch.Tensor, classes: Sequence[str]) -> tupl
     return tuple(name for label, name in enumerate(classes) if label not in present)
 
 
-def first_of_each_class(labels: torch.Tensor, classes: Sequence[str], shots: int, where: str) -> torch.Tensor:
-    """Return which images are the first `shots` of their class, in the set's order.
-
-    Args:
-        labels: Each image's index into `classes`, shape (N,).
-        classes: The class names.
-        shots: Images of each class, at least 1.
-        where: The set, for messages.
-
-    Returns:
-        Rows in ascending order, shape (shots · C,).
-
-    Raises:
-        UserError: If classes have fewer; the message names them.
-    """
-    rows = [torch.nonzero(labels == label).flatten()[:shots] for label in range(len(classes))]
-    short = [f"{name!r} ({len(row)})" for name, row in zip(classes, rows, strict=True) if len(row) < shots]
-    if short:
-        raise UserError(
-            shortened(
-                f"{where}: shots: {shots} images of each class were asked for, and {len(short)} of {len(classes)} "
-                f"classes have fewer: {_some(short)}; draw more, or ask for fewer, or set shots: all."
-            )
-        )
-    return torch.cat(rows).sort().values
-
-
 def similarities(test: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """Return the dot product of each test image with each center.
 

@@ -49,16 +49,6 @@ class HalfSplit:
     splits: int
 
 
-def frechet_name(encoder: str, *, inception: bool) -> str:
-    """Return what a Fréchet distance is called: FID only with Inception's own weights.
-
-    Args:
-        encoder: Name of the encoder.
-        inception: Whether the encoder is the Inception network that FID is defined with.
-    """
-    return "FID" if inception else f"Fréchet distance ({encoder})"
-
-
 def frechet(first: torch.Tensor, second: torch.Tensor) -> float:
     """Return the squared Fréchet distance between Gaussians fitted to two sets of embeddings.
 

@@ -7,7 +7,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from analysis.images import probe
-from analysis.images.probe import choose_l2, fit, usd
+from analysis.images.probe import choose_l2, fit
 from reward.errors import UserError
 
 
@@ -90,7 +90,3 @@ def test_everything_wrong_is_told_at_once() -> None:
     ]
     with pytest.raises(UserError, match="linear probe: class 1 has a single image, and none can be held out"):
         choose_l2(torch.eye(3), torch.tensor([0, 0, 1]), 2)
-
-
-def test_cost_of_the_papers_500_original_images_of_each_common_class() -> None:
-    assert usd(819_000, 0.012) == pytest.approx(9828)

@@ -14,7 +14,6 @@ from ex2.sets.cost import (
     images_for_shots,
     measured,
     planned,
-    planned_from,
     total,
     usd_an_image,
     usd_for_time,
@@ -67,8 +66,5 @@ def test_measured_costs_of_a_set(tmp_path: Path) -> None:
     record = drawn(tmp_path, Blocks([(0, 1)]), usd_per_hour=7.2).record  # 3 images of 0.5 s, a failure of 2 s
     assert measured(record) == Cost(3, 3.5, pytest.approx(0.007), record.bytes)  # type: ignore[arg-type]
     assert measured(record, usd_an_image=1.0).usd == pytest.approx(3.007)
-    further = planned_from(record, 30)
-    assert further == Cost(30, pytest.approx(35.0), pytest.approx(0.07), record.bytes * 10)  # type: ignore[arg-type]
     nothing = drawn(tmp_path / "none", Blocks([(0, 0), (1, 0)]), per_class=1).record
-    assert planned_from(nothing, 5) == Cost(5, None, None, None)
     assert measured(nothing) == Cost(0, 4.0, None, 0)

@@ -12,7 +12,6 @@ from reward.image_sets.centers import (
     class_centers,
     classes_without_images,
     ensemble,
-    first_of_each_class,
     margins_left_one_out,
     predict,
 )
@@ -131,18 +130,11 @@ def test_images_that_cancel_have_no_unit_center() -> None:
     assert class_centers(images, labels, ("ant", "bee"), "mean").tolist() == [[0, 0], [0, 1]]
 
 
-def test_unequal_numbers_are_averaged_where_allowed_or_cut_to_the_first() -> None:
+def test_unequal_numbers_are_averaged_where_allowed() -> None:
     images = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [3.0, 4.0], [0.0, -1.0]])
     labels = torch.tensor([0, 0, 0, 1, 1])
     centers = class_centers(images, labels, ("ant", "bee"), "mean", unequal=True)
     torch.testing.assert_close(centers, torch.tensor([[1 / 3, 2 / 3], [0.3, -0.1]]))
-    assert first_of_each_class(labels, ("ant", "bee"), 2, "s").tolist() == [0, 1, 3, 4]
-    with pytest.raises(UserError) as caught:
-        first_of_each_class(labels, ("ant", "bee"), 3, "s")
-    assert str(caught.value) == (
-        "s: shots: 3 images of each class were asked for, and 1 of 2 classes have fewer: 'bee' (2); draw more, or ask "
-        "for fewer, or set shots: all."
-    )
 
 
 def test_a_class_without_images_may_take_its_text() -> None:
