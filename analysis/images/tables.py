@@ -192,7 +192,8 @@ def correlation_table(found: Sequence[Measures]) -> Table:
             ((NAMES.get(row.quantity, row.quantity),), (rho_cell(row), count_cell(row.rho.n)))
             for row in measures.correlations
         ],
-        "These are over the sets of this run, and GenBench's (Figures 4, 9 and 10) over data sets. Too few sets for an interval have none, and nothing follows from them for other sets.",
+        "These are over the sets of this run, and GenBench's (Figures 4, 9 and 10) over data sets. Too few sets for an "
+        "interval have none, and nothing follows from them for other sets.",
         names=("measure",),
     )
 
