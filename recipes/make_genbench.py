@@ -31,7 +31,7 @@ RECIPE = """\
 # (Table 5: an A100 at 1.47 USD an hour takes 1.74 hours for 1,000 images.)
 # The strategies of Table 2, for such a generator (section 2.3, section 9 and Table 6):
 #   ST         strategy: {{name: name}}      # as Table 6 has it; section 2.3 says "a photo of a ...": {{name: simple}}
-#   DT         strategy: {{name: defined}}   # the paper takes CLIP's templates of the dataset: templates: [...]
+#   DT         strategy: {{name: defined}}   # CLIP's templates of the dataset, which EX2 knows
 #   NP         strategy: {{name: negative, others: 5, quality: paper}}
 #   NP, RD     strategy: {{name: negative, others: 5, quality: paper, over: {{name: restrictive, weighting: literal}}}}
 #   CE         strategy: {{name: sentence}}  # needs a model that writes a sentence from a word, which is missing too

@@ -17,6 +17,7 @@ from analysis.images.scores import MetricName
 from ex2.banks import bank_cache, own_share
 from ex2.data.datasets.base import ImageDataset, open_dataset
 from ex2.data.datasets.genbench import benchmark_of
+from ex2.data.datasets.own_templates import own_templates
 from ex2.data.prompts import generic_templates
 from ex2.data.selection import too_few_classes
 from ex2.recipe import Component
@@ -122,7 +123,7 @@ def embed_split(vlm: VLM, opened: ImageDataset, images: Sequence[LabeledImage], 
         labels = torch.where(coded == 0, -1, coded.clamp(min=0))
     elif metric == "map_11_point":
         metric = "accuracy"
-    text, words = class_texts(vlm, opened)
+    text, words = class_texts(vlm, opened, name)
     test = TestImages(found.embeddings, labels, tuple(opened.class_names), metric, text)
     return TestSide(test, found.labels, words, tuple(image.name for image in images))
 
@@ -133,18 +134,25 @@ def metric_of(dataset: str) -> MetricName:
     return METRIC_NAMES[row.metric] if row else "accuracy"
 
 
-def class_texts(vlm: VLM, opened: ImageDataset) -> tuple[torch.Tensor, str]:
+def class_texts(vlm: VLM, opened: ImageDataset, name: str) -> tuple[torch.Tensor, str]:
     """Return the unit text embedding of each class, shape (C, D), and what the texts are, in words.
 
     They are those of the dataset's templates, or of the generic ones if it has none, averaged as in CLIP's paper.
+
+    Args:
+        vlm: The encoder.
+        opened: The dataset.
+        name: Of the dataset.
     """
-    own = tuple(getattr(opened, "templates", None) or ())
-    templates, names = own or generic_templates(), opened.class_names
+    own = own_templates(name, opened)
+    templates = own.templates if own else generic_templates()
+    names = own.names if own else tuple(opened.class_names)
     pairs = [(label, template.format(name)) for label, name in enumerate(names) for template in templates]
     texts = Texts(vlm, [text for _, text in pairs], banks=text_banks())
     labels = torch.tensor([label for label, _ in pairs])
     made = class_vectors(texts[[text for _, text in pairs]], labels, len(names), torch.zeros(len(names), vlm.dim))
-    words = f"the dataset's {len(own)} templates" if own else f"the {len(templates)} generic templates"
+    kind = f"the dataset's {len(templates)} template" if own else f"the {len(templates)} generic template"
+    words = kind + "s" * (len(templates) > 1)
     return made.vectors, words
 
 

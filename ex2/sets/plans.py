@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ex2.data.datasets.base import ImageDataset
+from ex2.data.datasets.own_templates import own_templates
 from ex2.data.selection import load_dataset
 from ex2.set_recipe import ImageSet, SetRecipe
 from ex2.sets.draw import SetPlan, requests_for, set_folder
@@ -92,7 +93,7 @@ def _plans_of_one(recipe: SetRecipe, name: str, seeds: Sequence[int], dataset: I
     prompts: dict[int, Prompts | None] = {}
     for seed in seeds:
         try:
-            prompts[seed] = _prompts(asked, seed, dataset, generator)
+            prompts[seed] = _prompts(asked, seed, dataset, recipe.dataset.name, generator)
         except UserError as error:
             problems += str(error).splitlines()
             break  # another seed has the same problems
@@ -146,7 +147,9 @@ def _generator(recipe: SetRecipe, asked: ImageSet) -> Generator:
     return build_generator(asked.generator.name, settings)
 
 
-def _prompts(asked: ImageSet, seed: int, dataset: ImageDataset, generator: Generator | None) -> Prompts | None:
+def _prompts(
+    asked: ImageSet, seed: int, dataset: ImageDataset, data_name: str, generator: Generator | None
+) -> Prompts | None:
     """Return the prompts of one seed, or None for a generator that reads none.
 
     Raises:
@@ -164,9 +167,9 @@ def _prompts(asked: ImageSet, seed: int, dataset: ImageDataset, generator: Gener
     for key in ("count_tokens", "context"):
         if getattr(generator, key, None) is not None:
             given[key] = getattr(generator, key)
-    templates = getattr(dataset, "templates", None)
-    if templates:
-        given["templates"] = tuple(templates)
+    own = own_templates(data_name, dataset)
+    if own:
+        given |= {"templates": own.templates, "in_templates": own.names}
     classes = Classes(tuple(dataset.class_names), seed, **given)
     made = build_strategy(asked.strategy.name, asked.strategy.settings, classes)
     problems = [] if generator is None else generator_problems(made, generator, "strategy")

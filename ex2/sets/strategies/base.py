@@ -70,6 +70,7 @@ class Classes:
         names: C class names in label order.
         set_seed: Seed of the set.
         templates: Templates of the data set, each with one `{}`; by default the project's 80 generic ones.
+        in_templates: What stands for `{}` in these, for each class; None for the names.
         count_tokens: Text → number of its tokens in the generator's text encoder, those at start and end included; None
             for a generator without a context.
         context: Most tokens that the encoder reads.
@@ -79,6 +80,7 @@ class Classes:
     names: tuple[str, ...]
     set_seed: int = 0
     templates: tuple[str, ...] = field(default_factory=generic_templates)
+    in_templates: tuple[str, ...] | None = None
     count_tokens: Callable[[str], int] | None = None
     context: int = 77
     write: Callable[[str, int], str] | None = None

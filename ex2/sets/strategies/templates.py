@@ -38,9 +38,11 @@ def defined(classes: Classes, templates: Sequence[str] | None = None) -> Prompts
     if problems:
         raise UserError("\n".join(problems))
 
+    taken = classes.in_templates if templates is None and classes.in_templates is not None else classes.names
+
     def prompt(label: int, index: int) -> Prompt:
-        class_name = classes.names[label]
-        return Prompt(_put(given[classes.turn(len(given), index, "defined", class_name)], class_name))
+        turn = classes.turn(len(given), index, "defined", classes.names[label])
+        return Prompt(_put(given[turn], taken[label]))
 
     note = f"{len(given)} templates, each class's images taking them in turn in a seeded order"
     return Prompts("defined", {"templates": list(given)}, prompt, (note,))

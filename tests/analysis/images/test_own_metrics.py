@@ -20,7 +20,6 @@ from analysis.images.given import given_folders
 from analysis.images.measure import Measuring, measure_sets
 from analysis.images.record import Measures
 from ex2.data.datasets.base import open_dataset
-from ex2.data.prompts import generic_templates
 from ex2.recipe import Component
 from ex2.set_recipe import Measure
 from reward.presets import load_vlm
@@ -56,7 +55,7 @@ def measured(root: Path, dataset: str, names: tuple[str, ...]) -> tuple[Measures
     return measure_sets(what, vlm=vlm, progress=False), vlm
 
 
-def scores(vlm: Any, root: Path, dataset: str, split: str, names: tuple[str, ...]) -> dict[str, Floats]:
+def scores(vlm: Any, root: Path, dataset: str, split: str, names: tuple[str, ...], template: str) -> dict[str, Floats]:
     """Scores of test images by centers and by texts, computed here from what the VLM gives for single images."""
     opened = open_dataset(dataset, {"root": str(root)})
     test = vlm.encode_images([image.open() for image in opened.images(split)]).double().numpy()
@@ -65,11 +64,7 @@ def scores(vlm: Any, root: Path, dataset: str, split: str, names: tuple[str, ...
         paths = sorted((root / "set" / name).iterdir())
         center = vlm.encode_images([Image.open(path) for path in paths]).double().numpy().mean(0)
         centers.append(center / np.linalg.norm(center))
-        words = (
-            vlm.encode_texts([template.format(name) for template in generic_templates()]).embeddings.double().numpy()
-        )
-        text = words.mean(0)
-        texts.append(text / np.linalg.norm(text))
+        texts.append(vlm.encode_texts([template.format(name)]).embeddings.double().numpy()[0])
     return {"cler": test @ np.array(centers).T, "text": test @ np.array(texts).T}
 
 
@@ -104,10 +99,10 @@ def test_voc_is_measured_by_its_mean_average_precision(tmp_path: Path, monkeypat
         colored(base / f"JPEGImages/{number:06d}.jpg", number, main)
     write_voc(base, objects, "test")
     found, vlm = measured(tmp_path, "voc2007", names)
-    assert found.metric == "map_11_point"
+    assert (found.metric, found.texts) == ("map_11_point", "the dataset's 1 template")
     opened = open_dataset("voc2007", {"root": str(tmp_path)})
     order = [int(Path(image.name).stem) for image in opened.images("test")]
-    expected = scores(vlm, tmp_path, "voc2007", "test", names)
+    expected = scores(vlm, tmp_path, "voc2007", "test", names, "a photo of a {}.")
     cler = found.sets[0].numbers["cler"]
     assert cler.value == pytest.approx(eleven_points(expected["cler"], shown[order]), abs=1e-6)
     assert found.text.value == pytest.approx(eleven_points(expected["text"], shown[order]), abs=1e-6)
@@ -146,7 +141,7 @@ def test_memes_are_measured_by_the_area_under_the_curve(tmp_path: Path, monkeypa
     found, vlm = measured(tmp_path, "hateful_memes", names)
     assert found.metric == "roc_auc"
     given = [image.label for image in open_dataset("hateful_memes", {"root": str(tmp_path)}).images("dev")]
-    expected = scores(vlm, tmp_path, "hateful_memes", "dev", names)
+    expected = scores(vlm, tmp_path, "hateful_memes", "dev", names, "a {}.")
     area: Callable[[Floats], float] = lambda ranked: roc_auc_score(given, ranked[:, 1] - ranked[:, 0])  # noqa: E731
     cler, share = found.sets[0].numbers["cler"].value, float(np.mean(expected["cler"].argmax(1) == given))
     assert cler == pytest.approx(area(expected["cler"]), abs=1e-6)

@@ -89,6 +89,7 @@ def test_ctrl_c_keeps_the_batch_under_way(
     work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["draw", "sets.yaml", "images.root=whole"]) == 0
+    monkeypatch.setattr(Toy, "batch_size", 8)
     count = Count(monkeypatch, signal_in=3)
     capsys.readouterr()
     status, out, err = ended(capsys, "draw", "sets.yaml")
