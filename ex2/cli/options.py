@@ -176,7 +176,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = tool(
         "sweep",
-        "run a grid of recipes × seeds",
+        "run a grid of recipes × seeds, and recipes of image sets",
         "ex2 sweep recipes/paper/*/pets.yaml --seeds 0,1,2 --set rl.batches=50",
     )
     sub.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files")

@@ -51,12 +51,12 @@ def as_table(rows: Sequence[Row], room: int | None = None) -> Table:
         rows = sorted(rows, key=lambda row: urgency.index(row.state))[: max(room, 1)]
     table = Table(box=box.SIMPLE_HEAD, caption=summary(counts), caption_justify="left")
     table.add_column("recipe", no_wrap=True)
-    table.add_column("seed", justify="right")
+    table.add_column("part", justify="right")
     table.add_column("state")
     table.add_column("", overflow="fold")
     for row in rows:
         style = STYLES[row.state]
-        table.add_row(escape(row.job.name), str(row.job.seed), f"[{style}]{row.state}[/]", escape(row.detail))
+        table.add_row(escape(row.job.name), row.job.part, f"[{style}]{row.state}[/]", escape(row.detail))
     return table
 
 

@@ -1,4 +1,4 @@
-"""A job of a sweep: one seed of one recipe, with its command, its files, and its state as these files tell it."""
+"""A job of a sweep: one seed of one recipe, or a recipe of image sets, with its command, its files and its state."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Job:
-    """One seed of one recipe.
+    """One seed of one recipe, or all of a recipe of image sets.
 
     Attributes:
         name: Name of the recipe.
-        seed: The seed.
+        seed: The seed; 0 of a recipe of image sets, whose seeds are drawn and measured together.
         command: Words of the command that does the job.
         root: Absolute path of the run directory.
         folder: Absolute path of the folder in which the command runs.
@@ -39,6 +39,7 @@ class Job:
         batches: Number of batches of the training, for an estimate of the time left.
         gpus: Number of GPUs that the job takes.
         cpus: Number of CPUs that the job takes.
+        result: File in the run directory that the job ends with, for a recipe of image sets; empty for a seed's.
     """
 
     name: str
@@ -50,21 +51,31 @@ class Job:
     batches: int
     gpus: float = 0.0
     cpus: float = 1.0
+    result: str = ""
+
+    @property
+    def part(self) -> str:
+        """The seed, or `sets`."""
+        return "sets" if self.result else str(self.seed)
 
     @property
     def label(self) -> str:
-        """Name and seed, for messages."""
-        return f"{self.name} seed {self.seed}"
+        """Name and part, for messages."""
+        return f"{self.name} {'sets' if self.result else f'seed {self.seed}'}"
 
     @property
     def log(self) -> Path:
         """File with everything that the job's attempts printed."""
-        return self.root / "sweep" / f"seed-{self.seed}.log"
+        return self.root / "sweep" / f"{self._stem}.log"
 
     @property
     def record(self) -> Path:
         """File with the job's state. It is not in the seed's folder, which holds results only."""
-        return self.root / "sweep" / f"seed-{self.seed}.json"
+        return self.root / "sweep" / f"{self._stem}.json"
+
+    @property
+    def _stem(self) -> str:
+        return "sets" if self.result else f"seed-{self.seed}"
 
     @property
     def results(self) -> SeedDirectory:
@@ -193,7 +204,7 @@ def is_done(job: Job) -> bool:
     """Return whether an earlier sweep finished the job with the same digest, and its last result still exists."""
     record = read_record(job)
     same = record.get("state") == "done" and record.get("digest") == job.digest
-    return same and job.results.is_analyzed
+    return same and ((job.root / job.result).is_file() if job.result else job.results.is_analyzed)
 
 
 def last_line(log: Path) -> str:
@@ -215,6 +226,8 @@ def progress(job: Job, since: float) -> str:
         job: A running job.
         since: Start of the job, in seconds since the epoch.
     """
+    if job.result:
+        return "draw and measure"
     results = job.results
     stages = {
         "train": results.train_log,
