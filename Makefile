@@ -42,6 +42,7 @@ real: real-assets        ## a real language model, real photographs, a real VLM
 
 real-sets: real-assets   ## how far do drawings carry? image sets of photographs and of drawings, a real VLM
 	$(BIN)/python -m ex2.data.debian.drawings --download --debs $(DATA)/debs --out $(DATA)/drawings
+	$(BIN)/python -m ex2.data.debian.drawings --margin 0.15 --debs $(DATA)/debs --out $(DATA)/framed_drawings
 	$(BIN)/python -m ex2.data.debian.photos --min-pictures 3 --like $(DATA)/drawings \
 		--debs $(DATA)/debs --out $(DATA)/photos_of_drawings
 	$(BIN)/ex2 run recipes/real/sets.yaml

@@ -5,9 +5,10 @@
 writes `OUT/<noun>/*.png`, one class per noun, and `OUT/manifest.json`: the package, the terms of its drawings, which
 picture came from which file, and the hashes of both. `drawings.json` lists the files of each noun, all of which were
 looked at. A drawing is drawn on white, without its text, trimmed to what is drawn; a file that could read another file,
-fetch anything or never end is refused (`ex2.data.debian.svg`).
+fetch anything or never end is refused (`ex2.data.debian.svg`). With `--margin` it stands in the middle of a white square
+that is larger, so that a VLM which crops the middle of an image sees all of it.
 
-Runs without root. A second call with the same package and list does nothing.
+Runs without root. A second call with the same package, list and margin does nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from ex2.data.debian.made_folder import MAX_SIDE, Rows, made_folder, picture_digest, read_pictures, save_picture
 from ex2.data.debian.packages import Package, download, find_package, read_files
-from ex2.data.debian.svg import render
+from ex2.data.debian.svg import GROUND, render
 from reward.errors import UserError, shortened
 from reward.exits import guarded
 from reward.records import Record
@@ -60,13 +63,29 @@ def read_list(path: Path = DRAWINGS) -> tuple[DrawingList, str]:
     return DrawingList.from_json(decode(content)), hashlib.sha256(content).hexdigest()
 
 
-def build(files: Mapping[str, bytes], listed: DrawingList, out: Path) -> Rows:
+def framed(picture: Image.Image, margin: float) -> Image.Image:
+    """Return a picture in the middle of a white square.
+
+    Args:
+        picture: The picture.
+        margin: White on each side of its longer side, as a share of that side; 0 returns the picture as it is.
+    """
+    if not margin:
+        return picture
+    side = round(max(picture.size) * (1 + 2 * margin))
+    square = Image.new("RGB", (side, side), GROUND)
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square
+
+
+def build(files: Mapping[str, bytes], listed: DrawingList, out: Path, margin: float = 0.0) -> Rows:
     """Draw the listed files below `out` (an empty directory).
 
     Args:
         files: Path below `PREFIX` → content.
         listed: Which files, and their nouns.
         out: Where the folders of the nouns are made.
+        margin: As in `framed`.
 
     Returns:
         One row per picture: `file` (relative to `out`), `noun`, `source`, `sha256` of the picture's file.
@@ -92,35 +111,39 @@ def build(files: Mapping[str, bytes], listed: DrawingList, out: Path) -> Rows:
             problems.append(f"{source}: shows the same as {seen[digest]}; take one off the list of drawings.")
             continue
         seen[digest] = source
-        rows.append(save_picture(picture, out, noun, source))
+        rows.append(save_picture(framed(picture, margin), out, noun, source))
     if problems:
         raise UserError(shortened("\n".join(problems)))
     return rows
 
 
-def make_folder(debs: Path, out: Path) -> bool:
+def make_folder(debs: Path, out: Path, *, margin: float = 0.0) -> bool:
     """Make the image folder unless it is there already.
 
     Args:
         debs: Directory with the package's `.deb` file.
         out: The image folder; replaced as a whole, and only if a script made it.
+        margin: As in `framed`, from 0 to 1.
 
     Returns:
         True if it was made, False if it was there.
 
     Raises:
-        UserError: If the package is missing or damaged, a drawing is missing or refused, or `out` holds something else.
+        UserError: If the package is missing or damaged, a drawing is missing or refused, `out` holds
+            something else, or the margin is none.
         EnvironmentFault: If dpkg-deb is missing or the disk refuses.
     """
+    if not 0 <= margin <= 1:
+        raise UserError(f"--margin {margin}: give a share of the longer side, from 0 to 1.")
     listed, digest = read_list()
     package = find_package(debs, listed.package)
     inputs = {
         "packages": [package.described()],
         "license": listed.license,
         "list": digest,
-        "settings": {"max_side": MAX_SIDE},
+        "settings": {"max_side": MAX_SIDE, "margin": margin},
     }
-    return made_folder(out, inputs, lambda fresh: build(_read(package, listed), listed, fresh))
+    return made_folder(out, inputs, lambda fresh: build(_read(package, listed), listed, fresh, margin))
 
 
 def _read(package: Package, listed: DrawingList) -> dict[str, bytes]:
@@ -149,12 +172,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--download", action="store_true", help="fetch a missing .deb file with apt-get (no root needed)"
     )
+    parser.add_argument(
+        "--margin", type=float, default=0.0, help="white on each side, as a share of the longer side (default 0)"
+    )
     options = parser.parse_args(arguments)
 
     def run() -> int:
         if options.download:
             download(options.debs, [read_list()[0].package])
-        made = make_folder(options.debs, options.out)
+        made = make_folder(options.debs, options.out, margin=options.margin)
         print(summary(options.debs, options.out) + ("" if made else " (unchanged)"))
         return 0
 
