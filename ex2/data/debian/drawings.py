@@ -4,9 +4,9 @@
 
 writes `OUT/<noun>/*.png`, one class per noun, and `OUT/manifest.json`: the package, the terms of its drawings, which
 picture came from which file, and the hashes of both. `drawings.json` lists the files of each noun, all of which were
-looked at. A drawing is drawn on white, without its text, trimmed to what is drawn; a file that could read another file,
-fetch anything or never end is refused (`ex2.data.debian.svg`). With `--margin` it stands in the middle of a white square
-that is larger, so that a VLM which crops the middle of an image sees all of it.
+looked at. A drawing is drawn on white, without its text, trimmed to what is drawn; a file that could read another
+file, fetch anything or never end is refused (`ex2.data.debian.svg`). With `--margin` it stands in the middle of a
+white square that is larger, so that a VLM which crops the middle of an image sees all of it.
 
 Runs without root. A second call with the same package, list and margin does nothing.
 """

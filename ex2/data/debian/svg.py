@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from xml.parsers import expat
@@ -41,6 +41,9 @@ REFUSED = frozenset(
 )
 """Elements that read files, run code or move."""
 
+LINKS = ("href", "src")
+"""Attributes whose whole value is a reference."""
+
 _PIXELS = {"": 1.0, "px": 1.0, "in": DPI, "cm": DPI / 2.54, "mm": DPI / 25.4, "pt": DPI / 72, "pc": DPI / 6}
 _LENGTH = re.compile(r"\s*\+?(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,2}))?\s*(px|in|cm|mm|pt|pc)?\s*")
 _URL = re.compile(r"url\s*\(\s*[\"']?\s*([^\"')]*)", re.IGNORECASE)
@@ -50,10 +53,18 @@ _INK = 8
 
 @dataclass
 class _Element:
-    """An element: what it holds and what it refers to, by `id`."""
+    """An element.
+
+    Attributes:
+        inside: What it holds.
+        uses: Ids that stand in an `href`: drawn once.
+        paints: Ids that stand in a `url()`: drawn for all that inherits it.
+        drawn: How many elements are drawn for it, itself among them.
+    """
 
     inside: list[_Element] = field(default_factory=list)
-    refers: list[str] = field(default_factory=list)
+    uses: list[str] = field(default_factory=list)
+    paints: list[str] = field(default_factory=list)
     drawn: int | None = None
 
 
@@ -134,7 +145,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.root = _Element()
-        self.by_id: dict[str, _Element] = {}
+        self.by_id: dict[str, list[_Element]] = {}
         self.page: Mapping[str, str] = {}
         self._open = [self.root]
         self._elements = 0
@@ -165,9 +176,11 @@ class _Reader:
             raise _Refused(f"has more than {MOST_ELEMENTS:,} elements or {MOST_LEVELS} levels of them")
         element = _Element()
         for key, value in attributes.items():
-            element.refers += _references(key.rpartition(" ")[2], value)
+            local_key = key.rpartition(" ")[2]
+            found = _references(local_key, value)
+            (element.uses if local_key in LINKS else element.paints).extend(found)
         if "id" in attributes:
-            self.by_id.setdefault(attributes["id"], element)
+            self.by_id.setdefault(attributes["id"], []).append(element)
         self._open[-1].inside.append(element)
         self._open.append(element)
         self._in_style = local == "style"
@@ -187,7 +200,7 @@ class _Reader:
         style = "".join(self._styles)
         if "@" in style:
             raise _Refused("has a style sheet with an @-rule, which may name another file")
-        self.root.refers += _references("style", style)
+        self.root.paints += _references("style", style)
 
 
 def _references(key: str, value: str) -> list[str]:
@@ -196,7 +209,7 @@ def _references(key: str, value: str) -> list[str]:
     Raises:
         _Refused: If it refers to anything else.
     """
-    found = [value.strip()] if key in ("href", "src") else []
+    found = [value.strip()] if key in LINKS else []
     if key == "base" or (key == "style" and "\\" in value):
         raise _Refused(f"has {key}={shown(value)}, which may hide a reference to another file")
     found += [target.strip() for target in _URL.findall(value)]
@@ -206,26 +219,33 @@ def _references(key: str, value: str) -> list[str]:
     return [target[1:] for target in found]
 
 
-def _drawn(root: _Element, by_id: Mapping[str, _Element]) -> int:
+def _drawn(root: _Element, by_id: Mapping[str, Sequence[_Element]]) -> int:
     """Return how many elements are drawn, those that others refer to counted each time.
 
     Raises:
         _Refused: If an element refers to itself.
     """
+
+    def named(ids: Sequence[str]) -> list[_Element]:
+        return [element for each in ids for element in by_id.get(each, ())]
+
+    def total(elements: Sequence[_Element]) -> int:
+        return sum(element.drawn or 0 for element in elements)
+
     under_way: set[int] = set()
     stack = [(root, False)]
     while stack:  # no recursion: references may be chained as deep as there are elements
         element, counted = stack.pop()
-        parts = element.inside + [by_id[target] for target in element.refers if target in by_id]
+        own, paints = element.inside + named(element.uses), named(element.paints)
         if counted:
             under_way.discard(id(element))
-            element.drawn = 1 + sum(part.drawn or 0 for part in parts)
+            element.drawn = (1 + total(own)) * (1 + total(paints))
         elif element.drawn is None:
             if id(element) in under_way:
                 raise _Refused("has an element that refers to itself")
             under_way.add(id(element))
             stack.append((element, True))
-            stack += [(part, False) for part in parts if part.drawn is None]
+            stack += [(part, False) for part in own + paints if part.drawn is None]
     assert root.drawn is not None  # it was the first on the stack
     return root.drawn - 1
 
