@@ -168,12 +168,16 @@ def test_a_document_type_elsewhere_is_not_read() -> None:
     assert render(known, "x.svg", 100).tobytes() == render(page(RED), "x.svg", 100).tobytes()
 
 
-def test_a_panic_of_the_renderer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_panic_of_the_renderer_is_told_and_it_is_given_no_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
     class PanicError(BaseException):
         pass
 
-    def panics(**_: object) -> bytes:
+    def panics(**settings: object) -> bytes:
+        asked.append(settings["skip_system_fonts"])
         raise PanicError("index out of\nbounds")
 
     monkeypatch.setattr(svg.resvg_py, "svg_to_bytes", panics)
     assert problem(page(RED)) == "cannot be drawn (index out of bounds)"
+    assert asked == [True]
