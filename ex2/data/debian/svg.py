@@ -90,16 +90,21 @@ def render(content: bytes, name: str, side: int) -> Image.Image:
         _refuse(name, "is not UTF-8")
     except _Refused as error:
         _refuse(name, str(error))
-    longer = {"width": DRAWN_SIDE} if width >= height else {"height": DRAWN_SIDE}
+    wide = width >= height
     try:
-        png = bytes(
-            resvg_py.svg_to_bytes(svg_string=text, background=GROUND, dpi=DPI, skip_system_fonts=True, **longer)
+        png = resvg_py.svg_to_bytes(
+            svg_string=text,
+            background=GROUND,
+            dpi=DPI,
+            skip_system_fonts=True,
+            width=DRAWN_SIDE if wide else None,
+            height=None if wide else DRAWN_SIDE,
         )
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - a panic of the renderer is no Exception
         _refuse(name, f"cannot be drawn ({shortened(one_line(error), 200)})")
-    page = to_rgb(decode(io.BytesIO(png), name))
+    page = to_rgb(decode(io.BytesIO(bytes(png)), name))
     channels = ImageChops.difference(page, Image.new("RGB", page.size, GROUND)).split()
     largest = ImageChops.lighter(ImageChops.lighter(channels[0], channels[1]), channels[2])
     box = largest.point([255 * (value >= _INK) for value in range(256)]).getbbox()

@@ -163,6 +163,11 @@ def test_pages_are_drawn_equally_large_whatever_their_unit(size: str) -> None:
     assert (picture.size, picture.tobytes()) == (known.size, known.tobytes())
 
 
+def test_the_longer_side_of_a_page_decides_how_large_it_is_drawn() -> None:
+    tall = page('<rect width="10" height="25"/>', 'width="50" height="100"')  # 102.4 × 256 of 512 × 1,024 pixels
+    assert render(tall, "x.svg", 1000).size == (103, 256)
+
+
 def test_a_document_type_elsewhere_is_not_read() -> None:
     known = b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.0//EN" "http://localhost:1/svg10.dtd">' + page(RED)
     assert render(known, "x.svg", 100).tobytes() == render(page(RED), "x.svg", 100).tobytes()
