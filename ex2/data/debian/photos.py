@@ -4,9 +4,10 @@
 
 writes `OUT/{reward,test}/<noun>/*.png`, one class per noun (underscores for spaces), and
 `OUT/manifest.json`: which packages, which picture came from where, and the hashes of both. The two
-splits share no picture. Nouns come from Tux Paint's caption beside each stamp and from GCompris's file
-names; `debian_photos.json` names the folders that hold photographs, joins nouns that mean the same
-("hen" is a chicken) and lists what is left out, each with its reason.
+splits share no picture. `--like FOLDER` makes only the nouns that have a folder there. Nouns come from
+Tux Paint's caption beside each stamp and from GCompris's file names; `photos.json` names the folders
+that hold photographs, joins nouns that mean the same ("hen" is a chicken) and lists what is left out,
+each with its reason.
 
 Runs without root. A second call with the same packages and settings does nothing.
 """
@@ -14,32 +15,26 @@ Runs without root. A second call with the same packages and settings does nothin
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
-import json
 import random
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ex2.data.debian.made_folder import MAX_SIDE, Rows, made_folder, picture_digest, read_pictures, save_picture
 from ex2.data.debian.nouns import Curation, Picture
 from ex2.data.debian.packages import Package, download, find_package, read_files
 from ex2.data.debian.qt_rcc import RccError, entries
 from reward.errors import UserError
 from reward.exits import guarded
-from reward.files import new_folder, writing
 from reward.images import decode as decode_image
 from reward.preprocess import to_rgb
 
 SPLITS = ("reward", "test")
-MAX_SIDE = 512
-"""Largest side of a stored picture, in pixels: twice what the usual VLMs use. The originals would take three times the
-disk space."""
 
 
 def tuxpaint_pictures(files: Iterable[tuple[str, bytes]]) -> list[Picture]:
@@ -105,12 +100,6 @@ def decode(picture: Picture) -> Image.Image:
     return rgb
 
 
-def picture_digest(image: Image.Image) -> str:
-    """Return a hash of the pixels that is the same for a mirrored copy (packages ship both)."""
-    views = (image, ImageOps.mirror(image))
-    return min(hashlib.sha256(repr(view.size).encode() + view.tobytes()).hexdigest() for view in views)
-
-
 def split(items: Sequence[str], seed: int, label: str) -> dict[str, str]:
     """Deal items out to the two splits alternately, in a seeded order.
 
@@ -129,26 +118,27 @@ def split(items: Sequence[str], seed: int, label: str) -> dict[str, str]:
     return {item: SPLITS[(first + index) % 2] for index, item in enumerate(order)}
 
 
-def build(pictures: Iterable[Picture], curation: Curation, out: Path, settings: dict[str, Any]) -> list[dict[str, str]]:
+def build(pictures: Iterable[Picture], curation: Curation, out: Path, settings: dict[str, Any]) -> Rows:
     """Write the chosen pictures below `out` (an empty directory).
 
     Args:
         pictures: All candidates.
         curation: What to keep, and under which noun.
         out: Where `reward/` and `test/` are made.
-        settings: `seed`, `min_pictures` and `max_pictures` per class.
+        settings: `seed`, `min_pictures` and `max_pictures` per class; if there are `nouns`, all others are left out.
 
     Returns:
         One row per file written: `file` (relative to `out`), `noun`, `split`, `source`, `sha256` of the file.
 
     Raises:
-        UserError: If no class has enough pictures, or a picture is damaged.
+        UserError: If no class has enough pictures, or one of `nouns` has not, or a picture is damaged.
     """
+    wanted = settings.get("nouns")
     classes: dict[str, dict[str, tuple[Picture, Image.Image]]] = {}
     seen: set[str] = set()
     for picture in pictures:
         noun = curation.noun(picture)
-        if noun is None:
+        if noun is None or (wanted is not None and noun not in wanted):
             continue
         image = decode(picture)
         digest = picture_digest(image)
@@ -163,31 +153,29 @@ def build(pictures: Iterable[Picture], curation: Curation, out: Path, settings: 
         chosen = generator.sample(sorted(members), min(len(members), settings["max_pictures"]))
         for digest, part in sorted(split(chosen, settings["seed"], noun).items()):
             picture, image = members[digest]
-            folder = out / part / noun.replace(" ", "_")
-            folder.mkdir(parents=True, exist_ok=True)
-            stem = re.sub(r"[^a-z0-9]+", "-", picture.source.rpartition(".")[0].lower()).strip("-")
-            path = folder / f"{stem}.png"
-            image.save(path)
-            file_digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            file = path.relative_to(out).as_posix()
-            rows.append({"file": file, "noun": noun, "split": part, "source": picture.source, "sha256": file_digest})
+            rows.append(save_picture(image, out, noun, picture.source, part))
     if not rows:
         raise UserError(
             f"no class has {settings['min_pictures']} pictures; the packages hold other files than expected."
         )
+    few = sorted(set(wanted or ()) - {row["noun"] for row in rows})
+    if few:
+        raise UserError(
+            f"{', '.join(few)}: not {settings['min_pictures']} photographs of each; lower --min-pictures, or remove "
+            "their folders from that of --like."
+        )
     return rows
 
 
-def is_current(out: Path, inputs: dict[str, Any]) -> bool:
-    """Return whether `out` holds the complete result of the same packages and settings."""
-    try:
-        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        return bool(manifest["inputs"] == inputs and all((out / row["file"]).is_file() for row in manifest["pictures"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def make_folder(debs: Path, out: Path, *, seed: int = 0, min_pictures: int = 2, max_pictures: int = 8) -> bool:
+def make_folder(
+    debs: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    min_pictures: int = 2,
+    max_pictures: int = 8,
+    nouns: Iterable[str] | None = None,
+) -> bool:
     """Make the image folder unless it is there already.
 
     Args:
@@ -196,6 +184,7 @@ def make_folder(debs: Path, out: Path, *, seed: int = 0, min_pictures: int = 2, 
         seed: Seed of the choice of pictures and of their split.
         min_pictures: Classes with fewer are dropped (at least 2: one for each split).
         max_pictures: Number of pictures chosen at random from a class that has more.
+        nouns: The only classes; default: all. Which of its pictures a class gets, and their split, stay the same.
 
     Returns:
         True if it was made, False if it was there.
@@ -208,28 +197,39 @@ def make_folder(debs: Path, out: Path, *, seed: int = 0, min_pictures: int = 2, 
         raise UserError(f"--min-pictures {min_pictures}, --max-pictures {max_pictures}: 2 <= min <= max is needed.")
     curation = Curation.read()
     packages = [find_package(debs, name) for name in PACKAGES]
-    settings = {"seed": seed, "min_pictures": min_pictures, "max_pictures": max_pictures, "max_side": MAX_SIDE}
+    settings: dict[str, Any] = {"seed": seed, "min_pictures": min_pictures, "max_pictures": max_pictures}
+    settings["max_side"] = MAX_SIDE
+    if nouns is not None:
+        settings["nouns"] = sorted(nouns)
     inputs = {"packages": [p.described() for p in packages], "curation": curation.digest, "settings": settings}
-    if is_current(out, inputs):
-        return False
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "manifest.json").is_file())):
-        raise UserError(f"{out}: exists and was not made by this script; choose another --out or remove it.")
-    with writing(out):
-        pictures = [picture for package in packages for picture in PACKAGES[package.name](package)]
-        with new_folder(out) as fresh:
-            fresh.mkdir()
-            rows = build(pictures, curation, fresh, settings)
-            manifest = json.dumps({"inputs": inputs, "pictures": rows}, indent=1, ensure_ascii=False)
-            (fresh / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
-    return True
+
+    def pictures() -> Iterable[Picture]:
+        return (picture for package in packages for picture in PACKAGES[package.name](package))
+
+    return made_folder(out, inputs, lambda fresh: build(pictures(), curation, fresh, settings))
 
 
 def summary(out: Path) -> str:
     """Return one line: classes and pictures per split."""
-    rows = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["pictures"]
+    rows = read_pictures(out)
     parts = Counter(row["split"] for row in rows)
     classes = len({row["noun"] for row in rows})
     return f"{out}: {classes} classes, " + ", ".join(f"{parts[part]} {part} pictures" for part in SPLITS)
+
+
+def _nouns_of(folder: Path) -> list[str]:
+    """Return the nouns that have a folder in an image folder without splits.
+
+    Raises:
+        UserError: If there are none.
+    """
+    try:
+        nouns = [entry.name.replace("_", " ") for entry in folder.iterdir() if entry.is_dir()]
+    except OSError as error:
+        raise UserError(f"--like {folder}: {error.strerror}; give a folder with a folder for each noun.") from error
+    if not nouns:
+        raise UserError(f"--like {folder}: has no folders; give a folder with a folder for each noun.")
+    return nouns
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -247,6 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--min-pictures", type=int, default=2, help="drop classes with fewer (default 2)")
     parser.add_argument("--max-pictures", type=int, default=8, help="choose this many of larger classes (default 8)")
+    parser.add_argument("--like", type=Path, help="only nouns that have a folder in this one, such as of drawings")
     options = parser.parse_args(arguments)
 
     def run() -> int:
@@ -258,6 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=options.seed,
             min_pictures=options.min_pictures,
             max_pictures=options.max_pictures,
+            nouns=None if options.like is None else _nouns_of(options.like),
         )
         print(summary(options.out) + ("" if made else " (unchanged)"))
         return 0

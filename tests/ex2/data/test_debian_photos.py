@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 
 import pytest
-from needs import absent
+from debs import make_deb, need_dpkg, picture_bytes
 from PIL import Image, ImageOps
 
+from ex2.data.debian.made_folder import read_pictures
 from ex2.data.debian.nouns import CURATION, Curation, Picture, clean_caption
 from ex2.data.debian.packages import download, find_package, read_files
 from ex2.data.debian.photos import build, main, make_folder, split
@@ -24,8 +23,7 @@ from reward.errors import EnvironmentFault, UserError
 
 @pytest.fixture
 def dpkg() -> None:
-    if shutil.which("dpkg-deb") is None:
-        absent("dpkg", "there is no dpkg-deb on this machine (Debian and Ubuntu have it)")
+    need_dpkg()
 
 
 SETTINGS = {"seed": 0, "min_pictures": 2, "max_pictures": 8}
@@ -51,13 +49,6 @@ def make_rcc(
     start = 24 if version >= 3 else 20
     header = b"qres" + struct.pack(">IIII", version, start, start + len(tree), start + len(tree) + len(data))
     return header + (struct.pack(">I", 0) if version >= 3 else b"") + tree + data + names
-
-
-def picture_bytes(seed: int, size: tuple[int, int] = (12, 10), kind: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    pixels = hashlib.shake_256(str(seed).encode()).digest(3 * size[0] * size[1])
-    Image.frombytes("RGB", size, pixels).save(stream, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    return stream.getvalue()
 
 
 def curation(**nouns: list[str]) -> Curation:
@@ -223,21 +214,6 @@ def test_shipped_list_is_consistent() -> None:
     assert not set(captions) & set(data["nouns"]), "a caption that is itself a noun would move its pictures away"
 
 
-def make_deb(folder: Path, name: str, files: dict[str, bytes], version: str = "1.0") -> Path:
-    root = folder / f"{name}-root"
-    (root / "DEBIAN").mkdir(parents=True)
-    (root / "DEBIAN" / "control").write_text(
-        f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: d\n"
-    )
-    for path, content in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
-    deb = folder / f"{name}_{version}_all.deb"
-    subprocess.run(["dpkg-deb", "-Zgzip", "--root-owner-group", "-b", root, deb], check=True, capture_output=True)
-    shutil.rmtree(root)
-    return deb
-
-
 @pytest.fixture
 def debs(tmp_path: Path) -> Path:
     folder = tmp_path / "debs"
@@ -308,6 +284,37 @@ def test_damaged_packages_and_foreign_folders_are_one_line(tmp_path: Path, debs:
     deb.unlink()
     with pytest.raises(UserError, match=r"no tuxpaint-stamps-default_\*\.deb; add --download"):
         make_folder(debs, out)
+
+
+@pytest.mark.usefixtures("dpkg")
+def test_only_nouns_that_another_folder_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files: dict[str, bytes] = {}
+    for number, noun in enumerate(("yak", "barn owl")):
+        for each in range(5):
+            path = f"usr/share/tuxpaint/stamps/animals/{noun}/{each}"
+            files |= {f"{path}.png": picture_bytes(10 * number + each), f"{path}.txt": f"A {noun}.".encode()}
+    debs = tmp_path / "debs"
+    debs.mkdir()
+    make_deb(debs, "tuxpaint-stamps-default", files)
+    make_deb(debs, "gcompris-qt-data", {})
+    like = tmp_path / "drawings"
+    (like / "barn_owl").mkdir(parents=True)
+    command = ["--debs", str(debs), "--out", str(tmp_path / "all")]
+    assert main(command) == 0
+    everything = read_pictures(tmp_path / "all")
+    assert main([*command[:3], str(tmp_path / "some"), "--like", str(like)]) == 0
+    owls = [row for row in everything if row["noun"] == "barn owl"]
+    assert (len(everything), len(owls)) == (10, 5)
+    assert read_pictures(tmp_path / "some") == owls
+    (like / "bat").mkdir()
+    capsys.readouterr()
+    assert main([*command[:3], str(tmp_path / "none"), "--like", str(like)]) == 2
+    assert capsys.readouterr().err == (
+        "ex2: bat: not 2 photographs of each; lower --min-pictures, or remove their folders from that of --like.\n"
+    )
+    assert not (tmp_path / "none").exists()
+    assert main([*command, "--like", str(tmp_path / "absent")]) == 2
+    assert "--like" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("dpkg")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
 from pathlib import Path
 
 import yaml
+from debs import picture_bytes
 from paths import ROOT
 
 from ex2.checks.sets import examine_sets
 from ex2.data.datasets.genbench import read_benchmark
+from ex2.data.debian.drawings import read_list
 from ex2.data.demo.world import CONCEPTS
 from ex2.recipe_io import read_set_recipe
 from ex2.sets.plans import plans_of
@@ -66,3 +70,40 @@ def test_the_strategies_that_headers_name_are_there() -> None:
         overrides = [f"images.sets.original.strategy={strategy}", "images.sets.original.generator={name: toy}"]
         recipe = read_set_recipe(GENBENCH / "pets.yaml", overrides)
         assert examine_sets(recipe, "x", depth="settings").problems == []
+
+
+def test_photographs_and_drawings(tmp_path: Path) -> None:
+    """Validated on folders as `make real-sets` makes them, of noise, and on another VLM, whose weights are there."""
+    shown = subprocess.run(["make", "--dry-run", "real-sets"], capture_output=True, text=True, cwd=ROOT, check=True)
+    path = ROOT / "recipes/real/sets.yaml"
+    recipe = read_set_recipe(path)
+    drawn = {name: one.generator.settings["root"] for name, one in recipe.images.sets.items() if name != "photographs"}
+    roots = {"photographs": recipe.dataset.settings["root"], **drawn}
+    assert {f"--out {root}" for root in roots.values()} <= set(re.findall(r"--out \S+", shown.stdout))
+    assert "--like data/real/drawings" in shown.stdout
+
+    listed = read_list()[0].drawings
+    for number, noun in enumerate(listed):
+        for name, root in roots.items():
+            for split in ("reward", "test") if name == "photographs" else ("",):
+                folder = tmp_path / root / split / noun
+                folder.mkdir(parents=True)
+                for each in range(2):
+                    (folder / f"{each}.png").write_bytes(picture_bytes(100 * number + 10 * len(str(folder)) + each))
+    overrides = ["vlm={name: demo-visual}", f"images.root={tmp_path}/sets", f"output_dir={tmp_path}"]
+    overrides.append(f"dataset.root={tmp_path / roots['photographs']}")
+    overrides += [f"images.sets.{name}.generator.root={tmp_path / root}" for name, root in drawn.items()]
+    recipe = read_set_recipe(path, overrides)
+    assert examine_sets(recipe, str(path)).problems == []
+    plans = plans_of(recipe)
+    assert [(plan.name, plan.seed) for plan in plans] == [(name, seed) for name in roots for seed in (2, 3, 4)]
+    assert all(plan.class_names == tuple(listed) and len(plan.requests) == 40 for plan in plans)
+    assert min(map(len, listed.values())) > recipe.images.per_class, "another seed has another drawing"
+    few = read_set_recipe(path, [*overrides, "images.per_class=3"])
+    assert (
+        examine_sets(few, str(path))
+        .problems[0]
+        .endswith(
+            "class 'apple' has 2 images, and 3 are asked for; ask for fewer of every class, or leave the class out."
+        )
+    )
