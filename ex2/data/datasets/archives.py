@@ -228,7 +228,22 @@ def unpack(path: Path, target: Path, *, bare: bool = False) -> None:
         if not content.exists():
             found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5])
             raise UserError(f"{path}: holds no '{target.name}' (found: {found}); nothing was unpacked.")
+        for link in _links_out(content):
+            where = link.relative_to(folder)
+            _refuse(path, str(where), f"links to '{os.readlink(link)}', outside {target.name}")
         os.replace(content, target)
+
+
+def _links_out(content: Path) -> Iterator[Path]:
+    """Yield links that lead out of a folder, or are it: within the archive they might, but it alone is moved."""
+    inside = os.path.realpath(content)
+    if content.is_symlink():
+        yield content
+    for place, folders, files in os.walk(content):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink() and os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+                yield path
 
 
 def _extract_tar(path: Path, folder: Path) -> None:

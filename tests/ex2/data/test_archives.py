@@ -168,6 +168,21 @@ HOSTILE = {
     "backslashes": ({"images\\..\\..\\evil.txt": b"x"}, (), "leaves the folder"),
     "symlink": ({}, (member("images/link", tarfile.SYMTYPE, "../../evil"),), "links to '../../evil', outside"),
     "absolute symlink": ({}, (member("images/link", tarfile.SYMTYPE, "/etc"),), "links to '/etc', outside"),
+    "link to where the folder lies": (
+        {},
+        (member("images/up", tarfile.SYMTYPE, ".."),),
+        "links to '..', outside images",
+    ),
+    "link to another folder": (
+        {"lists/a.txt": b"x"},
+        (member("images/lists", tarfile.SYMTYPE, "../lists"),),
+        "member 'images/lists' links to '../lists', outside images",
+    ),
+    "link over a link": (
+        {},
+        (member("images/a", tarfile.SYMTYPE, "b"), member("images/b", tarfile.SYMTYPE, "..")),
+        "outside images",
+    ),
     "hard link": ({}, (member("images/link", tarfile.LNKTYPE, "../evil"),), "links to '../evil', outside"),
     "device": ({}, (member("images/null", tarfile.CHRTYPE),), "is a device, a pipe"),
     "pipe": ({}, (member("images/pipe", tarfile.FIFOTYPE),), "is a device, a pipe"),
@@ -190,6 +205,15 @@ def test_symlinks_that_stay_inside_are_kept(tmp_path: Path, out: Path) -> None:
     link = member("images/link.txt", tarfile.SYMTYPE, "good.txt")
     unpack(tar_of(tmp_path / "x.tgz", {"images/good.txt": b"good"}, link), out / "images")
     assert (out / "images/link.txt").read_bytes() == b"good"
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, out: Path) -> None:
+    link = member("images", tarfile.SYMTYPE, "lists")
+    with pytest.raises(
+        UserError, match=r"x.tgz: member 'images' links to 'lists', outside images; nothing was unpacked"
+    ):
+        unpack(tar_of(tmp_path / "x.tgz", {"lists/a.txt": b"x"}, link), out / "images")
+    assert everything(out) == []
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "images/../../evil.txt", "/evil.txt", "C:\\evil.txt"])
