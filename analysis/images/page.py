@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from reward.files import write_text
 from reward.plain_text import plain
 
 PAGE = "report.html"
+LONGEST_SHOWN = 300
+"""Most characters of a fingerprint on a page."""
 
 
 def write_page(measures: Measures, directory: Path) -> Path:
@@ -33,6 +36,14 @@ def write_page(measures: Measures, directory: Path) -> Path:
     path = directory / PAGE
     write_text(path, render_page(measures))
     return path
+
+
+def brief(fingerprint: str) -> str:
+    """Return a fingerprint; of a long one, which may name a thousand classes, the beginning and a hash of all."""
+    if len(fingerprint) <= LONGEST_SHOWN:
+        return fingerprint
+    digest = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+    return f"{fingerprint[: LONGEST_SHOWN - 60]} … ({len(fingerprint):,} characters, SHA-256 begins {digest})"
 
 
 def render_page(measures: Measures) -> str:
@@ -58,7 +69,7 @@ def render_page(measures: Measures) -> str:
             permutations=measures.settings.get("permutations"),
             seeds=[(one.name, seed) for one in measures.sets for seed in one.seeds],
             settings=_settings(measures),
-            fingerprint=measures.fingerprint,
+            fingerprint=brief(measures.fingerprint),
             script=script,
             script_source=script_source,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from drawn_sets import Blocks, drawn
 from measured_sets import demo, measured_set, measurement
 from run_samples import write_run
 
-from analysis.images.page import render_page, write_page
+from analysis.images.page import brief, render_page, write_page
 from analysis.images.record import Measures
 from analysis.images.section import PARTS, image_sections
 from analysis.images.sheets import contact_sheet
@@ -160,3 +161,11 @@ def test_index_and_tables_over_measurements(tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
     assert main(["index", str(tmp_path)]) == 0
     assert "index: left out: " in capsys.readouterr().out
+
+
+def test_a_long_fingerprint_is_cut_and_told_by_its_hash() -> None:
+    assert brief("open_clip 1") == "open_clip 1"
+    assert brief("a" * 300) == "a" * 300
+    digest = hashlib.sha256(b"a" * 15_387).hexdigest()[:16]
+    assert brief("a" * 15_387) == f"{'a' * 240} … (15,387 characters, SHA-256 begins {digest})"
+    assert digest in render_page(replace(measurement(), fingerprint="a" * 15_387))
