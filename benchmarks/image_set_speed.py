@@ -265,8 +265,9 @@ def probe_at(number: int, dim: int = 512, classes: int = 100) -> dict[str, tuple
         path, middles = str(Path(folder, "rows")), unit(classes, dim, 0)
         rows = torch.from_file(path, shared=True, size=number * dim).view(number, dim)
         for start in range(0, number, 5000):
-            part = slice(start, start + 5000)
-            rows[part] = torch.nn.functional.normalize(middles[labels[part]] + 1.5 * unit(5000, dim, 1 + start), dim=1)
+            of_part = labels[start : start + 5000]
+            noisy = middles[of_part] + 1.5 * unit(len(of_part), dim, 1 + start)
+            rows[start : start + 5000] = torch.nn.functional.normalize(noisy, dim=1)
         fit(rows[:1000], labels[:1000], classes, 1.0)
         with most_memory() as bytes_:
             start_time = time.perf_counter()
