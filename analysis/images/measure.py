@@ -18,7 +18,7 @@ from analysis.images.resampling import SetImages
 from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, knowledge, values_of
 from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
-from ex2.data.datasets.image_sets import raise_first
+from ex2.data.datasets.image_sets import is_set, lost_records, raise_first
 from ex2.recipe import Component
 from ex2.set_recipe import Measure, SetRecipe
 from ex2.sets.cost import images_for_shots
@@ -62,11 +62,15 @@ class Measuring:
         sets = []
         missing = []
         for name, folders in set_folders(recipe).items():
-            missing += [f"{folder}: set '{name}' is not drawn yet" for folder in folders if not folder.is_dir()]
+            missing += lost_records(folders) or [
+                f"{folder}: set '{name}' is not drawn yet; run: ex2 draw RECIPE"
+                for folder in folders
+                if not is_set(folder)
+            ]
             asked = recipe.images.sets[name]
             run = str(asked.strategy.settings.get("run", "")) if asked.strategy.name == STRATEGY else ""
             sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence, run))
-        raise_first([f"{line}; run: ex2 draw RECIPE" for line in missing])
+        raise_first(missing)
         dataset = Component(name=recipe.dataset.name, **recipe.dataset.settings)
         return cls(recipe.name, recipe.vlm, dataset, recipe.dataset.test_split, tuple(sets), recipe.measure)
 

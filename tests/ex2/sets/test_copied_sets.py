@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -198,6 +199,24 @@ def test_class_folders_there_and_back(tmp_path: Path) -> None:
     assert refused(export_class_folders, found, tmp_path / "out") == (
         f"{tmp_path}/out: is there already; give a new folder."
     )
+
+
+def test_a_class_without_images_and_an_image_of_two_classes_are_not_imported(tmp_path: Path) -> None:
+    for number, name in enumerate(("cat", "dog", "fox")):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / "in" / name / "0.png")
+    shutil.copyfile(tmp_path / "in/cat/0.png", tmp_path / "in/cat/1.png")  # twice in one class is one class's matter
+    shutil.copyfile(tmp_path / "in/cat/0.png", tmp_path / "in/dog/1.png")
+    (tmp_path / "in/fox/0.png").unlink()
+    assert refused(import_set, read_class_folders(tmp_path / "in"), "in", tmp_path).splitlines() == [
+        "class 'fox': no images in the layout class_folders; put some there, or take the class away.",
+        f"{tmp_path}/in/dog/1.png: of class 'dog', is the same file as {tmp_path}/in/cat/0.png, of class 'cat'; take "
+        "one of them away.",
+    ]
+    assert not [*tmp_path.glob("in-*")]
+    (tmp_path / "in/dog/1.png").unlink()
+    (tmp_path / "in/fox").rmdir()
+    assert len(import_set(read_class_folders(tmp_path / "in"), "in", tmp_path).rows) == 3
 
 
 def test_geneval_there_and_back(tmp_path: Path) -> None:

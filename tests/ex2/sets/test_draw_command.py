@@ -271,7 +271,7 @@ class Later:
         self.measures = "measures"
         return 0
 
-    def stored_measures(self, directory: Path) -> Any:
+    def stored_measures(self, directory: Path, *_: Any) -> Any:
         return self.measures
 
     def write_page(self, measures: str, directory: Path) -> Path:
