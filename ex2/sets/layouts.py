@@ -112,7 +112,7 @@ def _geneval_prompt(path: Path) -> tuple[str, str]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         prompt, include = stored["prompt"], stored["include"]
         classes = [str(one["class"]) for one in include]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path}: no metadata of GenEval's ({error!r:.200}); it has a prompt, and classes in include."
         ) from error
@@ -251,9 +251,11 @@ def _folder(root: Path) -> Path:
 
 
 def _images_in(folder: Path) -> list[Path]:
+    """Return the images in a folder; a link that leads nowhere is one, of which it is said when it is read."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    images = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in images if path.is_file() or (path.is_symlink() and not path.exists()))
 
 
 def _text_lines(path: Path) -> list[str]:

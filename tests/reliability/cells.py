@@ -18,7 +18,7 @@ Kind = Literal["file", "key", "data", "kill", "disk", "two", "clock"]
 KINDS: dict[Kind, str] = {
     "file": "a file of the run, or of the cache, is damaged",
     "key": "a key of the recipe is changed",
-    "data": "the images are changed",
+    "data": "the images are changed, or a set of them",
     "kill": "it is ended by a signal, and typed again",
     "disk": "the disk is full or read-only, and then no more, and it is typed again",
     "two": "two at once",

@@ -259,6 +259,13 @@ def test_geneval_of_its_own_program(tmp_path: Path) -> None:
         f"{tmp_path}/in/00002/metadata.jsonl: no metadata of GenEval's (KeyError('include')); it has a prompt, and "
         "classes in include.",
     ]
+    path.write_text("[" * 100_000)
+    assert refused(read_geneval, tmp_path / "in").startswith(f"{path}: no metadata of GenEval's (RecursionError(")
+    path.unlink()
+    (tmp_path / "in/00002/metadata.jsonl").unlink()
+    lost = tmp_path / "in/00000/samples/lost.png"
+    lost.symlink_to("lost.png")
+    assert refused(import_set, read_geneval(tmp_path / "in"), "lost", tmp_path).startswith(f"{lost}: ")
     assert refused(read_geneval, tmp_path / "none") == (
         f"{tmp_path}/none: no such folder; give the one that holds the images."
     )
