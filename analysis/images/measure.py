@@ -62,11 +62,10 @@ class Measuring:
         sets = []
         missing = []
         for name, folders in set_folders(recipe).items():
-            missing += lost_records(folders) or [
-                f"{folder}: set '{name}' is not drawn yet; run: ex2 draw RECIPE"
-                for folder in folders
-                if not is_set(folder)
-            ]
+            for folder in folders:
+                if not is_set(folder):
+                    not_drawn = f"{folder}: set '{name}' is not drawn yet; run: ex2 draw RECIPE"
+                    missing += lost_records([folder]) or [not_drawn]
             asked = recipe.images.sets[name]
             run = str(asked.strategy.settings.get("run", "")) if asked.strategy.name == STRATEGY else ""
             sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence, run))

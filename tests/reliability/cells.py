@@ -120,7 +120,7 @@ def _files(stage: Stage, when: str = "") -> Iterator[Cell]:
                 promise = "accepts or refuses"
             other = ["vlm.name"] * (fault == "foreign" and ("/manifests/" in file or file == RECIPE))  # another VLM's
             if stage.of_sets:
-                other += ["another vlm", "nothing has been measured yet"]
+                other += ["another vlm", "nothing has been measured yet", "not measured yet"]
             if fault == "half" and file == LABELS:  # a torn last row is what a kill leaves
                 promise = "accepts or refuses"
             yield Cell(
@@ -202,7 +202,7 @@ def _disks(stage: Stage) -> Iterator[Cell]:
             f"full, {left} kB left",
             stage.start,
             "resumes",
-            ("disk is full", "the disk of"),
+            ("disk is full", "the disk of", "free some space"),
             share=left,
         )
     yield Cell(stage.name, "disk", "read-only", stage.start, "resumes", ("read-only",), share=-1)
