@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -15,7 +15,14 @@ from analysis.images.given import common_number, given_folders, read_sets
 from analysis.images.measure import Measuring, measure_sets
 from analysis.images.page import write_page
 from analysis.images.record import Measures
-from analysis.images.stored import RESULT, check_directory, run_directory, start_measuring, write_measures
+from analysis.images.stored import (
+    RESULT,
+    check_directory,
+    made_of,
+    run_directory,
+    start_measuring,
+    write_measures,
+)
 from analysis.images.terminal import print_measures
 from ex2.banks import bank_cache
 from ex2.recipe import Component, Named, RecipeSection, RunName
@@ -92,6 +99,8 @@ def main(options: argparse.Namespace) -> int:
     set_threads(threads)
     with writing_stage(directory.root, "measure"):
         measures = measure_sets(what, progress=not getattr(options, "quiet", False))
+        if recipe is not None:
+            measures = replace(measures, recipe=made_of(recipe))
         start_measuring(directory, recipe)
         path = write_measures(directory, measures)
     if getattr(options, "page", True):

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ex2.data.datasets.base import ImageFile
 from ex2.data.datasets.image_folders import class_folders
-from ex2.data.datasets.image_sets import ImageSet, is_set, raise_first, read_set
+from ex2.data.datasets.image_sets import ImageSet, is_set, lost_records, raise_first, read_set, seeds_in
 from ex2.data.datasets.set_records import SET, ImageRow, SetRecord
 from ex2.sets.cost import Cost, measured, total
 from ex2.sets.layouts import read_class_folders
@@ -123,7 +123,11 @@ def given_folders(words: Sequence[str]) -> list[GivenSet]:
     problems = []
     for word in words:
         base = Path(word).expanduser()
-        seeds = [base] if is_set(base) else sorted((one.parent for one in base.glob(f"seed-*/{SET}")), key=_number)
+        try:
+            seeds = seeds_in(base)
+        except UserError as error:
+            problems += str(error).splitlines()
+            continue
         if seeds:
             known = found.setdefault(seeds[0].resolve().parent, [])
             known += [one for one in seeds if one.resolve() not in [other.resolve() for other in known]]
@@ -219,6 +223,7 @@ def common_number(sets: Sequence[ReadSet], class_names: Sequence[str], shots: Se
 def _read_seed(
     folder: Path, class_names: Sequence[str], test: HashedImages | None, overlap: Literal["error", "drop"]
 ) -> ReadSeed:
+    raise_first(lost_records([folder]))
     plain = not is_set(folder)
     image_set = _plain_set(folder, pixels=test is not None) if plain else read_set(folder)
     own = image_set.record.class_names
@@ -304,6 +309,7 @@ def seal_of(folder: Path) -> str | None:
     """
     if is_set(folder):
         return read_set(folder).record.seal
+    raise_first(lost_records([folder]))
     return _plain_set(folder, pixels=False).record.seal if folder.is_dir() else None
 
 
@@ -331,11 +337,6 @@ def failures(seeds: Sequence[ReadSeed]) -> Mapping[str, int]:
 
 def _short_name(place: Path, folder: Path) -> str:
     return folder.resolve().name if folder.resolve() == place else place.name.rpartition("-")[0] or place.name
-
-
-def _number(folder: Path) -> tuple[int, str]:
-    digits = folder.name.removeprefix("seed-")
-    return (int(digits) if digits.isdecimal() else 0), digits
 
 
 def _place(row: ImageRow) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, kno
 from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
 from ex2.banks import bank_cache
-from ex2.data.datasets.image_sets import raise_first
+from ex2.data.datasets.image_sets import is_set, lost_records, raise_first
 from ex2.recipe import Component
 from ex2.set_recipe import Measure, SetRecipe
 from ex2.sets.cost import images_for_shots
@@ -63,11 +63,14 @@ class Measuring:
         sets = []
         missing = []
         for name, folders in set_folders(recipe).items():
-            missing += [f"{folder}: set '{name}' is not drawn yet" for folder in folders if not folder.is_dir()]
+            for folder in folders:
+                if not is_set(folder):
+                    not_drawn = f"{folder}: set '{name}' is not drawn yet; run: ex2 draw RECIPE"
+                    missing += lost_records([folder]) or [not_drawn]
             asked = recipe.images.sets[name]
             run = str(asked.strategy.settings.get("run", "")) if asked.strategy.name == STRATEGY else ""
             sets.append(GivenSet(name, tuple(folders), asked.usd_per_hour, asked.usd_per_image, asked.licence, run))
-        raise_first([f"{line}; run: ex2 draw RECIPE" for line in missing])
+        raise_first(missing)
         dataset = Component(name=recipe.dataset.name, **recipe.dataset.settings)
         return cls(recipe.name, recipe.vlm, dataset, recipe.dataset.test_split, tuple(sets), recipe.measure)
 

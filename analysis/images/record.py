@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from analysis.statistics.intervals import Estimate
@@ -246,6 +246,8 @@ class Measures(Record):
         words: The arms of runs that sets were drawn from, in the order of the sets; empty if none was.
         timings: Metric → seconds that it took for all sets, embedding apart.
         per_class: Images of each class that all numbers but those of fewer shots are of: the first ones of every set.
+        recipe: The sections of the recipe that the numbers depend on; empty for folders without a recipe, and for
+            measures of before it was stored.
     """
 
     name: str
@@ -266,6 +268,7 @@ class Measures(Record):
     words: tuple[WordsOfArm, ...] = ()
     timings: Mapping[str, float]
     per_class: int | None = None
+    recipe: JSON = field(default_factory=dict)
 
     def as_written(self, stored: JSON) -> JSON:
         """Store the format as the first key."""

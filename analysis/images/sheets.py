@@ -9,6 +9,7 @@ from typing import NamedTuple
 from analysis.images.record import Measures, SetMeasures
 from analysis.tables.pages.thumbnails import encode
 from ex2.data.datasets.image_sets import ImageSet, is_set, read_set
+from ex2.runtime import tell_once
 from reward.errors import EX2Error
 from reward.images import IMAGE_ERRORS
 
@@ -54,7 +55,13 @@ def contact_sheet(measures: Measures, *, most_bytes: int = MOST_BYTES) -> Sheet:
         if isinstance(opened, str):
             missing.append(opened)
             continue
-        found[one.name] = shown = _thumbnails(opened, measures.classes[:MOST_CLASSES], share)
+        try:
+            shown = _thumbnails(opened, measures.classes[:MOST_CLASSES], share)
+        except (EX2Error, *IMAGE_ERRORS) as error:
+            tell_once(f"note: {error}")  # of a record and its rows, whoever read the measures has said so
+            missing.append(f"{one.name}: its images cannot be read any more.")
+            continue
+        found[one.name] = shown
         left -= sum(len(image) for images in shown.values() for image in images)
     rows = tuple(
         (name, tuple(images.get(name, ()) for images in found.values())) for name in measures.classes[:MOST_CLASSES]
@@ -86,7 +93,11 @@ def _open(one: SetMeasures) -> ImageSet | str:
 
 
 def _thumbnails(found: ImageSet, classes: tuple[str, ...], most_bytes: int) -> dict[str, tuple[str, ...]]:
-    """Return images by class: the first of every class, then the second of each, as long as the bound allows."""
+    """Return images by class: the first of every class, then the second of each, as long as the bound allows.
+
+    Raises:
+        UserError: If one is missing or another one than was written.
+    """
     by_class = defaultdict(list)
     for row in sorted(found.rows, key=lambda row: (row.label, row.index)):
         by_class[row.class_name].append(row)
@@ -96,10 +107,7 @@ def _thumbnails(found: ImageSet, classes: tuple[str, ...], most_bytes: int) -> d
         for name in classes:
             if turn >= len(by_class[name]):
                 continue
-            try:
-                encoded = encode(found.image(by_class[name][turn]).open())
-            except (EX2Error, *IMAGE_ERRORS):
-                continue
+            encoded = encode(found.image(by_class[name][turn]).open())
             size += len(encoded)
             if size > most_bytes:
                 return made

@@ -8,20 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from analysis.images.given import seal_of
 from analysis.images.record import FORMAT, Measures
+from ex2.data.datasets.image_sets import raise_first
 from ex2.recipe_io import is_of_sets, read_set_recipe, to_yaml
 from ex2.run.directory import RunDirectory
+from ex2.run.manifest import ABSENT, flat, is_free, shown
 from ex2.run.provenance import provenance
 from ex2.run.sealed import check_sealed, write_sealed
 from ex2.runtime import tell_once
 from ex2.set_recipe import SetRecipe
 from reward.errors import UserError
-from reward.files import read_record, write_text
+from reward.files import JSON, read_record, write_text
 
 RESULT = "measures.json"
 """Name of the file."""
 AGAIN = "run `ex2 measure` again"
+_SECTIONS = ("vlm", "dataset", "images", "measure")
+_ELSEWHERE = ("images.root",)
+"""Keys that only say where something lies."""
 
 
 def run_directory(recipe: SetRecipe) -> RunDirectory:
@@ -81,17 +88,49 @@ def write_measures(directory: RunDirectory, measures: Measures) -> Path:
     return path
 
 
-def stored_measures(directory: Path) -> Measures | None:
+def made_of(recipe: SetRecipe) -> JSON:
+    """Return the sections of a recipe that measures depend on, as they are stored with them."""
+    return recipe.model_dump(mode="json", include=set(_SECTIONS))
+
+
+def recipe_problems(measures: Measures, recipe: SetRecipe, where: str | Path) -> list[str]:
+    """Return a line for each key of a recipe that is another one than measures were made with.
+
+    Args:
+        measures: The measures; without a recipe, nothing is compared.
+        recipe: The recipe.
+        where: Its file, for messages.
+    """
+    if not measures.recipe:
+        return []
+    try:  # a key that came with a later version has its default
+        had = flat(made_of(SetRecipe.model_validate({**measures.recipe, "name": recipe.name})))
+    except ValidationError:
+        had = flat(measures.recipe)
+    has = flat(made_of(recipe))
+    differing = [key for key in sorted({*had, *has}) if had.get(key, ABSENT) != has.get(key, ABSENT)]
+    return [
+        f"{where}: {key}: now {shown(has.get(key, ABSENT))}, and measured with {shown(had.get(key, ABSENT))}; put it "
+        f"back, or {AGAIN}."
+        for key in differing
+        if key not in _ELSEWHERE and not is_free(key)
+    ]
+
+
+def stored_measures(directory: Path, recipe: SetRecipe | None = None, where: str = "") -> Measures | None:
     """Read the measures in a run's folder, and tell in a line each what of the sets changed since.
 
     Args:
         directory: The run's folder.
+        recipe: What is asked for, which must be what was measured; None for whatever was.
+        where: File of the recipe, for messages.
 
     Returns:
         The measures; None if nothing was measured, or by another version, which a line says.
 
     Raises:
-        UserError: If the file is damaged or was changed.
+        UserError: If the file is damaged or was changed, or the recipe that is beside it or is asked for is another one
+            than was measured with; a line for each key.
     """
     path = directory / RESULT
     if not path.exists():
@@ -101,7 +140,13 @@ def stored_measures(directory: Path) -> Measures | None:
     if measures is None:
         tell_once(f"note: {path}: not of this version; {AGAIN}.")
         return None
-    for line in changes(measures, _names_in(directory)):
+    kept = RunDirectory(directory).recipe
+    if measures.recipe and not kept.is_file():
+        raise UserError(f"{kept}: not found, and {RESULT} was made with it; {AGAIN}.")
+    beside = read_set_recipe(kept) if kept.is_file() else None
+    problems = [] if beside is None else recipe_problems(measures, beside, kept)
+    raise_first(problems or ([] if recipe is None else recipe_problems(measures, recipe, where)))
+    for line in changes(measures, None if beside is None else [*beside.images.sets]):
         tell_once(f"note: {path}: {line}")
     return measures
 
@@ -171,11 +216,6 @@ def changes(
     lacking = [name for name in recipe or () if name not in measured]
     found += [f"the recipe's set '{name}' is not measured yet; {AGAIN}." for name in lacking]
     return found
-
-
-def _names_in(directory: Path) -> list[str] | None:
-    path = RunDirectory(directory).recipe
-    return [*read_set_recipe(path).images.sets] if path.is_file() else None
 
 
 def _of_this_version(stored: object) -> Measures | None:

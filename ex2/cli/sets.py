@@ -133,11 +133,11 @@ def report(options: argparse.Namespace) -> int:
     """Write the page of a recipe's sets from what was measured.
 
     Raises:
-        UserError: If nothing was measured yet.
+        UserError: If nothing was measured yet, or with another recipe.
     """
     recipe = read_set_recipe(options.recipe, options.overrides)
     directory = Path(recipe.output_dir).expanduser() / recipe.name
-    measures: Any = call(STORED_MEASURES, directory)
+    measures: Any = call(STORED_MEASURES, directory, recipe, options.recipe)
     if measures is None:
         raise UserError(f"{directory}: nothing has been measured yet; run: ex2 measure {options.recipe}")
     print(f"report: {call(MEASURES_PAGE, measures, directory)}")

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
-from ex2.data.datasets.image_sets import ImageSet, is_set, read_set, read_set_record
+from ex2.data.datasets.image_sets import ImageSet, is_set, read_set, read_set_record, seeds_in
 from ex2.data.datasets.set_records import FAILURES, ROWS, SET, SetRecord
 from ex2.sets.cost import Cost, planned, total
 from ex2.sets.draw import SetPlan, draw_set, set_folder
@@ -168,7 +168,7 @@ def draw_folder(folder: Path, root: Path, *, dry_run: bool = False) -> list[Imag
         UserError: If it is no such folder, or a set that is unfinished or damaged.
         EnvironmentFault: If the set cannot be written.
     """
-    seeds = [folder] if is_set(folder) else sorted(path.parent for path in folder.glob(f"seed-*/{SET}"))
+    seeds = seeds_in(folder)
     if seeds:
         return [_finished(seed) for seed in seeds]
     listing = _listing(folder)
@@ -195,7 +195,9 @@ def _finished(seed: Path) -> ImageSet:
             f"tell where its prompts are from; go on with the recipe that has the set '{record.name}', such as: ex2 "
             f"draw RECIPE --sets {record.name} --seeds {record.seed}"
         )
-    return read_set(seed)
+    found = read_set(seed)
+    found.check_content()
+    return found
 
 
 def _listing(folder: Path) -> Listing:

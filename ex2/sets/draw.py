@@ -198,13 +198,16 @@ def draw_set(
     folder = _folder(record, root)
     folder_names(plan.class_names)
     store = SetStore(folder, record, plan.requests)
-    if not store.finished():
-        ask = getattr(plan.generator, "request_problems", None)
-        raise_first([] if ask is None else ask(plan.requests))
-        with writing_stage(folder, STAGE):
-            if not store.finished():  # another process may have drawn it meanwhile
-                _draw(plan, store, progress, bar)
-                store.finish()
+    if store.finished():
+        found = read_set(folder)
+        found.check_content()  # it is not drawn again, so that it has to be what was drawn
+        return found
+    ask = getattr(plan.generator, "request_problems", None)
+    raise_first([] if ask is None else ask(plan.requests))
+    with writing_stage(folder, STAGE):
+        if not store.finished():  # another process may have drawn it meanwhile
+            _draw(plan, store, progress, bar)
+            store.finish()
     return read_set(folder)
 
 

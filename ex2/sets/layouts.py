@@ -26,6 +26,7 @@ from ex2.data.datasets.naming import ClassNames, name_classes
 from ex2.sets.draw import ROOT, SetPlan, draw_set
 from ex2.sets.generators.copies import Copies, CopyingGenerator
 from ex2.sets.requests import DrawRequest, image_seed
+from reward.embedding import content_digests
 from reward.errors import UserError, shown
 from reward.files import read_object
 from reward.images import LabeledImage, decode
@@ -111,7 +112,7 @@ def _geneval_prompt(path: Path) -> tuple[str, str]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         prompt, include = stored["prompt"], stored["include"]
         classes = [str(one["class"]) for one in include]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path}: no metadata of GenEval's ({error!r:.200}); it has a prompt, and classes in include."
         ) from error
@@ -250,9 +251,11 @@ def _folder(root: Path) -> Path:
 
 
 def _images_in(folder: Path) -> list[Path]:
+    """Return the images in a folder; a link that leads nowhere is one, of which it is said when it is read."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    images = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in images if path.is_file() or (path.is_symlink() and not path.exists()))
 
 
 def _text_lines(path: Path) -> list[str]:
@@ -272,13 +275,16 @@ def import_set(listing: Listing, name: str, root: str | Path = ROOT, *, license:
         license: Of the images.
 
     Raises:
-        UserError: If a class's name is none, or an image cannot be read.
+        UserError: If a class's name is none, a class has no images, equal images have different classes, or an image
+            cannot be read; a line for each.
         EnvironmentFault: If the set cannot be written.
     """
+    raise_first([*_empty_classes(listing), *_two_classes(listing)])
     counts: dict[str, int] = dict.fromkeys(listing.class_names, 0)
+    labels = {name: label for label, name in enumerate(listing.class_names)}
     requests = []
     for one in listing.images:
-        index, label = counts[one.class_name], listing.class_names.index(one.class_name)
+        index, label = counts[one.class_name], labels[one.class_name]
         counts[one.class_name] += 1
         requests.append(
             DrawRequest(
@@ -301,3 +307,27 @@ def import_set(listing: Listing, name: str, root: str | Path = ROOT, *, license:
         license=license,
     )
     return draw_set(plan, root)
+
+
+def _empty_classes(listing: Listing) -> list[str]:
+    known = {one.class_name for one in listing.images}
+    return [
+        f"class '{name}': no images in the layout {listing.layout}; put some there, or take the class away."
+        for name in listing.class_names
+        if name not in known
+    ]
+
+
+def _two_classes(listing: Listing) -> list[str]:
+    """Return a line for each image that a class before has too: nobody could tell them apart."""
+    first: dict[str, ListedImage] = {}
+    problems = []
+    digests = content_digests([one.image for one in listing.images], title="images")
+    for one, digest in zip(listing.images, digests, strict=True):
+        other = first.setdefault(digest, one)
+        if other.class_name != one.class_name:
+            problems.append(
+                f"{one.image.name}: of class '{one.class_name}', is the same file as {other.image.name}, of class "
+                f"'{other.class_name}'; take one of them away."
+            )
+    return problems

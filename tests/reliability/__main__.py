@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tests.reliability.base import MOMENTS, ROOT, make
+from tests.reliability.base import ALL_MOMENTS, ROOT, make
 from tests.reliability.cells import Cell, all_cells, drawn_cells
 from tests.reliability.outcome import Finding
 from tests.reliability.page import page
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
         worlds = Path(options.worlds or f"{folder}/worlds")
-        if not all((worlds / moment).is_dir() for moment in MOMENTS):
+        if not all((worlds / moment).is_dir() for moment in ALL_MOMENTS):
             make(worlds, lambda moment: print(f"made: {moment}", file=sys.stderr, flush=True))
         room = Path(folder) / "room"
         room.mkdir()

@@ -28,6 +28,8 @@ from processes import Ended, Process  # noqa: E402 - the path is set for `python
 
 from tests.reliability.child import NOTHING, Mischance, work  # noqa: E402
 from tests.reliability.damage import SPLITS  # noqa: E402
+from tests.reliability.set_world import MOMENTS as SET_MOMENTS  # noqa: E402
+from tests.reliability.set_world import make_sets  # noqa: E402
 
 CLASSES = ("blicket", "fep", "toma", "wug")
 RECIPE = """\
@@ -54,6 +56,7 @@ judge: {{name: scripted}}
 analysis: {{bootstrap_samples: 50, controls: [class_name, shuffled], attribution: {{pool: 20, encodings: 1000}}}}
 """
 MOMENTS = ("fresh", "training", "trained", "describing", "described", "analyzing", "analyzed", "done")
+ALL_MOMENTS = (*MOMENTS, *SET_MOMENTS)
 """What of seed 0 there is; a word with -ing: the stage was killed in the middle. Seed 1 is analyzed from the start."""
 
 
@@ -96,7 +99,7 @@ def make(folder: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     """Make the world in a new folder, and beside it copies of the moments on the way, each a folder of that name.
 
     Args:
-        folder: Holds a folder for each of `MOMENTS` afterwards.
+        folder: Holds a folder for each of `ALL_MOMENTS` afterwards.
         say: Told of each.
     """
     world = folder / "done"
@@ -139,7 +142,22 @@ def make(folder: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     done(world, "tables", "runs", "--out", "tables", "--format", "csv,json,latex")
     done(world, "index", "runs")
     say("done")
+    make_world_of_sets(folder, say)
     return folder
+
+
+def make_world_of_sets(folder: Path, say: Callable[[str], None] = lambda _: None) -> None:
+    """Make the moments of image sets; see `set_world`."""
+
+    def killed(world: Path, words: Sequence[str], mischance: Mischance) -> int:
+        return start(world, words, mischance).wait().returncode
+
+    def keep(world: Path, moment: str) -> None:
+        copied(world, folder / moment)
+        say(moment)
+
+    make_sets(folder / "sets-measured", make_images, done, killed, keep)
+    say("sets-measured")
 
 
 def give_labels(folder: Path, run: str) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tests.reliability.damage import DATA, DATA_WORDS, faults_of
 from tests.reliability.keys import KEYS, ORDER, READ_KEYS
+from tests.reliability.set_cells import set_data, set_keys
+from tests.reliability.set_stages import HALF_FILES
 from tests.reliability.stages import LABELS, OPTIONAL, RECIPE, SEED, STAGES, Stage
 
 Kind = Literal["file", "key", "data", "kill", "disk", "two", "clock"]
 KINDS: dict[Kind, str] = {
     "file": "a file of the run, or of the cache, is damaged",
     "key": "a key of the recipe is changed",
-    "data": "the images are changed",
+    "data": "the images are changed, or a set of them",
     "kill": "it is ended by a signal, and typed again",
     "disk": "the disk is full or read-only, and then no more, and it is typed again",
     "two": "two at once",
@@ -86,8 +88,15 @@ def all_cells() -> list[Cell]:
 
 def _of(stage: Stage) -> Iterator[Cell]:
     yield from _files(stage)
-    yield from _keys(stage)
-    yield from _data(stage)
+    if stage.name == "draw":
+        half = replace(stage, moment="sets-drawing", reads=HALF_FILES, unfinished=HALF_FILES[2:4])
+        yield from _files(half, " when half drawn")
+    if stage.of_sets:
+        yield from (Cell(stage.name, "key", **given) for given in set_keys(stage.name))
+        yield from (Cell(stage.name, "data", **given) for given in set_data(stage.name))
+    else:
+        yield from _keys(stage)
+        yield from _data(stage)
     yield from _kills(stage)
     yield from _disks(stage)
     yield Cell(stage.name, "two", "at once", stage.start, "finishes", ("another process", "lock", "already"))
@@ -98,7 +107,7 @@ def _of(stage: Stage) -> Iterator[Cell]:
         yield Cell(stage.name, "clock", "a day behind, from the start", stage.start, "finishes")
 
 
-def _files(stage: Stage) -> Iterator[Cell]:
+def _files(stage: Stage, when: str = "") -> Iterator[Cell]:
     for file in stage.reads:
         short = file.removeprefix("runs/main/")
         name = file.rpartition("/")[2].split("*")[0]
@@ -110,12 +119,14 @@ def _files(stage: Stage) -> Iterator[Cell]:
             if fault == "missing" and (file in OPTIONAL or file in stage.unfinished or "/manifests/" in file):
                 promise = "accepts or refuses"
             other = ["vlm.name"] * (fault == "foreign" and ("/manifests/" in file or file == RECIPE))  # another VLM's
+            if stage.of_sets:
+                other += ["another vlm", "nothing has been measured yet", "not measured yet"]
             if fault == "half" and file == LABELS:  # a torn last row is what a kill leaves
                 promise = "accepts or refuses"
             yield Cell(
                 stage.name,
                 "file",
-                f"{short} {fault}",
+                f"{short} {fault}{when}",
                 stage.moment,
                 promise,
                 (name, *around, *other),
@@ -191,7 +202,7 @@ def _disks(stage: Stage) -> Iterator[Cell]:
             f"full, {left} kB left",
             stage.start,
             "resumes",
-            ("disk is full", "the disk of"),
+            ("disk is full", "the disk of", "free some space"),
             share=left,
         )
     yield Cell(stage.name, "disk", "read-only", stage.start, "resumes", ("read-only",), share=-1)

@@ -25,7 +25,7 @@ class Mischance:
     Attributes:
         signal: Sent to itself.
         at_write: Number of the write below the process's folder, from 1, before which the signal comes; 0: never.
-        when: Or the first write once this file is there,
+        when: Or the first write once this file, or one of this pattern, is there,
         lines: with so many lines.
         clock_back: Seconds by which the clock is behind.
         count_to: File that takes the number of writes, at the end.
@@ -45,8 +45,7 @@ class Mischance:
         return count == self.at_write or (bool(self.when) and self._is_there())
 
     def _is_there(self) -> bool:
-        path = Path(self.when)
-        return path.is_file() and path.read_bytes().count(b"\n") >= self.lines
+        return any(path.read_bytes().count(b"\n") >= self.lines for path in Path().glob(self.when) if path.is_file())
 
 
 NOTHING = Mischance()
@@ -66,6 +65,8 @@ def work(words: Sequence[str], mischance: Mischance = NOTHING) -> int:
         from analysis.labeling.server import LabelServer
 
         LabelServer.serve_forever = lambda *_: None  # type: ignore[method-assign]
+    if words[0] in ("draw", "measure"):
+        time.perf_counter = lambda: 0.0  # seconds of an image and of a metric are in files that have hashes
     if mischance.clock_back:
         set_clock_back(mischance.clock_back)
     counted = count_writes(mischance)

@@ -53,6 +53,19 @@ def _taken_from(own: str, other: str) -> Callable[[Path], object]:
     return take
 
 
+def _foreign(path: Path) -> object:
+    """Put what the other run, or the other set, has in the place of a file or folder."""
+    if "sets" not in path.parts:
+        return _taken_from(RUN, "runs/other")(path)
+    name = path.parts[path.parts.index("sets") + 1]
+    (other,) = Path(str(path).partition(f"/{name}/")[0]).glob("copies-*")
+    return _taken_from(f"sets/{name}", f"sets/{other.name}")(path)
+
+
+def _other_seed(path: Path) -> object:
+    return _taken_from(*(("seed-0", "seed-1") if "seed-0" in path.parts else ("seed-1", "seed-0")))(path)
+
+
 def _write(text: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(text, encoding="utf-8")
 
@@ -93,8 +106,8 @@ ANY: dict[str, Callable[[Path], object]] = {
     "empty": _write(""),
     "flipped": _flipped,
     "missing": _missing,
-    "foreign": _taken_from(RUN, "runs/other"),
-    "other-seed": _taken_from(SEED, f"{RUN}/seed-1"),
+    "foreign": _foreign,
+    "other-seed": _other_seed,
 }
 """What can happen to any file,"""
 FOLDER = ("missing", "foreign", "other-seed")
@@ -123,7 +136,7 @@ def faults_of(path: str) -> list[str]:
     if "." not in path.rpartition("/")[2] and not path.startswith("cache/"):
         return list(FOLDER)
     names = dict(ANY)
-    if not path.startswith(SEED):
+    if not path.startswith((SEED, "sets/")):
         del names["other-seed"]
     if path.startswith("cache/"):
         del names["foreign"]

@@ -33,8 +33,11 @@ Fault = Literal[
 GRAVE: tuple[Fault, ...] = ("traceback", "exit 70", "silently wrong", "hang")
 """Of these there must be none."""
 MOST_CHARACTERS = 2000
-OF_MANY = ("tables", "index")
+OF_MANY = ("tables", "index", "tables-sets", "index-sets")
 """Stages over many runs, which go on without one that is damaged, and say so."""
+SET_LOGS = ("metadata.jsonl", "failures.jsonl")
+SHOWS_IMAGES = "report-sets"
+"""A stage that writes its page without the images of a set that is not as it was measured, and says so in a note."""
 ANSWERED = (0, 1, 2, 75)
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z| UTC)?|\d{4}-\d\d-\d\d")
 _SECONDS = re.compile(r'"([a-z_]*seconds?(_[a-z]+)?|time|peak_memory_gib)": ?"?[^,"}]*"?')
@@ -78,7 +81,11 @@ Tree = Mapping[str, bytes]
 
 def tree(world: Path) -> dict[str, bytes]:
     """Return what a refusal must leave alone: runs, tables and images, as they are."""
-    paths = [path for part in ("runs", "tables", "photos", "out") for path in sorted((world / part).rglob("*"))]
+    paths = [
+        path
+        for part in ("runs", "tables", "photos", "out", "sets", "plain")
+        for path in sorted((world / part).rglob("*"))
+    ]
     return {
         str(path.relative_to(world)): path.read_bytes()
         for path in paths
@@ -121,7 +128,9 @@ def doubled_rows(world: Path) -> list[str]:
         VERDICTS: ("question", "class", "description", "settings"),
         LOG: ("batch",),
     }
-    return [name for name, fields in keys.items() if _doubled(world / name, fields)]
+    found = [name for name, fields in keys.items() if _doubled(world / name, fields)]
+    of_sets = [path for log in SET_LOGS for path in sorted(world.glob(f"sets/*/seed-*/{log}"))]
+    return found + [str(path.relative_to(world)) for path in of_sets if _doubled(path, ("label", "index"))]
 
 
 def _doubled(path: Path, fields: Sequence[str]) -> bool:
@@ -177,7 +186,10 @@ def judge_once(cell: Cell, call: Call, differ: Callable[[], list[str]], changes:
 
 
 def left_out(cell: Cell, call: Call) -> bool:
-    """Whether it says by name that what was damaged is left out: of many runs one, or of many raters."""
+    """Whether it says by name that what was damaged is left out: of many runs one, of many raters, a set's images."""
+    if cell.stage == SHOWS_IMAGES:
+        notes = [line for line in call.stderr.splitlines() if line.startswith("note: ")]
+        return any(name in line for name in cell.names for line in notes)
     after = call.said.partition("left out")[2] if cell.stage in OF_MANY else ""
     before = call.said.partition(": left out")[0] if cell.file == LABELS else ""
     return any(name in after or name in before for name in cell.names)

@@ -19,7 +19,7 @@ from typing import Any
 from tests.reliability.base import copied, start
 from tests.reliability.cells import CHANGED_ANSWER, Cell
 from tests.reliability.child import NOTHING, Mischance
-from tests.reliability.damage import DATA, answer_again, damage
+from tests.reliability.damage import answer_again, damage
 from tests.reliability.outcome import (
     ANSWERED,
     Call,
@@ -32,6 +32,7 @@ from tests.reliability.outcome import (
     of_any,
     tree,
 )
+from tests.reliability.set_cells import change_of
 from tests.reliability.stages import BY_NAME, LABELS, RECIPE
 
 PATIENCE = 120.0
@@ -148,7 +149,7 @@ def _once(laboratory: Laboratory, cell: Cell, world: Path) -> Finding:
     if cell.kind == "file" and not damage(world, cell.file, cell.fault, unfinished=cell.unfinished):
         return Finding(cell.name, "no such file", cell.file)
     if cell.kind == "data":
-        DATA[cell.fault](world)
+        change_of(cell.fault)(world)
     if cell.kind == "key" and cell.fault:
         _set_key(world / RECIPE, cell.fault)
     if cell.kind == "clock":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.reliability.set_stages import SET_STAGES
+
 RUN = "runs/main"
 SEED = f"{RUN}/seed-0"
 CHECKPOINT = f"{SEED}/checkpoints/checkpoint-4"
@@ -81,6 +83,11 @@ class Stage:
     begins: str = ""
     unfinished: tuple[str, ...] = ()
     data: bool = False
+
+    @property
+    def of_sets(self) -> bool:
+        """Whether it is on image sets."""
+        return self.moment.startswith("sets-")
 
     @property
     def start(self) -> str:
@@ -206,5 +213,6 @@ STAGES = (
         (SEED, f"{SEED}/adapter", RECIPE, PROVENANCE, *ADAPTER_FILES, MANIFESTS["train"]),
         ("out/*",),
     ),
+    *(Stage(**given) for given in SET_STAGES),  # type: ignore[arg-type]
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

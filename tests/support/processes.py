@@ -45,6 +45,8 @@ PRELOADED = [
     "analysis.analyze",
     "analysis.report.page",
     "analysis.judge.server.client",
+    "analysis.images.command",
+    "ex2.cli.sets",
     "reward.contract",
 ]
 

@@ -36,6 +36,8 @@ from reward.images import LabeledImage, decode, open_regular
 
 SPLIT = "set"
 """The only split of a set."""
+_OF_A_SET = re.compile(r".+-[0-9a-f]{8}")
+"""The name of a set's folder."""
 SHOWN = 10
 """Most problems of one kind that a message names; the others are only counted."""
 
@@ -125,6 +127,36 @@ def is_set(folder: Path) -> bool:
     return (folder / SET).is_file()
 
 
+def lost_records(folders: Iterable[Path]) -> list[str]:
+    """Return a line for each folder in which a seed was drawn and whose `set.json` is not there.
+
+    Such a folder must not be taken for a folder of images without a record, nor be passed over.
+    """
+    return [
+        f"{folder / SET}: not found, and {ROWS} and {IMAGES} are there; {remedy_of(folder)}."
+        for folder in folders
+        if not is_set(folder) and (folder / ROWS).exists() and (folder / IMAGES).is_dir()
+    ]
+
+
+def seeds_in(folder: Path) -> list[Path]:
+    """Return the folders of a set's seeds, or the folder itself if it is one, in the order of their numbers.
+
+    Raises:
+        UserError: If the record of one is not there; a line for each.
+    """
+    if is_set(folder):
+        return [folder]
+    seeds = sorted(folder.glob("seed-*"), key=_number)
+    raise_first(lost_records([folder, *seeds]))
+    return [seed for seed in seeds if is_set(seed)]
+
+
+def _number(folder: Path) -> tuple[int, str]:
+    digits = folder.name.removeprefix("seed-")
+    return (int(digits) if digits.isdecimal() else 0), digits
+
+
 def find_set(root: str, seed: int, where: str = "dataset") -> Path:
     """Return the folder of a set's seed.
 
@@ -188,7 +220,7 @@ def read_set_record(folder: Path) -> SetRecord:
     """Read and check `set.json`.
 
     Raises:
-        UserError: If it is missing, was changed, or is of another seed.
+        UserError: If it is missing, was changed, or is of another seed or, by the folder's name, of another set.
     """
     path, remedy = folder / SET, remedy_of(folder)
     record = read_record(path, SetRecord.from_json, remedy=remedy)
@@ -196,6 +228,12 @@ def read_set_record(folder: Path) -> SetRecord:
         raise UserError(f"{path}: its content is not what was written; {remedy}.")
     if re.fullmatch(r"seed-\d+", folder.name) and folder.name != f"seed-{record.seed}":
         raise UserError(f"{path}: was written for seed-{record.seed}, and this is {folder.name}; {remedy}.")
+    place = folder.absolute().parent.name
+    if _OF_A_SET.fullmatch(place) and place != record.folder_name:
+        raise UserError(
+            f"{path}: was written for {record.folder_name}, and this is {place}; {remedy}. If the folder was renamed, "
+            "give it back its name, or one that does not end as a set's."
+        )
     return record
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from PIL import Image
 from small_sets import NAMES, class_folders, measuring, toy_set
 
 from analysis.images import command
-from analysis.images.given import common_number, given_folders, read_sets
+from analysis.images.given import common_number, given_folders, read_sets, seal_of
 from analysis.images.measure import measure_sets
 from analysis.images.record import Measures
 from analysis.images.stored import changes, stored_measures
 from ex2.cli.options import parse
-from ex2.data.datasets.image_sets import ImageSet
+from ex2.data.datasets.image_sets import ImageSet, read_set_record
 from ex2.data.demo.shapes import Shapes
 from reward.errors import UserError
+from reward.files import write_json
 
 VLM = ["demo-visual"]
 DATASET = ["shapes", "images_per_class=3"]
@@ -281,6 +283,7 @@ def test_a_recipe(tmp_path: Path, photos: Path, shown: list[Any], capsys: pytest
         f"sets/{plan.record().folder_name}/seed-0: set 'known' is not drawn yet; run: ex2 draw RECIPE"
     ]
     drawn = draw_set(plan, "sets", progress=False)
+    _without_record(options, drawn.folder)
     options.dry_run = True
     assert command.main(options) == 0
     unknown = "to be embedded, unless the bank has them"
@@ -310,7 +313,24 @@ def test_a_recipe(tmp_path: Path, photos: Path, shown: list[Any], capsys: pytest
     found = stored_measures(directory)
     assert found == shown[0][0]
     assert found is not None
+    assert found.recipe["images"]["per_class"] == 2
     _changed_sets(found, drawn)
+
+
+def _without_record(options: argparse.Namespace, folder: Path) -> None:
+    """A seed whose record is gone is no plain folder of images, and is not passed over."""
+    (folder / "set.json").rename(folder / "away")
+    told = (
+        f"{folder}/set.json: not found, and metadata.jsonl and images are there; put it back as it was, or move "
+        f"{folder} away and draw the set again."
+    )
+    assert refused(options) == [told]
+    assert refused(given(folder)) == [told]
+    assert refused(given(folder.parent)) == [told]
+    with pytest.raises(UserError) as error:
+        seal_of(folder)
+    assert str(error.value) == told
+    (folder / "away").rename(folder / "set.json")
 
 
 def _changed_sets(measures: Measures, drawn: ImageSet) -> None:
@@ -327,6 +347,13 @@ def _changed_sets(measures: Measures, drawn: ImageSet) -> None:
     assert changes(measures) == [f"{folder} is not there any more; its numbers can be shown, and not made again."]
     other = toy_set(Path("others"), "known", per_class=2)
     shutil.copytree(other.folder, folder)
+    assert changes(measures)[0].startswith(
+        f"{folder}/set.json: was written for {other.folder.parent.name}, and this is "
+    )
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name("away"), folder)
+    record = replace(read_set_record(folder), license="CC0").sealed()
+    write_json(folder / "set.json", record.to_json())
     assert changes(measures) == [f"{folder} has changed since it was measured; {again}"]
 
 

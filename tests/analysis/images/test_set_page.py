@@ -94,6 +94,19 @@ def test_every_class_has_an_image_before_any_has_two(tmp_path: Path) -> None:
     assert [len(images) for _, (images,) in small.rows] in ([2, 1], [1, 1])
 
 
+def test_an_image_that_was_changed_is_not_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = on_disk(tmp_path, "one", "two")
+    folder = Path(found.sets[0].seeds[0].folder)
+    path = next((folder / "images").glob("*/00000.png"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    sheet = contact_sheet(found)
+    assert (sheet.sets, sheet.missing) == (("two",), ("one: its images cannot be read any more.",))
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"note: {path}: its content is not what was written; put it back as it was, or move {folder}"
+    )
+
+
 def test_sets_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
     found = on_disk(tmp_path, "one", "two", "three", "four")
     first, second, third, fourth = found.sets

@@ -17,7 +17,7 @@ from PIL import Image
 from ex2 import cli
 from ex2.data.datasets.base import open_dataset
 from ex2.data.datasets.image_folders import ImageFolder
-from ex2.data.datasets.image_sets import ImageSetDataset, read_set
+from ex2.data.datasets.image_sets import ImageSetDataset, read_set, seeds_in
 from ex2.data.datasets.set_records import ImageRow, SetRecord, folder_names
 from reward.errors import UserError
 
@@ -239,3 +239,32 @@ def test_rows_of_another_set_are_not_gone_on_with(folder: Path) -> None:
 def test_a_set_of_another_seed(folder: Path) -> None:
     folder.rename(folder.with_name("seed-1"))
     assert "was written for seed-0, and this is seed-1" in refused(lambda: ImageSetDataset(str(folder.parent), 1))
+
+
+def test_a_set_where_another_one_stood(folder: Path) -> None:
+    other = drawn(folder.parent.parent, Blocks(), per_class=1).folder
+    name = other.parent.name
+    shutil.rmtree(other)
+    folder.rename(other)
+    assert refused(lambda: read_set(other)) == (
+        f"{other}/set.json: was written for {folder.parent.name}, and this is {name}; put it back as it was, or move "
+        f"{other} away and draw the set again. If the folder was renamed, give it back its name, or one that does not "
+        "end as a set's."
+    )
+    other.parent.rename(other.parent.with_name("mine"))
+    assert read_set(other.parent.with_name("mine") / "seed-0").record.name == "blocks"
+
+
+def test_a_seed_without_its_record_is_not_passed_over(folder: Path) -> None:
+    shutil.copytree(folder, folder.with_name("seed-1"))
+    assert seeds_in(folder.parent) == [folder, folder.with_name("seed-1")]
+    assert seeds_in(folder) == [folder]
+    (folder / "set.json").unlink()
+    told = (
+        f"{folder}/set.json: not found, and metadata.jsonl and images are there; put it back as it was, or move "
+        f"{folder} away and draw the set again."
+    )
+    assert refused(lambda: seeds_in(folder.parent)) == told
+    assert refused(lambda: seeds_in(folder)) == told
+    (folder / "metadata.jsonl").unlink()
+    assert seeds_in(folder.parent) == [folder.with_name("seed-1")]

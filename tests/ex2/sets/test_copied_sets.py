@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -222,6 +223,24 @@ def test_class_folders_there_and_back(tmp_path: Path) -> None:
     )
 
 
+def test_a_class_without_images_and_an_image_of_two_classes_are_not_imported(tmp_path: Path) -> None:
+    for number, name in enumerate(("cat", "dog", "fox")):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / "in" / name / "0.png")
+    shutil.copyfile(tmp_path / "in/cat/0.png", tmp_path / "in/cat/1.png")  # twice in one class is one class's matter
+    shutil.copyfile(tmp_path / "in/cat/0.png", tmp_path / "in/dog/1.png")
+    (tmp_path / "in/fox/0.png").unlink()
+    assert refused(import_set, read_class_folders(tmp_path / "in"), "in", tmp_path).splitlines() == [
+        "class 'fox': no images in the layout class_folders; put some there, or take the class away.",
+        f"{tmp_path}/in/dog/1.png: of class 'dog', is the same file as {tmp_path}/in/cat/0.png, of class 'cat'; take "
+        "one of them away.",
+    ]
+    assert not [*tmp_path.glob("in-*")]
+    (tmp_path / "in/dog/1.png").unlink()
+    (tmp_path / "in/fox").rmdir()
+    assert len(import_set(read_class_folders(tmp_path / "in"), "in", tmp_path).rows) == 3
+
+
 def test_geneval_there_and_back(tmp_path: Path) -> None:
     found = drawn(tmp_path, class_names=HOSTILE)
     export_geneval(found, tmp_path / "out")
@@ -262,6 +281,13 @@ def test_geneval_of_its_own_program(tmp_path: Path) -> None:
         f"{tmp_path}/in/00002/metadata.jsonl: no metadata of GenEval's (KeyError('include')); it has a prompt, and "
         "classes in include.",
     ]
+    path.write_text("[" * 100_000)
+    assert refused(read_geneval, tmp_path / "in").startswith(f"{path}: no metadata of GenEval's (RecursionError(")
+    path.unlink()
+    (tmp_path / "in/00002/metadata.jsonl").unlink()
+    lost = tmp_path / "in/00000/samples/lost.png"
+    lost.symlink_to("lost.png")
+    assert refused(import_set, read_geneval(tmp_path / "in"), "lost", tmp_path).startswith(f"{lost}: ")
     assert refused(read_geneval, tmp_path / "none") == (
         f"{tmp_path}/none: no such folder; give the one that holds the images."
     )

@@ -106,6 +106,19 @@ def test_a_finished_set_is_never_drawn_again(tmp_path: Path) -> None:
     assert before.items() <= content(tmp_path).items()
 
 
+def test_a_finished_set_is_only_there_if_its_images_are_what_was_drawn(tmp_path: Path) -> None:
+    found = drawn(tmp_path)
+    path = found.folder / found.rows[0].file_name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"x")
+    assert refused(tmp_path) == (
+        f"{path}: its content is not what was written; put it back as it was, or move {found.folder} away and draw the "
+        "set again."
+    )
+    path.write_bytes(whole)
+    assert drawn(tmp_path) == found
+
+
 def test_what_decides_a_sets_folder(tmp_path: Path) -> None:
     class Other(Blocks):
         settings: ClassVar = {"side": 9}

@@ -117,6 +117,13 @@ def test_ctrl_c_keeps_the_batch_under_way(
     timed = {name: text for name, text in content(Path("sets")).items() if name.endswith(".png")}
     assert len(timed) == 32
     assert timed == {name: text for name, text in content(Path("whole")).items() if name.endswith(".png")}
+    capsys.readouterr()
+    assert ended(capsys, "draw", str(second))[0] == 0
+    image = min(second.glob("images/*/*.png"))
+    image.write_bytes(image.read_bytes()[:-1] + b"x")
+    status, _, err = ended(capsys, "draw", str(second))
+    assert status == 2
+    assert err.startswith(f"ex2: {image}: its content is not what was written; put it back as it was, or move {second}")
 
 
 def test_a_dry_run_writes_nothing(
@@ -314,7 +321,7 @@ class Later:
         self.measures = "measures"
         return 0
 
-    def stored_measures(self, directory: Path) -> Any:
+    def stored_measures(self, directory: Path, *_: Any) -> Any:
         return self.measures
 
     def write_page(self, measures: str, directory: Path) -> Path:
