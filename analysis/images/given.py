@@ -93,11 +93,15 @@ class ReadSet:
         given: What was asked for.
         seeds: At least one.
         filled: Labels of the classes that have no images in some seed.
+        repeated: Seeds that were left out, since their images are those of an earlier one.
+        shared: Number of images that stand in several of the seeds.
     """
 
     given: GivenSet
     seeds: tuple[ReadSeed, ...]
     filled: tuple[int, ...]
+    repeated: tuple[int, ...] = ()
+    shared: int = 0
 
     @property
     def records(self) -> list[SetRecord]:
@@ -183,10 +187,43 @@ def read_sets(
         if seeds:
             present = set.intersection(*(set(seed.counts()) for seed in seeds))
             filled = tuple(label for label in range(len(class_names)) if label not in present)
-            found.append(ReadSet(one, tuple(seeds), filled))
+            own, repeated = distinct(seeds)
+            found.append(ReadSet(one, tuple(own), filled, tuple(repeated), shared_images(own)))
     if problems:
         raise UserError(shortened("\n".join(dict.fromkeys(problems))))
     return found
+
+
+def distinct(seeds: Sequence[ReadSeed]) -> tuple[list[ReadSeed], list[int]]:
+    """Tell seeds of other images from those that repeat an earlier one's, as the first images of a split do.
+
+    Returns:
+        The seeds whose images are no other's, and the numbers of the others: a draw that is there twice says nothing of
+        other draws.
+    """
+    known: set[tuple[tuple[int, str], ...]] = set()
+    own, repeated = [], []
+    for seed in seeds:
+        content = tuple(sorted(_image_keys(seed)))
+        if content in known:
+            repeated.append(seed.image_set.record.seed)
+        else:
+            known.add(content)
+            own.append(seed)
+    return own, repeated
+
+
+def shared_images(seeds: Sequence[ReadSeed]) -> int:
+    """Return how many images of all seeds stand in another seed too."""
+    seen: Counter[tuple[int, str]] = Counter()
+    for seed in seeds:
+        seen.update(set(_image_keys(seed)))
+    return sum(seen[key] > 1 for seed in seeds for key in _image_keys(seed))
+
+
+def _image_keys(seed: ReadSeed) -> list[tuple[int, str]]:
+    """Return label and hash of each image: of its pixels, or of its file where it was not decoded."""
+    return [(row.label, row.pixels or row.sha256) for row in seed.rows]
 
 
 def common_number(sets: Sequence[ReadSet], class_names: Sequence[str], shots: Sequence[int]) -> int:

@@ -266,6 +266,8 @@ def _set_measures(
             sorted((near for seed in embedded for near in seed.nearest), key=lambda near: -near.cosine)[:LISTED]
         ),
         filled=tuple(classes[label] for label in one.filled),
+        repeated=one.repeated,
+        shared=one.shared,
         seeds=tuple(seeds),
         over="seeds" if len(seeds) >= FEWEST_SEEDS else "images",
         numbers={str(quantity): number for quantity, number in numbers.items()},

@@ -103,6 +103,8 @@ class SetMeasures(Record):
         near: Images that are nearly a test image (cosine above the threshold).
         nearest: The nearest of them, over all seeds.
         filled: Classes without images, which take their texts.
+        repeated: Seeds left out, since their images are those of an earlier one.
+        shared: Images that stand in several of the seeds.
         seeds: What was measured on each seed.
         over: What the intervals are over: seeds, or the images of one seed and the test images.
         numbers: Quantity → number with interval.
@@ -132,6 +134,8 @@ class SetMeasures(Record):
     usd: float | None = None
     bytes: int
     nearest: tuple[NearTest, ...] = ()
+    repeated: tuple[int, ...] = ()
+    shared: int = 0
 
     def number(self, quantity: Quantity) -> Estimate | None:
         """Return one number, `None` if it was not measured."""

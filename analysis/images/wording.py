@@ -209,6 +209,19 @@ def warnings_of(measures: Measures) -> list[str]:
                 f"The ensemble flatters {one.name}, which is not told from a set that knows nothing: "
                 f"{decimal(100 * share, 0)}{NBSP}% of what its ensemble is above nothing comes from the texts."
             )
+    for one in measures.sets:
+        if one.repeated:
+            are = "Seeds {} hold" if len(one.repeated) > 1 else "Seed {} holds"
+            said.append(
+                f"{are.format(listing([str(seed) for seed in one.repeated]))} the images of an earlier seed of "
+                f"{one.name} and {'are' if len(one.repeated) > 1 else 'is'} left out: the same images say nothing of "
+                "other draws."
+            )
+        if one.shared:
+            said.append(
+                f"{one.shared:,} of the {one.made:,} images of {one.name} stand in several of its seeds, so that "
+                "intervals over seeds are narrower than those over sets of other images would be."
+            )
     few = [one.name for one in measures.sets if few_seeds([one])]
     if few:
         said.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Mapping, Sequence
 
 from ex2.data.source import Selection
@@ -13,14 +12,17 @@ from reward.errors import UserError, unknown_name
 from reward.images import LabeledImage
 from reward.preprocess import to_rgb
 
+ORDERS = "an order for each seed and class"
+"""Enters the fingerprint where images are taken at random: a set that was begun in another order is another set."""
+
 
 class Copies:
     """Images by class, of which an image's number chooses one; a copy has taken no time.
 
     Args:
         images: Class → its images, in order.
-        selection: `first` takes them in order, `random` in an order that the set's seed gives each class. The first K
-            in that order are those that `ex2.data.selection.select` takes at random.
+        selection: `first` takes them in order, `random` in an order that seed and class give: each
+            class has one of its own, so that few images of each still make many different sets.
         where: What has the images, for messages.
     """
 
@@ -33,7 +35,7 @@ class Copies:
         """Return a hash of the classes and of the content of all images, each of which is read once."""
         if self._digest:
             return self._digest
-        state = hashlib.sha256()
+        state = hashlib.sha256(ORDERS.encode() if self._selection == "random" else b"")
         for name, images in self._images.items():
             state.update(f"{name}\0{len(images)}\0".encode())
             for digest in content_digests(images, title=name):
@@ -77,9 +79,7 @@ class Copies:
         if (class_name, set_seed) not in self._orders:
             order = [*range(len(self._images[class_name]))]
             if self._selection == "random":
-                generator = random.Random(set_seed)
-                draws = [generator.random() for _ in order]
-                order.sort(key=draws.__getitem__)
+                order.sort(key=lambda place: hashlib.sha256(f"{set_seed}\0{class_name}\0{place}".encode()).digest())
             self._orders[class_name, set_seed] = order
         return self._orders[class_name, set_seed]
 

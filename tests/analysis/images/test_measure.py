@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +24,13 @@ from analysis.images.measure import measure_sets
 from analysis.images.probe import choose_l2
 from analysis.images.record import Measures, SeedMeasures
 from analysis.images.resampling import Resampled
+from analysis.images.wording import warnings_of
 from analysis.statistics.holm import holm
 from analysis.statistics.intervals import IntervalSettings
 from ex2.data.datasets.image_sets import ImageSet, read_set
 from ex2.data.prompts import generic_templates
+from ex2.sets.draw import SetPlan, draw_set, requests_for
+from ex2.sets.generators.base import build_generator
 from reward.presets import load_vlm
 
 ALL = ["cler", "probe", "clip_score", "frechet", "kid", "retrieval"]
@@ -317,3 +321,54 @@ def test_what_counts_neither_way_is_left_out(world: World, monkeypatch: pytest.M
     assert side.test.metric == "map_11_point"
     assert side.test.labels[0].tolist() == [1, 0, 0, -1, *[0] * 12]
     assert side.main.tolist() == [image.label for image in images]
+
+
+def copies(world: World, root: Path, selection: str) -> list[Any]:
+    """Three seeds of copies of two of three images of each class."""
+    folder = class_folders(read_set(world.sets[0].folders[0]), root / "photos")
+    return [
+        draw_set(
+            SetPlan(
+                name="copies",
+                generator=build_generator("folder", {"root": str(folder), "selection": selection}),
+                class_names=NAMES,
+                requests=requests_for(NAMES, 2, seed),
+                seed=seed,
+            ),
+            root / "sets",
+            progress=False,
+        )
+        for seed in range(3)
+    ]
+
+
+def test_seeds_of_the_same_images_are_one_draw(world: World, tmp_path: Path) -> None:
+    """Three copies would have an interval of no width over seeds, as if nothing could vary."""
+    seeds = copies(world, tmp_path, "first")
+    assert len({tuple(row.pixels for row in seed.rows) for seed in seeds}) == 1
+    found = measure_sets(
+        measuring(given_folders([str(seeds[0].folder.parent)]), metrics=["cler"]), vlm=world.vlm, progress=False
+    )
+    (one,) = found.sets
+    assert (one.repeated, one.shared, len(one.seeds), one.over, one.made) == ((1, 2), 0, 1, "images", 32)
+    cler = one.numbers["cler"]
+    assert cler.low is not None
+    assert cler.high is not None
+    assert cler.high - cler.low > 0.05
+    assert warnings_of(found)[0] == (
+        "Seeds 1 and 2 hold the images of an earlier seed of copies and are left out: the same images say nothing of "
+        "other draws."
+    )
+
+
+def test_images_that_stand_in_several_seeds_are_counted(world: World, tmp_path: Path) -> None:
+    """Two of three images of each class: any two seeds share at least one in each."""
+    seeds = copies(world, tmp_path, "random")
+    counts = Counter((row.label, row.pixels) for seed in seeds for row in seed.rows)
+    expected = sum(count for count in counts.values() if count > 1)
+    assert 48 < expected <= 96
+    found = measure_sets(
+        measuring(given_folders([str(seeds[0].folder.parent)]), metrics=["cler"]), vlm=world.vlm, progress=False
+    )
+    assert (found.sets[0].repeated, found.sets[0].shared, found.sets[0].over) == ((), expected, "seeds")
+    assert warnings_of(found)[0].startswith(f"{expected} of the 96 images of copies stand in several of its seeds, so ")

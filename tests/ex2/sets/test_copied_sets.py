@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from PIL import Image
 
 from ex2.data.datasets.base import ImageFile, open_dataset
 from ex2.data.datasets.image_sets import ImageSet
-from ex2.data.selection import select
 from ex2.sets.draw import SetPlan, draw_set, requests_for, set_folder
 from ex2.sets.exports import export_class_folders, export_genbench, export_geneval
 from ex2.sets.generators.base import GENERATORS, Generator, build_generator
+from ex2.sets.generators.copies import Copies, by_class
 from ex2.sets.generators.folder import Folder
 from ex2.sets.layouts import import_set, read_class_folders, read_genbench, read_geneval
 from ex2.sets.overlap import Near, Overlap, find_overlap, hashed, near_duplicates, rows_for_test
@@ -84,16 +85,27 @@ def test_original_takes_the_first_images_and_knows_their_files(photos: Path, tmp
         assert row.sha256 != row.source
 
 
-def test_original_at_random_takes_what_select_takes(photos: Path, tmp_path: Path) -> None:
-    train = open_dataset("folder", {"root": str(photos)}).images("train")
+def test_images_taken_at_random_are_other_ones_by_seed_and_by_class(photos: Path, tmp_path: Path) -> None:
+    """Were all classes given one order, few images a class would make few different sets: seeds would repeat."""
     drawn_by_seed = []
     for seed in range(3):
         found = copied(tmp_path, original(photos, selection="random"), seed=seed)
-        assert sorted(sources(found)) == sorted(image.digest() for image in select(train, 3, "random", seed))
         more = copied(tmp_path, original(photos, selection="random"), per_class=4, seed=seed)
         assert [row.source for row in more.rows if row.index < 3] == sources(found)
         drawn_by_seed.append(sources(found))
     assert len({*map(tuple, drawn_by_seed)}) == 3
+    train = open_dataset("folder", {"root": str(photos)}).images("train")
+    place = {image.digest(): number % 5 for number, image in enumerate(train)}
+    first = {name: Counter[int]() for name in CLASSES}
+    alike = 0
+    copies = Copies(by_class(train, CLASSES), "random", "x")
+    for seed in range(300):
+        drawn_places = [place[copies.draw([request])[0].source] for request in requests_for(CLASSES, 1, seed)]
+        for name, at in zip(CLASSES, drawn_places, strict=True):
+            first[name][at] += 1
+        alike += drawn_places[0] == drawn_places[1]
+    assert all(35 < count < 90 for counts in first.values() for count in counts.values()), "60 each are expected"
+    assert 35 < alike < 90, "in 60 of 300 by chance, not in all"
     pooled = copied(tmp_path, original(photos, selection="random", pool=3), seed=1)
     assert sorted(sources(pooled)) == sorted(sources(copied(tmp_path, original(photos))))
 
