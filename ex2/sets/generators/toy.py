@@ -66,6 +66,7 @@ class Toy:
     """
 
     name = "toy"
+    subjects = frozenset(BY_NAME)
 
     def __init__(
         self,
