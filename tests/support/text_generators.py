@@ -37,12 +37,14 @@ class Paints:
     """Paints the color that a text begins with, and of any other text nothing."""
 
     name = "paints"
-    settings: ClassVar[dict[str, Any]] = {}
     colors: ClassVar[dict[str, tuple[int, int, int]]] = {
         "east": (200, 0, 0),
         "north": (0, 200, 0),
         "a photo of a": (40, 30, 0),
     }
+
+    def __init__(self, side: int = 2) -> None:
+        self.settings = {"side": side}
 
     def fingerprint(self) -> str:
         return "paints 1"
@@ -53,7 +55,7 @@ class Paints:
     def _one(self, text: str) -> Drawn | Failure:
         for start, color in self.colors.items():
             if text.startswith(start):
-                return Drawn(Image.new("RGB", (2, 2), color), 0.0)
+                return Drawn(Image.new("RGB", (self.settings["side"],) * 2, color), 0.0)
         return Failure("no_image", "no color", 0.0)
 
 

@@ -129,7 +129,20 @@ def test_terms_of_a_sum_share_a_generator_and_each_other_one_has_its_key() -> No
     assert [*found] == ["the generator of reward.terms[1].generator", "the generator of reward.terms[2].generator"]
     assert len(set(found.values())) == 2
     assert [*found.values()] == [TextDrawer(toy).identity(), TextDrawer({**blind, "knows": []}).identity()]
-    assert TextDrawer({"name": "text_generators.Noting"}).identity() != TextDrawer(toy).identity()
+
+
+def test_settings_and_code_of_a_generator_are_of_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its fingerprint tells neither."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "my_pictures.py"
+    module.write_text("from text_generators import Paints as Mine\n")
+    two, default, three = (
+        TextDrawer({"name": "my_pictures.Mine", **given}) for given in ({"side": 2}, {}, {"side": 3})
+    )
+    before = two.identity()
+    assert before == default.identity() != three.identity()
+    module.write_text("from text_generators import Paints as Mine  # another way\n")
+    assert two.identity() != before
 
 
 def test_a_generator_that_reads_no_text_is_refused(tmp_path: Path) -> None:
