@@ -47,6 +47,7 @@ from ex2.run.manifest import (
     refuse,
 )
 from ex2.runtime import quiet_libraries, set_threads
+from ex2.sets.texts import Drawers
 from ex2.training.inputs import inputs_of
 from ex2.training.rewards import build_reward
 from reward.errors import UserError
@@ -129,7 +130,9 @@ def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Wo
     set_threads(recipe.threads)
     vlm = load_vlm(recipe.vlm.name, recipe.vlm.settings)
     class_means = banks.class_means(recipe.dataset.source(), vlm)
-    inputs = inputs_of(recipe, vlm, class_means)
+    drawers = Drawers(recipe.reward.settings)
+    reward = build_reward(recipe.reward.name, recipe.reward.settings, vlm, class_means, seed, drawers)
+    inputs = inputs_of(recipe, vlm, class_means, drawers)
     if "aligned" in recipe.describe.policies:
         inputs["adapter"] = adapter_identity(directory)
         trained = read_manifest(directory.root, "train")
@@ -139,7 +142,6 @@ def _generate(recipe: Recipe, seed: int, directory: SeedDirectory, work: list[Wo
         directory.root, manifest_of("describe", recipe, inputs), has_output=directory.descriptions.exists(), write=True
     )
     log = GrowingLog(directory.descriptions)
-    reward = build_reward(recipe.reward.name, recipe.reward.settings, vlm, class_means)
     generator = build_generator(recipe, directory, [prompt for item in work for prompt in item.prompts])
     try:
         with tqdm(

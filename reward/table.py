@@ -26,7 +26,7 @@ are settings of the recipe. A reward with `needs_reference = True` is also given
 description, each token's log-probability under the reference model, in nats.
 """
 
-SUPPLIED = ("vlm", "class_means", "standardization", "draw")
+SUPPLIED = ("vlm", "class_means", "standardization", "draw", "run_seed")
 """Parameters of a reward's constructor that the program fills in: the VLM, the image bank (`ClassMeans`), a function
-without arguments that returns the VLM's standardization on this dataset, and one that makes what draws texts from a
-generator's name and settings (`reward.drawn.DrawTexts`)."""
+without arguments that returns the VLM's standardization on this dataset, one that makes what draws texts from a
+generator's name and settings (`reward.drawn.DrawTexts`), and the run's seed."""

@@ -79,7 +79,7 @@ def parts(recipe: Recipe, judges: Mapping[str, str]) -> list[Part]:
         part("reward", recipe.reward, REWARDS, SUPPLIED),
         part("dataset", recipe.dataset, DATASETS),
         part("judge", recipe.judge, judges, JUDGE_SUPPLIED),
-        *_drawing_parts("reward", recipe.reward.name, recipe.reward.settings),
+        *drawing_parts(recipe),
     ]
 
 
@@ -94,8 +94,13 @@ def form_problems(recipe: Recipe, judges: Mapping[str, str]) -> list[str]:
     return found + setting_problems(recipe)
 
 
+def drawing_parts(recipe: Recipe) -> list[Part]:
+    """Return the generators of a recipe's reward; what is no mapping is left out."""
+    return _drawing_parts("reward", recipe.reward.name, recipe.reward.settings)
+
+
 def _drawing_parts(key: str, name: str, settings: Mapping[str, Any]) -> list[Part]:
-    """Return the generators of a reward that draws texts, and of the terms of a sum; what is no mapping is left out."""
+    """Return the generators of a reward that draws texts, and of the terms of a sum."""
     if name == "sum":
         terms = settings.get("terms")
         named = [

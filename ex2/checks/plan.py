@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ex2.checks.drawing import drawing_lines
 from ex2.checks.launch import config_of_environment, launch_line, launch_problems
 from ex2.checks.machine import BYTES, GIB, policy_memory
 from ex2.checks.policy import ModelSize, adapter_size, empty_model
@@ -38,9 +39,17 @@ def plan(recipe: Recipe, path: str, overrides: Sequence[str] = (), lacking: Sequ
     ]
     lines += [f"KL:      {line}" for line in kl_lines(recipe)]
     lines += [f"memory:  {line}" for line in memory_lines(recipe)]
+    lines += [f"drawing: {line}" for line in _drawing(recipe)]
     lines += [f"problem: {problem}" for problem in launch_problems(recipe, config_of_environment(os.environ))]
     lines += [f"missing: {line}" for line in lacking]
     return "\n".join(lines)
+
+
+def _drawing(recipe: Recipe) -> list[str]:
+    try:
+        return drawing_lines(recipe)
+    except EX2Error:  # what is wrong with it stands among the problems
+        return []
 
 
 def memory_lines(recipe: Recipe) -> list[str]:

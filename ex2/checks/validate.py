@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, NamedTuple
 
-from ex2.checks.form import form_problems, parts, setting_problems
+from ex2.checks.form import drawing_parts, form_problems, parts, setting_problems
 from ex2.data.datasets.base import ImageDataset
 from ex2.data.prompts import question_ids, too_few_prompts
 from ex2.recipe import Recipe
@@ -157,6 +157,7 @@ class _Examination:
         else:
             self.found.unchecked.append("images and description files: the dataset could not be opened")
         if stage != "analyze":
+            self._drawing(names)
             self._policy(names, stage)
         self._judge(names, self.found.later if stage == "train" else self.found.lacking, online=online)
 
@@ -188,6 +189,14 @@ class _Examination:
 
         if self.collect(check, into):
             self.found.checked.append(f"{len(asked.description_files)} description files")
+
+    def _drawing(self, class_names: Sequence[str] | None) -> None:
+        if not drawing_parts(self.recipe) or any(line.startswith(f"{self.path}: reward") for line in self.found.wrong):
+            return
+        from ex2.checks.drawing import drawing_lines, drawing_problems
+
+        if self.collect(lambda: drawing_problems(self.recipe, class_names)):
+            self.found.checked += drawing_lines(self.recipe)
 
     def _policy(self, class_names: Sequence[str] | None, stage: Stage) -> None:
         from ex2.checks.machine import disk_problem, memory_problem, missing_parts, policy_memory

@@ -20,6 +20,7 @@ from ex2.data.datasets.image_sets import ImageSet, is_set, read_set, read_set_re
 from ex2.data.datasets.set_records import FAILURES, ROWS, SET, SetRecord
 from ex2.sets.cost import Cost, planned, total
 from ex2.sets.draw import SetPlan, draw_set, set_folder
+from ex2.sets.generators.base import Generator
 from ex2.sets.layouts import Listing, import_set, read_class_folders, read_genbench, read_geneval
 from reward.errors import UserError
 from reward.terminal import PlainConsole
@@ -209,10 +210,7 @@ def _listing(folder: Path) -> Listing:
 
 
 def _expected(plan: SetPlan, left: int, records: Sequence[SetRecord], usd_an_image: float | None) -> Cost:
-    generator = plan.generator
-    alike = [record for record in records if record.generator == generator.name]
-    same = [record for record in alike if dict(record.generator_settings) == _as_stored(generator.settings)]
-    told = same or alike
+    told = drawn_alike(plan.generator, records)
     made = sum(record.made for record in told)
     return planned(
         left,
@@ -221,6 +219,13 @@ def _expected(plan: SetPlan, left: int, records: Sequence[SetRecord], usd_an_ima
         usd_an_image=usd_an_image,
         bytes_an_image=sum(record.bytes for record in told) / made if made else (None if left else 0.0),
     )
+
+
+def drawn_alike(generator: Generator, records: Sequence[SetRecord]) -> list[SetRecord]:
+    """Return the sets that a generator has drawn with the same settings; if there are none, with any."""
+    alike = [record for record in records if record.generator == generator.name]
+    same = [record for record in alike if dict(record.generator_settings) == _as_stored(generator.settings)]
+    return same or alike
 
 
 def _as_stored(settings: object) -> object:

@@ -98,7 +98,7 @@ def _plans_of_one(recipe: SetRecipe, name: str, seeds: Sequence[int], dataset: I
             problems += str(error).splitlines()
             break  # another seed has the same problems
     if generator is not None:
-        problems += _strangers(generator, dataset.class_names)
+        problems += strangers(generator, dataset.class_names)
     if problems or generator is None:
         raise UserError("\n".join(problems))
     plans = [_plan(recipe, name, generator, made, seed, dataset.class_names) for seed, made in prompts.items()]
@@ -178,7 +178,7 @@ def _prompts(
     return made
 
 
-def _strangers(generator: Generator, class_names: Sequence[str]) -> list[str]:
+def strangers(generator: Generator, class_names: Sequence[str]) -> list[str]:
     """Return a line for each class that a generator is said to know and the dataset does not have."""
     known = sorted(getattr(generator, "knows", ()))
     return [unknown_name("generator.knows", name, class_names) for name in known if name not in class_names]

@@ -12,7 +12,7 @@ from ex2.monitoring.endings import WithEndings
 from ex2.monitoring.guard import Guard
 from ex2.monitoring.observed_reward import Observed
 from ex2.recipe import Recipe
-from ex2.sets.texts import TextDrawer
+from ex2.sets.texts import Drawers
 from reward.components import build
 from reward.files import JSON
 from reward.image_bank import ClassMeans
@@ -57,7 +57,14 @@ def make_guard(recipe: Recipe, *, checkpoints: Path, earlier: Sequence[JSON], en
     return Guard(recipe.watch.as_rules(), checkpoints=checkpoints, earlier=earlier, enabled=enabled)
 
 
-def build_reward(name: str, settings: Mapping[str, Any], vlm: VLM, class_means: ClassMeans) -> Any:
+def build_reward(
+    name: str,
+    settings: Mapping[str, Any],
+    vlm: VLM,
+    class_means: ClassMeans,
+    run_seed: int = 0,
+    drawers: Drawers | None = None,
+) -> Any:
     """Build a reward function over one VLM's class means.
 
     Args:
@@ -65,6 +72,8 @@ def build_reward(name: str, settings: Mapping[str, Any], vlm: VLM, class_means: 
         settings: Keyword arguments of the reward.
         vlm: Scores texts.
         class_means: Mean image embedding of each class under that VLM.
+        run_seed: The run's seed.
+        drawers: Makes what draws texts, and says afterwards what it has made.
 
     Returns:
         A TRL reward function.
@@ -72,7 +81,8 @@ def build_reward(name: str, settings: Mapping[str, Any], vlm: VLM, class_means: 
     supplied = {
         "vlm": vlm,
         "class_means": class_means,
-        "draw": TextDrawer,
+        "draw": Drawers(settings) if drawers is None else drawers,
+        "run_seed": run_seed,
         "standardization": partial(banks.standardization, vlm, class_means),
     }
     return build(name, settings, REWARDS, "reward", **supplied)

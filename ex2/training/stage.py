@@ -27,6 +27,7 @@ from ex2.run.made import require
 from ex2.run.manifest import MENDS, begin, complete, flat_recipe, manifest_of, read_manifest, recipe_differences, refuse
 from ex2.run.training_log import read_train_log
 from ex2.runtime import is_main_process, leave_process_group, quiet_libraries, set_threads
+from ex2.sets.texts import Drawers
 from ex2.trainers.checkpoints import newest_checkpoint, read_complete
 from ex2.trainers.controlled import ControlledTrainer
 from ex2.training.arguments import TRAINERS, batches_line, kl_lines, lora_config, trainer_arguments
@@ -118,9 +119,11 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
     )
     if checkpoint is not None:
         _check_log(directory, checkpoint)
+    drawers = Drawers(recipe.reward.settings)
+    reward = build_reward(recipe.reward.name, recipe.reward.settings, vlm, class_means, seed, drawers)
     manifest = begin(
         directory.root,
-        manifest_of("train", recipe, inputs_of(recipe, vlm, class_means)),
+        manifest_of("train", recipe, inputs_of(recipe, vlm, class_means, drawers)),
         has_output=checkpoint is not None or directory.is_trained or directory.train_log.exists(),
         write=state.is_main_process,
     )
@@ -143,7 +146,7 @@ def _train(recipe: Recipe, seed: int, directory: SeedDirectory) -> None:
             model=model,
             reward_funcs=watched_reward(
                 recipe,
-                build_reward(recipe.reward.name, recipe.reward.settings, vlm, class_means),
+                reward,
                 ends=end_tokens(model.generation_config, tokenizer),
                 checkpoints=directory.checkpoints,
                 updates_per_batch=arguments.updates_per_batch,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reward.drawn import DrawnCler, entering_margins, picture_seed
+from reward.drawn import DrawnCler, entering_margins, lowest_entering_margins, picture_seed
 from reward.errors import UserError
 from reward.image_bank import ClassMeans
 
@@ -20,6 +20,9 @@ EAST_RISE = 1.08 / 3.6**0.5 - 0.28
 """(0.8, 0.6) stands in the center: margin 0.64 − 0.36. With (1, 0) it is (1.8, 0.6) / √3.6: margin 1.08 / √3.6."""
 NORTH_RISE = -0.32 / 3.2**0.5 - 0.28
 """With (0, 1) it is (0.8, 1.6) / √3.2: margin (0.64 − 0.96) / √3.2."""
+LOWEST = {"e": -0.96 - 0.28, "n": -1 + 0.28}
+"""(0.8, 0.6) turned by a right angle away from (0.8, −0.6), whose length is 1, is (−0.6, 0.8); for the other class less
+than that turns it to (0.8, −0.6), the opposite of (−0.8, 0.6)."""
 
 
 class Colors:
@@ -48,18 +51,45 @@ def reward(**settings: Any) -> DrawnCler:
     return DrawnCler(Colors(), MEANS, Painter, {"name": "painter"}, **{"beside": 1, **settings})  # type: ignore[arg-type]
 
 
-def test_rises_by_hand_and_none_without_a_picture() -> None:
+def test_rises_by_hand_and_the_least_without_a_picture() -> None:
     """The right picture raises the margin, the wrong one lowers it, one like those that stand there leaves it."""
     logged: dict[str, float] = {}
     scores = reward()(
-        ["east", "north", "a photo of a e", " ", "a shape", "north"],
-        ["e", "e", "e", "e", "n", "n"],
+        ["east", "north", "a photo of a e", " ", "a shape", "north", "a shape"],
+        ["e", "e", "e", "e", "n", "n", "e"],
         log_metric=logged.__setitem__,
     )
     assert scores[:3] == [pytest.approx(10 * EAST_RISE), pytest.approx(10 * NORTH_RISE), pytest.approx(0, abs=1e-6)]
-    assert scores[3:5] == [None, None]
+    assert scores[3:5] == [None, pytest.approx(10 * LOWEST["n"])]
     assert scores[5] == pytest.approx(-10 * NORTH_RISE)  # both classes' centers stand at one place
-    assert logged == {"share_empty": pytest.approx(1 / 6), "share_not_drawn": pytest.approx(1 / 6)}
+    assert scores[6] == pytest.approx(10 * LOWEST["e"])
+    assert logged == {"share_empty": pytest.approx(1 / 7), "share_not_drawn": pytest.approx(2 / 7)}
+
+
+@pytest.mark.parametrize("kind", ["unit", "mean"])
+def test_no_picture_is_worth_less_than_none(kind: Any) -> None:
+    """Of 100,000 pictures all around a sphere none is below the least, and one comes near it."""
+    generator = torch.Generator().manual_seed(1)
+    unit = torch.nn.functional.normalize
+    around = unit(torch.randn(100_000, 3, generator=generator, dtype=torch.float64), dim=1)
+    means = torch.randn(4, 3, generator=generator, dtype=torch.float64) / 3
+    labels = torch.zeros(1, dtype=torch.long)
+    alike = unit(means.unsqueeze(1) + torch.randn(4, 3, 3, generator=generator) / 4, dim=2)
+    opposite = torch.stack([alike[:, 0], unit(torch.randn(4, 3, generator=generator) / 9 - alike[:, 0], dim=1)], dim=1)
+    for beside in (alike, opposite, alike[:, :0]):
+        lowest = lowest_entering_margins(beside, means, kind)
+        for label in range(4):
+            sums, toward = beside[label].sum(0), means[label] * 4 / 3 - means.sum(0) / 3
+            after, before = sums + around, sums
+            if kind == "unit":
+                after, before = unit(after, dim=1), unit(before, dim=0)
+            else:
+                after, before = after / (beside.shape[1] + 1), before / max(1, beside.shape[1])
+            least = float((after @ toward).min() - before @ toward)
+            assert float(lowest[label]) <= least + 1e-9
+            assert least - float(lowest[label]) < 0.002 * float(toward.norm()) + 0.01 * (beside is opposite)
+    one = entering_margins(around[:1], labels, alike, means, kind)
+    assert float(one[0]) >= float(lowest_entering_margins(alike, means, kind)[0])
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("unit", [0.8, -0.6, 0.28]), ("mean", [0.8, -0.6, 0.28])])
@@ -81,9 +111,15 @@ def test_a_score_depends_on_text_class_and_seed_alone() -> None:
     painter = one.draw
     assert isinstance(painter, Painter)
     seeds = {text: {seed for asked, seed in painter.asked if asked == text} for text in ("east", "north")}
-    assert seeds == {"east": {picture_seed(0, "text", "east")}, "north": {picture_seed(0, "text", "north")}}
-    assert picture_seed(0, "text", "east") == 1196546315708172318  # from sha256sum
-    assert picture_seed(1, "text", "east") != picture_seed(0, "text", "east")
+    assert seeds == {
+        "east": {picture_seed(0, "e", "east")},
+        "north": {picture_seed(0, "e", "north"), picture_seed(0, "n", "north")},
+    }
+    assert picture_seed(0, "e", "east") == 8436913367274539803  # from sha256sum
+    assert picture_seed(1, "e", "east") != picture_seed(0, "e", "east") != picture_seed(0, "n", "east")
+    again = reward(run_seed=1)
+    again(["east"], ["e"])
+    assert again.draw.asked[0] == ("east", picture_seed(1, "e", "east"))
     assert [text for text, _ in painter.asked].count("a photo of a e") == 1
     assert pickle.loads(pickle.dumps(one))(["east"], ["e"]) == alone  # noqa: S301 - our own bytes
 

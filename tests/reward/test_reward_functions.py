@@ -241,7 +241,7 @@ def test_every_reward_keeps_trls_contract(name: str, tmp_path: Path) -> None:
     settings = {
         "length_penalty": {"limit": 2},
         "sum": {"terms": TERMS},
-        "drawn_cler": {"generator": {"name": "toy"}},
+        "drawn_cler": {"generator": {"name": "toy"}, "beside": 0},
     }.get(name, {})
     reward = build(name, settings, REWARDS, "reward", **supplied(Compass(), tmp_path))
     columns = {

@@ -26,8 +26,9 @@ class Generator(Protocol):
     A generator may also have `batch_size`, the most requests that it takes at once (default 8); `class_names`, the
     classes that it has images of, for a set that is not told its classes; `request_problems(requests)`, which returns a
     line for each reason why some of the requests cannot be answered, before the first is; `knows`, classes that a set
-    must have; `reads_prompts`, False for one that copies images; and, for strategies, `reads_weights`, `count_tokens`
-    and `context` as `ex2.sets.strategies.base` has them.
+    must have; `subjects`, if it can draw no other classes; `reads_prompts`, False for one that copies images;
+    `offline`, False for one that asks a server, which no reward may do; and, for strategies, `reads_weights`,
+    `count_tokens` and `context` as `ex2.sets.strategies.base` has them.
 
     Attributes:
         name: As it is stored with every image.
