@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-SHARE_TWICE = 8
+SHARE_TWICE = 6
 """Of the resamples, one in so many is a first noise that four resamples have under their second one."""
 MOST_ABOVE = 2.0
 """How many times the variance with one noise that without can be: where sets know nothing it is 1.4 to 1.7 times."""

@@ -157,7 +157,7 @@ def test_deviations_of_one_noise_are_from_their_mean_and_of_two_from_each_other(
     one, pairs = Draws(3, 2).deviations(np.array([1.0, 2.0, 6.0, 1, 2, 3, 6, 0, 0, 4, 4]))
     assert one.tolist() == pytest.approx([-2 * 1.5**0.5, -(1.5**0.5), 3 * 1.5**0.5])  # mean square 7, the variance
     assert pairs * 2**0.5 == pytest.approx(np.array([[-2.0, -4.0], [-4.0, -4.0]]))
-    assert (Draws.of(2000), Draws.of(1)) == (Draws(1000, 250), Draws(2, 2))
+    assert (Draws.of(2000), Draws.of(1)) == (Draws(668, 333), Draws(2, 2))
 
 
 def test_variance_over_test_images_is_that_within_classes() -> None:
