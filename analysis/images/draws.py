@@ -5,18 +5,18 @@ what another draw of the set would score. The variance of a score is that over d
 images given the set.
 
 Over draws of the set. The center of a class's K images varies by the covariance of its images over K. Noise of that
-covariance is added to the centers and the score's variance taken. But these centers have noise already, so that this is
-the variance of a worse set than the one measured: of a good one it is too large, since more noise makes errors where
-there were none, and of one that knows nothing too small, since all that more noise decides is decided already. With a
-second noise under the first, both errors grow by about the same factor once more. So the variance is extrapolated back
-to centers without noise: the square of the variance with one noise over that with two. Adding little noise and scaling
-up, as a jackknife does, is no way out: a share whose classes stand at a border is steep there and flat beyond, so that
-the variance of small steps is too large (Efron and Stein, 1981, The Annals of Statistics 9).
+covariance is added to the centers and the score's variance taken. But these centers have noise already, so that it is
+the variance of a worse set than the one measured: of one that knows nothing it is too small, since what more noise
+would decide is decided already. With a second noise under the first it is smaller by about the same factor once more.
+So where a second noise lowers the variance, it is extrapolated back to centers without noise: the square of that with
+one noise over that with two. Of a good set it is too large, since more noise makes errors where there were none. A
+bound is the variance of steps of a third of the noise, three times as large, as a jackknife has it: that is too large
+in the mean for every score (Efron and Stein, 1981, The Annals of Statistics 9), far too large where classes stand at a
+border, since it goes on beyond it, and the better one for a good set.
 
 Over test images. Where a score is a sum over test images, its variance over them is that within each class. Some of it
-is in the variance over draws too: which test images stand beside a border that moves. Noise of two test images of a
-class has in common only what another draw of the set changes for all test images, so of the variance over draws the
-covariances of different test images are taken.
+is in the variance over draws too: which test images stand beside a border that moves. What different test images have
+in common is not, so the variance over draws is made of their covariances only.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-SHARE_TWICE = 6
-"""Of the resamples, one in so many is a first noise that four resamples have under their second one."""
+SMALL = 3.0
+"""How many times smaller small steps are."""
 MOST_ABOVE = 2.0
 """How many times the variance with one noise that without can be: where sets know nothing it is 1.4 to 1.7 times."""
 
@@ -78,34 +78,45 @@ class Resampled:
 
 @dataclass(frozen=True)
 class Draws:
-    """How many resamples have one noise, and how many pairs of pairs have two.
+    """How many resamples are of small steps, of one noise and of two.
 
     Attributes:
-        once: Resamples of one noise; the first ones.
-        twice: First noises under which stand four resamples each, in four runs of `twice` after the first ones.
+        small: Resamples of small steps; the first ones.
+        once: Resamples of one noise; the next ones.
+        twice: First noises under which stand four resamples each, in four runs of `twice`; the last ones.
     """
 
+    small: int
     once: int
     twice: int
 
     @classmethod
     def of(cls, samples: int) -> Draws:
-        twice = max(2, samples // SHARE_TWICE)
-        return cls(max(2, samples - 4 * twice), twice)
+        """Share resamples out: a quarter of small steps, a quarter of one noise, half of two."""
+        part = max(2, samples // 8)
+        return cls(2 * part, 2 * part, part)
 
-    def deviations(self, scores: Floats) -> tuple[Floats, Floats]:
-        """Return deviations whose mean squares are the variances with one noise and with two.
+    @property
+    def number(self) -> int:
+        """Number of resamples."""
+        return self.small + self.once + 4 * self.twice
+
+    def deviations(self, scores: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return deviations whose mean squares are the variances of small steps, with one noise and with two.
 
         Args:
             scores: Shape (..., resamples).
 
         Returns:
-            Shapes (..., once), and (..., 2, twice): of both pairs.
+            Shapes (..., small), (..., once), and (..., 2, twice): of both pairs.
         """
-        single, pairs = scores[..., : self.once], scores[..., self.once :]
+        little, single, pairs = np.split(scores, [self.small, self.small + self.once], axis=-1)
         pairs = pairs.reshape(*scores.shape[:-1], 2, 2, self.twice)
-        one = (single - single.mean(-1, keepdims=True)) * math.sqrt(self.once / (self.once - 1))
-        return one, (pairs[..., 0, :] - pairs[..., 1, :]) / math.sqrt(2)
+        return (
+            SMALL * _from_mean(little),
+            _from_mean(single),
+            (pairs[..., 0, :] - pairs[..., 1, :]) / math.sqrt(2),
+        )
 
     def noise(self, shown: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return how often each image counts in each resample, shape (C, K, resamples).
@@ -114,10 +125,15 @@ class Draws:
             shown: Which of K places of each class are images, shape (C, K).
             generator: Of the noise.
         """
-        one = steps(shown, self.once, generator)
+        little, one = steps(shown, self.small, generator) / SMALL, steps(shown, self.once, generator)
         first = steps(shown, self.twice, generator)
         second = [first + steps(shown, self.twice, generator) for _ in range(4)]
-        return torch.cat([one, *second], 2) + shown.unsqueeze(2)
+        return torch.cat([little, one, *second], 2) + shown.unsqueeze(2)
+
+
+def _from_mean(scores: Floats) -> Floats:
+    found: Floats = (scores - scores.mean(-1, keepdims=True)) * math.sqrt(scores.shape[-1] / (scores.shape[-1] - 1))
+    return found
 
 
 def steps(shown: torch.Tensor, number: int, generator: torch.Generator) -> torch.Tensor:
@@ -130,13 +146,15 @@ def steps(shown: torch.Tensor, number: int, generator: torch.Generator) -> torch
     drawn = torch.randn(*shown.shape, number, generator=generator)
     counts, there = shown.sum(1).view(-1, 1, 1), shown.unsqueeze(2)
     drawn = (drawn - (drawn * there).sum(1, keepdim=True) / counts) * there
-    return drawn * (counts.sqrt() / drawn.norm(dim=1, keepdim=True).clamp(min=1e-12))
+    found: torch.Tensor = drawn * (counts.sqrt() / drawn.norm(dim=1, keepdim=True).clamp(min=1e-12))
+    return found
 
 
-def extrapolated(once: float, twice: float, pairs: Floats) -> tuple[float, float]:
-    """Return the variance without noise and the variance of that estimate.
+def extrapolated(small: float, once: float, twice: float, pairs: Floats) -> tuple[float, float]:
+    """Return the variance of centers without noise, and the variance of that estimate.
 
     Args:
+        small: Variance by small steps, which bounds it if it is above 0.
         once: Variance with one noise.
         twice: Variance with two.
         pairs: Deviations with two noises, shape (2, twice). Where squares of both pairs on one first noise go together,
@@ -144,7 +162,8 @@ def extrapolated(once: float, twice: float, pairs: Floats) -> tuple[float, float
     """
     if once <= 0:
         return 0.0, 0.0
-    found = once**2 / max(twice, once / MOST_ABOVE)
+    found = once**2 / min(max(twice, once / MOST_ABOVE), once)
+    found = min(found, small) if small > 0 else found
     squares = pairs**2
     mean = float(squares.mean())
     apart = squares - squares.mean(1, keepdims=True)
@@ -157,7 +176,7 @@ def within_class(hits: Floats, labels: NDArray[np.int64]) -> Floats:
 
     A class of a single test image has no mean of its own; its deviation is from that of all.
     """
-    found = hits - hits.mean()
+    found: Floats = hits - hits.mean()
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         if len(rows) > 1:

@@ -129,18 +129,18 @@ def resampled(
 
 def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws) -> dict[Part, Resampled]:
     """Return how scores vary that are sums over test images, a few of which are in memory at once."""
-    present, resamples = torch.unique(test.labels).tolist(), draws.once + 4 * draws.twice
+    present, resamples = torch.unique(test.labels).tolist(), draws.number
     right = {part: np.zeros(len(test.labels)) for part in values}
     sums = {part: np.zeros(resamples) for part in values}
-    own = {part: np.zeros(2) for part in values}  # what test images that differ do not have in common, once and twice
+    own = {part: np.zeros(3) for part in values}  # of each variance, what test images do not have in common
     shares = np.zeros(len(test.labels))
     for label in present:
         rows = torch.nonzero(test.labels == label).flatten()
         count = len(rows)
         shares[rows] = share = 1 / (len(present) * count) if test.metric == "mean_per_class" else 1 / len(test.labels)
         of_class = {part: np.zeros(resamples) for part in values}
-        single = {part: np.zeros(2) for part in values}
-        for block in rows.split(BLOCK):
+        single = {part: np.zeros(3) for part in values}
+        for block in torch.split(rows, BLOCK):
             for part, hits in scorer.hits(block, label):
                 right[part][block] = hits[:, -1]
                 if part != "text":
@@ -156,9 +156,9 @@ def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws
                 own[part] += (count * single[part] - joint) / (count - 1)
     found: dict[Part, Resampled] = {}
     for part, value in values.items():
-        one, pairs = draws.deviations(sums[part])
-        once, twice = ((kind**2).mean() - less for kind, less in zip((one, pairs), own[part], strict=True))
-        variance, doubt = extrapolated(float(once), float(twice), pairs)
+        kinds = draws.deviations(sums[part])
+        small, once, twice = (float((kind**2).mean() - less) for kind, less in zip(kinds, own[part], strict=True))
+        variance, doubt = extrapolated(small, once, twice, kinds[-1])
         found[part] = Resampled(value, shares * within_class(right[part], test.labels.numpy()), variance, doubt)
     return found
 
@@ -168,7 +168,7 @@ def _of_ranks(
 ) -> dict[Part, Resampled]:
     """Return how scores vary that rank all test images."""
     metric, labels = METRICS[test.metric], test.labels.numpy()
-    sums = {part: np.zeros(draws.once + 4 * draws.twice) for part in values}
+    sums = {part: np.zeros(draws.number) for part in values}
     of_set: dict[Part, NDArray[np.float32]] = {}
     for part, chunk, scores in scorer.of(torch.arange(len(labels))):
         numbers = range(len(sums[part]) + 1)[chunk]
@@ -183,8 +183,9 @@ def _of_ranks(
     scale = math.sqrt((fewest + 1) / (fewest - 1) / (draws.twice - 1))
     found: dict[Part, Resampled] = {}
     for part, value in values.items():
-        one, pairs = draws.deviations(sums[part])
-        variance, doubt = extrapolated(float((one**2).mean()), float((pairs**2).mean()), pairs)
+        kinds = draws.deviations(sums[part])
+        small, once, twice = (float((kind**2).mean()) for kind in kinds)
+        variance, doubt = extrapolated(small, once, twice, kinds[-1])
         again = np.array([metric(of_set[part], labels, one_weight) for one_weight in weights])
         found[part] = Resampled(value, (again - again.mean()) * scale, variance, doubt)
     return found

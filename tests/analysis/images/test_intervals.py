@@ -97,7 +97,7 @@ def test_the_first_of_equal_classes_is_taken() -> None:
     same = torch.tensor([[1.0, 0.0]]).repeat(6, 1)
     images = SetImages(same, torch.arange(3).repeat_interleave(2))
     test = TestImages(same[:3], torch.arange(3), ("a", "b", "c"))
-    scorer = resampling._Scorer(images, test, Draws(2, 2), torch.Generator())
+    scorer = resampling._Scorer(images, test, Draws(2, 2, 2), torch.Generator())
     for label in range(3):
         ((part, hits),) = scorer.hits(torch.tensor([label]), label)
         assert part == "cler"
@@ -114,9 +114,9 @@ def test_variance_over_draws_is_of_what_different_test_images_have_in_common() -
         rows = torch.nonzero(test.labels == label).flatten()
         hits[rows] = dict(scorer.hits(rows, label))["cler"][:, :-1]
     found = resampled(images, test, samples=40, seed=5)["cler"]
-    one = hits[:, : draws.once]
-    with_noise = [np.cov(one)]
-    pairs = hits[:, draws.once :].reshape(90, 2, 2, draws.twice)
+    assert draws == Draws(10, 10, 5)
+    with_noise = [9 * np.cov(hits[:, :10]), np.cov(hits[:, 10:20])]
+    pairs = hits[:, 20:].reshape(90, 2, 2, 5)
     apart = (pairs[:, :, 0] - pairs[:, :, 1]).reshape(90, -1)
     with_noise.append(apart @ apart.T / apart.shape[1] / 2)
     labels, totals = test.labels.numpy(), []
@@ -127,7 +127,8 @@ def test_variance_over_draws_is_of_what_different_test_images_have_in_common() -
                 if i != j:
                     total += covariances[i, j] / 90**2 * (30 / 29 if labels[i] == labels[j] else 1)
         totals.append(total)
-    assert found.over_draws == pytest.approx(totals[0] ** 2 / max(totals[1], totals[0] / 2), rel=1e-4)
+    steps_of_a_third, once, twice = totals
+    assert found.over_draws == pytest.approx(min(steps_of_a_third, once**2 / min(max(twice, once / 2), once)), rel=1e-4)
 
 
 def test_steps_move_a_center_as_another_draw_would() -> None:
@@ -142,22 +143,34 @@ def test_steps_move_a_center_as_another_draw_would() -> None:
 
 
 def test_variance_is_extrapolated_to_centers_without_noise() -> None:
-    """With one noise 4 and with two 8, it halves with each noise less; with one 4 and with two 3, 16 / 3."""
+    """With one noise 4 and with two 3, it is 16 / 3 without; with two 8, as for a good set, it stays 4."""
     even = np.ones((2, 4))
-    assert extrapolated(4.0, 8.0, even) == (2.0, 0.0)
-    assert extrapolated(4.0, 3.0, even)[0] == pytest.approx(16 / 3)
-    assert extrapolated(4.0, 0.1, even)[0] == 8.0
-    assert extrapolated(-0.1, 3.0, even) == (0.0, 0.0)
+    assert extrapolated(9.0, 4.0, 3.0, even)[0] == pytest.approx(16 / 3)
+    assert extrapolated(5.0, 4.0, 3.0, even)[0] == 5.0
+    assert extrapolated(0.0, 4.0, 3.0, even)[0] == pytest.approx(16 / 3)
+    assert extrapolated(9.0, 4.0, 8.0, even) == (4.0, 0.0)
+    assert extrapolated(3.0, 4.0, 8.0, even) == (3.0, 0.0)
+    assert extrapolated(9.0, 4.0, 0.1, even)[0] == 8.0
+    assert extrapolated(9.0, -0.1, 3.0, even) == (0.0, 0.0)
     # Squares 1 and 9, mean 5: in both pairs at once they go together by 16 / 25, crosswise not at all.
-    assert extrapolated(4.0, 8.0, np.array([[1.0, 3.0], [1.0, 3.0]])) == pytest.approx((2.0, 4 * 16 / 25))
-    assert extrapolated(4.0, 8.0, np.array([[1.0, 3.0], [3.0, 1.0]])) == (2.0, 0.0)
+    assert extrapolated(9.0, 4.0, 8.0, np.array([[1.0, 3.0], [1.0, 3.0]])) == pytest.approx((4.0, 16 * 16 / 25))
+    assert extrapolated(9.0, 4.0, 8.0, np.array([[1.0, 3.0], [3.0, 1.0]])) == (4.0, 0.0)
 
 
-def test_deviations_of_one_noise_are_from_their_mean_and_of_two_from_each_other() -> None:
-    one, pairs = Draws(3, 2).deviations(np.array([1.0, 2.0, 6.0, 1, 2, 3, 6, 0, 0, 4, 4]))
+def test_deviations_are_from_their_mean_and_of_two_noises_from_each_other() -> None:
+    scores = np.array([0.0, 1.0, 1.0, 2.0, 6.0, 1, 2, 3, 6, 0, 0, 4, 4])
+    small, one, pairs = Draws(2, 3, 2).deviations(scores)
+    assert small.tolist() == pytest.approx([-1.5 * 2**0.5, 1.5 * 2**0.5])  # mean square 4.5, nine times the variance
     assert one.tolist() == pytest.approx([-2 * 1.5**0.5, -(1.5**0.5), 3 * 1.5**0.5])  # mean square 7, the variance
     assert pairs * 2**0.5 == pytest.approx(np.array([[-2.0, -4.0], [-4.0, -4.0]]))
-    assert (Draws.of(2000), Draws.of(1)) == (Draws(668, 333), Draws(2, 2))
+    assert (Draws.of(2000), Draws.of(1), Draws.of(2000).number) == (Draws(500, 500, 250), Draws(4, 4, 2), 2000)
+    shown = torch.ones(2, 3)
+    noise = Draws(4, 4, 2).noise(shown, torch.Generator().manual_seed(0)) - 1
+    squares = (noise**2).sum(1)
+    assert squares[:, :8].flatten().tolist() == pytest.approx([*[1 / 3] * 4, *[3.0] * 4] * 2, abs=1e-4)
+    # The third and fourth runs stand on the same two first noises as the first and second.
+    first = torch.stack([noise[..., 8 + 2 * run + 1] for run in range(4)])
+    assert (first[0] - first[3]).norm(dim=1).max() < 2 * 3**0.5 + 1e-3
 
 
 def test_variance_over_test_images_is_that_within_classes() -> None:
@@ -342,7 +355,7 @@ def test_the_rule_does_not_tell_apart_what_knows_nothing_where_mcnemar_does() ->
     told, mcnemar = rejections(GaussianWorld(2, per_class=20), 20, True, QUICK)
     assert told <= 0.15
     assert mcnemar >= 0.4
-    assert separated(GaussianWorld(3, per_class=20), 4, QUICK) >= 3
+    assert separated(GaussianWorld(3, per_class=20, shots=10, test_noise=1.5, set_noise=3.0), 5, QUICK) >= 4
 
 
 @pytest.mark.slow

@@ -284,7 +284,6 @@ def test_seeds_that_differ_are_compared_by_welch() -> None:
     assert (less.value, less.low, p) == (0.25, None, None)
 
 
-
 def test_the_metric_is_the_datasets_own() -> None:
     assert [metric_of(name) for name in ("pets", "voc2007", "hateful_memes", "food101", "shapes")] == [
         "mean_per_class",
