@@ -1,14 +1,9 @@
 """Intervals and tests of what a set is worth, which hold for another draw of the set and not only for these images.
 
-The interval was chosen by simulation at 95 %, in worlds where the test images of a class fall together: four of 80
-pairs of sets, and for the basic interval five of 60. Of pairs of sets that know nothing, a crossed bootstrap of as
-many images as there are tells 2 to 12 % apart where its percentiles are moved to the value, and 28 to 35 % as a basic
-interval, and its moved percentiles hold the expected score of such a set in 87 to 96 %; its plain percentiles tell
-none apart, but hold the expected score of a good set in 0 to 79 % wherever it makes errors, since a resample of few
-images is a worse set. Resamples as in `analysis.images.resampling`, moved to the value and stretched, told at most 1
-% apart and held the expected score in at least 96 %. What they cost is power: a set and one that is wrong in every
-second image are told apart where they differ by about four standard deviations of their difference, and in every
-second pair where by 2.8.
+How a score varies comes from `analysis.images.draws`. Two sets differ by their variances over draws, added up, and by
+that over the test images, which they share. The reference is Student's t, with as many degrees of freedom as the
+variances over draws are known to; a single share has Wilson's interval for as many test images as would let it vary
+so. What this rule covers and tells apart, where the truth over draws is known, is in benchmarks/image_sets.py.
 """
 
 from __future__ import annotations
