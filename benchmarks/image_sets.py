@@ -318,7 +318,7 @@ def main(words: Sequence[str] | None = None) -> int:
     draw: dict[str, Draw] = {level: partial(redrawn_of, pool, True) for level, pool in made.items()}
     draw["labels permuted"] = partial(redrawn_of, made["0 %"], False)
     covered = [
-        coverage(kind, one, many, SHOTS, options.pairs, options.samples, 7000 + place)
+        coverage(kind, one, many, SHOTS, 2 * options.pairs, options.samples, 7000 + place)
         for place, (kind, one) in enumerate(draw.items())
     ]
     compared = [

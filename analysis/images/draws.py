@@ -9,10 +9,11 @@ covariance is added to the centers and the score's variance taken. But these cen
 the variance of a worse set than the one measured: of one that knows nothing it is too small, since what more noise
 would decide is decided already. With a second noise under the first it is smaller by about the same factor once more.
 So where a second noise lowers the variance, it is extrapolated back to centers without noise: the square of that with
-one noise over that with two. Of a good set it is too large, since more noise makes errors where there were none. A
-bound is the variance of steps of a third of the noise, three times as large, as a jackknife has it: that is too large
-in the mean for every score (Efron and Stein, 1981, The Annals of Statistics 9), far too large where classes stand at a
-border, since it goes on beyond it, and the better one for a good set.
+one noise over that with two. Of a good set it is too large, since more noise makes errors where there were none; a
+second noise does not lower it, and extrapolating would go too far where only some classes are good. There the bound is
+the variance of steps of a third of the noise, nine times as large, as a jackknife has it. That is too large in the mean
+for every score (Efron and Stein, 1981, The Annals of Statistics 9), and much too large where classes stand at a border,
+since it goes on beyond it.
 
 Over test images. Where a score is a sum over test images, its variance over them is that within each class. Some of it
 is in the variance over draws too: which test images stand beside a border that moves. What different test images have
@@ -154,7 +155,7 @@ def extrapolated(small: float, once: float, twice: float, pairs: Floats) -> tupl
     """Return the variance of centers without noise, and the variance of that estimate.
 
     Args:
-        small: Variance by small steps, which bounds it if it is above 0.
+        small: Variance by small steps, which bounds that of a good set if it is above 0.
         once: Variance with one noise.
         twice: Variance with two.
         pairs: Deviations with two noises, shape (2, twice). Where squares of both pairs on one first noise go together,
@@ -162,8 +163,10 @@ def extrapolated(small: float, once: float, twice: float, pairs: Floats) -> tupl
     """
     if once <= 0:
         return 0.0, 0.0
-    found = once**2 / min(max(twice, once / MOST_ABOVE), once)
-    found = min(found, small) if small > 0 else found
+    if twice < once:
+        found = once**2 / max(twice, once / MOST_ABOVE)
+    else:
+        found = min(once, small) if small > 0 else once
     squares = pairs**2
     mean = float(squares.mean())
     apart = squares - squares.mean(1, keepdims=True)
