@@ -163,10 +163,8 @@ def extrapolated(small: float, once: float, twice: float, pairs: Floats) -> tupl
     """
     if once <= 0:
         return 0.0, 0.0
-    if twice < once:
-        found = once**2 / max(twice, once / MOST_ABOVE)
-    else:
-        found = min(once, small) if small > 0 else once
+    bound = small if small > 0 else once
+    found = once**2 / max(twice, once / MOST_ABOVE) if twice < once else min(once, bound)
     squares = pairs**2
     mean = float(squares.mean())
     apart = squares - squares.mean(1, keepdims=True)
