@@ -153,6 +153,7 @@ def test_variance_is_extrapolated_to_centers_without_noise() -> None:
     assert extrapolated(3.0, 4.0, 8.0, even) == (3.0, 0.0)
     assert extrapolated(9.0, 4.0, 0.1, even)[0] == 8.0
     assert extrapolated(9.0, -0.1, 3.0, even) == (0.0, 0.0)
+    assert extrapolated(9.0, 4.0, 3.2, np.array([[1.0, 3.0], [1.0, 3.0]])) == pytest.approx((5.0, 2 * 25 * 16 / 25))
     # Squares 1 and 9, mean 5: in both pairs at once they go together by 16 / 25, crosswise not at all.
     assert extrapolated(9.0, 4.0, 8.0, np.array([[1.0, 3.0], [1.0, 3.0]])) == pytest.approx((4.0, 16 * 16 / 25))
     assert extrapolated(9.0, 4.0, 8.0, np.array([[1.0, 3.0], [3.0, 1.0]])) == (4.0, 0.0)
