@@ -312,11 +312,11 @@ def main(words: Sequence[str] | None = None) -> int:
         for pair, (one, other) in enumerate(two_of_pool(pools[0], SHOTS, 5000 + pair) for pair in range(options.pairs))
     ]
     many = world.test(TEST_POOL)
-    made = {level: world.set(LEVELS[level], 4000, POOL) for level in ("0 %", "50 %", "75 %", "all facets")}
+    made = {level: world.set(LEVELS[level], 14000, POOL) for level in ("0 %", "50 %", "75 %", "all facets")}
     draw: dict[str, Draw] = {level: partial(redrawn_of, pool, True) for level, pool in made.items()}
     draw["labels permuted"] = partial(redrawn_of, made["0 %"], False)
     covered = [
-        coverage(kind, one, many, SHOTS, options.pairs, options.samples, 7000 + place)
+        coverage(kind, one, many, SHOTS, options.pairs, options.samples, 17000 + place)
         for place, (kind, one) in enumerate(draw.items())
     ]
     compared = [
@@ -327,7 +327,7 @@ def main(words: Sequence[str] | None = None) -> int:
             shots,
             options.pairs if place == 0 else options.pairs // 2,
             options.samples,
-            8000 + place,
+            18000 + place,
         )
         for place, (first, second, shots) in enumerate(COMPARED)
     ]

@@ -34,9 +34,8 @@ SMALL = 3.0
 """How many times smaller small steps are."""
 MOST_ABOVE = 2.0
 """How many times the variance with one noise that without can be: where sets know nothing it is 1.4 to 1.7 times."""
-OF_RATIO = 2.0
-"""How many times the relative variance of one variance is that of its square over a second one, which goes with it by a
-correlation of about 0.75: 4 + 1 − 4 · 0.75."""
+LEAST_FREEDOM = 3
+"""Degrees of freedom of a variance over draws are one less than classes, and so many with fewer than four classes."""
 
 
 @dataclass(frozen=True)
@@ -154,26 +153,28 @@ def steps(shown: torch.Tensor, number: int, generator: torch.Generator) -> torch
     return found
 
 
-def extrapolated(small: float, once: float, twice: float, pairs: Floats) -> tuple[float, float]:
-    """Return the variance of centers without noise, and the variance of that estimate.
+def extrapolated(small: float, once: float, twice: float) -> float:
+    """Return the variance of centers without noise.
 
     Args:
         small: Variance by small steps, which bounds that of a good set if it is above 0.
         once: Variance with one noise.
         twice: Variance with two.
-        pairs: Deviations with two noises, shape (2, twice). Where squares of both pairs on one first noise go together,
-            the variance depends on where the centers happen to be.
     """
     if once <= 0:
-        return 0.0, 0.0
+        return 0.0
     bound = small if small > 0 else once
-    lowered = twice < once
-    found = once**2 / max(twice, once / MOST_ABOVE) if lowered else min(once, bound)
-    squares = pairs**2
-    mean = float(squares.mean())
-    apart = squares - squares.mean(1, keepdims=True)
-    together = float((apart[0] * apart[1]).mean()) / mean**2 if mean > 0 else 0.0
-    return found, max(0.0, together) * found**2 * (OF_RATIO if lowered else 1.0)
+    return once**2 / max(twice, once / MOST_ABOVE) if twice < once else min(once, bound)
+
+
+def doubt_of(variance: float, classes: int) -> float:
+    """Return the variance of a variance over draws.
+
+    It is known to about as many degrees of freedom as there are classes but one: test images of a class fall together,
+    and which ones do depends on where few centers happen to be. How much it varies over resamples says less: an
+    estimate from so few draws of it is itself too uncertain to make an interval by.
+    """
+    return 2 * variance**2 / max(LEAST_FREEDOM, classes - 1)
 
 
 def within_class(hits: Floats, labels: NDArray[np.int64]) -> Floats:

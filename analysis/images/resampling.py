@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.images.draws import Draws, Floats, Resampled, extrapolated, within_class
+from analysis.images.draws import Draws, Floats, Resampled, doubt_of, extrapolated, within_class
 from analysis.images.scores import METRICS, MetricName
 from reward.errors import UserError, shortened
 from reward.image_sets.centers import CenterKind, EnsembleKind, class_centers, ensemble, similarities
@@ -158,7 +158,8 @@ def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws
     for part, value in values.items():
         kinds = draws.deviations(sums[part])
         small, once, twice = (float((kind**2).mean() - less) for kind, less in zip(kinds, own[part], strict=True))
-        variance, doubt = extrapolated(small, once, twice, kinds[-1])
+        variance = extrapolated(small, once, twice)
+        doubt = doubt_of(variance, len(test.classes))
         found[part] = Resampled(value, shares * within_class(right[part], test.labels.numpy()), variance, doubt)
     return found
 
@@ -185,7 +186,8 @@ def _of_ranks(
     for part, value in values.items():
         kinds = draws.deviations(sums[part])
         small, once, twice = (float((kind**2).mean()) for kind in kinds)
-        variance, doubt = extrapolated(small, once, twice, kinds[-1])
+        variance = extrapolated(small, once, twice)
+        doubt = doubt_of(variance, len(test.classes))
         again = np.array([metric(of_set[part], labels, one_weight) for one_weight in weights])
         found[part] = Resampled(value, (again - again.mean()) * scale, variance, doubt)
     return found

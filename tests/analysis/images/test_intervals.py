@@ -11,7 +11,7 @@ import torch
 from gaussian_sets import GaussianWorld
 
 from analysis.images import resampling
-from analysis.images.draws import Draws, Resampled, extrapolated, steps, within_class
+from analysis.images.draws import Draws, Resampled, doubt_of, extrapolated, steps, within_class
 from analysis.images.intervals import (
     GIVEN_TWO_SETS,
     difference_p,
@@ -145,18 +145,20 @@ def test_steps_move_a_center_as_another_draw_would() -> None:
 
 def test_variance_is_extrapolated_to_centers_without_noise() -> None:
     """With one noise 4 and with two 3, it is 16 / 3 without; with two 8, as for a good set, it stays 4."""
-    even = np.ones((2, 4))
-    assert extrapolated(9.0, 4.0, 3.0, even)[0] == pytest.approx(16 / 3)
-    assert extrapolated(5.0, 4.0, 3.0, even)[0] == pytest.approx(16 / 3)
-    assert extrapolated(0.0, 4.0, 8.0, even)[0] == 4.0
-    assert extrapolated(9.0, 4.0, 8.0, even) == (4.0, 0.0)
-    assert extrapolated(3.0, 4.0, 8.0, even) == (3.0, 0.0)
-    assert extrapolated(9.0, 4.0, 0.1, even)[0] == 8.0
-    assert extrapolated(9.0, -0.1, 3.0, even) == (0.0, 0.0)
-    assert extrapolated(9.0, 4.0, 3.2, np.array([[1.0, 3.0], [1.0, 3.0]])) == pytest.approx((5.0, 2 * 25 * 16 / 25))
-    # Squares 1 and 9, mean 5: in both pairs at once they go together by 16 / 25, crosswise not at all.
-    assert extrapolated(9.0, 4.0, 8.0, np.array([[1.0, 3.0], [1.0, 3.0]])) == pytest.approx((4.0, 16 * 16 / 25))
-    assert extrapolated(9.0, 4.0, 8.0, np.array([[1.0, 3.0], [3.0, 1.0]])) == (4.0, 0.0)
+    assert extrapolated(5.0, 4.0, 3.0) == pytest.approx(16 / 3)
+    assert extrapolated(9.0, 4.0, 8.0) == extrapolated(0.0, 4.0, 8.0) == 4.0
+    assert extrapolated(3.0, 4.0, 8.0) == 3.0
+    assert extrapolated(9.0, 4.0, 0.1) == 8.0
+    assert extrapolated(9.0, -0.1, 3.0) == 0.0
+
+
+def test_a_variance_over_draws_has_as_many_degrees_of_freedom_as_classes_but_one() -> None:
+    for classes, freedom in ((16, 15), (4, 3), (2, 3)):
+        only = Resampled(0.5, np.zeros(3), 0.01, doubt_of(0.01, classes))
+        assert only.freedom == pytest.approx(freedom)
+    assert Resampled(0.5, np.array([0.1]), 0.01, doubt_of(0.01, 16)).freedom == pytest.approx(
+        60
+    )  # half is not in doubt
 
 
 def test_deviations_are_from_their_mean_and_of_two_noises_from_each_other() -> None:
