@@ -1,8 +1,8 @@
 """Are planted truths found? Sets with known faults, measured by demo-visual; each claim beside a twin that must fail.
 
-    python benchmarks/image_sets.py [--pairs 200] [--permutations 300] [--samples 300] [--out FILE.md]
+    python benchmarks/image_sets.py [--pairs 200] [--permutations 300] [--samples 1000] [--out FILE.md]
 
-Takes about five minutes on one core. Exits with 1 unless all claims hold and all twins fail.
+Takes about two minutes on one core. Exits with 1 unless all claims hold and all twins fail.
 """
 
 from __future__ import annotations
