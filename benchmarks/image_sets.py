@@ -1,8 +1,8 @@
 """Are planted truths found? Sets with known faults, measured by demo-visual; each claim beside a twin that must fail.
 
-    python benchmarks/image_sets.py [--pairs 200] [--permutations 300] [--samples 300] [--out FILE.md]
+    python benchmarks/image_sets.py [--pairs 200] [--permutations 300] [--samples 1000] [--out FILE.md]
 
-Takes about five minutes on one core. Exits with 1 unless all claims hold and all twins fail.
+Takes about two minutes on one core. Exits with 1 unless all claims hold and all twins fail.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,6 +21,18 @@ from typing import NamedTuple
 
 import torch
 from common import processor
+from image_set_power import (
+    TRUTH,
+    Coverage,
+    Draw,
+    Power,
+    Z,
+    coverage,
+    coverage_table,
+    power,
+    power_table,
+    redrawn_of,
+)
 from image_set_truths import (
     CLASSES,
     EVERY_SECOND,
@@ -36,6 +49,7 @@ from image_set_truths import (
     tells_apart,
     two_of_pool,
 )
+from scipy import stats
 
 from analysis.images.intervals import GIVEN_TWO_SETS
 from analysis.images.probe import choose_l2, fit
@@ -58,6 +72,19 @@ CHANCE_WITHIN = 0.01
 FLATTERY = 0.2
 """How far above its own CLER the ensemble of a worthless set stands, at least."""
 APART_SEEDS, APART_LEAST = 10, 9
+LEAST_COVERED = 0.93
+ORACLE_WITHIN = 0.07
+TEST_POOL = 300
+"""Test images of each class that coverage and power draw from."""
+COMPARED = (
+    ("0 %", "50 %", 20),
+    ("50 %", "75 %", 20),
+    ("0 %", "50 %", 10),
+    ("0 %", "50 %", 40),
+    ("0 %", "0 %", 20),
+    ("labels permuted", "labels permuted", 20),
+)
+"""Pairs of kinds of sets, and images of each class."""
 
 
 class Claim(NamedTuple):
@@ -141,11 +168,14 @@ def rule_claim(what: str, pairs: Sequence[tuple[SetImages, SetImages]], test: Te
     )
 
 
-def apart_claim(world: World, what: str, error: Mapping[str, float], test: TestImages, samples: int) -> Claim:
+def apart_claim(
+    world: World, what: str, error: Mapping[str, float], test: TestImages, samples: int, spread: float | None = None
+) -> Claim:
     """Return the claim that the same rule tells a good set from a worse one.
 
     Beside it stands what hides a difference: how wide the intervals are against how far differences spread over draws
-    of both sets, and how many Student's t over three seeds tells apart.
+    of both sets, and how many Student's t over three seeds tells apart. With `spread`, the standard deviation of a
+    difference over draws of sets and test images, also how many a test tells apart that knows it.
     """
     found, equal = [], 0
     for seed in range(APART_SEEDS):
@@ -157,13 +187,46 @@ def apart_claim(world: World, what: str, error: Mapping[str, float], test: TestI
     apart, width = sum(map(tells_apart, found)), mean((one.high or 0.0) - (one.low or 0.0) for one in found) / 2
     triples = [[values[(first + step) % APART_SEEDS] for step in range(3)] for first in range(APART_SEEDS)]
     by_seeds = sum(tells_apart(mean_t(triple)) for triple in triples)
+    knowing = ""
+    if spread is not None:
+        beyond = sum(abs(value) > Z * spread for value in values)
+        knowing = f"; beyond 1.96 of the sd over draws and test images, {spread:.3f}: {beyond} of {APART_SEEDS}"
     return Claim(
         f"the rule tells the 0 % set from one wrong in {what} in at least {APART_LEAST} of {APART_SEEDS} seeds",
         f"in {apart}; difference {mean(values):.3f} (sd over seeds {stdev(values):.3f}), intervals ± {width:.3f}; by t "
-        f"over three seeds: {by_seeds} of {APART_SEEDS}",
+        f"over three seeds: {by_seeds} of {APART_SEEDS}{knowing}",
         apart >= APART_LEAST,
         f"the 0 % set and another 0 % set: in {equal}",
         equal < APART_LEAST,
+    )
+
+
+def coverage_claim(found: Sequence[Coverage]) -> Claim:
+    """Return the claim that intervals hold what sets score in the mean over other draws and test images."""
+    least = min(one.held / one.sets for one in found)
+    plain = min(one.wilson / one.sets for one in found)
+    shares = ", ".join(f"{one.kind} {one.held / one.sets:.1%}" for one in found)
+    return Claim(
+        "95 % intervals of single sets hold the expected CLER over draws of set and test images in at least "
+        f"{LEAST_COVERED:.0%}, for each of {len(found)} kinds of sets",
+        f"least {least:.1%} ({shares})",
+        least >= LEAST_COVERED,
+        f"Wilson's intervals of the same scores: least {plain:.1%}",
+        plain < LEAST_COVERED,
+    )
+
+
+def oracle_claim(found: Power, equal: Power) -> Claim:
+    """Return the claim that the rule tells about as many pairs apart as a test that knows how differences spread."""
+    told, least = found.told / found.pairs, found.oracle - ORACLE_WITHIN
+    return Claim(
+        f"of {found.pairs} fresh pairs of {found.kind} sets the rule tells no more than {ORACLE_WITHIN:g} fewer apart "
+        "than a test that knows the standard deviation of differences over draws",
+        f"rule {told:.1%}, that test {found.oracle:.1%}; expected difference {found.distance:.1f} sd, intervals "
+        f"{found.width:.2f} times ± 1.96 sd",
+        told >= least,
+        f"{equal.kind}: rule {equal.told / equal.pairs:.1%}",
+        equal.told / equal.pairs < least,
     )
 
 
@@ -214,12 +277,22 @@ def claims_table(claims: Sequence[Claim]) -> str:
     return "\n".join(lines)
 
 
+def why_not(found: Power) -> str:
+    """Return what nine of ten seeds would ask of a test that knows the standard deviation of differences."""
+    chance = float(stats.binom.sf(APART_LEAST - 1, APART_SEEDS, found.oracle))
+    return (
+        f"Of {found.kind} sets at {found.shots} images a class, differences lie {found.distance:.1f} sd "
+        f"from 0 in the mean. A test that knows the sd tells {found.oracle:.1%} apart and so finds "
+        f"at least {APART_LEAST} of {APART_SEEDS} seeds with a chance of {chance:.1%}."
+    )
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Measure all claims, print and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--permutations", type=int, default=300)
-    parser.add_argument("--samples", type=int, default=300, help="resamples behind each interval of a pair")
+    parser.add_argument("--samples", type=int, default=1000, help="resamples behind each interval of a pair")
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
@@ -238,6 +311,26 @@ def main(words: Sequence[str] | None = None) -> int:
         (permuted(one, 2 * pair), permuted(other, 2 * pair + 1))
         for pair, (one, other) in enumerate(two_of_pool(pools[0], SHOTS, 5000 + pair) for pair in range(options.pairs))
     ]
+    many = world.test(TEST_POOL)
+    made = {level: world.set(LEVELS[level], 14000, POOL) for level in ("0 %", "50 %", "75 %", "all facets")}
+    draw: dict[str, Draw] = {level: partial(redrawn_of, pool, True) for level, pool in made.items()}
+    draw["labels permuted"] = partial(redrawn_of, made["0 %"], False)
+    covered = [
+        coverage(kind, one, many, SHOTS, options.pairs, options.samples, 17000 + place)
+        for place, (kind, one) in enumerate(draw.items())
+    ]
+    compared = [
+        power(
+            f"{first} and {second}",
+            (draw[first], draw[second]),
+            many,
+            shots,
+            options.pairs if place == 0 else options.pairs // 2,
+            options.samples,
+            18000 + place,
+        )
+        for place, (first, second, shots) in enumerate(COMPARED)
+    ]
     away = measured(world.set(NEVER_RIGHT, SEEDS[0], SHOTS), test)
     claims = [
         order_claim(clers, nothing),
@@ -245,8 +338,10 @@ def main(words: Sequence[str] | None = None) -> int:
         flattery_claim(by_seed[0][-1], by_seed[0][0], test),
         rule_claim("label-permuted", of_nothing, test, options.samples),
         rule_claim("equally good", equal, test, options.samples),
-        apart_claim(world, "50 % of patterns", LEVELS["50 %"], test, options.samples),
+        apart_claim(world, "50 % of patterns", LEVELS["50 %"], test, options.samples, compared[0].spread),
         apart_claim(world, "50 % of each facet", EVERY_SECOND, test, options.samples),
+        oracle_claim(compared[0], compared[4]),
+        coverage_claim(covered),
         chance_claim(by_seed[0][0], test, options.permutations),
     ]
     seconds, used = time.perf_counter() - begun, time.process_time() - processor_begun
@@ -266,6 +361,20 @@ their class: text {away["text"]:.3f}, CLER {away["cler"]:.3f}, ensemble {away["e
 was the first reading of "all facets wrong", and the order held with it too.
 
 {levels_table(clers)}
+
+What intervals cover, {SHOTS} images a class: sets and {len(test.labels)} test images are drawn with replacement from
+{POOL} and {TEST_POOL} a class, so that the expected score over both is known; expected scores and standard deviations
+are of {TRUTH:,} draws.
+
+{coverage_table(covered)}
+
+What the rule tells apart, of the same draws. The distance is the expected difference over its standard deviation; a
+test that knows this deviation tells apart what is beyond 1.96 of it, and intervals of width 1 are that wide. `held`
+counts intervals that hold the expected difference.
+
+{power_table(compared)}
+
+{why_not(compared[0])}
 
 CLER and linear probe of the graded sets, seed {SEEDS[0]}:
 

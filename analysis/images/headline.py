@@ -12,6 +12,7 @@ from typing import NamedTuple
 from analysis.images.record import Measures, SetComparison, SetMeasures
 from analysis.images.wording import (
     NAMES,
+    beside,
     confidence_of,
     few_seeds,
     metric_name,
@@ -21,6 +22,7 @@ from analysis.images.wording import (
     side_by_side,
     text_share,
     told,
+    told_alone,
     unequal,
 )
 from analysis.results.headline import Headline
@@ -88,10 +90,12 @@ def _cannot_be_told(measures: Measures) -> Said | None:
             f"{over_words(row, measures)}, and all that the brackets hold is possible.",
         )
     widest = max(tested, key=lambda row: _reach(row.difference))
+    alone = [row.name for row in tested if told_alone(row, confidence_of(measures))]
     return Said(
         f"No set can be told from {measures.against}",
         tuple(measures.sets),
-        f"It needs more seeds or images: the widest interval, of {widest.name}, is {points_of(widest.difference)}.",
+        f"It needs more seeds or images: the widest interval, of {widest.name}, is {points_of(widest.difference)}."
+        + (f" Alone, {listing(alone)} would be told from it, but not {beside(measures)}." if alone else ""),
     )
 
 
@@ -194,6 +198,8 @@ def _compared(row: SetComparison, measures: Measures) -> str:
         verdict = "No test was possible."
     elif told(row, confidence_of(measures)):
         verdict = "They are told apart."
+    elif told_alone(row, confidence_of(measures)):
+        verdict = f"They are told apart alone, but not {beside(measures)}; it needs more seeds or images."
     else:
         verdict = "They cannot be told apart; it needs more seeds or images."
     return f"{name} differs by {number}, over {over_words(row, measures)}{p}. {verdict}"

@@ -1,27 +1,25 @@
 """Intervals and tests of what a set is worth, which hold for another draw of the set and not only for these images.
 
-The interval was chosen by simulation at 95 %, in worlds where the test images of a class fall together: four of 80
-pairs of sets, and for the basic interval five of 60. Of pairs of sets that know nothing, a crossed bootstrap of as
-many images as there are tells 2 to 12 % apart where its percentiles are moved to the value, and 28 to 35 % as a basic
-interval, and its moved percentiles hold the expected score of such a set in 87 to 96 %; its plain percentiles tell
-none apart, but hold the expected score of a good set in 0 to 79 % wherever it makes errors, since a resample of few
-images is a worse set. Resamples as in `analysis.images.resampling`, moved to the value and stretched, told at most 1
-% apart and held the expected score in at least 96 %. What they cost is power: a set and one that is wrong in every
-second image are told apart where they differ by about four standard deviations of their difference, and in every
-second pair where by 2.8.
+How a score varies comes from `analysis.images.draws`. Two sets differ by their variances over draws, added up, and by
+that over the test images, which they share. The reference is Student's t, with as many degrees of freedom as the
+variances over draws are known to; a single share has Wilson's interval for as many test images as would let it vary
+so. What this rule covers and tells apart, where the truth over draws is known, is in benchmarks/image_sets.py.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 
-from analysis.images.resampling import SCALE, Part, Resampled, SetImages, TestImages, measured, resampled
+from analysis.images.draws import Resampled
+from analysis.images.resampling import Part, SetImages, TestImages, measured, resampled
 from analysis.images.scores import METRICS
-from analysis.statistics.intervals import Estimate, IntervalSettings, all_equal, mean_t, newcombe, wilson_bounds, within
+from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, newcombe, wilson_bounds, within
 from analysis.statistics.paired import PairedAccuracy, paired_counts
 from analysis.statistics.permutation import SAME
 from reward.errors import UserError
@@ -138,36 +136,42 @@ def set_difference(
 
 
 def difference_p(difference: Resampled) -> float | None:
-    """Return the level of the test that belongs to a difference's interval: 0 is outside where it is smaller.
+    """Return the p-value of the test that belongs to a difference's interval: 0 is outside where it is below the level.
 
     Args:
-        difference: The difference with its resamples.
+        difference: The difference, and how it varies.
 
     Returns:
-        Two-sided, the value itself counted among the resamples; 1 for sets that never differ. None where all resamples
-        have one difference that is not 0: they say nothing of how it varies.
+        Two-sided, by Student's t with the difference's degrees of freedom; 1 for sets that never differ. None where it
+        does not vary and is not 0: then nothing is known of how it would.
     """
-    if all_equal(difference.resamples.tolist()):
+    if difference.variance < SAME**2:
         return 1.0 if abs(difference.value) < SAME else None
-    moved = difference.value + (difference.resamples - difference.resamples.mean()) * SCALE
-    tails = [(1 + int(side.sum())) / (len(moved) + 1) for side in (moved <= SAME, moved >= -SAME)]
-    return min(1.0, 2 * min(tails))
+    return 2 * float(stats.t.sf(abs(difference.value) / math.sqrt(difference.variance), difference.freedom))
 
 
 def share_interval(found: Resampled, n: int, confidence: float = 0.95) -> Estimate:
-    """Return a share's interval: the resamples' quantiles, moved from their mean to the value and stretched.
+    """Return a share's interval: Wilson's, for as many independent images as would let the share vary as it does.
+
+    A share near 0 or 1 varies less than one in between, and Wilson's interval knows it: so does a set that knows
+    nothing and happens to score below chance.
 
     Args:
-        found: The share with its resamples.
-        n: Number of test images. Where no resample differs, as where all images are right, the interval is Wilson's.
+        found: The share, and how it varies.
+        n: Number of test images. Where nothing varies, as where all images are right, the interval is Wilson's for n.
         confidence: Coverage, in (0, 1).
 
     Returns:
         The share with its interval within [0, 1].
+
+    Source: Korn and Graubard (1998), Survey Methodology 24, for Wilson's interval in place of Clopper and Pearson's.
     """
-    if all_equal(found.resamples.tolist()):
+    if found.variance < SAME**2:
         return Estimate(found.value, *wilson_bounds(found.value, n, confidence), n)
-    return within(_stretched(found, n, confidence), 0.0, 1.0)
+    inside = min(max(found.value, 1 / (2 * n)), 1 - 1 / (2 * n))
+    effective = inside * (1 - inside) / found.variance
+    shrunk = (_quantile(confidence, math.inf) / _quantile(confidence, found.freedom)) ** 2
+    return Estimate(found.value, *wilson_bounds(found.value, effective * shrunk, confidence), n)
 
 
 def over_seeds(values: list[float], confidence: float = 0.95) -> Estimate:
@@ -255,17 +259,17 @@ def _difference(
     n: int,
     confidence: float,
 ) -> Estimate:
-    """Return the interval of a difference; of one that no resample changes, Newcombe's from both shares' own."""
+    """Return the interval of a difference, Student's t; of one that does not vary, Newcombe's from both shares' own."""
     one, other = first[parts[0]], second[parts[1]]
     difference = one.minus(other)
-    if all_equal(difference.resamples.tolist()):
+    if difference.variance < SAME**2:
         return newcombe(share_interval(one, n, confidence), share_interval(other, n, confidence))
-    return within(_stretched(difference, n, confidence), -1.0, 1.0)
+    reach = _quantile(confidence, difference.freedom) * math.sqrt(difference.variance)
+    return within(Estimate(difference.value, difference.value - reach, difference.value + reach, n), -1.0, 1.0)
 
 
-def _stretched(found: Resampled, n: int, confidence: float) -> Estimate:
-    away = (np.quantile(found.resamples, _tails(confidence)) - found.resamples.mean()) * SCALE
-    return Estimate(found.value, found.value + float(away[0]), found.value + float(away[1]), n)
+def _quantile(confidence: float, freedom: float) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
 def _tails(confidence: float) -> tuple[float, float]:

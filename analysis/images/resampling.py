@@ -1,11 +1,8 @@
-"""Resamples of an image set within class, crossed with resamples of the test images.
-
-The test images of a class fall together: one center that is off takes many of them. So test images alone say nothing of
-what another draw of the set would score, and both are resampled.
-"""
+"""Resamples of an image set, from which come the variances of its scores: see `analysis.images.draws`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,19 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from analysis.images.draws import Draws, Floats, Resampled, doubt_of, extrapolated, within_class
 from analysis.images.scores import METRICS, MetricName
 from reward.errors import UserError, shortened
 from reward.image_sets.centers import CenterKind, EnsembleKind, class_centers, ensemble, similarities
 
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
-DRAWS = 9
-"""How many times as many images as it has a resample draws of a class: deviations are then a third of those of another
-draw of the set, see `resampled`."""
-SCALE = DRAWS**0.5
 BLOCK = 1024
-"""Most test images of a class that are resampled together."""
-MOST = 2**23
+"""Most test images of a class that are scored together."""
+MOST = 2**22
 """Scores in memory at once, as float32."""
 
 
@@ -73,23 +65,6 @@ class SetImages:
     name: str = "image set"
 
 
-@dataclass(frozen=True)
-class Resampled:
-    """A number with the same number of each resample.
-
-    Attributes:
-        value: Of all images.
-        resamples: Shape (B,). Their deviations from their mean are `SCALE` times too small.
-    """
-
-    value: float
-    resamples: Floats
-
-    def minus(self, other: Resampled) -> Resampled:
-        """Return the difference, resample by resample."""
-        return Resampled(self.value - other.value, self.resamples - other.resamples)
-
-
 Part = Literal["cler", "ensemble", "text"]
 
 
@@ -124,58 +99,108 @@ def measured(images: SetImages, test: TestImages) -> dict[Part, float]:
 def resampled(
     images: SetImages, test: TestImages, *, samples: int = 2000, seed: int = 0, stream: int = 0
 ) -> dict[Part, Resampled]:
-    """Measure a set again on resamples of its images, drawn within each class, and of the test images.
+    """Measure a set with how far each score varies; see the head of `analysis.images.draws`.
 
-    A resample in the usual way adds to a center as much noise as it already has, and so measures a worse set: where 20
-    images scored 0.71, the resamples scored 0.49, and where a set knows nothing they spread less than such sets do. So
-    a resample draws `DRAWS` times as many images, which adds a ninth of the noise, and its deviations are a third of
-    those that another set would have. Of a class's K images, 9 (K − 1) are drawn, not 9 K, so that the variance of a
-    center is that of the sampled images and not (K − 1) / K of it. Test images are drawn in the same proportion, within
-    each class where they have one.
+    Metrics that are no sums over test images are measured again under random weights of these, which are exponential
+    so that no class is ever without an image (Rubin, 1981, The Annals of Statistics 9). Their variance over draws holds
+    some of that over test images twice.
 
     Args:
         images: The set, at least two images of each class.
         test: The test images.
-        samples: Number of resamples, B.
-        seed: Seed; two sets resampled with the same one are paired on the test images.
+        samples: Number of resamples of the set.
+        seed: Seed.
         stream: Which of the independent resamplings of set images: two sets that are compared need different ones.
 
     Returns:
-        What `measured` gives, with its resamples.
+        What `measured` gives, with how it varies.
 
     Raises:
         UserError: As in `measured`, and for a class of a single image.
     """
     values = measured(images, test)
-    drawn = _set_counts(images, test.classes, samples, np.random.default_rng([seed, 1, stream]))
-    scorer, draw = _Scorer(images, test, drawn), np.random.default_rng([seed, 0])
-    found: dict[Part, Floats] = {part: np.zeros(samples) for part in values}
-    if test.metric in ("accuracy", "mean_per_class"):  # sums over test images, so that a few are in memory at once
-        present = torch.unique(test.labels).tolist()
-        for label in present:
-            rows = torch.nonzero(test.labels == label).flatten()
-            share = 1 / (len(present) * len(rows)) if test.metric == "mean_per_class" else 1 / len(test.labels)
-            parts = -(-len(rows) // BLOCK)
-            for block in (rows[part::parts] for part in range(parts)):
-                weights = _multinomial(DRAWS * len(block), len(block), samples, draw).T * (share / DRAWS)
-                for part, chunk, scores in scorer.of(block):
-                    hits = scores.argmax(0).eq(label).numpy()
-                    found[part][chunk] += (hits * weights[:, chunk]).sum(0)
-    else:
-        metric, labels = METRICS[test.metric], test.labels.numpy()
-        weights = np.stack([_test_weights(labels, draw) for _ in range(samples)])
-        for part, chunk, scores in scorer.of(torch.arange(len(labels))):
-            for place, number in enumerate(range(samples)[chunk]):
-                of_one = scores[:, :, min(place, scores.shape[2] - 1)].numpy().T
-                found[part][number] = metric(of_one, labels, weights[number])
-    return {part: Resampled(values[part], resamples) for part, resamples in found.items()}
+    _check_enough(images, test.classes)
+    draws = Draws.of(samples)
+    scorer = _Scorer(images, test, draws, torch.Generator().manual_seed(2 * (seed * 1000 + stream)))
+    if test.metric in ("accuracy", "mean_per_class"):
+        return _of_sums(values, scorer, test, draws)
+    return _of_ranks(values, scorer, test, draws, np.random.default_rng([seed, 0]))
+
+
+def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws) -> dict[Part, Resampled]:
+    """Return how scores vary that are sums over test images, a few of which are in memory at once."""
+    present, resamples = torch.unique(test.labels).tolist(), draws.number
+    right = {part: np.zeros(len(test.labels)) for part in values}
+    sums = {part: np.zeros(resamples) for part in values}
+    own = {part: np.zeros(3) for part in values}  # of each variance, what test images do not have in common
+    shares = np.zeros(len(test.labels))
+    for label in present:
+        rows = torch.nonzero(test.labels == label).flatten()
+        count = len(rows)
+        shares[rows] = share = 1 / (len(present) * count) if test.metric == "mean_per_class" else 1 / len(test.labels)
+        of_class = {part: np.zeros(resamples) for part in values}
+        single = {part: np.zeros(3) for part in values}
+        for block in torch.split(rows, BLOCK):
+            for part, hits in scorer.hits(block, label):
+                right[part][block] = hits[:, -1]
+                if part != "text":
+                    of_class[part] += share * hits[:, :-1].sum(0)
+                    single[part] += [
+                        share**2 * (kind**2).reshape(len(block), -1).mean(1).sum()
+                        for kind in draws.deviations(hits[:, :-1])
+                    ]
+        for part, series in of_class.items():
+            sums[part] += series
+            if count > 1:
+                joint = np.array([(kind**2).mean() for kind in draws.deviations(series)])
+                own[part] += (count * single[part] - joint) / (count - 1)
+    found: dict[Part, Resampled] = {}
+    for part, value in values.items():
+        kinds = draws.deviations(sums[part])
+        small, once, twice = (float((kind**2).mean() - less) for kind, less in zip(kinds, own[part], strict=True))
+        variance = extrapolated(small, once, twice)
+        doubt = doubt_of(variance, len(test.classes))
+        found[part] = Resampled(value, shares * within_class(right[part], test.labels.numpy()), variance, doubt)
+    return found
+
+
+def _of_ranks(
+    values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws, draw: np.random.Generator
+) -> dict[Part, Resampled]:
+    """Return how scores vary that rank all test images."""
+    metric, labels = METRICS[test.metric], test.labels.numpy()
+    sums = {part: np.zeros(draws.number) for part in values}
+    of_set: dict[Part, NDArray[np.float32]] = {}
+    for part, chunk, scores in scorer.of(torch.arange(len(labels))):
+        numbers = range(len(sums[part]) + 1)[chunk]
+        for place, number in enumerate(numbers):
+            of_one = scores[:, :, min(place, scores.shape[2] - 1)].numpy().T
+            if number == len(sums[part]):
+                of_set[part] = of_one.copy()
+            elif part != "text":
+                sums[part][number] = metric(of_one, labels)
+    weights = [_test_weights(labels, draw) for _ in range(draws.twice)]
+    fewest = max(2, int(np.bincount(labels).min()) if labels.ndim == 1 else len(labels))
+    scale = math.sqrt((fewest + 1) / (fewest - 1) / (draws.twice - 1))
+    found: dict[Part, Resampled] = {}
+    for part, value in values.items():
+        kinds = draws.deviations(sums[part])
+        small, once, twice = (float((kind**2).mean()) for kind in kinds)
+        variance = extrapolated(small, once, twice)
+        doubt = doubt_of(variance, len(test.classes))
+        again = np.array([metric(of_set[part], labels, one_weight) for one_weight in weights])
+        found[part] = Resampled(value, (again - again.mean()) * scale, variance, doubt)
+    return found
 
 
 class _Scorer:
-    """Scores of test images under each resample of a set, from similarities to its images that are made once."""
+    """Scores of test images under each resample of a set, and last of the set itself.
 
-    def __init__(self, images: SetImages, test: TestImages, drawn: Counts) -> None:
-        """Take a set, and how often each of its images is drawn, shape (B, M)."""
+    They come from similarities to its images that are made once.
+    """
+
+    def __init__(self, images: SetImages, test: TestImages, draws: Draws, generator: torch.Generator) -> None:
+        """Take a set, and how it is resampled."""
         self.images, self.test = images, test
         data = images.embeddings.float()
         self.data = data if images.kind == "raw" else torch.nn.functional.normalize(data, dim=1)
@@ -185,21 +210,36 @@ class _Scorer:
         for label in range(count):
             members = torch.nonzero(images.labels == label).flatten()
             self.rows[label, : len(members)] = members
-        self.padding = self.rows < 0
+        shown = (self.rows >= 0).float()
         self.rows = self.rows.clamp(min=0)
-        times = torch.from_numpy(drawn).float().T[self.rows]  # (C, K, B)
-        self.times = times.masked_fill(self.padding.unsqueeze(2), 0.0)
+        self.times = torch.cat([draws.noise(shown, generator), shown.unsqueeze(2)], 2)  # (C, K, resamples + 1)
         members = self.data[self.rows]  # (C, K, D)
-        self.scale = 1 / self.times.sum(1)
+        self.scale = 1 / shown.sum(1, keepdim=True)
         self.inverse = 1 / self._lengths(members @ members.transpose(1, 2))
         if test.text is not None:
             self.text = test.text.float()
-            self.to_text = ((members @ self.text.unsqueeze(2)).transpose(1, 2) @ self.times).squeeze(1)  # (C, B)
+            self.to_text = ((members @ self.text.unsqueeze(2)).transpose(1, 2) @ self.times).squeeze(1)
+
+    def hits(self, rows: torch.Tensor, label: int) -> Iterator[tuple[Part, Floats]]:
+        """Yield, for a part, whether test images of one class are taken for it, shape (rows, resamples + 1).
+
+        As everywhere, the first of equally near classes is taken.
+        """
+        found: dict[Part, list[torch.Tensor]] = {}
+        for part, _, scores in self.of(rows):
+            hits = torch.ones(scores.shape[1:], dtype=torch.bool)
+            if label > 0:
+                hits &= scores[label] > scores[:label].amax(0)
+            if label + 1 < len(scores):
+                hits &= scores[label] >= scores[label + 1 :].amax(0)
+            found.setdefault(part, []).append(hits)
+        for part, parts in found.items():
+            yield part, torch.cat(parts, 1).double().numpy()
 
     def of(self, rows: torch.Tensor) -> Iterator[tuple[Part, slice, torch.Tensor]]:
         """Yield, for a part and a chunk of resamples, the scores of test images, shape (C, rows, resamples of it).
 
-        Scores of the texts are the same in all resamples: their last axis has length 1.
+        Scores of the texts are the same in all resamples: their last axis has length 1, and the chunk is the last one.
         """
         test = self.test.embeddings[rows].float()
         alike = (test @ self.data.T)[:, self.rows].transpose(0, 1).contiguous()  # (C, rows, K)
@@ -207,11 +247,11 @@ class _Scorer:
         width = max(1, MOST // (alike.shape[0] * alike.shape[1]))
         text = None if self.test.text is None else (test @ self.text.T).T.unsqueeze(2)
         if text is not None:
-            yield "text", slice(0, samples), text
+            yield "text", slice(samples - 1, samples), text
         for start in range(0, samples, width):
             chunk = slice(start, start + width)
             sums = alike @ self.times[:, :, chunk]
-            inverse, scale = self.inverse[:, chunk].unsqueeze(1), self.scale[:, chunk].unsqueeze(1)
+            inverse, scale = self.inverse[:, chunk].unsqueeze(1), self.scale.unsqueeze(1)
             if text is not None:
                 yield "ensemble", chunk, self._joined(sums, inverse, scale, text, chunk)
             yield "cler", chunk, sums.mul_(inverse if self.images.kind == "unit" else scale)
@@ -231,10 +271,9 @@ class _Scorer:
         return ((gram @ self.times) * self.times).sum(1).clamp(min=1e-12).sqrt()
 
 
-def _set_counts(images: SetImages, classes: Sequence[str], samples: int, draw: np.random.Generator) -> Counts:
-    """Return how often each image is drawn in each resample, shape (B, M)."""
-    labels = images.labels.numpy()
-    counts = np.bincount(labels, minlength=len(classes))
+def _check_enough(images: SetImages, classes: Sequence[str]) -> None:
+    """Refuse a class of a single image."""
+    counts = np.bincount(images.labels.numpy(), minlength=len(classes))
     alone = [repr(classes[label]) for label, count in enumerate(counts) if count == 1]
     if alone:
         raise UserError(
@@ -243,28 +282,13 @@ def _set_counts(images: SetImages, classes: Sequence[str], samples: int, draw: n
                 "classes); an interval needs at least two, which show how much images differ; draw more."
             )
         )
-    drawn = np.zeros((samples, len(labels)), dtype=np.int64)
-    for label, count in enumerate(counts):
-        drawn[:, labels == label] = _multinomial(DRAWS * (count - 1), count, samples, draw)
-    return drawn
 
 
-def _multinomial(draws: int, images: int, samples: int, draw: np.random.Generator) -> Counts:
-    """Return how often each image is drawn, shape (B, images)."""
-    picks = draw.integers(images, size=(samples, draws)) + np.arange(samples)[:, None] * images
-    counts: Counts = np.bincount(picks.ravel(), minlength=samples * images).reshape(samples, images)
-    return counts
-
-
-def _test_weights(labels: Counts, draw: np.random.Generator) -> Counts:
-    """Return how often each test image is drawn in one resample, in which every class is that was, shape (N,)."""
+def _test_weights(labels: NDArray[np.int64], draw: np.random.Generator) -> Floats:
+    """Return how much each test image counts in one resample, shape (N,): within each class where they have one."""
+    weights = draw.exponential(size=len(labels))
     if labels.ndim == 1:
-        weights = np.zeros(len(labels), dtype=np.int64)
         for label in np.unique(labels):
-            rows = np.flatnonzero(labels == label)
-            weights[rows] = _multinomial(DRAWS * len(rows), len(rows), 1, draw)[0]
-        return weights
-    while True:
-        drawn: Counts = _multinomial(DRAWS * len(labels), len(labels), 1, draw)[0]
-        if (labels[drawn > 0] == 1).any(0).all():
-            return drawn
+            rows = labels == label
+            weights[rows] *= rows.sum() / weights[rows].sum()
+    return weights

@@ -19,7 +19,7 @@ from analysis.images.wording import (
     rho_cell,
     text_number,
     text_share,
-    told,
+    verdict,
 )
 from analysis.images.words import words_table
 from analysis.results.wording import p_digits
@@ -108,16 +108,17 @@ def comparison_table(found: Sequence[Measures]) -> Table:
                     replace(difference_cell(row, measures), n=row.difference.n),
                     _p_cell(row.p),
                     _p_cell(row.p_holm),
-                    _verdict_cell(row.significant(confidence_of(measures)), told(row, confidence_of(measures))),
+                    Cell(empty="not tested") if row.p_holm is None else text_cell(verdict(row, measures)),
                     text_cell(over_words(row, measures)),
                     _p_cell(row.given_sets_p),
                 ),
             )
             for row in measures.comparisons
         ],
-        "Verdicts follow p, corrected by Holm's method over the comparisons of a measurement, and the interval: both "
-        "must tell. McNemar's p holds for these two sets of images only: the test images of a class fall together, so "
-        "that it tells most pairs of sets apart, even of sets that know nothing.",
+        "Each interval and p is of its comparison alone. Verdicts are of all together: they follow p, corrected by "
+        "Holm's method over the comparisons of a measurement, and the interval, which must both tell. McNemar's p "
+        "holds for these two sets of images only: the test images of a class fall together, so that it tells most "
+        "pairs of sets apart, even of sets that know nothing.",
     )
 
 
@@ -356,12 +357,6 @@ def _knowledge_cell(one: SetMeasures) -> Cell:
 
 def _p_cell(p: float | None) -> Cell:
     return Cell(empty="not tested") if p is None else text_cell(p_digits(p))
-
-
-def _verdict_cell(significant: bool | None, both: bool) -> Cell:
-    if significant is None:
-        return Cell(empty="not tested")
-    return text_cell("told apart" if both else "not told apart")
 
 
 def _number_cell(value: float | None, unit: Unit, absent: str) -> Cell:

@@ -18,7 +18,7 @@ from analysis.images.wording import (
     over_words,
     points_of,
     text_number,
-    told,
+    verdict,
     warnings_of,
 )
 from analysis.results.wording import p_digits
@@ -80,12 +80,12 @@ def _worth(measures: Measures) -> Table:
 
 def _compared(one: SetComparison, measures: Measures) -> str:
     """Return one comparison as a line."""
-    confidence = confidence_of(measures)
     percent = UNITS.get(one.quantity, "percent") in ("percent", "points")
     said = points_of(one.difference) if percent else decimal(one.difference.value, 3, sign=True)
     tested = f", p = {p_digits(one.p_holm)} by Holm's method" if one.p_holm is not None else ""
-    apart = "told apart" if told(one, confidence) else "not told apart"
-    return f"{one.name} − {one.against}: {NAMES.get(one.quantity, one.quantity)} {said}{tested}: {apart}"
+    return (
+        f"{one.name} − {one.against}: {NAMES.get(one.quantity, one.quantity)} {said}{tested}: {verdict(one, measures)}"
+    )
 
 
 def _made(measures: Measures) -> list[str]:

@@ -194,9 +194,43 @@ def unequal(sets: Sequence[SetMeasures], cut: int | None = None) -> str:
 
 def told(comparison: SetComparison, confidence: float) -> bool:
     """Say whether a difference is told from none both by its corrected p-value and by its interval."""
+    return _outside(comparison) and comparison.significant(confidence) is True
+
+
+def told_alone(comparison: SetComparison, confidence: float) -> bool:
+    """Say whether a difference is told from none by its own interval and p-value, but not once that is corrected."""
+    alone = comparison.p is not None and comparison.p < 1 - confidence
+    return alone and _outside(comparison) and comparison.significant(confidence) is False
+
+
+def _outside(comparison: SetComparison) -> bool:
     number = comparison.difference
-    apart = number.low is not None and number.high is not None and (number.low > 0 or number.high < 0)
-    return apart and comparison.significant(confidence) is True
+    return number.low is not None and number.high is not None and (number.low > 0 or number.high < 0)
+
+
+def others(measures: Measures) -> int:
+    """Return beside how many other tests each comparison's p-value is corrected."""
+    return max(0, sum(row.p is not None for row in measures.comparisons) - 1)
+
+
+def beside(measures: Measures) -> str:
+    """Return `beside the 3 others`: what a difference does not hold against that is told apart alone."""
+    number = others(measures)
+    return f"beside the {number:,} others" if number > 1 else "beside the other"
+
+
+def verdict(comparison: SetComparison, measures: Measures) -> str:
+    """Return whether two sets are told apart, of a comparison that was tested.
+
+    Intervals are each comparison's own, and the verdict is of all of them together, so that an interval may leave 0
+    outside without it; then the words say so.
+    """
+    confidence = confidence_of(measures)
+    if told(comparison, confidence):
+        return "told apart"
+    if told_alone(comparison, confidence):
+        return f"told apart alone, not {beside(measures)}"
+    return "not told apart"
 
 
 def warnings_of(measures: Measures) -> list[str]:

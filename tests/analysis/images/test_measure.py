@@ -19,11 +19,9 @@ from small_sets import NAMES, TEST, class_folders, measuring, toy_set
 from analysis.images.comparisons import correlations, difference_over_seeds
 from analysis.images.embedded import embed_split, metric_of, open_split
 from analysis.images.given import GivenSet, given_folders
-from analysis.images.intervals import difference_p
 from analysis.images.measure import measure_sets
 from analysis.images.probe import choose_l2
 from analysis.images.record import Measures, SeedMeasures
-from analysis.images.resampling import Resampled
 from analysis.images.wording import warnings_of
 from analysis.statistics.holm import holm
 from analysis.statistics.intervals import IntervalSettings
@@ -288,15 +286,6 @@ def test_seeds_that_differ_are_compared_by_welch() -> None:
     assert difference_over_seeds(of(equal), of(equal), "cler", 0.9)[1] == 1.0
     less, p = difference_over_seeds(of(equal), of(dict.fromkeys(range(3), 0.25)), "cler", 0.9)
     assert (less.value, less.low, p) == (0.25, None, None)
-
-
-def test_the_level_of_a_difference() -> None:
-    # deviations -1, 0, 1 times 3 around 2: one of three resamples is not above 0, so (1 + 1) / (3 + 1) twice, at most 1
-    assert difference_p(Resampled(2.0, np.array([1.0, 2.0, 3.0]))) == 1.0
-    spread = np.linspace(-1, 1, 99)  # around 2, from -1 to 5: those below 0 are 17 of 99, and 18 / 100 twice
-    assert difference_p(Resampled(2.0, spread)) == pytest.approx(0.36)
-    assert difference_p(Resampled(0.0, np.zeros(9))) == 1.0
-    assert difference_p(Resampled(0.5, np.full(9, 0.5))) is None
 
 
 def test_the_metric_is_the_datasets_own() -> None:

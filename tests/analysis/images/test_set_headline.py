@@ -86,6 +86,19 @@ def test_several_sets_that_cannot_be_told_apart() -> None:
     said = set_headline(more)
     assert said.answer == "No set can be told from b"
     assert "the widest interval, of c, is 0.0" in said.caution
+    assert "Alone" not in said.caution
+
+
+def test_a_difference_that_holds_alone_and_not_beside_others_is_said_so() -> None:
+    """Its interval leaves 0 outside, and its p of 0.03 is 0.06 after correction."""
+    one = pair(0.1, 0.05, 0.06)
+    more = replace(one, sets=(*one.sets, measured_set("c", 0.6)))
+    more = replace(more, comparisons=(*one.comparisons, compared("c", "b", 0.0, 0.08, 0.9)), against="b")
+    assert set_headline(more).answer == "No set can be told from b"
+    assert set_headline(more).caution.endswith("Alone, a would be told from it, but not beside the other.")
+    assert dict(plain_words(more))["a and b"].endswith(
+        "They are told apart alone, but not beside the other; it needs more seeds or images."
+    )
 
 
 @pytest.mark.parametrize(

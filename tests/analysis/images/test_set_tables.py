@@ -11,6 +11,7 @@ import pytest
 from measured_sets import around, compared, demo, measured_set, measurement
 from scipy.stats import spearmanr
 
+from analysis.images import terminal, wording
 from analysis.images.published import genbench
 from analysis.images.record import Measures
 from analysis.images.set_grids import grid_of, grid_table, grid_tables
@@ -67,12 +68,20 @@ def test_mcnemar_stands_only_where_its_condition_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("low", "p", "verdict"),
-    [(0.01, 0.01, "told apart"), (-0.01, 0.01, "not told apart"), (0.01, 0.06, "not told apart")],
+    [
+        (0.01, 0.01, "told apart"),
+        (-0.01, 0.01, "not told apart"),
+        (0.01, 0.06, "told apart alone, not beside the 2 others"),  # its own p is 0.03
+        (0.01, 0.12, "not told apart"),
+        (-0.01, 0.06, "not told apart"),
+    ],
 )
 def test_verdicts_need_interval_and_corrected_p(low: float, p: float, verdict: str) -> None:
-    row = compared("a", "b", 0.1, 0.1 - low, p)
-    table = comparison_table([measurement(measured_set("a"), measured_set("b"), comparisons=(row,))])
-    assert table.rows[0].cells[5].text == verdict
+    rows = [compared("a", "b", 0.1, 0.1 - low, p), *(compared("a", "b", 0.0, 0.1, one) for one in (1.0, 1.0, None))]
+    measures = measurement(measured_set("a"), measured_set("b"), comparisons=tuple(rows))
+    assert comparison_table([measures]).rows[0].cells[5].text == verdict
+    assert terminal._compared(rows[0], measures).endswith(f": {verdict}")
+    assert wording.beside(replace(measures, comparisons=tuple(rows[:2]))) == "beside the other"
 
 
 def test_differences_of_distances_are_no_points() -> None:
