@@ -17,10 +17,10 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
-from typing import NamedTuple
 
 import torch
 from common import processor
+from image_set_claims import LEAST_COVERED, MOST_REJECTED, SHOTS, Claim
 from image_set_power import (
     TRUTH,
     Coverage,
@@ -33,6 +33,7 @@ from image_set_power import (
     power_table,
     redrawn_of,
 )
+from image_set_seeds import coverage_of_seeds, seeds_apart_claim, seeds_coverage_claim, seeds_rule_claim
 from image_set_truths import (
     CLASSES,
     EVERY_SECOND,
@@ -62,17 +63,15 @@ from reward.presets import load_vlm
 
 ROOT = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)
-SHOTS = 20
 POOL = 250
 """Images of each class that pairs of equal sets are taken from."""
-MOST_REJECTED = 0.07
 LEAST_CORRELATION = 0.95
 CHANCE = 1 / len(CLASSES)
 CHANCE_WITHIN = 0.01
 FLATTERY = 0.2
 """How far above its own CLER the ensemble of a worthless set stands, at least."""
 APART_SEEDS, APART_LEAST = 10, 9
-LEAST_COVERED = 0.93
+APART_TRIPLES = 20
 ORACLE_WITHIN = 0.07
 TEST_POOL = 300
 """Test images of each class that coverage and power draw from."""
@@ -85,24 +84,6 @@ COMPARED = (
     ("labels permuted", "labels permuted", 20),
 )
 """Pairs of kinds of sets, and images of each class."""
-
-
-class Claim(NamedTuple):
-    """A claim with what was measured, and the same measurement where it must fail.
-
-    Attributes:
-        claim: What must hold.
-        found: What was measured.
-        holds: Whether it holds.
-        twin: The negative twin, with what was measured.
-        twin_fails: Whether the claim fails there.
-    """
-
-    claim: str
-    found: str
-    holds: bool
-    twin: str
-    twin_fails: bool
 
 
 def order_claim(clers: Sequence[Sequence[float]], nothing: Sequence[Sequence[float]]) -> Claim:
@@ -342,6 +323,16 @@ def main(words: Sequence[str] | None = None) -> int:
         apart_claim(world, "50 % of each facet", EVERY_SECOND, test, options.samples),
         oracle_claim(compared[0], compared[4]),
         coverage_claim(covered),
+        seeds_rule_claim("label-permuted", draw["labels permuted"], test, options.pairs, 21000),
+        seeds_rule_claim("equally good (0 %)", draw["0 %"], test, options.pairs, 22000),
+        seeds_rule_claim("equally good (50 %)", draw["50 %"], test, options.pairs, 23000),
+        seeds_apart_claim(world, test, APART_TRIPLES, 40000),
+        seeds_coverage_claim(
+            [
+                coverage_of_seeds(kind, one, many, SHOTS, options.pairs, 27000 + place)
+                for place, (kind, one) in enumerate(draw.items())
+            ]
+        ),
         chance_claim(by_seed[0][0], test, options.permutations),
     ]
     seconds, used = time.perf_counter() - begun, time.process_time() - processor_begun

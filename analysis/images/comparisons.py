@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-from scipy import stats
-
-from analysis.images.intervals import FEWEST_SEEDS, given_two_sets, set_difference
+from analysis.images.intervals import difference_interval, difference_p, given_two_sets, set_difference
 from analysis.images.record import MetricCorrelation, Quantity, SetComparison, SetMeasures
 from analysis.images.resampling import TestImages
 from analysis.images.retrieval import spearman
-from analysis.images.values import CutSeed
+from analysis.images.seeds import FEWEST_SEEDS, pooled_difference, seeds_alone_difference
+from analysis.images.values import CutSeed, SeedsOfSet
 from analysis.statistics.holm import holm
-from analysis.statistics.intervals import Estimate, IntervalSettings, all_equal, mean_t, within
+from analysis.statistics.intervals import Estimate, IntervalSettings
+from analysis.statistics.permutation import SAME
 from reward.errors import UserError
 
 COMPARED: tuple[Quantity, ...] = ("cler", "probe")
@@ -30,12 +29,13 @@ def compared(
     against: str,
     test: TestImages,
     settings: IntervalSettings,
+    seeds: Mapping[str, SeedsOfSet],
 ) -> tuple[SetComparison, ...]:
     """Compare each set with one of them.
 
-    Where both have three seeds, over seeds: paired if the seeds are the same ones, since a generator then begins from
-    the same noise, else by Welch's test. Where not, over the images of the first seeds and the test images. p-values
-    are corrected over all comparisons that have one.
+    Where both have three seeds, over seeds and test images: paired if the seeds are the same ones, since a generator
+    then begins from the same noise, else as Welch's test does. Where not, over the images of the first seeds and
+    the test images. p-values are corrected over all comparisons that have one.
 
     Args:
         sets: The sets, measured.
@@ -43,6 +43,7 @@ def compared(
         against: Name of the set that others are compared with.
         test: The test images.
         settings: Confidence, number of resamples and seed.
+        seeds: Name of a set → how the numbers of its seeds vary.
     """
     by_name = {one.name: one for one in sets}
     found: list[SetComparison] = []
@@ -55,7 +56,7 @@ def compared(
             over: Literal["seeds", "images"] = "images"
             if min(len(one.seeds), len(other.seeds)) >= FEWEST_SEEDS:
                 over = "seeds"
-                difference, p = difference_over_seeds(one, other, quantity, settings.confidence)
+                difference, p = difference_over_seeds(seeds[name], seeds[against], quantity, settings.confidence)
             else:
                 difference, p = _over_images(one, other, quantity, pair, test, settings)
             mcnemar = None
@@ -77,35 +78,25 @@ def compared(
 
 
 def difference_over_seeds(
-    one: SetMeasures, other: SetMeasures, quantity: Quantity, confidence: float
+    one: SeedsOfSet, other: SeedsOfSet, quantity: Quantity, confidence: float
 ) -> tuple[Estimate, float | None]:
-    """Return the difference of two sets' means over seeds with its t-interval, and the p-value that belongs to it.
+    """Return the difference of two sets' means over seeds with its interval, and the p-value that belongs to it.
 
     Args:
         one: A set of at least three seeds.
         other: Another one.
-        quantity: What is compared, a share.
+        quantity: What is compared: CLER, whose images are resampled, or the probe, of which seeds alone tell.
         confidence: Coverage, in (0, 1).
-
-    Returns:
-        The difference; `n` counts seeds, those of the set that has fewer. Without interval and p-value where no seed
-        differs from another; sets that are equal on all seeds have p = 1.
     """
-    first, second = ({seed.seed: seed.values[quantity] for seed in of.seeds} for of in (one, other))
-    fewest = min(len(first), len(second))
-    difference = float(np.mean([*first.values()]) - np.mean([*second.values()]))
-    if first.keys() == second.keys():
-        pairs = [first[seed] - second[seed] for seed in first]
-        if all_equal(pairs):
-            return Estimate(difference, None, None, fewest), 1.0 if abs(difference) < 1e-12 else None
-        found = mean_t(pairs, confidence, fewest=FEWEST_SEEDS)
-        return within(found, -1.0, 1.0), float(stats.ttest_1samp(pairs, 0.0).pvalue)
-    values = [*first.values()], [*second.values()]
-    if all(map(all_equal, values)):
-        return Estimate(difference, None, None, fewest), 1.0 if abs(difference) < 1e-12 else None
-    welch = stats.ttest_ind(*values, equal_var=False)
-    low, high = welch.confidence_interval(confidence)
-    return within(Estimate(difference, float(low), float(high), fewest), -1.0, 1.0), float(welch.pvalue)
+    first, second = one.resampled.get(quantity), other.resampled.get(quantity)
+    if first is None or second is None:
+        vary = one.over_test[quantity] - other.over_test[quantity]
+        return seeds_alone_difference(one.values(quantity), other.values(quantity), vary, confidence)
+    difference, fewest = pooled_difference(first, second), min(len(first), len(second))
+    p = difference_p(difference)
+    if difference.variance < SAME**2:
+        return Estimate(difference.value, None, None, fewest), p
+    return difference_interval(difference, confidence, fewest), p
 
 
 def correlations(sets: Sequence[SetMeasures], settings: IntervalSettings) -> tuple[MetricCorrelation, ...]:

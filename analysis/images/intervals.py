@@ -19,14 +19,11 @@ from scipy import stats
 from analysis.images.draws import Resampled
 from analysis.images.resampling import Part, SetImages, TestImages, measured, resampled
 from analysis.images.scores import METRICS
-from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, newcombe, wilson_bounds, within
+from analysis.statistics.intervals import Estimate, IntervalSettings, newcombe, wilson_bounds, within
 from analysis.statistics.paired import PairedAccuracy, paired_counts
 from analysis.statistics.permutation import SAME
 from reward.errors import UserError
 from reward.image_sets.centers import class_centers, predict
-
-FEWEST_SEEDS = 3
-"""Fewest generation seeds that an interval is made from."""
 
 GIVEN_TWO_SETS = "given these two sets"
 """The words that stand beside every p-value of McNemar's test of two sets: it says nothing of other draws of them."""
@@ -174,17 +171,16 @@ def share_interval(found: Resampled, n: int, confidence: float = 0.95) -> Estima
     return Estimate(found.value, *wilson_bounds(found.value, effective * shrunk, confidence), n)
 
 
-def over_seeds(values: list[float], confidence: float = 0.95) -> Estimate:
-    """Return a mean over generation seeds, with Student's t-interval from three seeds on; `n` counts seeds.
+def difference_interval(difference: Resampled, confidence: float, n: int) -> Estimate:
+    """Return the interval of a difference that varies, Student's t, within [-1, 1].
 
     Args:
-        values: One share per seed.
+        difference: The difference, and how it varies.
         confidence: Coverage, in (0, 1).
-
-    Raises:
-        ValueError: If there are no values.
+        n: What the interval's own `n` is to be.
     """
-    return within(mean_t(values, confidence, fewest=FEWEST_SEEDS), 0.0, 1.0)
+    reach = _quantile(confidence, difference.freedom) * math.sqrt(difference.variance)
+    return within(Estimate(difference.value, difference.value - reach, difference.value + reach, n), -1.0, 1.0)
 
 
 def permuted_labels(
@@ -264,8 +260,7 @@ def _difference(
     difference = one.minus(other)
     if difference.variance < SAME**2:
         return newcombe(share_interval(one, n, confidence), share_interval(other, n, confidence))
-    reach = _quantile(confidence, difference.freedom) * math.sqrt(difference.variance)
-    return within(Estimate(difference.value, difference.value - reach, difference.value + reach, n), -1.0, 1.0)
+    return difference_interval(difference, confidence, n)
 
 
 def _quantile(confidence: float, freedom: float) -> float:

@@ -10,14 +10,17 @@ import torch
 from tqdm import tqdm
 
 from analysis.images.comparisons import compared, correlations
+from analysis.images.draws import Resampled
 from analysis.images.embedded import EmbeddedSeed, TestSide, embed_seed, embed_split, open_split
 from analysis.images.given import GivenSet, ReadSet, common_number, failures, read_sets
-from analysis.images.intervals import FEWEST_SEEDS, over_seeds, set_intervals
+from analysis.images.intervals import difference_interval, set_intervals, share_interval
 from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures, ShotMeasures
-from analysis.images.resampling import SetImages
-from analysis.images.values import Clock, CutSeed, Values, clip_scores, cut, knowledge, values_of
+from analysis.images.resampling import SetImages, TestVariation, resampled
+from analysis.images.seeds import FEWEST_SEEDS, pooled, seeds_alone, seeds_alone_difference
+from analysis.images.values import Clock, CutSeed, OverTest, SeedsOfSet, Values, clip_scores, cut, knowledge, values_of
 from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
-from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t, within
+from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t
+from analysis.statistics.permutation import SAME
 from ex2.banks import bank_cache
 from ex2.data.datasets.image_sets import is_set, lost_records, raise_first
 from ex2.recipe import Component
@@ -29,8 +32,9 @@ from reward.errors import UserError
 from reward.presets import load_vlm, shown_name
 from reward.vlm import VLM
 
+FEWEST_SAMPLES = 200
+"""Fewest resamples of the images of a seed."""
 SHARES = frozenset({"text", "cler", "ensemble", "probe", "precision_at_5", "recall_at_5"})
-DIFFERENCES = frozenset({"gain", "probe_gain"})
 
 
 @dataclass(frozen=True)
@@ -139,18 +143,23 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
         return cut(embedded[name][place], count, side, measure, name)
 
     text = text_estimate(side, settings)
+    variation, of_sets = TestVariation.of(side.test), dict[str, SeedsOfSet]()
     with tqdm(total=len(sets) * (1 + len(shots)), desc="measure", unit="set", disable=not progress) as bar:
         for one in sets:
             seeds = embedded[one.given.name]
             take = partial(taken, one.given.name)
-            numbers, values = _numbers(take, len(seeds), side, measure, text, clock)
+            own = [read.image_set.record.seed for read in one.seeds]
+            numbers, of_set = _numbers(take, own, side, measure, text, clock, variation)
+            of_sets[one.given.name] = of_set
             bar.update()
             fewer = []
             for count in shots:
                 of_fewer = partial(take, count=count)
-                fewer.append((count, _numbers(of_fewer, len(seeds), side, measure, text, clock)[0]))
+                fewer.append((count, _numbers(of_fewer, own, side, measure, text, clock, variation)[0]))
                 bar.update()
-            found.append(_set_measures(one, seeds, take, values, numbers, fewer, side, measure, clock))
+            found.append(
+                _set_measures(one, seeds, take, [*of_set.numbers.values()], numbers, fewer, side, measure, clock)
+            )
     measured = Measures(
         name=what.name,
         vlm=shown_name(what.vlm.name, encoder),
@@ -165,7 +174,7 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
         text=text,
         texts=side.texts,
         sets=tuple(found),
-        comparisons=compared(found, taken, what.against, side.test, settings),
+        comparisons=compared(found, taken, what.against, side.test, settings, of_sets),
         correlations=correlations(found, settings),
         timings=dict(clock.seconds),
         per_class=number,
@@ -186,23 +195,56 @@ def text_estimate(side: TestSide, settings: IntervalSettings) -> Estimate:
 
 
 def _numbers(
-    take: Callable[[int], CutSeed], seeds: int, side: TestSide, measure: Measure, text: Estimate, clock: Clock
-) -> tuple[dict[Quantity, Estimate], list[Values]]:
-    """Return the numbers of a set with their intervals, over seeds or over the images of its first seed."""
-    values = [values_of(take(place), side, measure, clock) for place in range(seeds)]
-    if len(values) >= FEWEST_SEEDS:
-        numbers = {quantity: _over_seeds(quantity, values, measure.confidence) for quantity in values[0]}
+    take: Callable[[int], CutSeed],
+    seeds: Sequence[int],
+    side: TestSide,
+    measure: Measure,
+    text: Estimate,
+    clock: Clock,
+    variation: TestVariation,
+) -> tuple[dict[Quantity, Estimate], SeedsOfSet]:
+    """Return the numbers of a set with their intervals, and those of each seed.
+
+    Intervals are over seeds and test images, or over the images of the first seed and test images.
+    """
+    numbers: dict[int, Values] = {}
+    vary = OverTest()
+    again: dict[str, dict[int, Resampled]] = {}
+    for place, seed in enumerate(seeds):
+        one = take(place)
+        numbers[seed], over_test = values_of(one, side, measure, clock, variation)
+        for quantity, deviations in over_test.items():
+            vary[quantity] = vary.get(quantity, 0.0) + deviations / len(seeds)
+        if len(seeds) >= FEWEST_SEEDS and "cler" in measure.metrics and one.shots > 1:
+            with clock.timed("intervals"):
+                samples = max(FEWEST_SAMPLES, measure.bootstrap_samples // len(seeds))
+                found = resampled(one.images, side.test, samples=samples, seed=place)
+            for name, score in found.items():
+                again.setdefault(name, {})[seed] = score
+            again.setdefault("gain", {})[seed] = found["ensemble"].minus(found["text"])
+    of_set = SeedsOfSet(numbers, vary, again)
+    if len(seeds) >= FEWEST_SEEDS:
+        first = numbers[seeds[0]]
+        shown = {name: _over_seeds(name, of_set, len(side.main), measure.confidence) for name in first}
     else:
-        numbers = _over_images(take(0), values[0], side, measure, clock)
-    return numbers | {"text": text}, values
+        shown = _over_images(take(0), numbers[seeds[0]], side, measure, clock)
+    return shown | {"text": text}, of_set
 
 
-def _over_seeds(quantity: Quantity, values: Sequence[Values], confidence: float) -> Estimate:
-    of_seeds = [one[quantity] for one in values]
-    if quantity in SHARES:
-        return over_seeds(of_seeds, confidence)
-    found = mean_t(of_seeds, confidence, fewest=FEWEST_SEEDS)
-    return within(found, -1.0, 1.0) if quantity in DIFFERENCES else found
+def _over_seeds(quantity: Quantity, of_set: SeedsOfSet, n: int, confidence: float) -> Estimate:
+    values, vary = [*of_set.values(quantity).values()], of_set.over_test.get(quantity)
+    if quantity in of_set.resampled:
+        found = pooled([*of_set.resampled[quantity].values()])
+        if quantity in SHARES:
+            one = share_interval(found, n, confidence)
+            return Estimate(one.value, one.low, one.high, len(values))
+        if found.variance > SAME**2:
+            return difference_interval(found, confidence, len(values))
+        return Estimate(found.value, None, None, len(values))
+    if vary is not None and quantity not in SHARES:
+        texts: dict[int, float] = dict.fromkeys(range(len(values)), 0.0)
+        return seeds_alone_difference(dict(enumerate(values)), texts, vary, confidence)[0]
+    return seeds_alone(values, confidence, vary, n)
 
 
 def _over_images(

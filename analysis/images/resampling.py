@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -79,21 +79,79 @@ def measured(images: SetImages, test: TestImages) -> dict[Part, float]:
         UserError: As in `reward.image_sets.centers.class_centers` and the metrics of `analysis.images.scores`.
     """
     metric, labels = METRICS[test.metric], test.labels.numpy()
+    return {part: metric(scores, labels) for part, scores in scored(images, test).items()}
 
-    def score(rows: torch.Tensor) -> float:
-        return metric(similarities(test.embeddings, rows).numpy(), labels)
+
+def scored(images: SetImages, test: TestImages) -> dict[Part, NDArray[np.float32]]:
+    """Return the scores of each class that `measured` measures, shape (N, C). Takes and raises what it does."""
+
+    def score(rows: torch.Tensor) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = similarities(test.embeddings, rows).numpy()
+        return found
 
     def centers(kind: CenterKind) -> torch.Tensor:
         return class_centers(
             images.embeddings, images.labels, test.classes, kind, unequal=images.unequal, where=images.name
         )
 
-    found: dict[Part, float] = {"cler": score(centers(images.kind))}
+    found: dict[Part, NDArray[np.float32]] = {"cler": score(centers(images.kind))}
     if test.text is not None:
         joined = "mean" if images.join == "logits" and images.kind == "unit" else images.kind
         found["ensemble"] = score(ensemble(centers(joined), test.text, images.join))
         found["text"] = score(test.text)
     return found
+
+
+@dataclass(frozen=True)
+class TestVariation:
+    """How a metric varies over test images.
+
+    Attributes:
+        metric: The metric.
+        labels: As the metric takes them.
+        shares: What each test image counts in a score that is a sum over them, shape (N,); empty for other metrics.
+        weights: For other metrics, how often each test image counts in each of B resamples, shape (B, N).
+    """
+
+    __test__ = False
+
+    metric: MetricName
+    labels: NDArray[np.int64]
+    shares: Floats
+    weights: Floats
+
+    @classmethod
+    def of(cls, test: TestImages, *, number: int = 250, seed: int = 0) -> TestVariation:
+        """Choose resamples of test images, the same ones for all scores.
+
+        Args:
+            test: The test images.
+            number: Resamples, for metrics that are no sums over test images.
+            seed: Seed.
+        """
+        labels, none = test.labels.numpy(), np.zeros(0)
+        if test.metric == "accuracy":
+            return cls(test.metric, labels, np.full(len(labels), 1 / len(labels)), none)
+        if test.metric == "mean_per_class":
+            counts = np.bincount(labels, minlength=len(test.classes))
+            return cls(test.metric, labels, 1 / (np.count_nonzero(counts) * counts[labels]), none)
+        draw = np.random.default_rng([seed, 0])
+        return cls(test.metric, labels, none, np.array([_test_weights(labels, draw) for _ in range(number)]))
+
+    def of_scores(self, scores: NDArray[np.floating[Any]]) -> Floats:
+        """Return deviations of a score over test images, whose squares add up to its variance over them.
+
+        Args:
+            scores: Score of each class, shape (N, C).
+        """
+        if len(self.shares):
+            hits = (scores.argmax(1) == self.labels).astype(np.float64)
+            found: Floats = self.shares * within_class(hits, self.labels)
+            return found
+        again = np.array([METRICS[self.metric](scores, self.labels, weights) for weights in self.weights])
+        fewest = max(2, int(np.bincount(self.labels).min()) if self.labels.ndim == 1 else len(self.labels))
+        spread: Floats = (again - again.mean()) * math.sqrt((fewest + 1) / (fewest - 1) / (len(again) - 1))
+        return spread
 
 
 def resampled(
@@ -124,7 +182,7 @@ def resampled(
     scorer = _Scorer(images, test, draws, torch.Generator().manual_seed(2 * (seed * 1000 + stream)))
     if test.metric in ("accuracy", "mean_per_class"):
         return _of_sums(values, scorer, test, draws)
-    return _of_ranks(values, scorer, test, draws, np.random.default_rng([seed, 0]))
+    return _of_ranks(values, scorer, test, draws, TestVariation.of(test, number=draws.twice, seed=seed))
 
 
 def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws) -> dict[Part, Resampled]:
@@ -160,12 +218,13 @@ def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws
         small, once, twice = (float((kind**2).mean() - less) for kind, less in zip(kinds, own[part], strict=True))
         variance = extrapolated(small, once, twice)
         doubt = doubt_of(variance, len(test.classes))
-        found[part] = Resampled(value, shares * within_class(right[part], test.labels.numpy()), variance, doubt)
+        over_test = shares * within_class(right[part], test.labels.numpy())
+        found[part] = Resampled(value, over_test, variance, doubt)
     return found
 
 
 def _of_ranks(
-    values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws, draw: np.random.Generator
+    values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws, variation: TestVariation
 ) -> dict[Part, Resampled]:
     """Return how scores vary that rank all test images."""
     metric, labels = METRICS[test.metric], test.labels.numpy()
@@ -179,17 +238,13 @@ def _of_ranks(
                 of_set[part] = of_one.copy()
             elif part != "text":
                 sums[part][number] = metric(of_one, labels)
-    weights = [_test_weights(labels, draw) for _ in range(draws.twice)]
-    fewest = max(2, int(np.bincount(labels).min()) if labels.ndim == 1 else len(labels))
-    scale = math.sqrt((fewest + 1) / (fewest - 1) / (draws.twice - 1))
     found: dict[Part, Resampled] = {}
     for part, value in values.items():
         kinds = draws.deviations(sums[part])
         small, once, twice = (float((kind**2).mean()) for kind in kinds)
         variance = extrapolated(small, once, twice)
         doubt = doubt_of(variance, len(test.classes))
-        again = np.array([metric(of_set[part], labels, one_weight) for one_weight in weights])
-        found[part] = Resampled(value, (again - again.mean()) * scale, variance, doubt)
+        found[part] = Resampled(value, variation.of_scores(of_set[part]), variance, doubt)
     return found
 
 

@@ -178,7 +178,7 @@ def further_table(found: Sequence[Measures]) -> Table:
             if any(one.number(name) for name in FURTHER)
         ],
         "Distances are between embeddings of the VLM, so that they compare only with each other: FID is the Fréchet "
-        "distance with Inception's weights. n counts the set's images.",
+        "distance with Inception's weights. n counts the set's images; intervals are over seeds alone.",
     )
 
 

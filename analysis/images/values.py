@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from analysis.images.draws import Floats, Resampled
 from analysis.images.embedded import EmbeddedSeed, TestSide
 from analysis.images.intervals import LabelPermutation, permuted_labels
 from analysis.images.probe import choose_l2, fit
 from analysis.images.record import Quantity
-from analysis.images.resampling import SetImages, TestImages, measured
+from analysis.images.resampling import SetImages, TestImages, TestVariation, scored
 from analysis.images.retrieval import retrieval
 from analysis.images.scores import METRICS
 from analysis.statistics.intervals import IntervalSettings
@@ -22,10 +23,32 @@ from ex2.set_recipe import Measure
 from reward.image_sets.distances import frechet, kid
 
 Values = dict[Quantity, float]
+OverTest = dict[Quantity, Floats]
+"""Quantity → what `TestVariation.of_scores` gives of it; quantities that are no score of test images are not there."""
 ROWS = 4096
 """Rows of embeddings in memory as float64 at once."""
 RETRIEVED = 5
 """Test images that each image of a set retrieves."""
+
+
+@dataclass(frozen=True)
+class SeedsOfSet:
+    """The numbers of a set's seeds, and how they vary.
+
+    Attributes:
+        numbers: Seed → its numbers.
+        over_test: Mean over seeds of how numbers vary over test images.
+        resampled: Quantity → seed → the number and how it varies over draws and test images; empty for fewer than three
+            seeds, or a single image of each class.
+    """
+
+    numbers: Mapping[int, Values]
+    over_test: OverTest
+    resampled: Mapping[str, Mapping[int, Resampled]]
+
+    def values(self, quantity: Quantity) -> dict[int, float]:
+        """Return seed → its number."""
+        return {seed: numbers[quantity] for seed, numbers in self.numbers.items()}
 
 
 @dataclass
@@ -88,8 +111,10 @@ def cut(seed: EmbeddedSeed, shots: int, side: TestSide, measure: Measure, name: 
     return CutSeed(embeddings, labels, images, shots)
 
 
-def values_of(one: CutSeed, side: TestSide, measure: Measure, clock: Clock) -> Values:
-    """Measure a seed.
+def values_of(
+    one: CutSeed, side: TestSide, measure: Measure, clock: Clock, variation: TestVariation
+) -> tuple[Values, OverTest]:
+    """Measure a seed; return its numbers, and how they vary over test images.
 
     Shares are the dataset's own metric. `clip_score` is the mean cosine of an image and its class's texts; Fréchet
     distance and KID are between the set's images and the test images, and belong to the VLM's embeddings; retrieval is
@@ -100,22 +125,30 @@ def values_of(one: CutSeed, side: TestSide, measure: Measure, clock: Clock) -> V
         side: The test images.
         measure: What is measured, and how.
         clock: Is told how long each metric takes.
+        variation: How the dataset's metric varies over test images.
     """
-    test, found = side.test, Values()
+    test, found, over_test = side.test, Values(), OverTest()
     metric, labels = METRICS[test.metric], test.labels.numpy()
     with clock.timed("cler"):
-        parts = measured(one.images, test)
+        scores = scored(one.images, test)
+        parts = {part: metric(of_part, labels) for part, of_part in scores.items()}
     text, ensemble = parts["text"], parts["ensemble"]
     found |= {"text": text}
+    with clock.timed("intervals"):
+        vary = {part: variation.of_scores(of_part) for part, of_part in scores.items()}
     if "cler" in measure.metrics:
         found |= {"cler": parts["cler"], "ensemble": ensemble, "gain": ensemble - text}
+        over_test |= {"cler": vary["cler"], "ensemble": vary["ensemble"], "gain": vary["ensemble"] - vary["text"]}
     if "probe" in measure.metrics:
         with clock.timed("probe"):
             data, own, classes = one.images.embeddings, one.images.labels, len(test.classes)
             l2 = choose_l2(data, own, classes).l2
             probe = fit(data, own, classes, l2, init=measure.probe_init, text=test.text)
-            share = metric(probe.scores(test.embeddings).numpy(), labels)
+            of_probe = probe.scores(test.embeddings).numpy()
+            share = metric(of_probe, labels)
         found |= {"probe": share, "probe_gain": share - text}
+        over_test |= {"probe": variation.of_scores(of_probe)}
+        over_test |= {"probe_gain": over_test["probe"] - vary["text"]}
     if "clip_score" in measure.metrics:
         with clock.timed("clip_score"):
             found |= {"clip_score": float(clip_scores(one, test).mean())}
@@ -129,7 +162,7 @@ def values_of(one: CutSeed, side: TestSide, measure: Measure, clock: Clock) -> V
         with clock.timed("retrieval"):
             retrieved = retrieval(one.embeddings, one.labels, test.embeddings, side.main, RETRIEVED)
         found |= {"precision_at_5": retrieved.precision, "recall_at_5": retrieved.recall}
-    return found
+    return found, over_test
 
 
 def clip_scores(one: CutSeed, test: TestImages) -> torch.Tensor:

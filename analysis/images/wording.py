@@ -79,13 +79,19 @@ def _form(name: str, known: dict[str, str]) -> str:
     return f"{name}, {known[name]}" if name in known else name or "not said"
 
 
+OF_TEST_IMAGES = frozenset({"text", "cler", "ensemble", "gain", "probe", "probe_gain"})
+"""Quantities that are scores of test images, and so vary over these too."""
+
+
 def over_words(one: SetMeasures | SetComparison, measures: Measures) -> str:
-    """Return what an interval is over: `3 seeds`, or `the images of one seed and 960 test images`."""
+    """Return what an interval is over: `3 seeds and 960 test images`, or `the set's images and 960 test images`."""
     if one.over == "images":
         whose = "both sets'" if isinstance(one, SetComparison) else "the set's"
         return f"{whose} images and {measures.images:,} test images"
     seeds = one.difference.n if isinstance(one, SetComparison) else len(one.seeds)
-    return f"{seeds} seeds"
+    if isinstance(one, SetComparison) and one.quantity not in OF_TEST_IMAGES:
+        return f"{seeds} seeds"
+    return f"{seeds} seeds and {measures.images:,} test images"
 
 
 def few_seeds(sets: Sequence[SetMeasures]) -> bool:

@@ -16,7 +16,6 @@ from analysis.images.intervals import (
     GIVEN_TWO_SETS,
     difference_p,
     given_two_sets,
-    over_seeds,
     permuted_labels,
     set_difference,
     set_intervals,
@@ -278,12 +277,6 @@ def test_gain_is_paired_on_the_test_images() -> None:
     assert same.cler.value == 0
     assert same.cler.low is not None
     assert same.cler.low < 0
-
-
-def test_t_needs_three_seeds() -> None:
-    assert over_seeds([0.5, 0.7]) == (pytest.approx(0.6), None, None, 2)
-    found = over_seeds([0.5, 0.6, 0.7])  # t(0.975, 2) = 4.3027, times 0.1 / √3
-    assert found == pytest.approx((0.6, 0.6 - 0.248414, 0.6 + 0.248414, 3), abs=1e-5)
 
 
 def test_a_class_of_one_image_has_no_interval() -> None:

@@ -16,12 +16,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from small_sets import NAMES, TEST, class_folders, measuring, toy_set
 
-from analysis.images.comparisons import correlations, difference_over_seeds
+from analysis.images.comparisons import correlations
+from analysis.images.draws import Resampled
 from analysis.images.embedded import embed_split, metric_of, open_split
 from analysis.images.given import GivenSet, given_folders
+from analysis.images.intervals import difference_interval, difference_p, share_interval
 from analysis.images.measure import measure_sets
 from analysis.images.probe import choose_l2
-from analysis.images.record import Measures, SeedMeasures
+from analysis.images.record import Measures
+from analysis.images.resampling import SetImages, resampled
+from analysis.images.seeds import pooled, pooled_difference
 from analysis.images.wording import warnings_of
 from analysis.statistics.holm import holm
 from analysis.statistics.intervals import IntervalSettings
@@ -145,17 +149,34 @@ def test_the_numbers_of_a_seed(world: World, name: str, seed: int) -> None:
     )
 
 
-def test_an_interval_over_three_seeds_is_students(world: World) -> None:
+def scores_of(world: World, name: str, samples: int = 200) -> list[dict[Any, Resampled]]:
+    """Each seed's numbers with how they vary, from embeddings that the VLM gives here."""
+    opened, images = open_split(TEST, "test")
+    side = embed_split(world.vlm, opened, images, "shapes", "test")
+    found = []
+    for place, seed in enumerate(world.measures.of(name).seeds):
+        made, labels = embeddings_of(world, read_set(Path(seed.folder)))
+        of_seed = SetImages(torch.from_numpy(made).float(), torch.from_numpy(labels))
+        found.append(resampled(of_seed, side.test, samples=samples, seed=place))
+    return found
+
+
+def test_intervals_over_three_seeds_pool_seeds_and_resamples(world: World) -> None:
     good = world.measures.of("good")
-    values = [seed.values["cler"] for seed in good.seeds]
-    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    found = good.numbers["cler"]
-    assert good.over == "seeds"
-    assert found.n == 3
-    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), max(0, low), min(1, high)))
+    scores = scores_of(world, "good")
+    assert (good.over, good.numbers["cler"].n) == ("seeds", 3)
+    for part in ("cler", "ensemble"):
+        expected = share_interval(pooled([one[part] for one in scores]), 48)
+        assert tuple(good.numbers[part])[:3] == pytest.approx(tuple(expected)[:3], abs=0.02)
+    gain = difference_interval(pooled([one["ensemble"].minus(one["text"]) for one in scores]), 0.95, 3)
+    assert tuple(good.numbers["gain"]) == pytest.approx(tuple(gain), abs=0.02)
     distances = [seed.values["frechet"] for seed in good.seeds]
     low, high = stats.t.interval(0.95, 2, np.mean(distances), stats.sem(distances))
     assert (good.numbers["frechet"].low, good.numbers["frechet"].high) == pytest.approx((low, high))
+    probes = [seed.values["probe"] for seed in good.seeds]
+    low, high = stats.t.interval(0.95, 2, np.mean(probes), stats.sem(probes))
+    assert good.numbers["probe"].low is not None
+    assert good.numbers["probe"].low < low, "test images widen what three seeds tell"
 
 
 def test_one_seed_has_intervals_over_images(world: World) -> None:
@@ -207,11 +228,11 @@ def test_sets_are_compared_with_the_first(world: World) -> None:
         ("shuffled", "good", "cler", "images"),
         ("shuffled", "good", "probe", "images"),
     ]
-    good, bad = ([seed.values["cler"] for seed in world.measures.of(name).seeds] for name in ("good", "bad"))
-    assert found[0].p == pytest.approx(stats.ttest_rel(bad, good).pvalue)
-    assert found[0].difference.value == pytest.approx(np.mean(bad) - np.mean(good))
-    low, high = stats.ttest_rel(bad, good).confidence_interval(0.95)
-    assert (found[0].difference.low, found[0].difference.high) == pytest.approx((max(-1, low), min(1, high)))
+    good, bad = (dict(enumerate(one["cler"] for one in scores_of(world, name))) for name in ("good", "bad"))
+    difference = pooled_difference(bad, good)
+    assert found[0].difference.value == pytest.approx(difference.value)
+    assert tuple(found[0].difference) == pytest.approx(tuple(difference_interval(difference, 0.95, 3)), abs=0.03)
+    assert found[0].p == pytest.approx(difference_p(difference), abs=0.01)
     tested = [one for one in found if one.p is not None]
     assert [one.p_holm for one in tested] == holm([one.p for one in tested if one.p is not None])
     assert found[5].p is found[5].p_holm is found[5].difference.low is None
@@ -269,23 +290,6 @@ def test_a_class_without_images_takes_its_texts(world: World, tmp_path: Path) ->
     assert found.sets[0].filled == (NAMES[-1],)
     assert found.sets[0].numbers["cler"].value == pytest.approx(((test @ centers.T).argmax(1) == wanted).mean())
     assert found.sets[0].knows is True
-
-
-def test_seeds_that_differ_are_compared_by_welch() -> None:
-    def of(values: dict[int, float]) -> Any:
-        seeds = [SeedMeasures(seed=seed, folder="", digest="", values={"cler": v}) for seed, v in values.items()]
-        return type("Set", (), {"seeds": seeds})()
-
-    one, other = {0: 0.5, 1: 0.6, 2: 0.55}, {3: 0.4, 4: 0.42, 5: 0.47, 6: 0.4}
-    found, p = difference_over_seeds(of(one), of(other), "cler", 0.9)
-    welch = stats.ttest_ind([*one.values()], [*other.values()], equal_var=False)
-    low, high = welch.confidence_interval(0.9)
-    assert p == pytest.approx(welch.pvalue)
-    assert tuple(found) == pytest.approx((0.1275, low, high, 3))
-    equal = {0: 0.5, 1: 0.5, 2: 0.5}
-    assert difference_over_seeds(of(equal), of(equal), "cler", 0.9)[1] == 1.0
-    less, p = difference_over_seeds(of(equal), of(dict.fromkeys(range(3), 0.25)), "cler", 0.9)
-    assert (less.value, less.low, p) == (0.25, None, None)
 
 
 def test_the_metric_is_the_datasets_own() -> None:

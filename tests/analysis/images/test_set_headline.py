@@ -75,7 +75,7 @@ def test_two_sets_that_cannot_be_told_apart() -> None:
     assert said.answer == "a and b cannot be told apart"
     assert said.caution == (
         f"It needs more seeds or images: their difference in CLER is +1.0{NBSP}points{NBSP}[{MINUS}2.0,{NBSP}+4.0], "
-        "over 3 seeds, and all that the brackets hold is possible."
+        "over 3 seeds and 960 test images, and all that the brackets hold is possible."
     )
 
 

@@ -43,7 +43,7 @@ def test_texts_cler_and_gain_always_stand_side_by_side() -> None:
         "the ensemble flatters: 100 % of it above nothing is the texts'",
     )
     assert [row.cells[7].text for row in tables["images-worth"].rows][2:] == [
-        "3 seeds",
+        "3 seeds and 960 test images",
         "the set's images and 960 test images",
     ]
 
@@ -60,7 +60,8 @@ def test_mcnemar_stands_only_where_its_condition_is_named() -> None:
     assert GIVEN_TWO_SETS == "p, McNemar, given these two sets"
     table = comparison_table([demo()])
     assert [cell.text for cell in table.rows[0].cells] == [
-        "original", "CLER", "", "0.0020", "0.0040", "told apart", "3 seeds", "1.0e-05",
+        "original", "CLER", "", "0.0020", "0.0040", "told apart", "3 seeds and 960 test images",
+        "1.0e-05",
     ]  # fmt: skip
     shown = [(table.key, column) for table in image_tables([demo()]) for column in table.columns if "McNemar" in column]
     assert shown == [("images-comparisons", GIVEN_TWO_SETS)]
