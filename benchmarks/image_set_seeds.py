@@ -136,7 +136,7 @@ def seeds_rule_claim(what: str, draw: Draw, test: TestImages, pairs: int, seed: 
 
 
 def seeds_apart_claim(world: World, test: TestImages, triples: int, seed: int) -> Claim:
-    """Return the claim that sets of three seeds are told from those of the same seeds with half of the patterns wrong."""
+    """Return the claim that sets of three seeds are told from ones of these seeds with half of the patterns wrong."""
     found, equal = (
         apart(world, LEVELS["50 %"], test, SHOTS, triples, seed),
         apart(world, {}, test, SHOTS, triples, seed),
