@@ -91,8 +91,10 @@ def difference_over_seeds(
     first, second = one.resampled.get(quantity), other.resampled.get(quantity)
     if first is None or second is None:
         vary = one.over_test[quantity] - other.over_test[quantity]
-        return seeds_alone_difference(one.values(quantity), other.values(quantity), vary, confidence)
-    difference, fewest = pooled_difference(first, second), min(len(first), len(second))
+        most = max(one.overlap, other.overlap)
+        return seeds_alone_difference(one.values(quantity), other.values(quantity), vary, confidence, most)
+    difference = pooled_difference(first, second, (one.overlap, other.overlap))
+    fewest = min(len(first), len(second))
     p = difference_p(difference)
     if difference.variance < SAME**2:
         return Estimate(difference.value, None, None, fewest), p

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -95,6 +96,7 @@ class ReadSet:
         filled: Labels of the classes that have no images in some seed.
         repeated: Seeds that were left out, since their images are those of an earlier one.
         shared: Number of images that stand in several of the seeds.
+        overlap: Mean share of images that two of the seeds have in common.
     """
 
     given: GivenSet
@@ -102,6 +104,7 @@ class ReadSet:
     filled: tuple[int, ...]
     repeated: tuple[int, ...] = ()
     shared: int = 0
+    overlap: float = 0.0
 
     @property
     def records(self) -> list[SetRecord]:
@@ -188,7 +191,7 @@ def read_sets(
             present = set.intersection(*(set(seed.counts()) for seed in seeds))
             filled = tuple(label for label in range(len(class_names)) if label not in present)
             own, repeated = distinct(seeds)
-            found.append(ReadSet(one, tuple(own), filled, tuple(repeated), shared_images(own)))
+            found.append(ReadSet(one, tuple(own), filled, tuple(repeated), shared_images(own), overlap_of(own)))
     if problems:
         raise UserError(shortened("\n".join(dict.fromkeys(problems))))
     return found
@@ -219,6 +222,13 @@ def shared_images(seeds: Sequence[ReadSeed]) -> int:
     for seed in seeds:
         seen.update(set(_image_keys(seed)))
     return sum(seen[key] > 1 for seed in seeds for key in _image_keys(seed))
+
+
+def overlap_of(seeds: Sequence[ReadSeed]) -> float:
+    """Return the mean share of images that two seeds have in common, over all pairs; 0 for a single seed."""
+    held = [set(_image_keys(seed)) for seed in seeds]
+    shares = [len(one & other) / max(1, min(len(one), len(other))) for one, other in combinations(held, 2)]
+    return sum(shares) / len(shares) if shares else 0.0
 
 
 def _image_keys(seed: ReadSeed) -> list[tuple[int, str]]:

@@ -149,13 +149,13 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
             seeds = embedded[one.given.name]
             take = partial(taken, one.given.name)
             own = [read.image_set.record.seed for read in one.seeds]
-            numbers, of_set = _numbers(take, own, side, measure, text, clock, variation)
+            numbers, of_set = _numbers(take, own, one.overlap, side, measure, text, clock, variation)
             of_sets[one.given.name] = of_set
             bar.update()
             fewer = []
             for count in shots:
                 of_fewer = partial(take, count=count)
-                fewer.append((count, _numbers(of_fewer, own, side, measure, text, clock, variation)[0]))
+                fewer.append((count, _numbers(of_fewer, own, one.overlap, side, measure, text, clock, variation)[0]))
                 bar.update()
             found.append(
                 _set_measures(one, seeds, take, [*of_set.numbers.values()], numbers, fewer, side, measure, clock)
@@ -197,6 +197,7 @@ def text_estimate(side: TestSide, settings: IntervalSettings) -> Estimate:
 def _numbers(
     take: Callable[[int], CutSeed],
     seeds: Sequence[int],
+    overlap: float,
     side: TestSide,
     measure: Measure,
     text: Estimate,
@@ -222,7 +223,7 @@ def _numbers(
             for name, score in found.items():
                 again.setdefault(name, {})[seed] = score
             again.setdefault("gain", {})[seed] = found["ensemble"].minus(found["text"])
-    of_set = SeedsOfSet(numbers, vary, again)
+    of_set = SeedsOfSet(numbers, vary, again, overlap)
     if len(seeds) >= FEWEST_SEEDS:
         first = numbers[seeds[0]]
         shown = {name: _over_seeds(name, of_set, len(side.main), measure.confidence) for name in first}
@@ -234,7 +235,7 @@ def _numbers(
 def _over_seeds(quantity: Quantity, of_set: SeedsOfSet, n: int, confidence: float) -> Estimate:
     values, vary = [*of_set.values(quantity).values()], of_set.over_test.get(quantity)
     if quantity in of_set.resampled:
-        found = pooled([*of_set.resampled[quantity].values()])
+        found = pooled([*of_set.resampled[quantity].values()], of_set.overlap)
         if quantity in SHARES:
             one = share_interval(found, n, confidence)
             return Estimate(one.value, one.low, one.high, len(values))
@@ -243,8 +244,8 @@ def _over_seeds(quantity: Quantity, of_set: SeedsOfSet, n: int, confidence: floa
         return Estimate(found.value, None, None, len(values))
     if vary is not None and quantity not in SHARES:
         texts: dict[int, float] = dict.fromkeys(range(len(values)), 0.0)
-        return seeds_alone_difference(dict(enumerate(values)), texts, vary, confidence)[0]
-    return seeds_alone(values, confidence, vary, n)
+        return seeds_alone_difference(dict(enumerate(values)), texts, vary, confidence, of_set.overlap)[0]
+    return seeds_alone(values, confidence, vary, n, of_set.overlap)
 
 
 def _over_images(

@@ -5,6 +5,10 @@ vary over draws is told by the seeds' own scores, which are few, and by resampli
 both estimates are pooled by their degrees of freedom. Where seeds differ by far more than their images explain (an F
 test at 1 %), something is common to all images of a seed, and the seeds alone are believed.
 
+Seeds that take images of a few have some in common, and a mean over them varies more than a third as much as one seed:
+by (1 + (n − 1) r) / n of a seed's variance, of which differences between seeds show 1 − r, where r is the share of
+images that two seeds have in common.
+
 Over test images a mean varies however well seeds agree: Student's t over three seeds alone holds the expected score of
 good sets in 72 % (benchmarks/image_sets.py).
 """
@@ -23,43 +27,55 @@ from analysis.statistics.permutation import SAME
 
 FEWEST_SEEDS = 3
 """Fewest generation seeds that an interval is made from."""
+MOST_ALIKE = 0.9
+"""Share of images in common from which differences between seeds tell nothing."""
 FAR = 0.01
 """Level of the test by which seeds differ by more than their images explain."""
 
 
-def pooled(seeds: Sequence[Resampled]) -> Resampled:
+def pooled(seeds: Sequence[Resampled], overlap: float = 0.0) -> Resampled:
     """Return the mean of a score over seeds, and how it varies.
 
     Args:
         seeds: Of each of at least two seeds, as `analysis.images.resampling.resampled` gives it.
+        overlap: Share of images that two seeds have in common.
     """
     count = len(seeds)
-    between = float(np.var([one.value for one in seeds], ddof=1)) / count
-    variance, doubt = _joined(between, count - 1, _within(seeds))
+    between = float(np.var([one.value for one in seeds], ddof=1)) / count * _spread(count, overlap)
+    variance, doubt = _joined(between, count - 1, _within(seeds, overlap), overlap)
     over_test: Floats = np.mean([one.over_test for one in seeds], axis=0)
     return Resampled(float(np.mean([one.value for one in seeds])), over_test, variance, doubt)
 
 
-def pooled_difference(first: Mapping[int, Resampled], second: Mapping[int, Resampled]) -> Resampled:
+def pooled_difference(
+    first: Mapping[int, Resampled], second: Mapping[int, Resampled], overlaps: tuple[float, float] = (0.0, 0.0)
+) -> Resampled:
     """Return the difference of two sets' means over seeds, and how it varies.
 
     Args:
         first: Seed → score of a set of at least two seeds.
         second: Likewise of another set. With the same seeds both are compared in pairs, else as Welch does.
+        overlaps: Of each set, the share of images that two of its seeds have in common.
     """
     one, other = [*first.values()], [*second.values()]
-    apart = [_within(one), _within(other)]
+    apart = [_within(of, overlap) for of, overlap in zip((one, other), overlaps, strict=True)]
     inside = Resampled(0.0, np.zeros(0), sum(of.over_draws for of in apart), sum(of.doubt for of in apart))
     between, freedom = _between(
         {seed: score.value for seed, score in first.items()}, {seed: score.value for seed, score in second.items()}
     )
-    variance, doubt = _joined(between, freedom, inside)
+    most = max(overlaps)
+    between *= _spread(min(len(one), len(other)), most)
+    variance, doubt = _joined(between, freedom, inside, most)
     means = [(float(np.mean([s.value for s in of])), np.mean([s.over_test for s in of], axis=0)) for of in (one, other)]
     return Resampled(means[0][0] - means[1][0], means[0][1] - means[1][1], variance, doubt)
 
 
 def seeds_alone(
-    values: Sequence[float], confidence: float = 0.95, over_test: Floats | None = None, n: int = 0
+    values: Sequence[float],
+    confidence: float = 0.95,
+    over_test: Floats | None = None,
+    n: int = 0,
+    overlap: float = 0.0,
 ) -> Estimate:
     """Return a mean over seeds where their images cannot be resampled; `n` counts seeds.
 
@@ -72,18 +88,27 @@ def seeds_alone(
         over_test: Mean over seeds of what `TestVariation.of_scores` gives of a share; None for a number that is no
             score of test images, whose interval is Student's over seeds alone.
         n: Number of test images; not looked at without `over_test`.
+        overlap: Share of images that two seeds have in common.
 
     Returns:
-        Without an interval for fewer than three seeds.
+        Without an interval for fewer than three seeds, and where these are nearly the same images.
 
     Raises:
         ValueError: If there are no values.
     """
-    if over_test is None or len(values) < FEWEST_SEEDS:
-        return mean_t(values, confidence, fewest=FEWEST_SEEDS)
     value, seeds = float(np.mean(values)), len(values)
+    if seeds < FEWEST_SEEDS or overlap >= MOST_ALIKE:
+        return Estimate(value, None, None, seeds)
+    factor = _spread(seeds, overlap)
+    if over_test is None:
+        plain = mean_t(values, confidence, fewest=FEWEST_SEEDS)
+        if plain.low is None or plain.high is None:
+            return plain
+        low, high = (value + math.sqrt(factor) * (end - value) for end in (plain.low, plain.high))
+        return Estimate(value, low, high, seeds)
     z = float(stats.norm.ppf((1 + confidence) / 2))
-    reach = _reach(float(np.var(values, ddof=1)) / seeds, seeds - 1, float(over_test @ over_test), confidence)
+    between = float(np.var(values, ddof=1)) / seeds * factor
+    reach = _reach(between, seeds - 1, float(over_test @ over_test), confidence)
     if reach < SAME:
         return Estimate(value, *wilson_bounds(value, n, confidence), seeds)
     inside = min(max(value, 1 / (2 * n)), 1 - 1 / (2 * n))
@@ -91,7 +116,11 @@ def seeds_alone(
 
 
 def seeds_alone_difference(
-    first: Mapping[int, float], second: Mapping[int, float], over_test: Floats, confidence: float = 0.95
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+    over_test: Floats,
+    confidence: float = 0.95,
+    overlap: float = 0.0,
 ) -> tuple[Estimate, float | None]:
     """Return the difference of two sets' means over seeds as `seeds_alone` does, and the p-value that belongs to it.
 
@@ -100,6 +129,7 @@ def seeds_alone_difference(
         second: Likewise of another set.
         over_test: Mean over seeds of what `TestVariation.of_scores` gives of one, minus that of the other.
         confidence: Coverage, in (0, 1).
+        overlap: Share of images that two seeds have in common, of the set that has more.
 
     Returns:
         The difference; `n` counts seeds, those of the set that has fewer. Without interval and p-value where nothing
@@ -107,7 +137,10 @@ def seeds_alone_difference(
     """
     fewest = min(len(first), len(second))
     value = float(np.mean([*first.values()]) - np.mean([*second.values()]))
+    if overlap >= MOST_ALIKE:
+        return Estimate(value, None, None, fewest), None
     between, freedom = _between(first, second)
+    between *= _spread(fewest, overlap)
     of_test = float(over_test @ over_test)
     if between + of_test < SAME**2:
         return Estimate(value, None, None, fewest), 1.0 if abs(value) < SAME else None
@@ -121,14 +154,19 @@ def seeds_alone_difference(
     return within(Estimate(value, value - reach, value + reach, fewest), -1.0, 1.0), min(1.0, p)
 
 
-def _within(seeds: Sequence[Resampled]) -> Resampled:
+def _spread(count: int, overlap: float) -> float:
+    """Return how many times the variance of a mean over seeds is what independent seeds that differ so would have."""
+    return (1 + (count - 1) * overlap) / (1 - min(overlap, MOST_ALIKE))
+
+
+def _within(seeds: Sequence[Resampled], overlap: float = 0.0) -> Resampled:
     """Return the variance of a mean over seeds as resampling their images tells it.
 
     More seeds do not make it better known: the same classes stand at borders in each of them.
     """
-    count = len(seeds)
-    deviation = sum(math.sqrt(one.doubt) for one in seeds) / count**2
-    return Resampled(0.0, np.zeros(0), sum(one.over_draws for one in seeds) / count**2, deviation**2)
+    count, alike = len(seeds), 1 + (len(seeds) - 1) * overlap
+    deviation = alike * sum(math.sqrt(one.doubt) for one in seeds) / count**2
+    return Resampled(0.0, np.zeros(0), alike * sum(one.over_draws for one in seeds) / count**2, deviation**2)
 
 
 def _between(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, float]:
@@ -142,10 +180,12 @@ def _between(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[f
     return total, total**2 / doubt if doubt > 0 else float(sum(freedom for _, freedom in parts))
 
 
-def _joined(between: float, freedom: float, inside: Resampled) -> tuple[float, float]:
+def _joined(between: float, freedom: float, inside: Resampled, overlap: float) -> tuple[float, float]:
     """Return the pooled variance over draws and its own variance."""
     if inside.over_draws <= 0 or inside.doubt <= 0:
         return between, 2 * between**2 / freedom
+    if overlap >= MOST_ALIKE:
+        return inside.over_draws, inside.doubt
     own = 2 * inside.over_draws**2 / inside.doubt
     if between > inside.over_draws * stats.f.isf(FAR, freedom, own):
         return between, 2 * between**2 / freedom

@@ -57,16 +57,17 @@ def _worth(measures: Measures) -> Table:
     """Lay out what stands side by side; what all sets share is said below, so that the numbers have room."""
     lacking = any(one.made < one.asked for one in measures.sets)
     over = dict.fromkeys(over_words(one, measures) for one in measures.sets)
+    shown = [name for name in SIDE_BY_SIDE if name == "cler" or any(one.number(name) for one in measures.sets)]
     rows = []
     for one in measures.sets:
-        numbers = [cell_of(one.number(name), name, one, measures.images) for name in SIDE_BY_SIDE]
+        numbers = [cell_of(one.number(name), name, one, measures.images) for name in shown]
         doubt = ("not told from nothing",) if one.knows is False else ()
         numbers[0] = replace(numbers[0], notes=(*numbers[0].notes, *doubt))
         cells = [text_cell(f"{one.made:,}/{one.asked:,}")] * lacking
         cells += [replace(cell, n=0, seeds=1) for cell in (text_number(measures), *numbers)]
         cells += [text_cell(over_words(one, measures))] * (len(over) > 1)
         rows.append(Row((one.name,), tuple(cells)))
-    columns = ["made/asked"] * lacking + ["texts alone", *(NAMES[name] for name in SIDE_BY_SIDE)]
+    columns = ["made/asked"] * lacking + ["texts alone", *(NAMES[name] for name in shown)]
     columns += ["intervals over"] * (len(over) > 1)
     title = (
         f"{measures.name}: image sets on {measures.dataset} through {measures.vlm}, n = {measures.images:,} test "

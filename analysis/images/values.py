@@ -40,11 +40,13 @@ class SeedsOfSet:
         over_test: Mean over seeds of how numbers vary over test images.
         resampled: Quantity → seed → the number and how it varies over draws and test images; empty for fewer than three
             seeds, or a single image of each class.
+        overlap: Mean share of images that two of the seeds have in common.
     """
 
     numbers: Mapping[int, Values]
     over_test: OverTest
     resampled: Mapping[str, Mapping[int, Resampled]]
+    overlap: float = 0.0
 
     def values(self, quantity: Quantity) -> dict[int, float]:
         """Return seed → its number."""

@@ -19,7 +19,7 @@ from small_sets import NAMES, TEST, class_folders, measuring, toy_set
 from analysis.images.comparisons import correlations
 from analysis.images.draws import Resampled
 from analysis.images.embedded import embed_split, metric_of, open_split
-from analysis.images.given import GivenSet, given_folders
+from analysis.images.given import GivenSet, given_folders, read_sets
 from analysis.images.intervals import difference_interval, difference_p, share_interval
 from analysis.images.measure import measure_sets
 from analysis.images.probe import choose_l2
@@ -364,4 +364,8 @@ def test_images_that_stand_in_several_seeds_are_counted(world: World, tmp_path: 
         measuring(given_folders([str(seeds[0].folder.parent)]), metrics=["cler"]), vlm=world.vlm, progress=False
     )
     assert (found.sets[0].repeated, found.sets[0].shared, found.sets[0].over) == ((), expected, "seeds")
+    held = [{(row.label, row.pixels) for row in seed.rows} for seed in seeds]
+    pairs = [len(held[one] & held[other]) / 32 for one, other in ((0, 1), (0, 2), (1, 2))]
+    (read,) = read_sets(given_folders([str(seeds[0].folder.parent)]), NAMES, None)
+    assert read.overlap == pytest.approx(sum(pairs) / 3)
     assert warnings_of(found)[0].startswith(f"{expected} of the 96 images of copies stand in several of its seeds, so ")

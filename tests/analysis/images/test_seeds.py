@@ -100,3 +100,31 @@ def test_seeds_that_agree_say_nothing_of_other_test_images() -> None:
     assert seeds_alone_difference(equal, equal, NONE)[1] == 1.0
     nothing, p = seeds_alone_difference(equal, less, NONE)
     assert (nothing.value, nothing.low, p) == (0.25, None, None)
+
+
+def test_seeds_that_share_images_vary_together() -> None:
+    """Two of five images in common: a mean of three varies by 1.8 / 3 of a seed's, and differences show 0.6 of it."""
+    seeds = [score(0.5), score(0.53), score(0.56)]
+    found = pooled(seeds, 0.4)
+    between, inside = 0.0009 / 3 * 1.8 / 0.6, 0.0012 / 3 * 1.8
+    assert found.over_draws == pytest.approx((2 * between + 15 * inside) / 17)
+    nearly = pooled(seeds, 0.95)
+    assert nearly.over_draws == pytest.approx(0.0012 / 3 * 2.9), "the seeds' differences tell nothing any more"
+    other = {seed: score(0.5, 0.0006) for seed in range(3)}
+    difference = pooled_difference(dict(enumerate(seeds)), other, (0.4, 0.0))
+    own = (inside + 0.0002) ** 2 / (inside**2 / 15 + 0.0002**2 / 15)
+    assert difference.over_draws == pytest.approx((2 * between + own * (inside + 0.0002)) / (2 + own))
+    plain, wide = seeds_alone([0.5, 0.53, 0.56]), seeds_alone([0.5, 0.53, 0.56], overlap=0.4)
+    assert wide.high - wide.value == pytest.approx(np.sqrt(1.8 / 0.6) * (plain.high - plain.value))  # type: ignore[operator]
+    assert seeds_alone([0.5, 0.53, 0.56], 0.95, NONE, 9, 0.95) == (pytest.approx(0.53), None, None, 3)
+    assert seeds_alone_difference({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.3}, NONE, 0.95, 0.95)[1] is None
+
+
+def test_a_mean_of_seeds_that_share_images_varies_so() -> None:
+    """Scores are means of five numbers of which two are the same in all three seeds, 40,000 times."""
+    draw = np.random.default_rng(0)
+    common, own = draw.normal(size=(40_000, 1, 2)), draw.normal(size=(40_000, 3, 3))
+    scores = (common.sum(2) + own.sum(2)) / 5
+    seed_variance = np.var(scores[:, 0])
+    assert np.var(scores.mean(1)) == pytest.approx(seed_variance * 1.8 / 3, rel=0.03)
+    assert np.var(scores, axis=1, ddof=1).mean() == pytest.approx(0.6 * seed_variance, rel=0.03)
