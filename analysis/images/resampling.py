@@ -200,7 +200,7 @@ def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws
         single = {part: np.zeros(3) for part in values}
         for block in torch.split(rows, BLOCK):
             for part, hits in scorer.hits(block, label):
-                right[part][block] = hits[:, -1]
+                right[part][block.numpy()] = hits[:, -1]
                 if part != "text":
                     of_class[part] += share * hits[:, :-1].sum(0)
                     single[part] += [

@@ -13,7 +13,8 @@ Rules, fixed beforehand:
   6 % read the opposite of the truth, and, where 75 % and more are visual and each class has 10 texts and more, at least
   80 % read the truth. Twins: "style" and "content" said of everything.
 * Trained: of the runs at a KL of 1 nat a description, at most 10 % (2 of 20) read the opposite, at least 80 % (16 of
-  20) the truth. Twins: "style" and "content" said of everything; a policy that never moved, whose gain is nothing.
+  20) the truth; of fewer than 20 as many as do not contradict that (exact tests at 10 %). Twins: "style" and "content"
+  said of everything; a policy that never moved, whose gain is nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import stats
 from tqdm import tqdm
 
 from analysis.accuracy.attribution import rearrange
@@ -58,6 +60,8 @@ TEXTS, SHARES = (3, 5, 10, 25), (1 / 3, 0.75, 0.96)
 ENOUGH_TEXTS, ENOUGH_VISUAL = 10, 0.75
 DRAWS = 504
 MOST_WRONG, MOST_OPPOSITE, LEAST_RIGHT = 0.06, 0.1, 0.8
+ALL_RUNS, CONTRADICTED = 20, 0.1
+"""Trained runs of the full calibration, and the level of the tests where there are fewer."""
 SAMPLES = 200
 """Bootstrap samples of an interval over images, of which the reading of one seed uses none."""
 TARGET = 1.0
@@ -277,6 +281,20 @@ def right_at_least(reads: Sequence[Read], least: float) -> bool:
     return bool(reads) and sum(one.is_right for one in reads) >= least * len(reads)
 
 
+def runs_are_right(runs: Sequence[Read]) -> bool:
+    """Say whether few enough trained runs read the opposite of the truth and enough read it.
+
+    Of fewer than 20 runs the bounds are those that they do not contradict, each by an exact test at 10 %: of six, two
+    that read the opposite and four that read the truth.
+    """
+    number = len(runs)
+    opposite, right = sum(one.is_opposite for one in runs), sum(one.is_right for one in runs)
+    if number >= ALL_RUNS:
+        return wrong_at_most(runs, MOST_OPPOSITE) and right_at_least(runs, LEAST_RIGHT)
+    few = stats.binom.sf(opposite - 1, number, MOST_OPPOSITE) >= CONTRADICTED
+    return bool(number) and few and stats.binom.cdf(right, number, LEAST_RIGHT) >= CONTRADICTED
+
+
 def answer(reads: Sequence[Read], runs: Sequence[Read], still: Sequence[Read]) -> Answer:
     """Hold simulated experiments and trained runs against the rules.
 
@@ -308,7 +326,7 @@ def answer(reads: Sequence[Read], runs: Sequence[Read], still: Sequence[Read]) -
             Rule(
                 f"trained: at most {MOST_OPPOSITE:.0%} opposite, at least {LEAST_RIGHT:.0%} right",
                 f"{_opposite(runs)} opposite, {_right(runs)} right",
-                wrong_at_most(runs, MOST_OPPOSITE) and right_at_least(runs, LEAST_RIGHT),
+                runs_are_right(runs),
                 "; ".join(
                     [
                         *(
@@ -318,10 +336,7 @@ def answer(reads: Sequence[Read], runs: Sequence[Read], still: Sequence[Read]) -
                         f"policies that never moved: {_right(still)} right",
                     ]
                 ),
-                any(
-                    wrong_at_most(each, MOST_OPPOSITE) and right_at_least(each, LEAST_RIGHT)
-                    for each in (*(said_of_everything(runs, said) for said in guesses), still)
-                ),
+                any(map(runs_are_right, (*(said_of_everything(runs, said) for said in guesses), still))),
             )
         )
     rows = [*_rows("simulated", reads), *_rows("trained", runs), *_rows("never moved", still)]

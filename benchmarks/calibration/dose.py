@@ -8,6 +8,8 @@ would take 1.1 nats from a third, so that "everything is of the planted kind" is
 Rules, fixed beforehand:
 
 * Dose: over the runs, the visual share rises with the dose: the slope's interval (Student's t at 95 %) lies above 0.
+  With one run of most doses, which are no line since shares saturate: the share of the whole dose minus that of none,
+  by the spread of the whole one's runs, has its interval above 0.
   Twin: a policy that never moved: the base model's own samples of the same runs.
 * Equal KL: the mean KL of the last 20 batches is within 35 % of the target in all runs, within 20 % on average. Twin:
   a policy that never moved.
@@ -21,10 +23,12 @@ Rules, fixed beforehand:
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
+import numpy as np
 from scipy import stats
 from theory import guessed_share
 
@@ -114,6 +118,31 @@ def slope(doses: Sequence[float], shares: Sequence[float], confidence: float = 0
     return float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach
 
 
+def rise_of_ends(
+    doses: Sequence[float], shares: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float, float] | None:
+    """Return by how much the share with the whole dose is above that with none, and its interval.
+
+    It is for few runs, whose shares, which saturate, are no straight line. The spread is that of the runs of the whole
+    dose, so that there must be two of them; None without.
+    """
+    most, least = ([share for dose, share in zip(doses, shares, strict=True) if dose == end] for end in (1.0, 0.0))
+    if len(most) < 2 or not least:
+        return None
+    value = mean(most) - mean(least)
+    error = float(np.std(most, ddof=1)) * math.sqrt(1 / len(most) + 1 / len(least))
+    reach = float(stats.t.ppf((1 + confidence) / 2, len(most) - 1)) * error
+    return value, value - reach, value + reach
+
+
+def rise_of(doses: Sequence[float], shares: Sequence[float]) -> tuple[str, tuple[float, float, float]]:
+    """Return what is taken for the rise, and the rise: a slope where each dose has several runs, else of both ends."""
+    ends = rise_of_ends(doses, shares)
+    if ends is None or min(Counter(doses).values()) > 1:
+        return "the visual share rises with the dose", slope(doses, shares)
+    return "the visual share is above that of no dose where all is dosed", ends
+
+
 def answer(done: Sequence[tuple[World, Job]]) -> Answer:
     """Hold the runs that are done against the rules."""
     rows, measured = [], []
@@ -134,11 +163,13 @@ def answer(done: Sequence[tuple[World, Job]]) -> Answer:
         for world, one, _, shares, _ in measured
         if world.planting.preference == "visual"
     ]
-    rise, still = (slope([each[0] for each in dosed], [each[place] for each in dosed]) for place in (1, 2))
+    (what, rise), (_, still) = (
+        rise_of([each[0] for each in dosed], [each[place] for each in dosed]) for place in (1, 2)
+    )
     kls = [kl for _, _, kl, _, _ in measured]
     rules = (
         Rule(
-            "the visual share rises with the dose",
+            what,
             slope_text(rise),
             rise[1] > 0,
             f"a policy that never moved: {slope_text(still)}",

@@ -6,6 +6,7 @@ import ast
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import calibrate
 import numpy as np
@@ -297,3 +298,34 @@ def test_ten_runs_of_the_demo_and_two_machines() -> None:
         (10.0, 1e-3),
         (10.0, 1e-3),
     ]
+
+
+def test_few_runs_are_compared_at_the_ends_of_the_dose() -> None:
+    """One run of most doses: shares saturate, so that a line through them has a wide interval whatever they show."""
+    doses, shares = [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0], [0.34, 0.68, 0.76, 0.78, 0.74, 0.70, 0.75]
+    assert dose.slope(doses, shares)[1] < 0
+    reach = 4.302653 * np.std([0.74, 0.70, 0.75], ddof=1) * np.sqrt(1 / 3 + 1)
+    what, found = dose.rise_of(doses, shares)
+    assert what == "the visual share is above that of no dose where all is dosed"
+    assert found == pytest.approx((0.39, 0.39 - reach, 0.39 + reach))
+    still = dose.rise_of(doses, [0.33, 0.32, 0.34, 0.33, 0.34, 0.33, 0.35])[1]
+    assert still[1] < 0, "a policy that never moved"
+    several = dose.rise_of(doses * 2, shares * 2)
+    assert several == ("the visual share rises with the dose", dose.slope(doses * 2, shares * 2))
+    assert dose.rise_of_ends([0.5, 1.0, 1.0], [0.1, 0.2, 0.3]) is None
+
+
+@pytest.mark.parametrize(
+    ("opposite", "right", "number", "holds"),
+    [
+        (2, 16, 20, True), (3, 17, 20, False), (2, 15, 20, False),  # as fixed beforehand
+        (2, 4, 6, True), (3, 3, 6, False), (1, 3, 6, False), (0, 6, 6, True), (0, 0, 0, False),
+    ],
+)  # fmt: skip
+def test_few_trained_runs_are_held_to_what_they_do_not_contradict(
+    opposite: int, right: int, number: int, holds: bool
+) -> None:
+    runs = [
+        SimpleNamespace(is_opposite=at < opposite, is_right=opposite <= at < opposite + right) for at in range(number)
+    ]
+    assert attribution.runs_are_right(runs) == holds  # type: ignore[arg-type]

@@ -378,3 +378,15 @@ def test_rejections_coverage_and_power_of_the_rule() -> None:
             held += found.low <= truth <= found.high
         assert held / 300 >= 0.93
     assert separated(world, 30, settings) >= 27
+
+
+def test_classes_of_a_single_test_image_are_measured_too() -> None:
+    """Its row was taken for a place, and the hit of one image for those of several."""
+    images, test = small()
+    first = [int((test.labels == label).nonzero()[0]) for label in torch.unique(test.labels).tolist()]
+    for rows in (first, [*first, *(test.labels == 0).nonzero().flatten().tolist()[1:]]):
+        few = dataclasses.replace(test, embeddings=test.embeddings[rows], labels=test.labels[rows])
+        found = set_intervals(images, few, QUICK).cler
+        assert found.value == pytest.approx(measured(images, few)["cler"])
+        assert found.low is not None
+        assert found.low < found.value or found.value == 0
