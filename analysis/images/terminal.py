@@ -84,9 +84,8 @@ def _compared(one: SetComparison, measures: Measures) -> str:
     percent = UNITS.get(one.quantity, "percent") in ("percent", "points")
     said = points_of(one.difference) if percent else decimal(one.difference.value, 3, sign=True)
     tested = f", p = {p_digits(one.p_holm)} by Holm's method" if one.p_holm is not None else ""
-    return (
-        f"{one.name} − {one.against}: {NAMES.get(one.quantity, one.quantity)} {said}{tested}: {verdict(one, measures)}"
-    )
+    apart = "not tested" if one.p_holm is None else verdict(one, measures)
+    return f"{one.name} − {one.against}: {NAMES.get(one.quantity, one.quantity)} {said}{tested}: {apart}"
 
 
 def _made(measures: Measures) -> list[str]:

@@ -259,8 +259,8 @@ def warnings_of(measures: Measures) -> list[str]:
             )
         if one.shared:
             said.append(
-                f"{one.shared:,} of the {one.made:,} images of {one.name} stand in several of its seeds, so that "
-                "intervals over seeds are narrower than those over sets of other images would be."
+                f"{one.shared:,} of the {one.made:,} images of {one.name} stand in several of its seeds: its intervals "
+                "take that into account, and its seeds tell less than others would."
             )
     few = [one.name for one in measures.sets if few_seeds([one])]
     if few:

@@ -368,4 +368,4 @@ def test_images_that_stand_in_several_seeds_are_counted(world: World, tmp_path: 
     pairs = [len(held[one] & held[other]) / 32 for one, other in ((0, 1), (0, 2), (1, 2))]
     (read,) = read_sets(given_folders([str(seeds[0].folder.parent)]), NAMES, None)
     assert read.overlap == pytest.approx(sum(pairs) / 3)
-    assert warnings_of(found)[0].startswith(f"{expected} of the 96 images of copies stand in several of its seeds, so ")
+    assert warnings_of(found)[0].startswith(f"{expected} of the 96 images of copies stand in several of its seeds: ")
