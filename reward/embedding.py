@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +42,10 @@ passes bit for bit."""
 
 FEW_IMAGES = 256
 """With fewer images than this, starting workers takes longer than they save."""
+TRIED = 8
+"""Images that are decoded to see whether workers are worth their start."""
+START = 0.5
+"""Seconds of decoding for which no worker is started: starting some and ending them takes a few tenths of one."""
 
 NAMED_PROBLEMS = 10
 """Most unreadable images that one message names."""
@@ -190,6 +195,18 @@ class _Decoder(Dataset[Any]):
             return f"{self.images[index].name}: no input for the VLM ({reason}); remove it from the dataset."
 
 
+def _worth_their_start(decoder: _Decoder, total: int) -> int:
+    """Return how many workers to start; none where all images, as the first few tell, are decoded as soon here."""
+    workers = default_workers(total)
+    if workers:
+        begun = time.perf_counter()
+        for index in range(min(TRIED, len(decoder.images))):
+            decoder[index]
+        if (time.perf_counter() - begun) / TRIED * total < START:
+            return 0
+    return workers
+
+
 class _Batches(Sampler[list[int]]):
     """Yields batches of consecutive images, none of which reaches from one part into the next."""
 
@@ -221,10 +238,11 @@ def _embed(
     """Embed the missing parts and save each when it is complete; return one message per unreadable image."""
     sizes = {number: min(PART_SIZE, len(images) - number * PART_SIZE) for number in missing}
     total = sum(sizes.values())
-    workers = default_workers(total) if loading.workers is None else loading.workers
+    decoder = _Decoder(images, vlm)
+    workers = _worth_their_start(decoder, total) if loading.workers is None else loading.workers
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are forked
     loader = DataLoader(
-        _Decoder(images, vlm),
+        decoder,
         batch_sampler=_Batches(list(missing), len(images), loading.batch_size),
         num_workers=workers,
         collate_fn=_collate,

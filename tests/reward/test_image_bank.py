@@ -246,6 +246,28 @@ def test_workers_are_chosen_by_cores_and_images(monkeypatch: pytest.MonkeyPatch)
     assert default_workers(10_000) == 8
 
 
+@pytest.mark.parametrize(("seconds", "workers"), [(0.0, 0), (0.003, 3)])
+def test_no_worker_is_started_for_images_that_are_decoded_at_once(
+    seconds: float, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 images of 3 ms each take 0.9 s in one process; workers take some tenths of a second to start and end."""
+    opened: list[int] = []
+
+    class Decoder:
+        images = range(300)
+
+        def __getitem__(self, index: int) -> None:
+            opened.append(index)
+            time.sleep(seconds)
+
+    monkeypatch.setattr(embedding, "usable_cores", lambda: 4)
+    assert embedding._worth_their_start(Decoder(), 300) == workers  # type: ignore[arg-type]
+    assert opened == [*range(8)]
+    opened.clear()
+    assert embedding._worth_their_start(Decoder(), 255) == 0  # type: ignore[arg-type]
+    assert opened == []
+
+
 TWO_PROCESSES = """
 import json, sys
 from dataclasses import dataclass
