@@ -201,8 +201,9 @@ def permuted_labels(
     value = measured(images, TestImages(test.embeddings, test.labels, test.classes, test.metric))["cler"]
     generator, labels, found = torch.Generator().manual_seed(chosen.seed), test.labels.numpy(), []
     # What `class_centers` does, without its checks: `measured` has made them.
-    data = images.embeddings.double()
-    data = data if images.kind == "raw" else torch.nn.functional.normalize(data, dim=1)
+    data = images.embeddings.to(torch.float64, copy=True)
+    if images.kind != "raw":
+        data.div_(data.norm(dim=1, keepdim=True).clamp(min=1e-12))
     counts = torch.bincount(images.labels, minlength=len(test.classes)).double().unsqueeze(1)
     for _ in range(permutations):
         order = torch.randperm(len(images.labels), generator=generator)

@@ -251,29 +251,51 @@ def _of_ranks(
 class _Scorer:
     """Scores of test images under each resample of a set, and last of the set itself.
 
-    They come from similarities to its images that are made once.
+    They come from similarities to its images that are made once; or, where classes have more images than embeddings
+    have dimensions, from the resampled sums of each class, so that memory does not grow with the images.
     """
 
     def __init__(self, images: SetImages, test: TestImages, draws: Draws, generator: torch.Generator) -> None:
         """Take a set, and how it is resampled."""
         self.images, self.test = images, test
-        data = images.embeddings.float()
-        self.data = data if images.kind == "raw" else torch.nn.functional.normalize(data, dim=1)
-        count = len(test.classes)
-        most = int(torch.bincount(images.labels, minlength=count).max())
-        self.rows = torch.full((count, most), -1)
-        for label in range(count):
-            members = torch.nonzero(images.labels == label).flatten()
-            self.rows[label, : len(members)] = members
-        shown = (self.rows >= 0).float()
-        self.rows = self.rows.clamp(min=0)
-        self.times = torch.cat([draws.noise(shown, generator), shown.unsqueeze(2)], 2)  # (C, K, resamples + 1)
+        count, dim = len(test.classes), images.embeddings.shape[1]
+        rows = [torch.nonzero(images.labels == label).flatten() for label in range(count)]
+        most = max(map(len, rows))
+        self.scale = 1 / torch.tensor([[len(members)] for members in rows]).float()
+        if most > dim:
+            self._take_sums(rows, draws, generator)
+        else:
+            self.data = self._prepared(images.embeddings)
+            self.rows = torch.full((count, most), -1)
+            for label, of_class in enumerate(rows):
+                self.rows[label, : len(of_class)] = of_class
+            shown = (self.rows >= 0).float()
+            self.rows = self.rows.clamp(min=0)
+            self.times = torch.cat([draws.noise(shown, generator), shown.unsqueeze(2)], 2)  # (C, K, resamples + 1)
         members = self.data[self.rows]  # (C, K, D)
-        self.scale = 1 / shown.sum(1, keepdim=True)
         self.inverse = 1 / self._lengths(members @ members.transpose(1, 2))
         if test.text is not None:
             self.text = test.text.float()
             self.to_text = ((members @ self.text.unsqueeze(2)).transpose(1, 2) @ self.times).squeeze(1)
+
+    def _take_sums(self, rows: Sequence[torch.Tensor], draws: Draws, generator: torch.Generator) -> None:
+        """Take each class's resampled sums for its images, as coefficients of the axes, of which there are fewer.
+
+        A score is linear in them, so that nothing else changes.
+        """
+        dim = self.images.embeddings.shape[1]
+        self.data = torch.eye(dim)
+        self.rows = torch.arange(dim).expand(len(rows), dim)
+        sums = []
+        for of_class in rows:
+            shown = torch.ones(1, len(of_class))
+            weights = torch.cat([draws.noise(shown, generator), shown.unsqueeze(2)], 2)[0]  # (K, resamples + 1)
+            sums.append(self._prepared(self.images.embeddings[of_class]).T @ weights)
+        self.times = torch.stack(sums)  # (C, D, resamples + 1)
+
+    def _prepared(self, embeddings: torch.Tensor) -> torch.Tensor:
+        data = embeddings.float()
+        return data if self.images.kind == "raw" else torch.nn.functional.normalize(data, dim=1)
 
     def hits(self, rows: torch.Tensor, label: int) -> Iterator[tuple[Part, Floats]]:
         """Yield, for a part, whether test images of one class are taken for it, shape (rows, resamples + 1).

@@ -21,7 +21,7 @@ from analysis.images.intervals import (
     set_intervals,
     share_interval,
 )
-from analysis.images.resampling import SetImages, TestImages, measured, resampled
+from analysis.images.resampling import SetImages, TestImages, _Scorer, measured, resampled
 from analysis.images.scores import METRICS
 from analysis.statistics.intervals import IntervalSettings, wilson
 from reward.errors import UserError
@@ -390,3 +390,35 @@ def test_classes_of_a_single_test_image_are_measured_too() -> None:
         assert found.value == pytest.approx(measured(images, few)["cler"])
         assert found.low is not None
         assert found.low < found.value or found.value == 0
+
+
+@pytest.mark.parametrize("kind", ["unit", "mean", "raw"])
+@pytest.mark.parametrize("join", ["centers", "logits"])
+def test_many_images_of_few_dimensions_are_resampled_as_few_are(kind: str, join: str) -> None:
+    """With more images of a class than dimensions, sums stand for images: other random numbers, but the same scores."""
+    images, test = small(kind, join)
+    dim = images.embeddings.shape[1]
+    repeats = dim // 2 + 1
+    many = dataclasses.replace(
+        images, embeddings=images.embeddings.repeat(repeats, 1), labels=images.labels.repeat(repeats), unequal=True
+    )
+    assert int(torch.bincount(many.labels).min()) > dim
+    few, found = (resampled(one, test, samples=80) for one in (images, many))
+    for part, value in measured(images, test).items():
+        assert (found[part].value, few[part].value) == pytest.approx((value, value))
+        assert np.sort(found[part].over_test) == pytest.approx(np.sort(few[part].over_test))
+    draws = Draws.of(80)
+    generator = torch.Generator().manual_seed(0)
+    scorer = _Scorer(many, test, draws, generator)
+    generator = torch.Generator().manual_seed(0)
+    data = many.embeddings if kind == "raw" else torch.nn.functional.normalize(many.embeddings, dim=1)
+    centers = []
+    for label in range(len(test.classes)):
+        members = data[many.labels == label]
+        shown = torch.ones(1, len(members))
+        weights = torch.cat([draws.noise(shown, generator), shown.unsqueeze(2)], 2)[0]
+        sums = members.T @ weights
+        centers.append(sums / (sums.norm(dim=0) if kind == "unit" else len(members)))
+    wanted = torch.stack([test.embeddings @ center for center in centers])
+    parts = [scores for part, _, scores in scorer.of(torch.arange(len(test.labels))) if part == "cler"]
+    torch.testing.assert_close(torch.cat(parts, 2), wanted, atol=1e-5, rtol=1e-5)
