@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gaussian_sets import GaussianWorld
+from small_embeddings import QUICK, small
 
 from analysis.images import resampling
 from analysis.images.draws import Draws, Resampled, doubt_of, extrapolated, steps, within_class
@@ -21,32 +22,11 @@ from analysis.images.intervals import (
     set_intervals,
     share_interval,
 )
-from analysis.images.resampling import SetImages, TestImages, _Scorer, measured, resampled
+from analysis.images.resampling import SetImages, TestImages, measured, resampled
 from analysis.images.scores import METRICS
 from analysis.statistics.intervals import IntervalSettings, wilson
 from reward.errors import UserError
 from reward.image_sets.centers import class_centers, ensemble
-
-QUICK = IntervalSettings(samples=200)
-
-
-def small(kind: str = "unit", join: str = "centers", metric: str = "accuracy") -> tuple[SetImages, TestImages]:
-    """Return a set of unequal classes and lengths, and test images with texts."""
-    draw = torch.Generator().manual_seed(0)
-    middles = torch.randn(3, 8, generator=draw)
-    labels, test_labels = torch.tensor([0] * 4 + [1] * 6 + [2] * 3), torch.arange(3).repeat(30)
-    images = middles[labels] + torch.randn(13, 8, generator=draw) * 2
-    test, text = (
-        torch.nn.functional.normalize(rows, dim=1)
-        for rows in (middles[test_labels] + 1.5 * torch.randn(90, 8, generator=draw), middles + 1.0)
-    )
-    if metric == "map_11_point":
-        test_labels = torch.nn.functional.one_hot(test_labels, 3)
-    if metric == "roc_auc":
-        keep, members = test_labels < 2, labels < 2
-        test_of_two = TestImages(test[keep], test_labels[keep], ("a", "b"), metric, text[:2])
-        return SetImages(images[members], labels[members], kind, join, True), test_of_two
-    return SetImages(images, labels, kind, join, True), TestImages(test, test_labels, ("a", "b", "c"), metric, text)
 
 
 @pytest.mark.parametrize("kind", ["unit", "mean", "raw"])
@@ -378,47 +358,3 @@ def test_rejections_coverage_and_power_of_the_rule() -> None:
             held += found.low <= truth <= found.high
         assert held / 300 >= 0.93
     assert separated(world, 30, settings) >= 27
-
-
-def test_classes_of_a_single_test_image_are_measured_too() -> None:
-    """Its row was taken for a place, and the hit of one image for those of several."""
-    images, test = small()
-    first = [int((test.labels == label).nonzero()[0]) for label in torch.unique(test.labels).tolist()]
-    for rows in (first, [*first, *(test.labels == 0).nonzero().flatten().tolist()[1:]]):
-        few = dataclasses.replace(test, embeddings=test.embeddings[rows], labels=test.labels[rows])
-        found = set_intervals(images, few, QUICK).cler
-        assert found.value == pytest.approx(measured(images, few)["cler"])
-        assert found.low is not None
-        assert found.low < found.value or found.value == 0
-
-
-@pytest.mark.parametrize("kind", ["unit", "mean", "raw"])
-@pytest.mark.parametrize("join", ["centers", "logits"])
-def test_many_images_of_few_dimensions_are_resampled_as_few_are(kind: str, join: str) -> None:
-    """With more images of a class than dimensions, sums stand for images: other random numbers, but the same scores."""
-    images, test = small(kind, join)
-    dim = images.embeddings.shape[1]
-    repeats = dim // 2 + 1
-    many = dataclasses.replace(
-        images, embeddings=images.embeddings.repeat(repeats, 1), labels=images.labels.repeat(repeats), unequal=True
-    )
-    assert int(torch.bincount(many.labels).min()) > dim
-    few, found = (resampled(one, test, samples=80) for one in (images, many))
-    for part, value in measured(images, test).items():
-        assert (found[part].value, few[part].value) == pytest.approx((value, value))
-        assert np.sort(found[part].over_test) == pytest.approx(np.sort(few[part].over_test))
-    draws = Draws.of(80)
-    generator = torch.Generator().manual_seed(0)
-    scorer = _Scorer(many, test, draws, generator)
-    generator = torch.Generator().manual_seed(0)
-    data = many.embeddings if kind == "raw" else torch.nn.functional.normalize(many.embeddings, dim=1)
-    centers = []
-    for label in range(len(test.classes)):
-        members = data[many.labels == label]
-        shown = torch.ones(1, len(members))
-        weights = torch.cat([draws.noise(shown, generator), shown.unsqueeze(2)], 2)[0]
-        sums = members.T @ weights
-        centers.append(sums / (sums.norm(dim=0) if kind == "unit" else len(members)))
-    wanted = torch.stack([test.embeddings @ center for center in centers])
-    parts = [scores for part, _, scores in scorer.of(torch.arange(len(test.labels))) if part == "cler"]
-    torch.testing.assert_close(torch.cat(parts, 2), wanted, atol=1e-5, rtol=1e-5)
