@@ -89,11 +89,12 @@ def difference_over_seeds(
         confidence: Coverage, in (0, 1).
     """
     first, second = one.resampled.get(quantity), other.resampled.get(quantity)
+    overlaps = one.overlap, other.overlap
     if first is None or second is None:
         vary = one.over_test[quantity] - other.over_test[quantity]
-        most = max(one.overlap, other.overlap)
-        return seeds_alone_difference(one.values(quantity), other.values(quantity), vary, confidence, most)
-    difference = pooled_difference(first, second, (one.overlap, other.overlap))
+        values = one.values(quantity), other.values(quantity)
+        return seeds_alone_difference(*values, vary, confidence, overlaps)
+    difference = pooled_difference(first, second, overlaps)
     fewest = min(len(first), len(second))
     p = difference_p(difference)
     if difference.variance < SAME**2:

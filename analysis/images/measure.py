@@ -244,7 +244,7 @@ def _over_seeds(quantity: Quantity, of_set: SeedsOfSet, n: int, confidence: floa
         return Estimate(found.value, None, None, len(values))
     if vary is not None and quantity not in SHARES:
         texts: dict[int, float] = dict.fromkeys(range(len(values)), 0.0)
-        return seeds_alone_difference(dict(enumerate(values)), texts, vary, confidence, of_set.overlap)[0]
+        return seeds_alone_difference(dict(enumerate(values)), texts, vary, confidence, (of_set.overlap, 0.0))[0]
     return seeds_alone(values, confidence, vary, n, of_set.overlap)
 
 

@@ -61,11 +61,11 @@ def pooled_difference(
     apart = [_within(of, overlap) for of, overlap in zip((one, other), overlaps, strict=True)]
     inside = Resampled(0.0, np.zeros(0), sum(of.over_draws for of in apart), sum(of.doubt for of in apart))
     between, freedom = _between(
-        {seed: score.value for seed, score in first.items()}, {seed: score.value for seed, score in second.items()}
+        {seed: score.value for seed, score in first.items()},
+        {seed: score.value for seed, score in second.items()},
+        overlaps,
     )
-    most = max(overlaps)
-    between *= _spread(min(len(one), len(other)), most)
-    variance, doubt = _joined(between, freedom, inside, most)
+    variance, doubt = _joined(between, freedom, inside, max(overlaps))
     means = [(float(np.mean([s.value for s in of])), np.mean([s.over_test for s in of], axis=0)) for of in (one, other)]
     return Resampled(means[0][0] - means[1][0], means[0][1] - means[1][1], variance, doubt)
 
@@ -120,7 +120,7 @@ def seeds_alone_difference(
     second: Mapping[int, float],
     over_test: Floats,
     confidence: float = 0.95,
-    overlap: float = 0.0,
+    overlaps: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Estimate, float | None]:
     """Return the difference of two sets' means over seeds as `seeds_alone` does, and the p-value that belongs to it.
 
@@ -129,7 +129,7 @@ def seeds_alone_difference(
         second: Likewise of another set.
         over_test: Mean over seeds of what `TestVariation.of_scores` gives of one, minus that of the other.
         confidence: Coverage, in (0, 1).
-        overlap: Share of images that two seeds have in common, of the set that has more.
+        overlaps: Of each set, the share of images that two of its seeds have in common.
 
     Returns:
         The difference; `n` counts seeds, those of the set that has fewer. Without interval and p-value where nothing
@@ -137,10 +137,9 @@ def seeds_alone_difference(
     """
     fewest = min(len(first), len(second))
     value = float(np.mean([*first.values()]) - np.mean([*second.values()]))
-    if overlap >= MOST_ALIKE:
+    if max(overlaps) >= MOST_ALIKE:
         return Estimate(value, None, None, fewest), None
-    between, freedom = _between(first, second)
-    between *= _spread(fewest, overlap)
+    between, freedom = _between(first, second, overlaps)
     of_test = float(over_test @ over_test)
     if between + of_test < SAME**2:
         return Estimate(value, None, None, fewest), 1.0 if abs(value) < SAME else None
@@ -169,15 +168,24 @@ def _within(seeds: Sequence[Resampled], overlap: float = 0.0) -> Resampled:
     return Resampled(0.0, np.zeros(0), alike * sum(one.over_draws for one in seeds) / count**2, deviation**2)
 
 
-def _between(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, float]:
-    """Return the variance of a difference of means as seeds tell it, and its degrees of freedom."""
+def _between(
+    first: Mapping[int, float], second: Mapping[int, float], overlaps: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the variance of a difference of means as seeds tell it, and its degrees of freedom.
+
+    Added is what a set's seeds do not show since they share images, by how far they differ by themselves.
+    """
+    parts = [(float(np.var([*of.values()], ddof=1)) / len(of), len(of) - 1) for of in (first, second)]
+    hidden = sum(
+        (_spread(len(of), overlap) - 1) * part
+        for of, overlap, (part, _) in zip((first, second), overlaps, parts, strict=True)
+    )
     if first.keys() == second.keys():
         pairs = [first[seed] - second[seed] for seed in first]
-        return float(np.var(pairs, ddof=1)) / len(pairs), len(pairs) - 1
-    parts = [(float(np.var([*of.values()], ddof=1)) / len(of), len(of) - 1) for of in (first, second)]
+        return float(np.var(pairs, ddof=1)) / len(pairs) + hidden, len(pairs) - 1
     total = sum(part for part, _ in parts)
     doubt = sum(part**2 / freedom for part, freedom in parts)
-    return total, total**2 / doubt if doubt > 0 else float(sum(freedom for _, freedom in parts))
+    return total + hidden, total**2 / doubt if doubt > 0 else float(sum(freedom for _, freedom in parts))
 
 
 def _joined(between: float, freedom: float, inside: Resampled, overlap: float) -> tuple[float, float]:

@@ -110,14 +110,15 @@ def test_seeds_that_share_images_vary_together() -> None:
     assert found.over_draws == pytest.approx((2 * between + 15 * inside) / 17)
     nearly = pooled(seeds, 0.95)
     assert nearly.over_draws == pytest.approx(0.0012 / 3 * 2.9), "the seeds' differences tell nothing any more"
-    other = {seed: score(0.5, 0.0006) for seed in range(3)}
+    other = {seed: score(value, 0.0006) for seed, value in enumerate((0.5, 0.45, 0.46))}
     difference = pooled_difference(dict(enumerate(seeds)), other, (0.4, 0.0))
     own = (inside + 0.0002) ** 2 / (inside**2 / 15 + 0.0002**2 / 15)
-    assert difference.over_draws == pytest.approx((2 * between + own * (inside + 0.0002)) / (2 + own))
+    shown = np.var([0.0, 0.08, 0.10], ddof=1) / 3 + (1.8 / 0.6 - 1) * 0.0009 / 3  # hidden is the first set's alone
+    assert difference.over_draws == pytest.approx((2 * shown + own * (inside + 0.0002)) / (2 + own))
     plain, wide = seeds_alone([0.5, 0.53, 0.56]), seeds_alone([0.5, 0.53, 0.56], overlap=0.4)
     assert wide.high - wide.value == pytest.approx(np.sqrt(1.8 / 0.6) * (plain.high - plain.value))  # type: ignore[operator]
     assert seeds_alone([0.5, 0.53, 0.56], 0.95, NONE, 9, 0.95) == (pytest.approx(0.53), None, None, 3)
-    assert seeds_alone_difference({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.3}, NONE, 0.95, 0.95)[1] is None
+    assert seeds_alone_difference({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.3}, NONE, 0.95, (0.95, 0.0))[1] is None
 
 
 def test_a_mean_of_seeds_that_share_images_varies_so() -> None:
