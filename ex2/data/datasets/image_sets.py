@@ -306,7 +306,7 @@ def _image_problems(folder: Path, rows: Sequence[ImageRow], *, unfinished: bool)
         if size is None:
             yield f"{path}: not found, but {ROWS} has a row of it (line {number})"
         elif size != row.bytes:
-            yield f"{path}: {size:,} bytes, and {row.bytes:,} were written"
+            yield f"{path}: {size:,} bytes, and {row.bytes:,} by {ROWS} (line {number})"
     if not unfinished:
         yield from (f"{folder / name}: no row of {ROWS} is about it" for name in sorted(sizes))
 

@@ -174,7 +174,7 @@ def test_missing_and_foreign_images_are_named_all_at_once(folder: Path) -> None:
     again = f"put it back as it was, or move {folder} away and draw the set again."
     assert refused(lambda: read_set(folder)).splitlines() == [
         f"{folder}/images/cat/00002.png: not found, but metadata.jsonl has a row of it (line 2); {again}",
-        f"{folder}/images/sea_lion/00000.png: 1 bytes, and {size} were written; {again}",
+        f"{folder}/images/sea_lion/00000.png: 1 bytes, and {size} by metadata.jsonl (line 3); {again}",
         f"{folder}/images/cat/00007.png: no row of metadata.jsonl is about it; {again}",
     ]
 
