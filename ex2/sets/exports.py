@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ex2.data.datasets.image_sets import ImageSet, is_set, read_set
+from ex2.data.datasets.image_sets import ImageSet, read_set, seeds_in
 from ex2.data.datasets.set_records import SET, ImageRow, folder_names
 from ex2.sets.layouts import NAMES
 from reward.errors import UserError
@@ -88,11 +88,12 @@ def export_sets(word: str, layout: str, out: Path) -> list[Path]:
         The folders that were written.
 
     Raises:
-        UserError: If the folder holds no finished set, or what is to be written exists; nothing is written then.
+        UserError: If the folder holds no finished set, a seed's record is lost, or what is to be written exists;
+            nothing is written then.
         EnvironmentFault: If it cannot be written; then nothing is left of that seed.
     """
     base = Path(word).expanduser()
-    seeds = [base] if is_set(base) else sorted((one.parent for one in base.glob(f"seed-*/{SET}")), key=_place)
+    seeds = seeds_in(base)
     if not seeds:
         raise UserError(f"{word}: no image set: it has no {SET} and no seed-0/{SET}; give a set's folder, or a recipe.")
     targets = [out] if len(seeds) == 1 else [out / one.name for one in seeds]
@@ -102,10 +103,6 @@ def export_sets(word: str, layout: str, out: Path) -> list[Path]:
     for image_set, target in zip([read_set(folder) for folder in seeds], targets, strict=True):
         EXPORTS[layout](image_set, target)
     return targets
-
-
-def _place(folder: Path) -> tuple[int, str]:
-    return len(folder.name), folder.name
 
 
 @contextlib.contextmanager
