@@ -19,7 +19,6 @@ from analysis.images.stored import (
     RESULT,
     check_directory,
     made_of,
-    run_directory,
     start_measuring,
     write_measures,
 )
@@ -86,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
     if recipe_path is not None:
         _refuse_words(options)
         recipe = read_set_recipe(recipe_path, options.overrides)
-        what, directory, threads = Measuring.of(recipe), run_directory(recipe), recipe.threads
+        what, directory, threads = Measuring.of(recipe), RunDirectory.of(recipe), recipe.threads
     else:
         words = _words(options)
         sets = tuple(given_folders(options.sets))

@@ -31,11 +31,6 @@ _ELSEWHERE = ("images.root",)
 """Keys that only say where something lies."""
 
 
-def run_directory(recipe: SetRecipe) -> RunDirectory:
-    """Return the directory that a recipe of image sets names."""
-    return RunDirectory(Path(recipe.output_dir).expanduser() / recipe.name)
-
-
 def start_measuring(directory: RunDirectory, recipe: SetRecipe | None) -> None:
     """Write what measures are made with: the recipe, if there is one, and versions, commit and command.
 

@@ -11,6 +11,7 @@ from ex2.checks.machine import room_problem
 from ex2.checks.validate import Depth, Findings
 from ex2.data.datasets.base import DATASETS, ImageDataset
 from ex2.recipe_io import is_of_sets
+from ex2.run.directory import RunDirectory
 from ex2.set_recipe import SetRecipe
 from ex2.sets.command import Standing, standings
 from ex2.sets.generators.base import GENERATORS
@@ -136,7 +137,7 @@ def testing_problems(recipe: SetRecipe, dataset: ImageDataset) -> list[str]:
 
 def run_problems(recipe: SetRecipe) -> list[str]:
     """Say that the run's folder holds a run of another kind."""
-    stored = Path(recipe.output_dir).expanduser() / recipe.name / "recipe.yaml"
+    stored = RunDirectory.of(recipe).recipe
     if not stored.is_file() or is_of_sets(stored):
         return []
     return [f"name: {stored.parent} holds the run of an alignment; give this recipe another name or output_dir."]

@@ -10,6 +10,7 @@ from ex2.checks.sets import examine_sets
 from ex2.checks.validate import Depth
 from ex2.cli.stages import MEASURE, MEASURES_PAGE, STORED_MEASURES, call, print_findings
 from ex2.recipe_io import read_set_recipe, to_yaml
+from ex2.run.directory import RunDirectory
 from ex2.runtime import set_threads
 from ex2.set_recipe import SetRecipe
 from ex2.sets.command import Standing, draw_all, draw_folder, print_plan, print_sets
@@ -136,7 +137,7 @@ def report(options: argparse.Namespace) -> int:
         UserError: If nothing was measured yet, or with another recipe.
     """
     recipe = read_set_recipe(options.recipe, options.overrides)
-    directory = Path(recipe.output_dir).expanduser() / recipe.name
+    directory = RunDirectory.of(recipe).root
     measures: Any = call(STORED_MEASURES, directory, recipe, options.recipe)
     if measures is None:
         raise UserError(f"{directory}: nothing has been measured yet; run: ex2 measure {options.recipe}")

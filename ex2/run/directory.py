@@ -22,6 +22,7 @@ from reward.files import read_object
 
 if TYPE_CHECKING:
     from ex2.recipe import Recipe
+    from ex2.set_recipe import SetRecipe
 
 
 ANALYSIS_ID = "analysis_id"
@@ -39,7 +40,7 @@ class RunDirectory:
     root: Path
 
     @classmethod
-    def of(cls, recipe: Recipe) -> RunDirectory:
+    def of(cls, recipe: Recipe | SetRecipe) -> RunDirectory:
         """Return the directory that a recipe names."""
         return cls(Path(recipe.output_dir).expanduser() / recipe.name)
 

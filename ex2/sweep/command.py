@@ -110,7 +110,7 @@ def read_grid(
         except EX2Error as error:
             problems += str(error).splitlines()
             continue
-        root = _directory(recipe).root
+        root = RunDirectory.of(recipe).root
         if root in owners:
             problems.append(
                 f"{path}: its run directory {root} is also that of {owners[root]}; give one of them another name."
@@ -131,10 +131,6 @@ def _seeds_word(seeds: Sequence[int], key: str) -> list[str]:
     return [f"{key}={list(seeds)}"] if seeds else []
 
 
-def _directory(recipe: AnyRecipe) -> RunDirectory:
-    return RunDirectory(Path(recipe.output_dir).expanduser() / recipe.name)
-
-
 def make_jobs(
     path: str, recipe: AnyRecipe, overrides: Sequence[str], accelerate_config: str | None = None
 ) -> list[Job]:
@@ -150,7 +146,7 @@ def make_jobs(
             name=recipe.name,
             seed=seed,
             command=(*words, "--seeds", str(seed)),
-            root=_directory(recipe).root.absolute(),
+            root=RunDirectory.of(recipe).root.absolute(),
             folder=Path.cwd(),
             digest=digest,
             batches=recipe.rl.batches,
@@ -167,7 +163,7 @@ def _sets_job(path: str, recipe: SetRecipe, overrides: Sequence[str]) -> Job:
         name=recipe.name,
         seed=0,
         command=(sys.executable, "-m", "ex2.cli", "run", path, *overrides, "--no-report"),
-        root=_directory(recipe).root.absolute(),
+        root=RunDirectory.of(recipe).root.absolute(),
         folder=Path.cwd(),
         digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16],
         batches=0,
@@ -209,7 +205,7 @@ def _refresh(row: Row, engine: Engine, sweep: str) -> None:
 def _report(path: str, recipe: AnyRecipe, overrides: Sequence[str], rows: Sequence[Row], console: Console) -> bool:
     """Write a recipe's report if all of its seeds are done; return False if the report cannot be written."""
     mine = [row.state for row in rows if row.job.name == recipe.name]
-    run = _directory(recipe)
+    run = RunDirectory.of(recipe)
     if "failed" in mine or ("done" not in mine and run.report.is_file()):
         return True
     command = [sys.executable, "-m", "ex2.cli", "report", path, *overrides]
