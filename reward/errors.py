@@ -6,7 +6,7 @@ They live in the innermost package so that every module can raise them.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from reward.plain_text import written_out
 from reward.secrets import redacted
@@ -89,6 +89,14 @@ def shown(value: object) -> str:
         return shortened(repr(value), LONGEST_VALUE)
     except Exception:  # noqa: BLE001 - a class of the user's own, or an integer of more digits than Python prints
         return f"a {type(value).__name__}"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it, latest first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def one_line(error: BaseException) -> str:

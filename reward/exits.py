@@ -27,6 +27,7 @@ from reward.errors import (
     EnvironmentFault,
     EX2Error,
     UserError,
+    causes,
     one_line,
     shortened,
 )
@@ -126,10 +127,7 @@ def guarded(run: Callable[[], int], command: Callable[[], str] = str) -> int:
 
 def _is_from_a_signal(error: BaseException) -> bool:
     """Say whether an exception was raised because of a signal's, as where an import that it ended is called missing."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, KeyboardInterrupt):
-        cause = cause.__cause__ or cause.__context__
-    return cause is not None
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
 def _ended_by(number: int, work: str, command: Callable[[], str]) -> int:

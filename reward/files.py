@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from reward.errors import EnvironmentFault, EX2Error, UserError
+from reward.errors import EnvironmentFault, EX2Error, UserError, causes
 from reward.records import JSON as JSON
 from reward.records import problems
 from reward.sealed import seal
@@ -56,14 +56,12 @@ def environment_fault(error: BaseException, path: Path | None = None) -> Environ
         The fault to raise; None for any other error.
     """
     where = path or getattr(error, "filename", None) or "a file"
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         number = getattr(cause, "errno", None)
         worded = [code for code in _REASONS if os.strerror(code) in str(cause)]
         code = number if number in _REASONS else worded[0] if worded else None
         if code is not None:
             return EnvironmentFault(f"{where}: cannot be written: {_REASONS[code]}. Earlier results are untouched.")
-        cause = cause.__cause__ or cause.__context__
     if path is not None and _free_bytes(path) < FULL_BELOW:  # torch's own writer does not say why it failed
         return EnvironmentFault(f"{where}: cannot be written: {_REASONS[errno.ENOSPC]}. Earlier results are untouched.")
     return None
