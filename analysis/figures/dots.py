@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from analysis.figures import svg
 from analysis.results.pooling import Difference
+from analysis.statistics.intervals import Estimate
 from reward.numerals import compact
 
 
@@ -53,11 +54,11 @@ class Scale(NamedTuple):
         return [*drawn, svg.circle((self.place(difference.value), y), radius, css, tip=tip)]
 
 
-def scale_for(differences: Iterable[Difference | None], left: float, width: float, most: int = 5) -> Scale:
-    """Return the scale that holds 0 and all differences with their intervals.
+def scale_for(differences: Iterable[Difference | Estimate | None], left: float, width: float, most: int = 5) -> Scale:
+    """Return the scale that holds 0 and all numbers with their intervals.
 
     Args:
-        differences: The differences; `None` takes no place.
+        differences: Differences or other numbers, in hundredths of the scale; `None` takes no place.
         left: Where the scale begins, in pixels.
         width: Its width.
         most: About how many ticks it has.

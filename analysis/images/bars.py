@@ -8,10 +8,10 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from analysis.figures import measure, svg
-from analysis.figures.dots import Scale
+from analysis.figures.dots import scale_for
 from analysis.images.figure import LEFT, LINE, NARROW, PANEL, ROW, VALUES, room_of
 from analysis.images.record import Measures
-from analysis.images.wording import NAMES, confidence_of, forms, metric_name, points_of
+from analysis.images.wording import NAMES, confidence_of, forms, is_beyond_zero, metric_name, points_of
 from analysis.results.wording import NBSP
 from analysis.statistics.intervals import Estimate
 from reward.numerals import compact, decimal
@@ -41,8 +41,8 @@ def gain_figure(found: Sequence[Measures]) -> tuple[Markup, Markup] | None:
             number = one.number("probe_gain")
             if number is not None:
                 name = f"{measures.dataset}: {one.name}" if len(found) > 1 else one.name
-                clear = number.low is not None and number.high is not None and (number.low > 0 or number.high < 0)
-                rows.append(_Row(name, number, points_of(number), "dot" if clear else "dot hollow"))
+                css = "dot" if is_beyond_zero(number) else "dot hollow"
+                rows.append(_Row(name, number, points_of(number), css))
     if not rows:
         return None
     rows.sort(key=lambda row: -row.number.value)
@@ -85,12 +85,7 @@ def _rows(rows: Sequence[_Row], head: str, below: str, key: str, *, bars: bool, 
     """Draw rows, as dots with their intervals or, with `bars`, as bars from 0."""
     width = NARROW if narrow else LEFT + 20 + PANEL + 20 + VALUES
     left, panel = (16.0, NARROW - 32) if narrow else (LEFT + 20, PANEL)
-    ends = [0.0]
-    for row in rows:
-        ends += [100 * end for end in (row.number.low, row.number.value, row.number.high) if end is not None]
-    ticks = svg.ticks(min(ends), max(ends), 4 if narrow else 6)
-    one = panel / (ticks[-1] - ticks[0])
-    scale = Scale(ticks, left - ticks[0] * one, one)
+    scale = scale_for([row.number for row in rows], left, panel, 4 if narrow else 6)
     room = room_of(width, narrow=narrow)
     parts: list[Markup] = []
     y = 14.0
@@ -99,7 +94,8 @@ def _rows(rows: Sequence[_Row], head: str, below: str, key: str, *, bars: bool, 
         y += 19
     y += 12
     parts += [
-        svg.text(scale.place(tick / 100), y, compact(tick, sign=not bars), "tick", anchor="middle") for tick in ticks
+        svg.text(scale.place(tick / 100), y, compact(tick, sign=not bars), "tick", anchor="middle")
+        for tick in scale.ticks
     ]
     y += 8
     for row in rows:

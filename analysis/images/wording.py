@@ -200,17 +200,17 @@ def unequal(sets: Sequence[SetMeasures], cut: int | None = None) -> str:
 
 def told(comparison: SetComparison, confidence: float) -> bool:
     """Say whether a difference is told from none both by its corrected p-value and by its interval."""
-    return _outside(comparison) and comparison.significant(confidence) is True
+    return is_beyond_zero(comparison.difference) and comparison.significant(confidence) is True
 
 
 def told_alone(comparison: SetComparison, confidence: float) -> bool:
     """Say whether a difference is told from none by its own interval and p-value, but not once that is corrected."""
     alone = comparison.p is not None and comparison.p < 1 - confidence
-    return alone and _outside(comparison) and comparison.significant(confidence) is False
+    return alone and is_beyond_zero(comparison.difference) and comparison.significant(confidence) is False
 
 
-def _outside(comparison: SetComparison) -> bool:
-    number = comparison.difference
+def is_beyond_zero(number: Estimate) -> bool:
+    """Say whether a number has an interval, and 0 is outside."""
     return number.low is not None and number.high is not None and (number.low > 0 or number.high < 0)
 
 
