@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -69,6 +70,11 @@ class ReadSeed:
     def digest(self) -> str:
         """What changes with any image or row of the set."""
         return self.image_set.record.seal
+
+    @cached_property
+    def image_keys(self) -> tuple[tuple[int, str], ...]:
+        """Label and hash of each image: of its pixels, or of its file where it was not decoded."""
+        return tuple((row.label, row.pixels or row.sha256) for row in self.rows)
 
     @property
     def dropped(self) -> int:
@@ -207,7 +213,7 @@ def distinct(seeds: Sequence[ReadSeed]) -> tuple[list[ReadSeed], list[int]]:
     known: set[tuple[tuple[int, str], ...]] = set()
     own, repeated = [], []
     for seed in seeds:
-        content = tuple(sorted(_image_keys(seed)))
+        content = tuple(sorted(seed.image_keys))
         if content in known:
             repeated.append(seed.image_set.record.seed)
         else:
@@ -220,20 +226,15 @@ def shared_images(seeds: Sequence[ReadSeed]) -> int:
     """Return how many images of all seeds stand in another seed too."""
     seen: Counter[tuple[int, str]] = Counter()
     for seed in seeds:
-        seen.update(set(_image_keys(seed)))
-    return sum(seen[key] > 1 for seed in seeds for key in _image_keys(seed))
+        seen.update(set(seed.image_keys))
+    return sum(seen[key] > 1 for seed in seeds for key in seed.image_keys)
 
 
 def overlap_of(seeds: Sequence[ReadSeed]) -> float:
     """Return the mean share of images that two seeds have in common, over all pairs; 0 for a single seed."""
-    held = [set(_image_keys(seed)) for seed in seeds]
+    held = [set(seed.image_keys) for seed in seeds]
     shares = [len(one & other) / max(1, min(len(one), len(other))) for one, other in combinations(held, 2)]
     return sum(shares) / len(shares) if shares else 0.0
-
-
-def _image_keys(seed: ReadSeed) -> list[tuple[int, str]]:
-    """Return label and hash of each image: of its pixels, or of its file where it was not decoded."""
-    return [(row.label, row.pixels or row.sha256) for row in seed.rows]
 
 
 def common_number(sets: Sequence[ReadSet], class_names: Sequence[str], shots: Sequence[int]) -> int:
