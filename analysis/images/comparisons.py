@@ -10,11 +10,11 @@ from analysis.images.intervals import difference_interval, difference_p, given_t
 from analysis.images.record import MetricCorrelation, Quantity, SetComparison, SetMeasures
 from analysis.images.resampling import TestImages
 from analysis.images.retrieval import spearman
-from analysis.images.seeds import FEWEST_SEEDS, pooled_difference, seeds_alone_difference
+from analysis.images.seeds import pooled_difference, seeds_alone_difference
 from analysis.images.values import CutSeed, SeedsOfSet
 from analysis.statistics.holm import holm
 from analysis.statistics.intervals import Estimate, IntervalSettings
-from analysis.statistics.permutation import SAME
+from analysis.statistics.together import FEWEST_SEEDS
 from reward.errors import UserError
 
 COMPARED: tuple[Quantity, ...] = ("cler", "probe")
@@ -96,10 +96,7 @@ def difference_over_seeds(
         return seeds_alone_difference(*values, vary, confidence, overlaps)
     difference = pooled_difference(first, second, overlaps)
     fewest = min(len(first), len(second))
-    p = difference_p(difference)
-    if difference.variance < SAME**2:
-        return Estimate(difference.value, None, None, fewest), p
-    return difference_interval(difference, confidence, fewest), p
+    return difference_interval(difference, confidence, fewest), difference_p(difference)
 
 
 def correlations(sets: Sequence[SetMeasures], settings: IntervalSettings) -> tuple[MetricCorrelation, ...]:

@@ -172,13 +172,15 @@ def share_interval(found: Resampled, n: int, confidence: float = 0.95) -> Estima
 
 
 def difference_interval(difference: Resampled, confidence: float, n: int) -> Estimate:
-    """Return the interval of a difference that varies, Student's t, within [-1, 1].
+    """Return a difference with its interval, Student's t, within [-1, 1]; one that does not vary has none.
 
     Args:
         difference: The difference, and how it varies.
         confidence: Coverage, in (0, 1).
         n: What the interval's own `n` is to be.
     """
+    if difference.variance < SAME**2:
+        return Estimate(difference.value, None, None, n)
     reach = _quantile(confidence, difference.freedom) * math.sqrt(difference.variance)
     return within(Estimate(difference.value, difference.value - reach, difference.value + reach, n), -1.0, 1.0)
 

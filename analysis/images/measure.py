@@ -16,11 +16,11 @@ from analysis.images.given import GivenSet, ReadSet, common_number, failures, re
 from analysis.images.intervals import difference_interval, set_intervals, share_interval
 from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures, ShotMeasures
 from analysis.images.resampling import SetImages, TestVariation, resampled
-from analysis.images.seeds import FEWEST_SEEDS, pooled, seeds_alone, seeds_alone_difference
+from analysis.images.seeds import pooled, seeds_alone, seeds_alone_difference
 from analysis.images.values import Clock, CutSeed, OverTest, SeedsOfSet, Values, clip_scores, cut, knowledge, values_of
 from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t
-from analysis.statistics.permutation import SAME
+from analysis.statistics.together import FEWEST_SEEDS
 from ex2.banks import bank_cache
 from ex2.data.datasets.image_sets import is_set, lost_records, raise_first
 from ex2.recipe import Component
@@ -143,7 +143,9 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
         return cut(embedded[name][place], count, side, measure, name)
 
     text = text_estimate(side, settings)
-    variation, of_sets = TestVariation.of(side.test), dict[str, SeedsOfSet]()
+    of_sets = dict[str, SeedsOfSet]()
+    several = any(len(one.seeds) >= FEWEST_SEEDS for one in sets)
+    variation = TestVariation.of(side.test) if several else None
     with tqdm(total=len(sets) * (1 + len(shots)), desc="measure", unit="set", disable=not progress) as bar:
         for one in sets:
             seeds = embedded[one.given.name]
@@ -202,21 +204,22 @@ def _numbers(
     measure: Measure,
     text: Estimate,
     clock: Clock,
-    variation: TestVariation,
+    variation: TestVariation | None,
 ) -> tuple[dict[Quantity, Estimate], SeedsOfSet]:
     """Return the numbers of a set with their intervals, and those of each seed.
 
     Intervals are over seeds and test images, or over the images of the first seed and test images.
     """
+    several = len(seeds) >= FEWEST_SEEDS
     numbers: dict[int, Values] = {}
     vary = OverTest()
     again: dict[str, dict[int, Resampled]] = {}
     for place, seed in enumerate(seeds):
         one = take(place)
-        numbers[seed], over_test = values_of(one, side, measure, clock, variation)
+        numbers[seed], over_test = values_of(one, side, measure, clock, variation if several else None)
         for quantity, deviations in over_test.items():
             vary[quantity] = vary.get(quantity, 0.0) + deviations / len(seeds)
-        if len(seeds) >= FEWEST_SEEDS and "cler" in measure.metrics and one.shots > 1:
+        if several and "cler" in measure.metrics and one.shots > 1:
             with clock.timed("intervals"):
                 samples = max(FEWEST_SAMPLES, measure.bootstrap_samples // len(seeds))
                 found = resampled(one.images, side.test, samples=samples, seed=place)
@@ -224,7 +227,7 @@ def _numbers(
                 again.setdefault(name, {})[seed] = score
             again.setdefault("gain", {})[seed] = found["ensemble"].minus(found["text"])
     of_set = SeedsOfSet(numbers, vary, again, overlap)
-    if len(seeds) >= FEWEST_SEEDS:
+    if several:
         first = numbers[seeds[0]]
         shown = {name: _over_seeds(name, of_set, len(side.main), measure.confidence) for name in first}
     else:
@@ -238,10 +241,8 @@ def _over_seeds(quantity: Quantity, of_set: SeedsOfSet, n: int, confidence: floa
         found = pooled([*of_set.resampled[quantity].values()], of_set.overlap)
         if quantity in SHARES:
             one = share_interval(found, n, confidence)
-            return Estimate(one.value, one.low, one.high, len(values))
-        if found.variance > SAME**2:
-            return difference_interval(found, confidence, len(values))
-        return Estimate(found.value, None, None, len(values))
+            return one._replace(n=len(values))
+        return difference_interval(found, confidence, len(values))
     if vary is not None and quantity not in SHARES:
         texts: dict[int, float] = dict.fromkeys(range(len(values)), 0.0)
         return seeds_alone_difference(dict(enumerate(values)), texts, vary, confidence, (of_set.overlap, 0.0))[0]

@@ -145,13 +145,20 @@ class TestVariation:
             scores: Score of each class, shape (N, C).
         """
         if len(self.shares):
-            hits = (scores.argmax(1) == self.labels).astype(np.float64)
-            found: Floats = self.shares * within_class(hits, self.labels)
-            return found
+            return self.of_hits((scores.argmax(1) == self.labels).astype(np.float64))
         again = np.array([METRICS[self.metric](scores, self.labels, weights) for weights in self.weights])
         fewest = max(2, int(np.bincount(self.labels).min()) if self.labels.ndim == 1 else len(self.labels))
         spread: Floats = (again - again.mean()) * math.sqrt((fewest + 1) / (fewest - 1) / (len(again) - 1))
         return spread
+
+    def of_hits(self, hits: Floats) -> Floats:
+        """Return the same of a score that is a sum over test images.
+
+        Args:
+            hits: 1 for each test image that is right, else 0, shape (N,).
+        """
+        found: Floats = self.shares * within_class(hits, self.labels)
+        return found
 
 
 def resampled(
@@ -180,22 +187,22 @@ def resampled(
     _check_enough(images, test.classes)
     draws = Draws.of(samples)
     scorer = _Scorer(images, test, draws, torch.Generator().manual_seed(2 * (seed * 1000 + stream)))
-    if test.metric in ("accuracy", "mean_per_class"):
-        return _of_sums(values, scorer, test, draws)
-    return _of_ranks(values, scorer, test, draws, TestVariation.of(test, number=draws.twice, seed=seed))
+    variation = TestVariation.of(test, number=draws.twice, seed=seed)
+    vary = _of_sums if len(variation.shares) else _of_ranks
+    return vary(values, scorer, test, draws, variation)
 
 
-def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws) -> dict[Part, Resampled]:
+def _of_sums(
+    values: dict[Part, float], scorer: _Scorer, test: TestImages, draws: Draws, variation: TestVariation
+) -> dict[Part, Resampled]:
     """Return how scores vary that are sums over test images, a few of which are in memory at once."""
-    present, resamples = torch.unique(test.labels).tolist(), draws.number
+    resamples = draws.number
     right = {part: np.zeros(len(test.labels)) for part in values}
     sums = {part: np.zeros(resamples) for part in values}
     own = {part: np.zeros(3) for part in values}  # of each variance, what test images do not have in common
-    shares = np.zeros(len(test.labels))
-    for label in present:
+    for label in torch.unique(test.labels).tolist():
         rows = torch.nonzero(test.labels == label).flatten()
-        count = len(rows)
-        shares[rows] = share = 1 / (len(present) * count) if test.metric == "mean_per_class" else 1 / len(test.labels)
+        count, share = len(rows), variation.shares[int(rows[0])]
         of_class = {part: np.zeros(resamples) for part in values}
         single = {part: np.zeros(3) for part in values}
         for block in torch.split(rows, BLOCK):
@@ -218,8 +225,7 @@ def _of_sums(values: dict[Part, float], scorer: _Scorer, test: TestImages, draws
         small, once, twice = (float((kind**2).mean() - less) for kind, less in zip(kinds, own[part], strict=True))
         variance = extrapolated(small, once, twice)
         doubt = doubt_of(variance, len(test.classes))
-        over_test = shares * within_class(right[part], test.labels.numpy())
-        found[part] = Resampled(value, over_test, variance, doubt)
+        found[part] = Resampled(value, variation.of_hits(right[part]), variance, doubt)
     return found
 
 

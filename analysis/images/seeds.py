@@ -22,11 +22,11 @@ import numpy as np
 from scipy import optimize, stats
 
 from analysis.images.draws import Floats, Resampled
-from analysis.statistics.intervals import Estimate, mean_t, wilson_bounds, within
+from analysis.images.intervals import share_interval
+from analysis.statistics.intervals import Estimate, mean_t, within
 from analysis.statistics.permutation import SAME
+from analysis.statistics.together import FEWEST_SEEDS
 
-FEWEST_SEEDS = 3
-"""Fewest generation seeds that an interval is made from."""
 MOST_ALIKE = 0.9
 """Share of images in common from which differences between seeds tell nothing."""
 FAR = 0.01
@@ -109,10 +109,7 @@ def seeds_alone(
     z = float(stats.norm.ppf((1 + confidence) / 2))
     between = float(np.var(values, ddof=1)) / seeds * factor
     reach = _reach(between, seeds - 1, float(over_test @ over_test), confidence)
-    if reach < SAME:
-        return Estimate(value, *wilson_bounds(value, n, confidence), seeds)
-    inside = min(max(value, 1 / (2 * n)), 1 - 1 / (2 * n))
-    return Estimate(value, *wilson_bounds(value, inside * (1 - inside) * (z / reach) ** 2, confidence), seeds)
+    return share_interval(Resampled(value, np.zeros(0), (reach / z) ** 2), n, confidence)._replace(n=seeds)
 
 
 def seeds_alone_difference(

@@ -114,7 +114,7 @@ def cut(seed: EmbeddedSeed, shots: int, side: TestSide, measure: Measure, name: 
 
 
 def values_of(
-    one: CutSeed, side: TestSide, measure: Measure, clock: Clock, variation: TestVariation
+    one: CutSeed, side: TestSide, measure: Measure, clock: Clock, variation: TestVariation | None = None
 ) -> tuple[Values, OverTest]:
     """Measure a seed; return its numbers, and how they vary over test images.
 
@@ -127,7 +127,7 @@ def values_of(
         side: The test images.
         measure: What is measured, and how.
         clock: Is told how long each metric takes.
-        variation: How the dataset's metric varies over test images.
+        variation: How the dataset's metric varies over test images; None where it is not asked.
     """
     test, found, over_test = side.test, Values(), OverTest()
     metric, labels = METRICS[test.metric], test.labels.numpy()
@@ -137,10 +137,11 @@ def values_of(
     text, ensemble = parts["text"], parts["ensemble"]
     found |= {"text": text}
     with clock.timed("intervals"):
-        vary = {part: variation.of_scores(of_part) for part, of_part in scores.items()}
+        vary = {part: variation.of_scores(of_part) for part, of_part in scores.items()} if variation else {}
     if "cler" in measure.metrics:
         found |= {"cler": parts["cler"], "ensemble": ensemble, "gain": ensemble - text}
-        over_test |= {"cler": vary["cler"], "ensemble": vary["ensemble"], "gain": vary["ensemble"] - vary["text"]}
+        if vary:
+            over_test |= {"cler": vary["cler"], "ensemble": vary["ensemble"], "gain": vary["ensemble"] - vary["text"]}
     if "probe" in measure.metrics:
         with clock.timed("probe"):
             data, own, classes = one.images.embeddings, one.images.labels, len(test.classes)
@@ -149,8 +150,9 @@ def values_of(
             of_probe = probe.scores(test.embeddings).numpy()
             share = metric(of_probe, labels)
         found |= {"probe": share, "probe_gain": share - text}
-        over_test |= {"probe": variation.of_scores(of_probe)}
-        over_test |= {"probe_gain": over_test["probe"] - vary["text"]}
+        if variation:
+            of_scores = variation.of_scores(of_probe)
+            over_test |= {"probe": of_scores, "probe_gain": of_scores - vary["text"]}
     if "clip_score" in measure.metrics:
         with clock.timed("clip_score"):
             found |= {"clip_score": float(clip_scores(one, test).mean())}
