@@ -12,7 +12,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,6 @@ from ex2.data.datasets.naming import ClassNames, name_classes
 from ex2.sets.draw import ROOT, SetPlan, draw_set
 from ex2.sets.generators.copies import Copies, CopyingGenerator
 from ex2.sets.requests import DrawRequest, image_seed
-from reward.embedding import content_digests
 from reward.errors import UserError, shown
 from reward.files import read_object
 from reward.images import LabeledImage, decode
@@ -243,6 +242,9 @@ class _Listed(CopyingGenerator):
             by_name[one.class_name].append(one.image)
         self._copies = Copies(by_name, "first", listing.layout)
 
+    def digests(self) -> Mapping[str, Sequence[str]]:
+        return self._copies.digests()
+
 
 def _folder(root: Path) -> Path:
     if not root.is_dir():
@@ -279,7 +281,8 @@ def import_set(listing: Listing, name: str, root: str | Path = ROOT, *, license:
             cannot be read; a line for each.
         EnvironmentFault: If the set cannot be written.
     """
-    raise_first([*_empty_classes(listing), *_two_classes(listing)])
+    generator = _Listed(listing)
+    raise_first([*_empty_classes(listing), *_two_classes(listing, generator.digests())])
     counts: dict[str, int] = dict.fromkeys(listing.class_names, 0)
     labels = {name: label for label, name in enumerate(listing.class_names)}
     requests = []
@@ -298,7 +301,7 @@ def import_set(listing: Listing, name: str, root: str | Path = ROOT, *, license:
     prompts = hashlib.sha256(json.dumps([one.prompt for one in listing.images]).encode()).hexdigest()
     plan = SetPlan(
         name=name,
-        generator=_Listed(listing),
+        generator=generator,
         class_names=listing.class_names,
         requests=tuple(sorted(requests, key=lambda request: (request.label, request.index))),
         seed=0,
@@ -318,13 +321,13 @@ def _empty_classes(listing: Listing) -> list[str]:
     ]
 
 
-def _two_classes(listing: Listing) -> list[str]:
+def _two_classes(listing: Listing, digests: Mapping[str, Sequence[str]]) -> list[str]:
     """Return a line for each image that a class before has too: nobody could tell them apart."""
     first: dict[str, ListedImage] = {}
     problems = []
-    digests = content_digests([one.image for one in listing.images], title="images")
-    for one, digest in zip(listing.images, digests, strict=True):
-        other = first.setdefault(digest, one)
+    left = {name: iter(of_class) for name, of_class in digests.items()}
+    for one in listing.images:
+        other = first.setdefault(next(left[one.class_name]), one)
         if other.class_name != one.class_name:
             problems.append(
                 f"{one.image.name}: of class '{one.class_name}', is the same file as {other.image.name}, of class "

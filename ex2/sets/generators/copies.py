@@ -21,27 +21,28 @@ class Copies:
 
     Args:
         images: Class → its images, in order.
-        selection: `first` takes them in order, `random` in an order that seed and class give: each
-            class has one of its own, so that few images of each still make many different sets.
+        selection: `first` takes them in order, `random` in an order that seed and class give: each class has one of its
+            own, so that few images of each still make many different sets.
         where: What has the images, for messages.
     """
 
     def __init__(self, images: Mapping[str, Sequence[LabeledImage]], selection: Selection, where: str) -> None:
         self._images, self._selection, self._where = images, selection, where
         self._orders: dict[tuple[str, int], list[int]] = {}
-        self._digest = ""
+        self._digests: dict[str, list[str]] = {}
+
+    def digests(self) -> Mapping[str, Sequence[str]]:
+        """Return the hash of each image's content, by class; each image is read once."""
+        if not self._digests:
+            self._digests = {name: content_digests(images, title=name) for name, images in self._images.items()}
+        return self._digests
 
     def digest(self) -> str:
-        """Return a hash of the classes and of the content of all images, each of which is read once."""
-        if self._digest:
-            return self._digest
+        """Return a hash of the classes and of the content of all images."""
         state = hashlib.sha256(ORDERS.encode() if self._selection == "random" else b"")
-        for name, images in self._images.items():
-            state.update(f"{name}\0{len(images)}\0".encode())
-            for digest in content_digests(images, title=name):
-                state.update(digest.encode())
-        self._digest = state.hexdigest()
-        return self._digest
+        for name, digests in self.digests().items():
+            state.update(f"{name}\0{len(digests)}\0{''.join(digests)}".encode())
+        return state.hexdigest()
 
     def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
         """Return a line for each class that is not there, or has fewer images than are asked for."""
