@@ -26,7 +26,7 @@ from image_set_claims import LEAST_COVERED
 from torch.nn.functional import normalize
 
 from analysis.images.intervals import share_interval
-from analysis.images.resampling import SetImages, TestImages, measured, resampled
+from analysis.images.resampling import SetImages, TestImages, TestVariation, measured, resampled
 from analysis.images.seeds import pooled
 from reward.files import write_text
 
@@ -127,8 +127,11 @@ def held(world: World, sets: int, seed: int) -> Held:
     counts, widths = [0, 0, 0], []
     for number in range(sets):
         test = world.tested(generator)
+        variation = TestVariation.of(test, seed=number)
         found = [
-            resampled(world.set(generator), test, samples=SAMPLES, seed=SEEDS * number + place)["cler"]
+            resampled(world.set(generator), test, samples=SAMPLES, seed=SEEDS * number + place, variation=variation)[
+                "cler"
+            ]
             for place in range(SEEDS)
         ]
         alone = replace(found[0], over_draws=0.0, doubt=0.0)

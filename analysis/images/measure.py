@@ -222,7 +222,7 @@ def _numbers(
         if several and "cler" in measure.metrics and one.shots > 1:
             with clock.timed("intervals"):
                 samples = max(FEWEST_SAMPLES, measure.bootstrap_samples // len(seeds))
-                found = resampled(one.images, side.test, samples=samples, seed=place)
+                found = resampled(one.images, side.test, samples=samples, seed=place, variation=variation)
             for name, score in found.items():
                 again.setdefault(name, {})[seed] = score
             again.setdefault("gain", {})[seed] = found["ensemble"].minus(found["text"])

@@ -162,7 +162,13 @@ class TestVariation:
 
 
 def resampled(
-    images: SetImages, test: TestImages, *, samples: int = 2000, seed: int = 0, stream: int = 0
+    images: SetImages,
+    test: TestImages,
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+    stream: int = 0,
+    variation: TestVariation | None = None,
 ) -> dict[Part, Resampled]:
     """Measure a set with how far each score varies; see the head of `analysis.images.draws`.
 
@@ -176,6 +182,8 @@ def resampled(
         samples: Number of resamples of the set.
         seed: Seed.
         stream: Which of the independent resamplings of set images: two sets that are compared need different ones.
+        variation: Resamples of the test images; by default those of `seed`. Scores that are averaged or compared need
+            the same ones: else what test images do to all of them would count as if it were independent.
 
     Returns:
         What `measured` gives, with how it varies.
@@ -187,9 +195,9 @@ def resampled(
     _check_enough(images, test.classes)
     draws = Draws.of(samples)
     scorer = _Scorer(images, test, draws, torch.Generator().manual_seed(2 * (seed * 1000 + stream)))
-    variation = TestVariation.of(test, number=draws.twice, seed=seed)
-    vary = _of_sums if len(variation.shares) else _of_ranks
-    return vary(values, scorer, test, draws, variation)
+    over_test = variation or TestVariation.of(test, number=draws.twice, seed=seed)
+    vary = _of_sums if len(over_test.shares) else _of_ranks
+    return vary(values, scorer, test, draws, over_test)
 
 
 def _of_sums(

@@ -369,3 +369,19 @@ def test_images_that_stand_in_several_seeds_are_counted(world: World, tmp_path: 
     (read,) = read_sets(given_folders([str(seeds[0].folder.parent)]), NAMES, None)
     assert read.overlap == pytest.approx(sum(pairs) / 3)
     assert warnings_of(found)[0].startswith(f"{expected} of the 96 images of copies stand in several of its seeds: ")
+
+
+def test_all_seeds_and_sets_are_resampled_on_the_same_test_images(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+
+    def spied(images: SetImages, test: Any, **settings: Any) -> Any:
+        taken.append(settings["variation"])
+        return resampled(images, test, **settings)
+
+    monkeypatch.setattr("analysis.images.measure.resampled", spied)
+    measure_sets(measuring(world.sets[:2], metrics=["cler"]), vlm=world.vlm, progress=False)
+    assert len(taken) == 6
+    assert taken[0] is not None
+    assert all(one is taken[0] for one in taken)

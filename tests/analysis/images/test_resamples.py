@@ -11,7 +11,8 @@ from small_embeddings import QUICK, small
 
 from analysis.images.draws import Draws
 from analysis.images.intervals import set_intervals
-from analysis.images.resampling import _Scorer, measured, resampled
+from analysis.images.resampling import SetImages, TestImages, TestVariation, _Scorer, measured, resampled
+from analysis.images.seeds import pooled
 
 
 def test_classes_of_a_single_test_image_are_measured_too() -> None:
@@ -56,3 +57,34 @@ def test_many_images_of_few_dimensions_are_resampled_as_few_are(kind: str, join:
     wanted = torch.stack([test.embeddings @ center for center in centers])
     parts = [scores for part, _, scores in scorer.of(torch.arange(len(test.labels))) if part == "cler"]
     torch.testing.assert_close(torch.cat(parts, 2), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_mean_of_rankings_varies_over_test_images_as_one_of_them_does() -> None:
+    """What other test images do to a ranking they do to all seeds: random weights are drawn once. Were they drawn for
+    each seed, a mean over three would seem to vary a third as much (benchmarks/image_set_ranks.py)."""
+    generator = torch.Generator().manual_seed(1)
+    middles = torch.nn.functional.normalize(torch.randn(2, 8, generator=generator), dim=1)
+
+    def drawn(labels: torch.Tensor) -> torch.Tensor:
+        noise = 0.6 * torch.randn(len(labels), 8, generator=generator)
+        return torch.nn.functional.normalize(middles[labels] + noise, dim=1)
+
+    labels = torch.arange(2).repeat_interleave(100)
+    test = TestImages(drawn(labels), labels, ("a", "b"), "roc_auc")
+    own = torch.arange(2).repeat_interleave(50)
+    sets = [SetImages(drawn(own), own) for _ in range(3)]
+    shared = TestVariation.of(test)
+    together = [resampled(one, test, samples=80, seed=at, variation=shared)["cler"] for at, one in enumerate(sets)]
+    apart = [resampled(one, test, samples=80, seed=at)["cler"] for at, one in enumerate(sets)]
+    one = float(np.mean([found.over_test @ found.over_test for found in together]))
+    mean, wrong = (float(found.over_test @ found.over_test) for found in (pooled(together), pooled(apart)))
+    assert mean > 0.9 * one
+    assert wrong < 0.5 * one
+    assert one == pytest.approx(hanley_mcneil(together[0].value, 100, 100), rel=0.35)
+
+
+def hanley_mcneil(area: float, positives: int, negatives: int) -> float:
+    """Variance of an area under the ROC curve (Hanley and McNeil, 1982, Radiology 143)."""
+    first, second = area / (2 - area), 2 * area**2 / (1 + area)
+    above = area * (1 - area) + (positives - 1) * (first - area**2) + (negatives - 1) * (second - area**2)
+    return above / (positives * negatives)
