@@ -37,8 +37,12 @@ def main(options: argparse.Namespace) -> int:
         UserError: If a seed is not trained or not among the recipe's, or if the folder is not empty.
         EnvironmentFault: If a model cannot be fetched or the folder cannot be written.
     """
+    if options.layout and not Path(options.recipe).expanduser().is_file():
+        raise UserError(f"{options.recipe}: no such folder; --layout goes with the folder of an image set; give one.")
     if options.layout:
-        raise UserError("--layout: goes with the folder of an image set, and a recipe is given; leave it out.")
+        raise UserError(
+            f"--layout: goes with the folder of an image set, and {options.recipe} is a recipe; leave it out."
+        )
     recipe = read_recipe(options.recipe, options.overrides)
     seeds = options.seeds or recipe.seeds
     if set(seeds) - set(recipe.seeds):

@@ -67,7 +67,9 @@ def environment() -> dict[str, str]:
 
 
 def start(folder: Path, words: Sequence[str], mischance: Mischance = NOTHING) -> Process:
-    """Start `ex2 WORD…` in a folder."""
+    """Start `ex2 WORD…` in a folder; a word with a star is the path that it stands for, as in a shell."""
+    found = {word: sorted(folder.glob(word)) for word in words if "*" in word}
+    words = [str(found[word][0].relative_to(folder)) if found.get(word) else word for word in words]
     return Process(work, tuple(words), mischance, folder=folder, environment=environment())
 
 

@@ -25,7 +25,7 @@ KINDS: dict[Kind, str] = {
     "clock": "the clock is a day behind",
 }
 CHANGED_ANSWER = "a day behind when an answer was changed"
-DEAR = ("train", "run")
+DEAR = ("train", "run", "run-sets")
 """Stages that take seconds."""
 Promise = Literal["finishes", "refuses", "same or refuses", "accepts", "accepts or refuses", "resumes"]
 PROMISES: dict[Promise, str] = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.reliability.damage import DATA, DATA_WORDS
+from tests.reliability.layout_faults import FAULTS
 from tests.reliability.set_faults import FOLDER_FAULTS, SET_DATA, SET_WORDS
 from tests.reliability.set_keys import SET_KEYS, SET_READ_KEYS
 
@@ -70,6 +71,15 @@ def set_data(stage: str) -> Iterator[Given]:
                 "fault": f"folder: {name}",
             }
         return
+    layout = stage.removeprefix("draw-")
+    for name, of_layout in FAULTS.get(layout, {}).items():
+        yield {
+            "detail": name,
+            "moment": "sets-drawn",
+            "promise": of_layout.draw,
+            "names": of_layout.names,
+            "fault": f"{layout}: {name}",
+        }
     for moment in {"draw": ("sets-drawing", "sets-drawn"), "measure": ("sets-drawn", "sets-measured")}.get(stage, ()):
         for change in DATA:
             promise = _ANEW.get(change, "finishes") if stage == "draw" else _MEASURED.get(change, "refuses")
@@ -120,4 +130,8 @@ def change_of(fault: str) -> Any:
     if fault.startswith("folder: "):
         change = FOLDER_FAULTS[fault.removeprefix("folder: ")].change
         return lambda world: change(world / "plain")
+    layout, _, name = fault.partition(": ")
+    if layout in FAULTS:
+        of_layout = FAULTS[layout][name].change
+        return lambda world: of_layout(world / layout)
     return DATA.get(fault, lambda _: None)

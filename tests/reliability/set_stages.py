@@ -21,6 +21,10 @@ BANKS, TEXTS = "cache/banks/images-*.safetensors", "cache/texts/*"
 PLAIN = "plain"
 """Folder of images without a recipe."""
 
+LAYOUTS = {"geneval": "geneval", "genbench": "genbench/drawn_train.txt"}
+"""Layout of others → what `ex2 draw` is given of the set that was exported in it."""
+_EXPORTED = {"geneval": ("out/*/metadata.jsonl", "out/*/samples/*"), "genbench": ("out/*",)}
+
 _ON_PLAIN = ("--vlm", "demo-visual", "--dataset", "folder", "root=photos", "--split", "test")
 _FEW = ("measure.bootstrap_samples=100", "measure.permutations=99")
 SET_STAGES = (
@@ -68,6 +72,34 @@ SET_STAGES = (
         "reads": (SET, RECIPE, MEASURES, MANIFESTS[0]),
         "makes": ("tables/*",),
     },
+    {
+        "name": "run-sets",
+        "words": ("run", "sets.yaml"),
+        "moment": "sets-measured",
+        "reads": (*SET_FILES, RECIPE, PROVENANCE, MEASURES, *MANIFESTS, BANKS, TEXTS),
+        "makes": (MEASURES, RECIPE, "runs/main/report.html", "sets/*/seed-*/*", "sets/*/seed-*/images/*/*"),
+        "begins": "sets-fresh",
+    },
+    *(
+        {
+            "name": f"export-{layout}",
+            "words": ("export", "sets/drawn-*/seed-0", "--layout", layout, "--out", "out"),
+            "moment": "sets-drawn",
+            "reads": SET_FILES,
+            "makes": made,
+        }
+        for layout, made in _EXPORTED.items()
+    ),
+    *(
+        {
+            "name": f"draw-{layout}",
+            "words": ("draw", given),
+            "moment": "sets-drawn",
+            "reads": (),
+            "makes": ("sets/*/seed-*/*", "sets/*/seed-*/images/*/*"),
+        }
+        for layout, given in LAYOUTS.items()
+    ),
     {
         "name": "index-sets",
         "words": ("index", "runs"),

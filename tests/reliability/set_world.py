@@ -1,10 +1,11 @@
 """The world of the stages on image sets: photographs, a recipe of two sets with two seeds, what it drew and measured.
 
     sets.yaml  photos/{reward,test,test2}/CLASS/*.png  cache/  sets/{copies,drawn}-*/seed-*/…  plain/CLASS/*.png
+    geneval/…  genbench/drawn_train.{txt,zip}
     runs/{main,other}/…
 
 One set copies photographs, the other is drawn by a generator that fails on one image. `runs/other` is of another VLM
-and one seed. The folder `plain` is what has no recipe.
+and one seed. The folder `plain` is what has no recipe; `geneval` and `genbench` have the drawn set in others' layouts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.reliability.child import Mischance
+from tests.reliability.set_stages import LAYOUTS
 
 RECIPE = """\
 name: main
@@ -64,6 +66,8 @@ def make_sets(
     assert status == -signal.SIGKILL, f"draw was not killed: {status}"
     keep(folder, "sets-drawing")
     done(folder, "draw", "sets.yaml")
+    for layout in LAYOUTS:
+        done(folder, "export", "sets/drawn-*/seed-0", "--layout", layout, "--out", layout)
     keep(folder, "sets-drawn")
     done(folder, "measure", "sets.yaml")
     done(folder, "measure", "sets.yaml", "name=other", "vlm.name=demo-spurious", "images.seeds=[0]")

@@ -244,7 +244,9 @@ def test_what_cannot_be_handed_on(work: Path, capsys: pytest.CaptureFixture[str]
         ((place, "a.b=1", "--merge", "--seeds", "0", "--out", "x"),
          f"ex2 export: --merge, --seeds, a.b=1: goes with a recipe, and {place} is none; leave it out."),
         (("sets.yaml", "--layout", "geneval", "--out", "x"),
-         "--layout: goes with the folder of an image set, and a recipe is given; leave it out."),
+         "--layout: goes with the folder of an image set, and sets.yaml is a recipe; leave it out."),
+        (("sets/gone", "--layout", "geneval", "--out", "x"),
+         "sets/gone: no such folder; --layout goes with the folder of an image set; give one."),
     ):  # fmt: skip
         assert ended(capsys, "export", *words) == (2, "", f"ex2: {told}\n")
     (first.folder / first.rows[0].file_name).write_bytes(b"other")
