@@ -112,6 +112,7 @@ def test_what_is_stored_of_negative() -> None:
     own = build_strategy("negative", {"quality": ["a blur"], "over": "name"}, counted)
     assert own.settings == {"others": 5, "quality": ["a blur"], "context": 9, "over": {"name": "name"}}
     assert own(1, 0) == ("sea lion", "a blur, cat")
+    assert own.notes == ("negative prompts name 1 other classes, drawn anew for each image",)  # of five there is one
     paper = build_strategy("negative", {"quality": "paper", "others": 0, "over": "name"}, TWO)
     assert paper(0, 0).negative == ", ".join(paper_phrases().negative)
     assert paper.notes == ("negative prompts name 0 other classes, drawn anew for each image",)
