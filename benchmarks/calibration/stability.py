@@ -5,14 +5,15 @@ one with another seed. torch's instruction sets can be chosen (`ATEN_CPU_CAPABIL
 one machine stands for several.
 
 Rules, fixed beforehand, over ten runs of `recipes/demo/visual.yaml` as it is: five seeds on two instruction sets, the
-last seed on two threads (where there is less time six runs, three seeds, all of which must):
+last seed on two threads (where there is less time six runs, three seeds, all of which must name it):
 
 * The same kind is named in at least 9 of 10. Twin: a policy that never moved.
 * The accuracies of EX2's texts lie within 6 points of each other, the KL of the last batches is within 20 % of its
   target in every run, and no ten batches in a row have more than twice the target. Twins: the demo's earlier settings
   (a rate of 1e-3 and a target of 10 nats that the controller cannot reach), and a policy that never moved.
-* The intervals that a run prints, of the share of visual descriptions and of the accuracy of EX2's texts, hold the ten
-  runs' mean in at least 9 of 10. Twin: intervals of no width.
+* The intervals that a run prints, of the share of visual descriptions and of the accuracy of EX2's texts, hold the
+  runs' mean in all runs but one at most: in 9 of 10, or 5 of 6, since of six intervals that are right in 95 % one
+  misses in every fourth calibration. Twin: intervals of no width.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ SETS = ("default", "avx2")
 TWO_THREADS = 4
 """The seed whose runs take two threads. Not more of them do: on a busy machine they take many times as long."""
 SAME, MOST_APART, MOST_OFF, MOST_SPIKE, WINDOW = 9, 0.06, 0.2, 2.0, 10
+MOST_MISSED = 1
+"""Runs whose interval may miss the runs' mean, of six or ten."""
 EARLIER = (
     "rl.batches=100",
     "rl.batch_size=32",
@@ -184,11 +187,11 @@ def answer(done: Sequence[Job], twins: Sequence[Job]) -> Answer:
             not before or is_steady(before) or is_steady([one._replace(kl=0.0) for one in runs]),
         ),
         Rule(
-            f"printed intervals of share and accuracy hold the runs' mean in {SAME} of 10",
+            f"printed intervals of share and accuracy hold the runs' mean in all runs but {MOST_MISSED} at most",
             f"visual share {held}, accuracy {held_too} of {len(runs)}",
-            min(held, held_too) >= least,
+            min(held, held_too) >= len(runs) - MOST_MISSED,
             "intervals of no width: 0",
-            sum(one.visual == share for one in runs) >= least,
+            sum(one.visual == share for one in runs) >= len(runs) - MOST_MISSED,
         ),
     )
     rows = tuple(
