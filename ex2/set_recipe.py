@@ -66,6 +66,10 @@ class Measure(RecipeSection):
     permutations: Annotated[int, Field(ge=99, le=1_000_000)] = Field(
         999, description="of a set's labels: does it know more than nothing?"
     )
+    recognizers: list[Component] = Field([], description="classifiers that are asked what the images show")
+    synsets: Named | None = Field(
+        None, description="file: class -> ImageNet's class numbers; default: the packaged one"
+    )
 
 
 class SetRecipe(RecipeSection):

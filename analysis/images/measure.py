@@ -29,6 +29,7 @@ from ex2.sets.cost import images_for_shots
 from ex2.sets.overlap import LISTED, hashed
 from ex2.sets.plans import set_folders
 from reward.errors import UserError
+from reward.images import LabeledImage
 from reward.presets import load_vlm, shown_name
 from reward.vlm import VLM
 
@@ -101,8 +102,36 @@ class Measuring:
             raise UserError("\n".join(problems))
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What measuring begins from: everything read, checked and embedded.
+
+    Attributes:
+        names: Of the dataset's classes.
+        images: The test images.
+        sets: The sets, read.
+        per_class: Images of each class that are measured.
+        encoder: The VLM.
+        side: The test images, embedded.
+        embedded: Name of a set → its seeds, embedded.
+    """
+
+    names: tuple[str, ...]
+    images: Sequence[LabeledImage]
+    sets: Sequence[ReadSet]
+    per_class: int
+    encoder: VLM
+    side: TestSide
+    embedded: Mapping[str, Sequence[EmbeddedSeed]]
+
+
 def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -> Measures:
-    """Measure sets.
+    """Measure sets. Arguments and errors are those of `prepare`."""
+    return measured_sets(what, prepare(what, vlm=vlm, progress=progress), progress=progress)
+
+
+def prepare(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -> Prepared:
+    """Read and check everything, then embed it.
 
     Args:
         what: Sets, VLM, dataset and settings.
@@ -133,6 +162,19 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
     encoder = vlm or load_vlm(what.vlm.name, what.vlm.settings)
     side = embed_split(encoder, opened, images, what.dataset.name, what.split)
     embedded = {one.given.name: [embed_seed(encoder, seed, side, one.given.name) for seed in one.seeds] for one in sets}
+    return Prepared(names, images, sets, number, encoder, side, embedded)
+
+
+def measured_sets(what: Measuring, prepared: Prepared, *, progress: bool = True) -> Measures:
+    """Measure what is prepared.
+
+    Args:
+        what: Sets, VLM, dataset and settings.
+        prepared: The same, read and embedded.
+        progress: Whether to show bars.
+    """
+    names, measure, number, sets = prepared.names, what.measure, prepared.per_class, prepared.sets
+    encoder, side, embedded = prepared.encoder, prepared.side, prepared.embedded
     settings = IntervalSettings(measure.confidence, measure.bootstrap_samples)
     clock = Clock()
     shots = sorted(count for count in measure.shots if count < number)
@@ -168,7 +210,7 @@ def measure_sets(what: Measuring, *, vlm: VLM | None = None, progress: bool = Tr
         fingerprint=encoder.fingerprint(),
         dataset=what.dataset.name,
         split=what.split,
-        images=len(images),
+        images=len(prepared.images),
         classes=names,
         metric=side.test.metric,
         settings=measure.model_dump(mode="json"),

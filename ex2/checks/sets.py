@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ex2.checks.form import Part, outline_problems
 from ex2.checks.machine import room_problem
 from ex2.checks.validate import Depth, Findings
 from ex2.data.datasets.base import DATASETS, ImageDataset
+from ex2.data.synsets import read_synsets
+from ex2.recipe import Component
 from ex2.recipe_io import is_of_sets
 from ex2.run.directory import RunDirectory
-from ex2.set_recipe import SetRecipe
+from ex2.set_recipe import Measure, SetRecipe
 from ex2.sets.command import Standing, standings
 from ex2.sets.generators.base import GENERATORS
 from ex2.sets.plans import plans_of
 from ex2.sets.strategies.base import STRATEGIES
 from reward.components import check_component
-from reward.errors import EX2Error
+from reward.errors import EX2Error, UserError
 from reward.image_bank import check_classes
 from reward.presets import BACKENDS, PRESETS, merged_settings, vlm_problems
+from reward.recognizers.table import (
+    RECOGNIZERS,
+    SUPPLIED,
+    merged_recognizer_settings,
+    recognizer_problems,
+    weights_problems,
+)
 
 
 def set_parts(recipe: SetRecipe) -> list[Part]:
@@ -36,6 +46,50 @@ def set_parts(recipe: SetRecipe) -> list[Part]:
         parts.append(Part(f"{key}.generator", one.generator.name, settings, GENERATORS, supplied))
         parts.append(Part(f"{key}.strategy", one.strategy.name, one.strategy.settings, STRATEGIES, ("classes",)))
     return parts
+
+
+def recognizer_parts(measure: Measure) -> list[Part]:
+    """Return the recognizers that a recipe names."""
+    return [
+        Part(key, one.name, merged_recognizer_settings(one.name, one.settings), RECOGNIZERS, SUPPLIED)
+        for key, one in _recognizers(measure)
+    ]
+
+
+def recognizing_problems(measure: Measure) -> list[str]:
+    """List what is wrong with a recipe's recognizers, without loading one; the same one twice is."""
+    problems, seen = [], list[tuple[str, dict[str, Any]]]()
+    for key, one in _recognizers(measure):
+        try:
+            problems += recognizer_problems(one.name, one.settings, key)
+        except UserError as error:
+            problems += str(error).splitlines()
+        if (one.name, one.settings) in seen:
+            problems.append(f"{key}: '{one.name}' with the same settings stands twice; leave one out.")
+        seen.append((one.name, one.settings))
+    return problems
+
+
+def lacking_weights(measure: Measure, class_names: Sequence[str]) -> list[str]:
+    """List weights of recognizers that are not on this machine, and what is wrong with a user's map of classes.
+
+    Args:
+        measure: The recipe's section, nothing of which is wrong.
+        class_names: Of the dataset.
+    """
+    problems = []
+    for key, one in _recognizers(measure):
+        problems += weights_problems(one.name, one.settings, key)
+    if measure.synsets is not None:
+        try:
+            read_synsets(measure.synsets, class_names)
+        except UserError as error:
+            problems += str(error).splitlines()
+    return problems
+
+
+def _recognizers(measure: Measure) -> list[tuple[str, Component]]:
+    return [(f"measure.recognizers.{number}", one) for number, one in enumerate(measure.recognizers)]
 
 
 def examine_sets(
@@ -69,13 +123,14 @@ def examine_sets(
 
     parts = set_parts(recipe)
     if depth == "form":
-        for part in parts:
+        for part in [*parts, *recognizer_parts(recipe.measure)]:
             collect(partial(outline_problems, part), found.wrong)
         found.unchecked.append("values of components' settings, own classes and all that lies outside the recipe")
         return found
     collect(lambda: vlm_problems(recipe.vlm.name, recipe.vlm.settings, "vlm"), found.wrong)
     for part in parts[1:]:
         collect(partial(check_component, part.name, part.settings, part.table, part.key, part.supplied), found.wrong)
+    collect(lambda: recognizing_problems(recipe.measure), found.wrong)
     found.checked.append("settings of every component")
     if depth == "all":
         outside(recipe, found, collect, sets, seeds, standing)
@@ -110,6 +165,10 @@ def outside(
     split = recipe.dataset.test_split
     if collect(lambda: testing_problems(recipe, dataset), found.lacking):
         found.checked.append(f"{len(dataset.images(split)):,} test images")
+    if recipe.measure.recognizers and not collect(
+        lambda: lacking_weights(recipe.measure, dataset.class_names), found.lacking
+    ):
+        found.unchecked.append("weights of recognizers: some are not there")
     planned: list[Standing] = []
     prices = {name: one.usd_per_image for name, one in recipe.images.sets.items()}
 

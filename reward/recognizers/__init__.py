@@ -1,0 +1,1 @@
+"""Recognizers: classifiers that say what is on an image, with their labels and pinned weights."""
