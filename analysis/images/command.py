@@ -12,8 +12,11 @@ from pydantic import Field
 
 from analysis.images.embedded import bank_images, open_split
 from analysis.images.given import common_number, given_folders, read_sets
-from analysis.images.measure import Measuring, measure_sets
+from analysis.images.measure import Measuring, measured_sets, prepare
 from analysis.images.page import write_page
+from analysis.images.recognition.measure import recognize
+from analysis.images.recognition.stored import stored_recognition, write_recognition
+from analysis.images.recognition.terminal import print_recognition
 from analysis.images.record import Measures
 from analysis.images.stored import (
     RESULT,
@@ -97,23 +100,35 @@ def main(options: argparse.Namespace) -> int:
         return 0
     set_threads(threads)
     with writing_stage(directory.root, "measure"):
-        measures = measure_sets(what, progress=not getattr(options, "quiet", False))
+        progress = not getattr(options, "quiet", False)
+        prepared = prepare(what, progress=progress)
+        measures = measured_sets(what, prepared, progress=progress)
         if recipe is not None:
             measures = replace(measures, recipe=made_of(recipe))
         start_measuring(directory, recipe)
         path = write_measures(directory, measures)
+        if what.measure.recognizers:
+            write_recognition(directory, recognize(what, prepared, measures, progress=progress))
     if getattr(options, "page", True):
         show(measures, directory.root)
     else:
-        print_measures(measures)
+        print_all(measures, directory.root)
     print(f"measures: {path}")
     return 0
 
 
 def show(measures: Measures, directory: Path) -> None:
     """Print a summary and write the page."""
-    print_measures(measures)
+    print_all(measures, directory)
     print(f"page: {write_page(measures, directory)}")
+
+
+def print_all(measures: Measures, directory: Path) -> None:
+    """Print what was measured, and what recognizers saw if that is stored."""
+    print_measures(measures)
+    recognition = stored_recognition(directory, measures)
+    if recognition is not None:
+        print_recognition(recognition)
 
 
 def plan(what: Measuring, directory: RunDirectory) -> list[Planned]:

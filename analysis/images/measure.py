@@ -22,6 +22,8 @@ from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_a
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t
 from analysis.statistics.together import FEWEST_SEEDS
 from ex2.banks import bank_cache
+from ex2.checks.sets import lacking_weights, recognizing_problems
+from ex2.data.datasets.base import ImageDataset
 from ex2.data.datasets.image_sets import is_set, lost_records, raise_first
 from ex2.recipe import Component
 from ex2.set_recipe import Measure, SetRecipe
@@ -98,6 +100,7 @@ class Measuring:
                 "measure.shots: 1 image of a class leaves the probe none to choose its penalty on; give 2 or more, or "
                 "leave probe out of measure.metrics."
             )
+        problems += recognizing_problems(self.measure)
         if problems:
             raise UserError("\n".join(problems))
 
@@ -107,7 +110,7 @@ class Prepared:
     """What measuring begins from: everything read, checked and embedded.
 
     Attributes:
-        names: Of the dataset's classes.
+        opened: The dataset.
         images: The test images.
         sets: The sets, read.
         per_class: Images of each class that are measured.
@@ -116,7 +119,7 @@ class Prepared:
         embedded: Name of a set → its seeds, embedded.
     """
 
-    names: tuple[str, ...]
+    opened: ImageDataset
     images: Sequence[LabeledImage]
     sets: Sequence[ReadSet]
     per_class: int
@@ -145,6 +148,7 @@ def prepare(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -
     what.check()
     opened, images = open_split(what.dataset, what.split, "dataset.test_split")
     names, measure = tuple(opened.class_names), what.measure
+    raise_first(lacking_weights(measure, names))
     known = hashed(images, cache=bank_cache(), progress=progress)
     sets = read_sets(what.sets, names, known, overlap=measure.overlap, missing=measure.missing)
     filled = [one.given.name for one in sets if one.filled]
@@ -162,7 +166,7 @@ def prepare(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -
     encoder = vlm or load_vlm(what.vlm.name, what.vlm.settings)
     side = embed_split(encoder, opened, images, what.dataset.name, what.split)
     embedded = {one.given.name: [embed_seed(encoder, seed, side, one.given.name) for seed in one.seeds] for one in sets}
-    return Prepared(names, images, sets, number, encoder, side, embedded)
+    return Prepared(opened, images, sets, number, encoder, side, embedded)
 
 
 def measured_sets(what: Measuring, prepared: Prepared, *, progress: bool = True) -> Measures:
@@ -173,7 +177,8 @@ def measured_sets(what: Measuring, prepared: Prepared, *, progress: bool = True)
         prepared: The same, read and embedded.
         progress: Whether to show bars.
     """
-    names, measure, number, sets = prepared.names, what.measure, prepared.per_class, prepared.sets
+    names, measure = tuple(prepared.opened.class_names), what.measure
+    number, sets = prepared.per_class, prepared.sets
     encoder, side, embedded = prepared.encoder, prepared.side, prepared.embedded
     settings = IntervalSettings(measure.confidence, measure.bootstrap_samples)
     clock = Clock()

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.images.headline import plain_words, set_headline
+from analysis.images.recognition.record import Recognition
+from analysis.images.recognition.section import recognition_sections
+from analysis.images.recognition.sheets import failure_sheets
+from analysis.images.recognition.stored import stored_recognition
 from analysis.images.record import Measures
 from analysis.images.section import image_sections
 from analysis.images.sheets import contact_sheet
@@ -21,7 +25,7 @@ LONGEST_SHOWN = 300
 
 
 def write_page(measures: Measures, directory: Path) -> Path:
-    """Write the page of a run.
+    """Write the page of a run, with what recognizers see if that is stored there.
 
     Args:
         measures: The measurement.
@@ -34,7 +38,7 @@ def write_page(measures: Measures, directory: Path) -> Path:
         EnvironmentFault: If it cannot be written.
     """
     path = directory / PAGE
-    write_text(path, render_page(measures))
+    write_text(path, render_page(measures, stored_recognition(directory, measures)))
     return path
 
 
@@ -46,8 +50,12 @@ def brief(fingerprint: str) -> str:
     return f"{fingerprint[: LONGEST_SHOWN - 60]} … ({len(fingerprint):,} characters, SHA-256 begins {digest})"
 
 
-def render_page(measures: Measures) -> str:
+def render_page(measures: Measures, recognition: Recognition | None = None) -> str:
     """Return the page as HTML, with style, script, drawings and images inside.
+
+    Args:
+        measures: The measurement.
+        recognition: What recognizers see on its sets; None if they were not asked.
 
     Images of the sets are read from their folders; without them the page says that they are not at hand.
     """
@@ -63,7 +71,11 @@ def render_page(measures: Measures) -> str:
             warnings=warnings_of(measures),
             findings=plain_words(measures),
             sheet=sheet,
-            sections=image_sections(measures, warnings=False),
+            sections=[
+                *image_sections(measures, warnings=False),
+                *(recognition_sections(recognition) if recognition else ()),
+            ],
+            failures=failure_sheets(recognition, measures) if recognition else [],
             forms=forms(measures),
             confidence=f"{100 * confidence_of(measures):g}",
             permutations=measures.settings.get("permutations"),
@@ -93,4 +105,6 @@ def _settings(measures: Measures) -> list[tuple[str, str]]:
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        return "; ".join(" ".join(map(str, part.values())) for part in value)
     return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)

@@ -41,7 +41,7 @@ def pooled(seeds: Sequence[Resampled], overlap: float = 0.0) -> Resampled:
         overlap: Share of images that two seeds have in common.
     """
     count = len(seeds)
-    between = float(np.var([one.value for one in seeds], ddof=1)) / count * _spread(count, overlap)
+    between = float(np.var([one.value for one in seeds], ddof=1)) / count * spread(count, overlap)
     variance, doubt = _joined(between, count - 1, _within(seeds, overlap), overlap)
     over_test: Floats = np.mean([one.over_test for one in seeds], axis=0)
     return Resampled(float(np.mean([one.value for one in seeds])), over_test, variance, doubt)
@@ -99,7 +99,7 @@ def seeds_alone(
     value, seeds = float(np.mean(values)), len(values)
     if seeds < FEWEST_SEEDS or overlap >= MOST_ALIKE:
         return Estimate(value, None, None, seeds)
-    factor = _spread(seeds, overlap)
+    factor = spread(seeds, overlap)
     if over_test is None:
         plain = mean_t(values, confidence, fewest=FEWEST_SEEDS)
         if plain.low is None or plain.high is None:
@@ -150,7 +150,7 @@ def seeds_alone_difference(
     return within(Estimate(value, value - reach, value + reach, fewest), -1.0, 1.0), min(1.0, p)
 
 
-def _spread(count: int, overlap: float) -> float:
+def spread(count: int, overlap: float) -> float:
     """Return how many times the variance of a mean over seeds is what independent seeds that differ so would have."""
     return (1 + (count - 1) * overlap) / (1 - min(overlap, MOST_ALIKE))
 
@@ -174,7 +174,7 @@ def _between(
     """
     parts = [(float(np.var([*of.values()], ddof=1)) / len(of), len(of) - 1) for of in (first, second)]
     hidden = sum(
-        (_spread(len(of), overlap) - 1) * part
+        (spread(len(of), overlap) - 1) * part
         for of, overlap, (part, _) in zip((first, second), overlaps, parts, strict=True)
     )
     if first.keys() == second.keys():

@@ -13,6 +13,9 @@ from rich.markup import escape
 from analysis.agreement.standing import judge_caution, run_agreement
 from analysis.attributes.tables import attribute_drawings, attribute_tables
 from analysis.images.drawings import image_drawings
+from analysis.images.recognition.record import Recognition
+from analysis.images.recognition.stored import recognitions_of
+from analysis.images.recognition.tables import recognition_tables
 from analysis.images.record import Measures
 from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables
@@ -50,6 +53,7 @@ class Material(NamedTuple):
         left_out: For each run below a named folder that could not be read, a sentence that says why.
         ignored: Sentences on what published files hold beside the tables that EX2 knows.
         measured: Measurements of image sets.
+        recognized: What recognizers see on the sets of some of them.
     """
 
     runs: list[Run]
@@ -59,6 +63,7 @@ class Material(NamedTuple):
     left_out: list[str]
     ignored: list[str]
     measured: list[Measures]
+    recognized: list[Recognition] = field(default_factory=list)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -91,7 +96,7 @@ def main(options: argparse.Namespace) -> int:
         **run_figures(material.experiments),
         **attribute_drawings(material.runs, rules.tolerance),
         **phrases_drawings(material.runs, rules.tolerance),
-        **image_drawings(material.measured),
+        **image_drawings(material.measured, material.recognized),
     }
     written = write_everything(tables, drawings, options.out, formats)
     console = PlainConsole(highlight=False)
@@ -173,14 +178,16 @@ def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Mat
         ignored += tables.ignored
     if problems:
         raise UserError("\n".join(problems))
+    recognized, unreadable = recognitions_of(measured)
     return Material(
         runs,
         experiments,
         by_target,
         list(published.values()),
-        [*left_out, *unread],
+        [*left_out, *unread, *unreadable],
         ignored,
         [one for _, one in measured],
+        recognized,
     )
 
 
@@ -213,6 +220,7 @@ def all_tables(
         *attribute_tables(material.runs, material.published, rules.tolerance),
         *phrases_tables(material.runs, material.published, rules.tolerance),
         *image_tables(material.measured),
+        *recognition_tables(material.recognized),
         *(table for e in material.experiments if e.folder for table in run_tables(e, rules, said.get(e.folder))),
         *([claim_table(found, material.experiments, headlines=list(said.values()))] if found else []),
     ]

@@ -13,6 +13,9 @@ from analysis.agreement.standing import judge_caution, judge_standing, run_agree
 from analysis.attributes.tables import attribute_tables
 from analysis.images.headline import set_headline
 from analysis.images.page import PAGE as SETS_PAGE
+from analysis.images.recognition.record import Recognition
+from analysis.images.recognition.stored import recognitions_of
+from analysis.images.recognition.tables import recognition_tables
 from analysis.images.record import Measures
 from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables
@@ -76,8 +79,13 @@ def main(options: argparse.Namespace) -> int:
             problems.append(str(error))
     if not runs and not measured:
         raise UserError("\n".join([f"{options.folder}: no run to show.", *problems]))
+    recognized, unreadable = recognitions_of(measured)
+    problems += unreadable
     path: Path = options.folder / PAGE
-    write_text(path, render_index(runs, rules, where=options.folder, problems=problems, measured=measured))
+    write_text(
+        path,
+        render_index(runs, rules, where=options.folder, problems=problems, measured=measured, recognized=recognized),
+    )
     unanalyzed = [
         f"{run.directory.root}: not analysed: {', '.join(f'seed {seed}' for seed in run.missing)}"
         for run in runs
@@ -96,6 +104,7 @@ def render_index(
     where: Path,
     problems: Sequence[str],
     measured: Sequence[tuple[Path, Measures]] = (),
+    recognized: Sequence[Recognition] = (),
 ) -> str:
     """Return the page.
 
@@ -105,6 +114,7 @@ def render_index(
         where: Folder of the page; links are relative to it.
         problems: Sentences, shown on the page, on why other runs are not on it.
         measured: Folder and measurement of each run of image sets.
+        recognized: What recognizers see on the sets of some of them.
 
     Returns:
         The page as HTML, with style and script inside.
@@ -126,6 +136,7 @@ def render_index(
         *attribute_tables(runs, (), rules.tolerance),
         *phrases_tables(runs, (), rules.tolerance),
         *image_tables([found for _, found in measured]),
+        *recognition_tables(recognized),
     ]
     return (
         page_environment()

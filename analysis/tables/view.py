@@ -134,6 +134,7 @@ class ReportSection:
         notes: Sentences below the table, on the tests and on what is missing.
         figure: A drawing for wide pages, in classes of the report's style sheet; `None` if there is nothing to draw.
         narrow: The drawing for phones; `None` if the wide one is used there too.
+        folded: Whether the table is folded though there is no drawing.
     """
 
     title: str
@@ -143,3 +144,4 @@ class ReportSection:
     notes: tuple[str, ...] = ()
     figure: Markup | None = None
     narrow: Markup | None = None
+    folded: bool = False

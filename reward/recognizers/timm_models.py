@@ -38,7 +38,7 @@ class TimmModel:
         from timm.data.config import resolve_data_config
         from timm.data.transforms_factory import create_transform
 
-        self.name, self.batch_size = model, batch_size
+        self.name, self.batch_size = model if weights is None else f"{model} {Path(weights).name}", batch_size
         where = f"recognizer '{model}'"
         problems = self.weights_problems({"model": model, "weights": weights}, where)
         if problems:

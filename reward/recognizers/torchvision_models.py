@@ -41,7 +41,8 @@ class TorchvisionModel:
     def __init__(self, model: str, weights: str = "IMAGENET1K_V1", batch_size: int = 32, device: str = "auto") -> None:
         from torchvision.models import get_model
 
-        self.name, self.batch_size = model, batch_size
+        self.name = model if weights == "IMAGENET1K_V1" else f"{model} {Path(weights).name}"
+        self.batch_size = batch_size
         where = f"recognizer '{model}'"
         problems = self.weights_problems({"model": model, "weights": weights}, where)
         if problems:
