@@ -63,7 +63,7 @@ class Material(NamedTuple):
     left_out: list[str]
     ignored: list[str]
     measured: list[Measures]
-    recognized: list[Recognition] = field(default_factory=list)
+    recognized: Sequence[Recognition] = ()
 
 
 def main(options: argparse.Namespace) -> int:

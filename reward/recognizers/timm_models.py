@@ -58,7 +58,10 @@ class TimmModel:
         import timm
 
         model = settings["model"]
-        found = timm.get_pretrained_cfg(model, allow_unregistered=False) if timm.is_model(model) else None
+        try:
+            found = timm.get_pretrained_cfg(model, allow_unregistered=False) if timm.is_model(model) else None
+        except RuntimeError:  # the model is known, and the tag of its weights is not
+            found = None
         if found is None:
             own = timm.list_pretrained(f"{model.partition('.')[0]}*")[:SHOWN]
             return [unknown_name(f"{where}.model", model, own or ["names of timm.list_pretrained()"])]

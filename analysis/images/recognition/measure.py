@@ -253,6 +253,6 @@ def _within(kind: Kind, prepared: Prepared, cler: Estimate | None, confidence: f
         over_seeds=share.over_seeds,
         folds=found.folds,
         count=found.number,
-        chosen=found.chosen,
+        classifier=found.classifier,
         cler=cler,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from analysis.images.recognition.rules import Rule, Standing
+from analysis.images.recognition.within import Classifier
 from analysis.images.record import Number
 from reward.files import JSON
 from reward.records import Record
@@ -202,15 +203,16 @@ class ShiftOfSet(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class WithinSet(Record):
-    """A probe trained and tested within a set, on the recipe's VLM.
+    """A classifier trained and tested within a set, on the recipe's VLM.
 
     Attributes:
         name: The set.
-        accuracy: Share of the set's images that the probe gets right, trained on others; None if it cannot be trained.
+        accuracy: Share of the set's images that the classifier gets right, trained on others; None if it cannot
+            be trained.
         over_seeds: Whether the interval is over seeds.
         folds: What was left out in turn: seeds or images; "" if nothing was.
         count: Number of folds.
-        chosen: Whether the penalty was chosen on the images trained on.
+        classifier: What was trained: a linear probe, or class centers where images are too few for it.
         why: Why there is no number.
         cler: CLER of the set on test images, for comparison; None if it was not measured.
     """
@@ -220,7 +222,7 @@ class WithinSet(Record):
     over_seeds: bool = False
     folds: str = ""
     count: int = 0
-    chosen: bool = True
+    classifier: Classifier = "probe"
     why: str = ""
     cler: Number | None = None
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from analysis.images.recognition.record import OfCategory, Recognition
 from analysis.images.recognition.rules import Rule
+from analysis.images.recognition.within import Classifier
 from analysis.images.recognition.wording import (
     RULE_NAMES,
     kind_name,
@@ -19,6 +20,7 @@ from analysis.images.recognition.wording import (
 from analysis.statistics.intervals import Estimate
 from analysis.tables.table import Cell, Row, Table, count_cell, text_cell
 
+CLASSIFIERS: dict[Classifier, str] = {"probe": "linear probe", "centers": "class centers"}
 NOT_ANSWERED = "no class of it, or not reviewed"
 KINDS = ("images", "recognizer", "rule")
 
@@ -221,10 +223,12 @@ def within_table(found: Recognition) -> Table:
                 if one.accuracy is None
                 else share_cell(
                     one.accuracy,
-                    *(("penalty 1: too few images to choose it on",) * (not one.chosen)),
                     *(("over seeds, which differ by more than images do",) * one.over_seeds),
                 ),
-                text_cell(f"{one.count} {one.folds}") if one.folds else Cell(empty="none"),
+                text_cell(CLASSIFIERS[one.classifier]) if one.folds else Cell(empty="none"),
+                text_cell(f"{one.count} {'seeds' if one.folds == 'seeds' else 'parts'}")
+                if one.folds
+                else Cell(empty="none"),
                 Cell(empty="not measured") if one.cler is None else share_cell(one.cler._replace(n=0)),
             ),
         )
@@ -235,10 +239,11 @@ def within_table(found: Recognition) -> Table:
         "images-recognition-within",
         "Trained and tested within a set",
         ("set",),
-        ("probe on images left out", "left out in turn", "CLER on test images"),
+        ("images left out, recognized", "classifier", "left out in turn", "CLER on test images"),
         rows,
-        f"A linear probe on {found.vlm}, trained on some of a set's images and tested on others of it, no image on "
-        "both sides. A set that is told apart within itself, and worth little on test images, is coherent but shifted; "
+        f"A classifier on {found.vlm}, trained on some of a set's images and tested on others of it, no image on both "
+        "sides: a linear probe, or class centers where images are too few to choose its penalty. A set that is told "
+        "apart within itself, and worth little on test images, is coherent but shifted; "
         "one that is not told apart within itself is at fault by itself, or has too few images to learn from.",
     )
 

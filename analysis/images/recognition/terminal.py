@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from analysis.images.recognition.figure import main_rule
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.rules import RULES
+from analysis.images.recognition.tables import CLASSIFIERS
 from analysis.images.recognition.wording import RULE_NAMES, kind_name, level, not_answered_lines, share_cell
 from analysis.images.wording import points_of
 from analysis.results.wording import p_digits, percent
@@ -39,13 +42,17 @@ def _means(found: Recognition) -> Table:
         for rule in RULES:
             one = by.get((of, name, rule))
             for number in (None, None) if one is None else (one.top1, one.top5):
-                cells.append(Cell(empty="cannot answer") if number is None else share_cell(number))
+                cells.append(Cell(empty="none") if number is None else replace(share_cell(number), n=0))
         rows.append(Row((kind_name(of), name), tuple(cells)))
-    columns = tuple(f"top-{top}, {RULE_NAMES[rule]}" for rule in RULES for top in (1, 5))
+    columns = tuple(f"{name} top-{top}" for name in ("words", "classes") for top in (1, 5))
+    images = dict.fromkeys(f"{kind_name(one.of)} {found.images[one.of]:,}" for one in found.recognized)
     counts = {one.rule: one.categories for one in found.recognized}
     over = ", ".join(f"{count} by the {RULE_NAMES[rule]}" for rule, count in counts.items())
     title = f"{found.name}: what recognizers see, {level(found)} intervals"
-    notes = (f"Means over categories: {over}. Labels: {found.labels}. n counts different images.",)
+    notes = (
+        f"Means over categories: {over}. Labels: {found.labels}. Different images, also of categories in no mean: "
+        f"{', '.join(images)}.",
+    )
     return Table("images-recognition", title, ("images", "recognizer"), columns, tuple(rows), notes)
 
 
@@ -91,7 +98,7 @@ def _within(found: Recognition) -> list[str]:
             continue
         cler = "" if one.cler is None else f"; its CLER on real images is {percent(one.cler, blank=' ')}"
         said.append(
-            f"within {one.name}: a probe trained on other images of the set tells "
+            f"within {one.name}: {CLASSIFIERS[one.classifier]} of other images of the set recognize "
             f"{percent(one.accuracy, blank=' ')} of n = {one.accuracy.n:,}{cler}"
         )
     return said

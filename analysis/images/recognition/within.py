@@ -1,4 +1,4 @@
-"""Within a set: a linear probe trained on some of a set's images and tested on the others.
+"""Within a set: a classifier trained on some of a set's images and tested on the others.
 
 If a classifier that was trained on such images cannot tell the classes of others of them apart, the images are at
 fault; if it can, and classifiers of real images cannot, it is the shift between both (Borji, 2022, section 4, names it
@@ -15,28 +15,31 @@ from numpy.typing import NDArray
 
 from analysis.images.probe import choose_l2, fit
 from analysis.images.recognition.scores import Flags, Units
+from reward.image_sets.centers import class_centers, predict
 
 MOST_FOLDS = 5
 FEWEST_TO_CHOOSE = 2
-"""Fewest images of each class that a penalty is chosen on; with fewer it is 1."""
+"""Fewest images of each class that a probe's penalty is chosen on."""
 Folds = Literal["seeds", "images"]
+Classifier = Literal["probe", "centers"]
+"""A linear probe; or the class centers that CLER has, where some class has too few images to choose a penalty: one that
+is not chosen may be so strong that the classes with the most images take all others."""
 
 
 class Within(NamedTuple):
-    """Which images a probe gets right that was trained on others of the set.
+    """Which images a classifier gets right that was trained on others of the set.
 
     Attributes:
         right: Of each image whether it is recognized, shape (N,).
         folds: What was left out in turn: a seed, or some images of each class.
         number: Number of folds.
-        chosen: Whether the penalty was chosen on the images trained on; else it is 1, at which unit embeddings are told
-            apart nearly by class means.
+        classifier: What was trained.
     """
 
     right: Flags
     folds: Folds
     number: int
-    chosen: bool
+    classifier: Classifier
 
 
 def within_set(embeddings: torch.Tensor, units: Units, classes: int, seed: int = 0) -> Within | str:
@@ -66,16 +69,19 @@ def within_set(embeddings: torch.Tensor, units: Units, classes: int, seed: int =
     if units.seeds.shape[1] < 2 or not _trainable(fold, labels.numpy()):
         fold, kind = drawn_folds(labels.numpy(), min(MOST_FOLDS, int(counts.min())), seed), "images"
     right = np.zeros(len(labels), dtype=bool)
-    chosen = True
-    for one in np.unique(fold):
-        test, train = torch.from_numpy(fold == one), torch.from_numpy(fold != one)
-        data, own = embeddings[train], labels[train]
-        enough = int(torch.bincount(own).min()) >= FEWEST_TO_CHOOSE
-        chosen = chosen and enough
-        l2 = choose_l2(data, own, len(present)).l2 if enough else 1.0
-        found = fit(data, own, len(present), l2).scores(embeddings[test]).argmax(1)
-        right[fold == one] = (found == labels[test]).numpy()
-    return Within(right, "seeds" if kind == "seeds" else "images", len(np.unique(fold)), chosen)
+    trained = [torch.from_numpy(fold != one) for one in np.unique(fold)]
+    enough = min(int(torch.bincount(labels[train]).min()) for train in trained) >= FEWEST_TO_CHOOSE
+    for train in trained:
+        data, own, test = embeddings[train], labels[train], ~train
+        if enough:
+            found = (
+                fit(data, own, len(present), choose_l2(data, own, len(present)).l2).scores(embeddings[test]).argmax(1)
+            )
+        else:
+            found = predict(embeddings[test], class_centers(data, own, [*map(str, present)], "unit", unequal=True))
+        right[test.numpy()] = (found == labels[test]).numpy()
+    folds: Folds = "seeds" if kind == "seeds" else "images"
+    return Within(right, folds, len(trained), "probe" if enough else "centers")
 
 
 def drawn_folds(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
