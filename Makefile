@@ -86,7 +86,8 @@ test-slow: install
 
 test-real: real-assets   ## the parts of `make real` against numbers published for them
 	EX2_REQUIRE=weights $(BIN)/python -m pytest --run-slow tests/reward/test_conse.py tests/ex2/policy/test_gguf.py \
-		tests/analysis/judge/test_local_judge.py
+		tests/analysis/judge/test_local_judge.py tests/reward/recognizers/test_lite.py \
+		tests/analysis/images/recognition/test_word_rule.py
 
 test-learning: install   ## ten seeds of PPO against a known optimum, and broken trainers that must miss it
 	$(BIN)/python -m pytest --run-slow -s tests/ex2/trainers/test_learning.py

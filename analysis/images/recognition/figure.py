@@ -11,7 +11,6 @@ from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.rules import Rule
 from analysis.images.recognition.wording import RULE_NAMES, kind_name, level
 from analysis.results.wording import percent
-from analysis.statistics.intervals import Estimate
 from reward.numerals import compact
 
 LEVELS = 10
@@ -81,22 +80,18 @@ def _means(found: Recognition, *, narrow: bool) -> Markup:
                     parts.append(svg.text(LEFT, place, line, "small", anchor="end"))
                 parts.append(svg.text(width, middle + 5, value, "small", anchor="end"))
             parts += scale.lines(middle - 9, middle + 9)
-            parts += _dot(one.top5, scale, middle, "dot hollow", f"{one.recognizer}, top-5 {percent(one.top5)}")
-            parts += _dot(one.top1, scale, middle, "fill-visual", f"{one.recognizer}, top-1 {value}", interval=True)
+            if one.top1.low is not None and one.top1.high is not None:
+                low, high = (scale.place(min(max(end, 0.0), 1.0)) for end in (one.top1.low, one.top1.high))
+                parts.append(svg.interval(low, high, middle, "whisker"))
+            for number, css, name in ((one.top5, "dot hollow", "top-5"), (one.top1, "fill-visual", "top-1")):
+                tip = f"{one.recognizer}, {name} {percent(number)}"
+                parts.append(svg.circle((scale.place(number.value), middle), 5, css, tip=tip))
     y += 8
     for line in measure.lines("Filled: top-1, with its interval and its number. Hollow: top-5.", "tick", room):
         y += LINE
         parts.append(svg.text(0, y, line, "tick"))
     key = "images-recognition" + "-narrow" * narrow
     return svg.document(width, y + 8, parts, title="What recognizers see", description=f"{'; '.join(said)}.", key=key)
-
-
-def _dot(number: Estimate, scale: Scale, y: float, css: str, tip: str, *, interval: bool = False) -> list[Markup]:
-    drawn = []
-    if interval and number.low is not None and number.high is not None:
-        low, high = (scale.place(min(max(end, 0.0), 1.0)) for end in (number.low, number.high))
-        drawn.append(svg.interval(low, high, y, "whisker"))
-    return [*drawn, svg.circle((scale.place(number.value), y), 5, css, tip=tip)]
 
 
 def categories_figure(found: Recognition) -> tuple[Markup, Markup] | None:
@@ -142,7 +137,7 @@ def _grid(found: Recognition, *, narrow: bool) -> Markup:
                     parts.append(svg.text(x + (number + 0.5) * square, y, str(number + 1), "tick", anchor="middle"))
         y += 6
         for category in categories:
-            shown = measure.lines(category, "small", room_of(left, narrow=narrow))
+            shown = measure.lines(category, "small", room_of(left - 30, narrow=narrow))
             parts.append(svg.text(left - 8, y + 14, shown[0] + "…" * (len(shown) > 1), "small", anchor="end"))
             for at, kind in enumerate(group):
                 x = left + at * (square * len(names) + 14)

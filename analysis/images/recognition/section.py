@@ -26,7 +26,7 @@ from analysis.images.section import section_of
 from analysis.tables.table import Table
 from analysis.tables.view import ReportSection
 
-MOST_OPEN = 24
+MOST_OPEN = 12
 """Rows of a table that is open when the page is opened."""
 
 

@@ -17,7 +17,7 @@ from analysis.tables.table import Cell, Row, Table
 from analysis.tables.terminal import print_table
 from reward.terminal import PlainConsole
 
-MOST_OF_NAME = 28
+MOST_OF_NAME = 12
 """Characters of a name that are not broken over lines."""
 
 

@@ -163,6 +163,21 @@ def test_a_shift_s_p_is_where_its_interval_begins_to_hold_zero() -> None:
     assert (same.difference.value, same.p) == (0.0, 1.0)
 
 
+def test_equal_images_are_told_apart_about_as_rarely_as_the_level_says() -> None:
+    random, units = np.random.default_rng(8), one_seed(np.repeat(np.arange(6), 25))
+    below = 0
+    for _ in range(300):
+        one, other = (random.random(150) < 0.8 for _ in range(2))
+        made = shift(
+            lambda level, side=one: macro(side, units, level).share,  # type: ignore[misc]
+            lambda level, side=other: macro(side, units, level).share,  # type: ignore[misc]
+            0.95,
+        )
+        assert (made.p < 0.05) is not holds(made.difference, 0.0)
+        below += made.p < 0.05
+    assert 0.01 <= below / 300 <= 0.085, below
+
+
 def three() -> Recognition:
     """Three recognizers on real images and a set; the third is worse, and all are worse on the set."""
     random = np.random.default_rng(11)
