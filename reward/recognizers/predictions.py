@@ -87,9 +87,11 @@ def cached_top_classes(
     faulty = [row for row in rows if len(row.top) != width or max(row.top) >= classes]
     if faulty:
         raise UserError(f"{path}: predictions of no such recognizer as '{recognizer.name}'; delete the file.")
-    missing = list(dict.fromkeys(at for at, digest in enumerate(digests) if digest not in known))
-    first = {digests[at]: at for at in reversed(missing)}
-    left = sorted(first.values())
+    first: dict[str, int] = {}
+    for at, digest in enumerate(digests):
+        if digest not in known:
+            first.setdefault(digest, at)
+    left = [*first.values()]
     problems: list[str] = []
     with tqdm(total=len(left), desc=recognizer.name, unit="img", disable=not progress or not left) as bar:
         for start in range(0, len(left), KEPT_AT_ONCE):

@@ -103,7 +103,7 @@ def test_what_was_measured_is_printed_and_drawn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(command, "print_measures", told.append)
+    monkeypatch.setattr(command, "print_all", lambda measures, directory: told.append(measures))
     monkeypatch.setattr(command, "write_page", lambda measures, directory: directory / "report.html")
     measures: Any = object()
     command.show(measures, Path("runs/x"))

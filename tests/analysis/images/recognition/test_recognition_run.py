@@ -242,10 +242,11 @@ def test_faults_are_told_before_any_work(world: Path, tmp_path: Path, monkeypatc
         ),
         (["measure.recognizers=[{name: vlm}]", "measure.synsets=mine.json"], "mine.json: class: unknown 'cat'"),
     ):
-        with pytest.raises(UserError) as error:
-            command.main(given(folder, overrides=[*QUICK, *words]))
-        assert error.value.exit_code == 2
-        assert told in str(error.value)
+        for dry in (True, False):
+            with pytest.raises(UserError) as error:
+                command.main(given(folder, overrides=[*QUICK, *words], dry_run=dry))
+            assert error.value.exit_code == 2
+            assert told in str(error.value)
         assert not list(tmp_path.glob("runs/*/*.json"))
 
 
