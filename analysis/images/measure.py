@@ -22,7 +22,7 @@ from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_a
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t
 from analysis.statistics.together import FEWEST_SEEDS
 from ex2.banks import bank_cache
-from ex2.checks.sets import lacking_weights, recognizing_problems
+from ex2.checks.sets import lacking_weights, recognizing_problems, synsets_problems
 from ex2.data.datasets.base import ImageDataset
 from ex2.data.datasets.image_sets import is_set, lost_records, raise_first
 from ex2.recipe import Component
@@ -148,7 +148,7 @@ def prepare(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -
     what.check()
     opened, images = open_split(what.dataset, what.split, "dataset.test_split")
     names, measure = tuple(opened.class_names), what.measure
-    raise_first(lacking_weights(measure, names))
+    raise_first([*lacking_weights(measure), *synsets_problems(measure, names)])
     known = hashed(images, cache=bank_cache(), progress=progress)
     sets = read_sets(what.sets, names, known, overlap=measure.overlap, missing=measure.missing)
     filled = [one.given.name for one in sets if one.filled]

@@ -70,22 +70,19 @@ def recognizing_problems(measure: Measure) -> list[str]:
     return problems
 
 
-def lacking_weights(measure: Measure, class_names: Sequence[str]) -> list[str]:
-    """List weights of recognizers that are not on this machine, and what is wrong with a user's map of classes.
+def lacking_weights(measure: Measure) -> list[str]:
+    """List weights of recognizers that are not on this machine; nothing of the section may be wrong."""
+    return [line for key, one in _recognizers(measure) for line in weights_problems(one.name, one.settings, key)]
 
-    Args:
-        measure: The recipe's section, nothing of which is wrong.
-        class_names: Of the dataset.
-    """
-    problems = []
-    for key, one in _recognizers(measure):
-        problems += weights_problems(one.name, one.settings, key)
+
+def synsets_problems(measure: Measure, class_names: Sequence[str]) -> list[str]:
+    """List what is wrong with a user's map of the dataset's classes."""
     if measure.synsets is not None:
         try:
             read_synsets(measure.synsets, class_names)
         except UserError as error:
-            problems += str(error).splitlines()
-    return problems
+            return str(error).splitlines()
+    return []
 
 
 def _recognizers(measure: Measure) -> list[tuple[str, Component]]:
@@ -152,6 +149,8 @@ def outside(
     if found.wrong:
         found.unchecked.append("images and sets: something is wrong with the recipe")
         return
+    if collect(lambda: lacking_weights(recipe.measure), found.lacking) and recipe.measure.recognizers:
+        found.checked.append("weights of recognizers")
     opened: list[ImageDataset] = []
 
     def open_it() -> list[str]:
@@ -165,10 +164,7 @@ def outside(
     split = recipe.dataset.test_split
     if collect(lambda: testing_problems(recipe, dataset), found.lacking):
         found.checked.append(f"{len(dataset.images(split)):,} test images")
-    if recipe.measure.recognizers and not collect(
-        lambda: lacking_weights(recipe.measure, dataset.class_names), found.lacking
-    ):
-        found.unchecked.append("weights of recognizers: some are not there")
+    collect(lambda: synsets_problems(recipe.measure, dataset.class_names), found.lacking)
     planned: list[Standing] = []
     prices = {name: one.usd_per_image for name, one in recipe.images.sets.items()}
 

@@ -59,6 +59,10 @@ def test_validate_says_all_that_is_missing(tmp_path: Path, monkeypatch: pytest.M
     assert found.wrong == []
     with pytest.raises(UserError):
         found.refuse()
+    (tmp_path / "photos").rename(tmp_path / "moved")  # weights are told beside whatever else is missing
+    both = examine_sets(recipe, "r.yaml").lacking
+    assert both[:2] == found.lacking
+    assert "dataset.root: no folder" in both[2]
     (tmp_path / "mine.json").write_text('{"wug": [3], "wgu": [4], "blicket": [1001]}')
     changed = recipe_of(tmp_path / "b", "[{name: vlm}]", **{"measure.synsets": str(tmp_path / "mine.json")})
     assert [line.partition(". ")[0] for line in examine_sets(changed, "r.yaml").lacking] == [
