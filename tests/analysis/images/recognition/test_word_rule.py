@@ -8,8 +8,8 @@ from recognizing import imagenet_labels
 
 from analysis.images.recognition.rules import Answers, answers, word_ids
 from ex2.data.synsets import packaged_synsets, words_of
-from reward.recognizers.imagenet import imagenet_labels as installed_labels
 from reward.recognizers.imagenet import first_words, synonyms
+from reward.recognizers.imagenet import imagenet_labels as installed_labels
 
 PAPER = {
     "elephant": (385, 386), "mushroom": (947,), "pizza": (963,), "pretzel": (932,), "tractor": (866, 867),
@@ -23,7 +23,7 @@ MISSED = {"turtle": 36, "sunglass": 837, "sunglasses": 836, "elephant": 101}
 
 
 def test_exact_hits_with_one_name_each() -> None:
-    """In torchvision's list, which names fewer: no trailer truck called a tractor, no gas helmet, no loggerhead turtle."""
+    """In torchvision's list, which has no tractor trailer, gas helmet and loggerhead turtle."""
     labels = first_words().labels
     fewer = {"tractor": (866,), "turtle": (34, 35, 37), "helmet": (518, 560)}
     assert {name: word_ids(name, labels) for name in PAPER} == PAPER | fewer
