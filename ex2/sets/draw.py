@@ -76,6 +76,7 @@ class SetPlan:
         raise_first(self.problems())
         fingerprint = self.generator.fingerprint()
         versions = {"ex2": importlib.metadata.version("ex2"), "pillow": PIL.__version__}
+        versions |= getattr(self.generator, "versions", {})
         return SetRecord(
             name=self.name,
             digest=self._digest(fingerprint),

@@ -135,16 +135,40 @@ def _generator(recipe: SetRecipe, asked: ImageSet) -> Generator:
     """
     settings = asked.generator.settings
     if asked.generator.name == "original" and "dataset" not in settings:
-        data = recipe.dataset
-        settings["dataset"] = {"name": data.name, **data.settings}
-        if settings.get("split") == REWARD:
-            settings["split"] = data.reward_split
-        elif settings.get("split") == data.test_split:
-            raise UserError(
-                f"generator.split: '{data.test_split}' is what the sets are tested on; images of it would be found "
-                f"again there: give {REWARD}, for dataset.reward_split '{data.reward_split}'."
-            )
+        settings = _of_dataset(recipe, settings, "generator")
+    if asked.generator.name == "diffusers":
+        settings = _with_images(recipe, settings)
     return build_generator(asked.generator.name, settings)
+
+
+def _with_images(recipe: SetRecipe, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a pipeline's settings; images that it starts from or learns from are the recipe's unless they say whose."""
+    start, inversion = settings.get("start"), settings.get("inversion")
+    if isinstance(start, dict) and not {"dataset", "folder"} & {*start}:
+        settings = {**settings, "start": _of_dataset(recipe, start, "generator.start")}
+    images = inversion.get("images") if isinstance(inversion, dict) else None
+    if isinstance(inversion, dict) and isinstance(images, dict) and not {"dataset", "folder", "pool"} & {*images}:
+        own = _of_dataset(recipe, images, "generator.inversion.images")
+        settings = {**settings, "inversion": {"label": recipe.dataset.name, **inversion, "images": own}}
+    return settings
+
+
+def _of_dataset(recipe: SetRecipe, settings: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return settings that ask for images of the recipe's dataset.
+
+    Raises:
+        UserError: If the images are of the split that is tested on.
+    """
+    data = recipe.dataset
+    found = {**settings, "dataset": {"name": data.name, **data.settings}}
+    if found.get("split") == REWARD:
+        found["split"] = data.reward_split
+    elif found.get("split") == data.test_split:
+        raise UserError(
+            f"{where}.split: '{data.test_split}' is what the sets are tested on; images of it would be found "
+            f"again there: give {REWARD}, for dataset.reward_split '{data.reward_split}'."
+        )
+    return found
 
 
 def _prompts(

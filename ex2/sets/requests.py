@@ -45,7 +45,7 @@ class Drawn:
         image: In mode RGB.
         seconds: Time that it took; of a batch, its share.
         truncated: Whether the generator saw only a part of the prompt.
-        source: SHA-256 of the image file that it was copied from; empty if it was drawn.
+        source: SHA-256 of the image file that it was copied or started from; empty if there is none.
     """
 
     image: Image.Image

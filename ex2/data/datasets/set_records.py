@@ -45,7 +45,7 @@ class ImageRow(Record):
         round: Number of improvements up to this one.
         feedback: What was wrong with the parent.
         code: SHA-256 of the code that drew it; empty if none did.
-        source: SHA-256 of the file that it is a copy of; empty if it was drawn.
+        source: SHA-256 of the file that it is a copy of or was started from; empty if there is none.
         sha256: Of its file.
         pixels: SHA-256 of its pixels in RGB, row by row.
         width: In pixels.

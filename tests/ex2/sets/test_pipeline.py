@@ -1,0 +1,429 @@
+"""The generator `diffusers` on a tiny Stable Diffusion of the real classes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_diffusion
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ex2.data.names_in_texts import name_pattern
+from ex2.sets.class_images import read_class_images
+from ex2.sets.generators.base import build_generator
+from ex2.sets.generators.pipeline import Diffusers
+from ex2.sets.generators.pipeline_folder import PipelineFolder
+from ex2.sets.pixels import centered
+from ex2.sets.requests import Drawn, DrawRequest, Failure, image_seed
+from ex2.sets.strategies.base import Classes, build_strategy
+from reward.errors import EnvironmentFault, UserError
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_diffusion.save_stable_diffusion(tmp_path_factory.mktemp("diffusion") / "tiny")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three pictures of each of two classes, one color and noise each."""
+    pixels = np.random.default_rng(0)
+    for name, color in (("zorb", (220, 20, 20)), ("blick", (20, 20, 220))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(3):
+            noisy = np.array(color) + pixels.normal(0, 15, (40, 44, 3))
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def asked(index: int = 0, name: str = "zorb", prompt: str | None = None, **changes: Any) -> DrawRequest:
+    text = f"a photo of a {name}" if prompt is None else prompt
+    given = {"class_name": name, "label": 0, "index": index, "prompt": text, "seed": image_seed(0, name, index)}
+    return DrawRequest(**{**given, **changes})
+
+
+def pixels(answer: Drawn | Failure) -> NDArray[np.int64]:
+    assert isinstance(answer, Drawn), answer
+    return np.asarray(answer.image).astype(np.int64)
+
+
+class Spy:
+    """What a real pipeline's call was given and has returned."""
+
+    def __init__(self, generator: Diffusers, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given: list[dict[str, Any]] = []
+        self.images: list[NDArray[np.float32]] = []
+        self.steps: list[int] = []
+        pipeline = generator._pipeline
+        call = type(pipeline).__call__
+
+        def spied(own: Any, **given: Any) -> Any:
+            self.given.append(given)
+            made = call(own, **given)
+            self.images += [*made.images]
+            self.steps.append(own._num_timesteps)
+            return made
+
+        monkeypatch.setattr(type(pipeline), "__call__", spied)
+
+
+def test_an_image_is_the_same_in_any_batch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Diffusers(str(model), steps=4, batch_size=5)
+    spy = Spy(generator, monkeypatch)
+    requests = [asked(0), asked(1), asked(0, "blick"), asked(2, negative_prompt="blurry"), asked(3)]
+    together = generator.draw(requests)
+    alone = [generator.draw([request])[0] for request in requests]
+    backwards = generator.draw(requests[::-1])[::-1]
+    whole = np.array(spy.images[:5])
+    assert whole.std(axis=(1, 2, 3)).min() > 0.05, "pictures of something"
+    assert np.abs(whole - np.array(spy.images[5:10])).max() < 1e-5
+    assert np.abs(whole - np.array(spy.images[10:][::-1])).max() < 1e-5
+    for one, other, third in zip(together, alone, backwards, strict=True):
+        assert np.abs(pixels(one) - pixels(other)).max() <= 1  # of 255: what lies on the border between two values
+        assert np.abs(pixels(one) - pixels(third)).max() <= 1
+    assert np.abs(whole[0] - whole[1]).mean() > 0.01, "another seed is another image"
+    # The twin: one seed for a whole batch would make the second image of a batch another one than it is alone.
+    first, second = generator.draw([asked(0, seed=1), asked(0, seed=1)])
+    assert np.abs(pixels(first) - pixels(second)).max() <= 1
+
+
+def test_prompt_negative_prompt_and_feedback_change_an_image(model: Path) -> None:
+    generator = Diffusers(str(model), steps=4)
+    plain, other, negative, told, unread = generator.draw(
+        [
+            asked(),
+            asked(prompt="a photo of a blick"),
+            asked(negative_prompt="blurry"),
+            asked(feedback="very red"),
+            asked(negative_prompt=""),
+        ]
+    )
+    for changed in (other, negative, told):
+        assert np.abs(pixels(plain) - pixels(changed)).mean() > 0.5
+    assert np.abs(pixels(plain) - pixels(unread)).max() <= 1
+    assert generator.prompt(asked(feedback="very red")) == "a photo of a zorb very red"
+
+
+def test_settings_reach_the_pipeline(model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Diffusers(str(model), steps=7, guidance=3.5, width=48, height=40, scheduler="EulerDiscreteScheduler")
+    spy = Spy(generator, monkeypatch)
+    requests = [asked(0), asked(1, negative_prompt="blurry")]
+    drawn = generator.draw(requests)
+    (given,) = spy.given
+    seeds = [one.initial_seed() for one in given.pop("generator")]
+    assert seeds == [request.seed for request in requests]
+    assert given == {
+        "prompt": ["a photo of a zorb"] * 2,
+        "negative_prompt": ["", "blurry"],
+        "num_inference_steps": 7,
+        "guidance_scale": 3.5,
+        "width": 48,
+        "height": 40,
+        "output_type": "np",
+    }
+    assert spy.steps == [7]
+    assert [one.image.size for one in drawn if isinstance(one, Drawn)] == [(48, 40)] * 2
+    assert type(generator._pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
+    assert (generator.size, Diffusers(str(model)).size) == (48, 32)
+
+    started = Diffusers(str(model), steps=10, start={"folder": str(photos), "per_class": 2}, strength=0.4)
+    spy = Spy(started, monkeypatch)
+    started.draw(requests)
+    assert (spy.given[0]["strength"], spy.steps) == (0.4, [4])
+    assert [image.size for image in spy.given[0]["image"]] == [(32, 32)] * 2
+    assert "width" not in spy.given[0]
+
+
+def test_settings_name_all_that_images_depend_on(model: Path, tmp_path: Path) -> None:
+    plain = Diffusers(str(model))
+    assert json.loads(json.dumps(plain.settings)) == {
+        "model": "tiny",
+        "revision": None,
+        "variant": None,
+        "steps": 50,
+        "guidance": 7.5,
+        "width": None,
+        "height": None,
+        "scheduler": None,
+        "dtype": "float32",
+        "overlong": "error",
+        "safety_checker": "absent",
+        "start": None,
+        "inversion": None,
+    }
+    assert Diffusers(str(model), batch_size=3, device="cpu").settings == plain.settings, "rounding makes no other set"
+    shutil.copytree(model, tmp_path / "tiny")
+    moved = Diffusers(str(tmp_path / "tiny"))
+    assert (moved.settings, moved.fingerprint()) == (plain.settings, plain.fingerprint())
+    weights = tmp_path / "tiny/unet/diffusion_pytorch_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert Diffusers(str(tmp_path / "tiny")).fingerprint() != plain.fingerprint(), "one bit of a weight"
+    assert set(plain.versions) == {"diffusers", "torch", "transformers"}
+
+
+def test_images_start_from_a_few_in_a_seeded_order(model: Path, photos: Path) -> None:
+    """Red zorbs and blue blicks: what is started from them is more so, and less so the more is noised away."""
+    requests = [asked(index, name) for name in ("zorb", "blick") for index in range(4)]
+
+    def excess(strength: float) -> float:
+        """How much redder the images of the red class are than those of the blue one."""
+        generator = Diffusers(str(model), steps=10, start={"folder": str(photos), "per_class": 2}, strength=strength)
+        assert generator.request_problems(requests) == []
+        drawn = np.array([pixels(one) for one in generator.draw(requests)])
+        redness = drawn[..., 0].mean(axis=(1, 2)) - drawn[..., 2].mean(axis=(1, 2))
+        return float(redness[:4].mean() - redness[4:].mean())
+
+    assert excess(0.2) > 3 * abs(excess(1.0))
+    start = read_class_images({"folder": str(photos), "per_class": 2}, "generator.start")
+    orders = [[start.of("zorb", index, seed).name[-5] for index in range(4)] for seed in range(8)]
+    for order in orders:
+        assert sorted(order[:2]) == sorted(order[2:]) == ["0", "1"], "each once, then each once again"
+    assert len({*map(tuple, orders)}) > 1, "another seed, another order"
+    generator = Diffusers(str(model), steps=4, start={"folder": str(photos), "per_class": 2}, strength=0.5)
+    (drawn,) = generator.draw([asked(1, set_seed=3)])
+    assert isinstance(drawn, Drawn)
+    assert drawn.source == start.of("zorb", 1, 3).digest(), "a start image is found again among test images"
+    assert generator.settings["start"] == {
+        "from": "folder", "split": None, "per_class": 2, "selection": "first", "strength": 0.5,
+    }  # fmt: skip
+    fingerprint = generator.fingerprint()
+    Image.new("RGB", (40, 40)).save(photos / "zorb/0.png")
+    again = Diffusers(str(model), steps=4, start={"folder": str(photos), "per_class": 2}, strength=0.5)
+    assert again.fingerprint() != fingerprint
+
+
+def test_the_middle_of_an_image_is_taken() -> None:
+    wide = Image.new("RGB", (40, 20), "black")
+    wide.paste("white", (10, 0, 30, 20))
+    square = centered(wide, 8, 8)
+    assert square.size == (8, 8)
+    assert np.asarray(square).min() > 200
+    assert centered(wide, 20, 10).size == (20, 10)
+    assert np.asarray(centered(wide, 20, 10)).min() == 0
+
+
+def test_tokens_are_counted_and_prompts_cut(model: Path) -> None:
+    generator = Diffusers(str(model), steps=2)
+    assert generator.context == tiny_diffusion.CONTEXT == 16
+    assert generator.count_tokens is not None
+    assert generator.count_tokens("a photo of a zorb") == 7, "five words, and the tokens at start and end"
+    long = asked(4, prompt="a zorb " + "in the style of " * 4)
+    (line,) = generator.request_problems([asked(), long])
+    assert line == (
+        "generator.overlong: 1 of 2 prompts have more than the 16 tokens that the text encoder reads, up to 20, such as "
+        "that of image 4 of 'zorb'; give shorter ones, or overlong: cut, which draws what is read of them and counts "
+        "them."
+    )
+    assert generator.request_problems([asked(prompt="a zorb " + "red " * 12)]) == [], "16 tokens are read"
+    cutting = Diffusers(str(model), steps=2, overlong="cut")
+    assert cutting.request_problems([long]) == []
+    answers = cutting.draw([asked(), long, asked(2, negative_prompt="red " * 15)])
+    assert [one.truncated for one in answers if isinstance(one, Drawn)] == [False, True, True]
+    # A strategy cuts whole names where the pipeline's tokenizer says so: 14 tokens between start and end, of names of
+    # 4 tokens (three letters that are no word) and commas.
+    names = ("zorb", *(f"{letter}xq" for letter in "bcdefghij"))
+    classes = Classes(names, count_tokens=generator.count_tokens, context=generator.context)
+    made = build_strategy("negative", {"others": 9, "over": "name"}, classes)(0, 0)
+    assert generator.count_tokens(made.negative) <= 16
+    left = [name for name in names[1:] if not name_pattern(name).search(made.negative)]
+    assert 0 < len(left) < 9
+    assert all(generator.count_tokens(f"{made.negative}, {name}") > 16 for name in left)
+
+
+class Flagging:
+    """A safety checker that flags every second image, as diffusers' own has it."""
+
+    dtype = torch.float32
+
+    def __call__(self, images: Any, clip_input: Any) -> tuple[Any, list[bool]]:
+        flagged = [place % 2 == 1 for place in range(len(images))]
+        for place in range(1, len(images), 2):
+            images[place] = 0.0
+        return images, flagged
+
+
+def test_a_flagged_image_and_one_that_is_not_finite_are_failures(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Diffusers(str(model), steps=2)
+    pipeline = generator._pipeline
+    with monkeypatch.context() as patch:
+
+        def run(image: Any, device: Any, dtype: Any) -> tuple[Any, list[bool]]:
+            return Flagging()(image, None)
+
+        patch.setattr(pipeline, "run_safety_checker", run)
+        good, flagged = generator.draw([asked(0), asked(1)])
+    assert isinstance(good, Drawn)
+    assert isinstance(flagged, Failure)
+    assert (flagged.status, flagged.message) == (
+        "refused", "the pipeline's safety checker flagged the image, and made it black",
+    )  # fmt: skip
+    decode = pipeline.vae.decode
+
+    def overflowing(latents: Any, **given: Any) -> Any:
+        made = decode(latents, **given)
+        made[0][1] = torch.nan
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.vae, "decode", overflowing)
+        good, broken = generator.draw([asked(0), asked(1)])
+    assert isinstance(good, Drawn)
+    assert isinstance(broken, Failure)
+    assert (broken.status, broken.message[:25]) == ("no_image", "pixels are not finite; fl")
+
+
+def test_too_little_memory_names_the_batch_size(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Diffusers(str(model), steps=2, batch_size=6)
+    pipeline = generator._pipeline
+
+    def full(*given: Any, **words: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(pipeline.unet, "forward", full)
+    with pytest.raises(EnvironmentFault, match=r"memory of the device does not suffice for 2 images.*\(now 6\)"):
+        generator.draw([asked(0), asked(1)])
+
+
+def problems(**settings: Any) -> list[str]:
+    with pytest.raises(UserError) as raised:
+        build_generator("diffusers", settings)
+    return str(raised.value).splitlines()
+
+
+def changed(model: Path, folder: Path) -> Path:
+    shutil.copytree(model, folder)
+    return folder
+
+
+def test_what_is_wrong_is_told_at_once(model: Path, tmp_path: Path) -> None:
+    assert problems(
+        model=str(tmp_path / "none"), steps=0, guidance=-1.0, width=30, batch_size=0, strength=0.5, inversion="nowhere"
+    ) == [
+        "generator.steps: given 0; give from 1 to 10,000.",
+        "generator.guidance: given -1; give from 0 to 100.",
+        "generator.width: given 30; a multiple of 8 from 8 to 4,096 pixels is allowed.",
+        "generator.batch_size: given 0; at least 1 is needed.",
+        "generator.start: missing, and strength is given; the two go together.",
+        f"generator.model: no folder {str(tmp_path / 'none')!r}; give a folder with a diffusion pipeline, or a hub id "
+        "(org/name).",
+        "generator.inversion: no folder 'nowhere'; give the folder of learned embeddings, one file a class.",
+    ]
+    start = {"folder": str(tmp_path)}
+    for strength, told in ((0.0, "above 0"), (1.5, "above 0"), (0.01, "leaves less than one of 50 steps")):
+        lines = problems(model=str(model), start=start, strength=strength)
+        assert told in lines[0]
+        assert lines[1].startswith("generator.start.folder: no class folders in")
+    assert problems(model=str(model), stepz=3)[0].startswith("generator: unknown 'stepz'. Did you mean 'steps'?")
+
+
+def test_folders_that_are_no_pipeline(model: Path, tmp_path: Path) -> None:
+    assert problems(model=str(tmp_path)) == [
+        f"generator.model: '{tmp_path.name}' is no pipeline: it has no model_index.json; give a folder that diffusers "
+        "has saved, or a hub id (org/name)."
+    ]
+    pickled = changed(model, tmp_path / "pickled")
+    weights = pickled / "unet/diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    assert problems(model=str(pickled)) == [
+        "generator.model: 'pickled': unet has its weights only as diffusion_pytorch_model.bin, which can run code when "
+        "it is loaded; save the pipeline as safetensors (save_pretrained does), or give one that has them."
+    ]
+    bare = changed(model, tmp_path / "bare")
+    (bare / "vae/diffusion_pytorch_model.safetensors").unlink()
+    shutil.rmtree(bare / "tokenizer")
+    assert problems(model=str(bare)) == [
+        "generator.model: 'bare': vae has no weights (*.safetensors); fetch the pipeline again.",
+        "generator.model: 'bare': its model_index.json names tokenizer, and there is no such folder; fetch the pipeline "
+        "again.",
+    ]
+    half = changed(model, tmp_path / "half")
+    unet = half / "unet/diffusion_pytorch_model.safetensors"
+    assert problems(model=str(half), variant="fp16")[0].startswith(
+        "generator.model: 'half': text_encoder has no weights of the variant 'fp16'"
+    )
+    unet.rename(unet.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    assert "unet has only those of a variant" in problems(model=str(half))[0]
+    own = changed(model, tmp_path / "own")
+    index = json.loads((own / "model_index.json").read_text())
+    (own / "model_index.json").write_text(json.dumps({**index, "unet": ["my_code", "MyUNet"]}))
+    assert "unet is MyUNet of 'my_code', code of the pipeline's own, which is not run" in problems(model=str(own))[0]
+    (own / "model_index.json").write_text(json.dumps({**index, "_class_name": "MyPipeline"}))
+    (line,) = Diffusers(str(own)).request_problems([asked()])
+    assert line.startswith("generator.model: its pipeline is a 'MyPipeline', which diffusers")
+    assert PipelineFolder(model).problems("x") == []
+    assert problems(model="org/never-fetched")[0].startswith(
+        "generator.model: 'org/never-fetched' is not in the local cache of the hub; fetch it first: python -c"
+    )
+
+
+def test_a_repository_of_the_hub_is_read_from_its_cache(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As huggingface_hub lays it out: its commit stands for the content of all files."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    commits = [letter * 40 for letter in "ab"]
+    repository = tmp_path / "hub/models--org--tiny"
+    for commit in commits:
+        changed(model, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(commits[0])
+    newest, first, second = (
+        Diffusers("org/tiny", revision=revision, steps=2) for revision in (None, commits[0], commits[1])
+    )
+    assert newest.fingerprint() == first.fingerprint() != second.fingerprint()
+    assert newest.settings["model"] == "org/tiny"
+    assert isinstance(newest.draw([asked()])[0], Drawn)
+
+
+def test_what_the_pipeline_does_not_take_is_told_before_it_is_loaded(model: Path, tmp_path: Path) -> None:
+    def told(requests: Sequence[DrawRequest], **settings: Any) -> list[str]:
+        return Diffusers(str(model), **settings).request_problems(requests)
+
+    negative = [asked(negative_prompt="blurry")]
+    assert told(negative) == []
+    assert told([asked()], guidance=1.0) == []
+    (line,) = told(negative, guidance=1.0)
+    assert line.startswith("generator.guidance: given 1, at which negative prompts are not read")
+    (line,) = told([asked()], scheduler="NoScheduler")
+    assert "has no 'NoScheduler'" in line
+    unconditional = changed(model, tmp_path / "other")
+    index = json.loads((unconditional / "model_index.json").read_text())
+    (unconditional / "model_index.json").write_text(json.dumps({**index, "_class_name": "DDIMPipeline"}))
+    assert [line.partition(";")[0] for line in Diffusers(str(unconditional)).request_problems(negative)] == [
+        "generator.model: a DDIMPipeline takes no prompt",
+        "generator.model: a DDIMPipeline reads no negative prompts",
+    ]
+    damaged = changed(model, tmp_path / "damaged")
+    (damaged / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(UserError, match=r"generator.model: 'damaged' cannot be loaded \("):
+        Diffusers(str(damaged)).draw([asked()])
+
+
+def test_start_needs_an_image_of_each_class(model: Path, photos: Path) -> None:
+    generator = Diffusers(str(model), steps=4, start={"folder": str(photos)}, strength=0.5)
+    (line,) = generator.request_problems([asked(), asked(0, "quux")])
+    assert line == (
+        "generator.start: class 'quux' has no image (2 classes have); add some, or leave it out."
+    )
+    for given, told in (
+        ({}, "give either dataset with split, or folder"),
+        ({"folder": str(photos), "per_class": 0}, "generator.start.per_class: given 0"),
+        ({"dataset": {"root": "x"}, "split": "train"}, "give a dataset's name under 'name'"),
+        ({"dataset": {"name": "folder", "root": str(photos)}}, "generator.start.split: given None"),
+        ({"folder": str(photos), "selection": "last"}, "unknown 'last'"),
+        ({"folder": str(photos), "shots": 5}, "generator.start: unknown 'shots'"),
+    ):
+        with pytest.raises(UserError) as raised:
+            read_class_images(given, "generator.start")
+        assert told in str(raised.value)
