@@ -75,7 +75,9 @@ def read_class_images(given: Mapping[str, Any], where: str) -> ClassImages:
     if (dataset is None) == (folder is None):
         problems.append(f"{where}: given {shown(dict(given))}; give either dataset with split, or folder.")
     if dataset is not None and not (isinstance(dataset, Mapping) and isinstance(dataset.get("name"), str)):
-        problems.append(f"{where}.dataset: given {shown(dataset)}; give a dataset's name under 'name', and its settings.")
+        problems.append(
+            f"{where}.dataset: given {shown(dataset)}; give a dataset's name under 'name', and its settings."
+        )
     if dataset is not None and not isinstance(given.get("split"), str):
         problems.append(f"{where}.split: given {shown(given.get('split'))}; give the split that the images are of.")
     if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1:

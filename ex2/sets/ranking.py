@@ -59,7 +59,9 @@ def nearest(queries: torch.Tensor, parts: Iterable[torch.Tensor], k: int) -> Nea
     return Nearest(values, rows)
 
 
-def _best(values: NDArray[np.float64], rows: NDArray[np.int64], k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _best(
+    values: NDArray[np.float64], rows: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the k greatest of each line with their rows; of equal ones the earlier row first."""
     k = min(k, values.shape[1])
     # Only what reaches the k-th greatest is sorted: a whole part would be sorted to take ten of it.

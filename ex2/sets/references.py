@@ -88,8 +88,12 @@ class PoolImages:
 
     def __init__(self, pool: Retrieval, per_class: int, told: str | None, keys: str) -> None:
         self.pool, self.per_class = pool, per_class
-        listed = pool.pool if told is None else read_pool(
-            pool.pool.path, caption=pool.caption_column, file=pool.file_column, told=told, where=keys, keys=keys
+        listed = (
+            pool.pool
+            if told is None
+            else read_pool(
+                pool.pool.path, caption=pool.caption_column, file=pool.file_column, told=told, where=keys, keys=keys
+            )
         )
         # An image with several captions is told of by its first row.
         self._told: dict[Path, str] = {}

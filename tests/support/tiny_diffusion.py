@@ -65,6 +65,10 @@ def save_stable_diffusion(folder: Path, *, seed: int = 0, prediction: str = "eps
         norm_num_groups=4,
         attention_head_dim=8,
     )
+    with torch.no_grad():
+        for name, weight in unet.named_parameters():
+            if "attn2" in name:
+                weight.mul_(3.0)  # likewise
     vae = AutoencoderKL(
         block_out_channels=(16, 16),
         in_channels=3,

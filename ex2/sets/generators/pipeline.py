@@ -283,7 +283,9 @@ class Diffusers:
         takes = inspect.signature(found.__call__).parameters
         problems = []
         if "prompt" not in takes:
-            problems.append(f"generator.model: a {self.folder.class_name} takes no prompt; give a text-to-image pipeline.")
+            problems.append(
+                f"generator.model: a {self.folder.class_name} takes no prompt; give a text-to-image pipeline."
+            )
         if negative and "negative_prompt" not in takes:
             problems.append(
                 f"generator.model: a {self.folder.class_name} reads no negative prompts; choose a strategy without them."
@@ -343,7 +345,9 @@ class Diffusers:
                     trust_remote_code=False,
                 )
             except (ValueError, TypeError, OSError, RuntimeError, ImportError, AttributeError, KeyError) as error:
-                raise UserError(f"generator.model: '{self.folder.path.name}' cannot be loaded ({_reason(error)}).") from error
+                raise UserError(
+                    f"generator.model: '{self.folder.path.name}' cannot be loaded ({_reason(error)})."
+                ) from error
             if self.scheduler is not None:
                 made = getattr(diffusers, self.scheduler).from_config(pipeline.scheduler.config)
                 pipeline.scheduler = made
@@ -423,7 +427,7 @@ def _range_problems(
         yield f"generator.{lacking}: missing, and {given} is given; the two go together."
     if strength is not None and not 0 < strength <= 1:
         yield f"generator.strength: given {strength:g}; above 0 and up to 1 is allowed."
-    elif strength is not None and int(steps * strength) < 1:
+    elif strength is not None and steps >= 1 > int(steps * strength):
         yield (
             f"generator.strength: given {strength:g}, which leaves less than one of {steps} steps; give more of one or "
             "the other."
