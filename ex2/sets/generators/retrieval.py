@@ -39,7 +39,8 @@ class Retrieval:
 
     Image number i of a class is the i-th of the ranking of its prompt, so that all images of a class have one prompt:
     the strategies `name` and `simple` give one. Of equally near captions the earlier row of the pool comes first, and
-    another seed of the set gives the same images.
+    another seed of the set gives the same images. A file that is nearer to the prompt of another of the set's classes is
+    that one's alone (of equally near ones the first), since an image of two classes would say nothing of either.
 
     Args:
         pool: A `.jsonl` or `.parquet` file with a caption and a file (from its folder) in each row.
@@ -87,6 +88,9 @@ class Retrieval:
             "templates": list(self.templates),
             "unreadable": unreadable,
         }
+        self._queries: tuple[str, ...] = ()
+        self._owners: dict[str, str] = {}
+        self._kept: tuple[tuple[str, ...], torch.Tensor] | None = None
         self._depths: dict[str, int] = {}
         self._ranked: dict[str, list[Path]] = {}
         self._tried: dict[Path, ImageFile | str | None] = {}
@@ -101,6 +105,9 @@ class Retrieval:
         prompts: dict[str, dict[str, None]] = {}
         for request in requests:
             prompts.setdefault(request.class_name, {})[request.prompt] = None
+        queries = tuple(dict.fromkeys(request.prompt for request in requests))
+        if queries != self._queries:
+            self._queries, self._owners, self._depths = queries, {}, {}
         several = [name for name, texts in prompts.items() if len(texts) > 1]
         problems = []
         if several:
@@ -158,8 +165,9 @@ class Retrieval:
         depth = max(FIRST_DEPTH, 2 * count, self._depths.get(query, 0))
         while True:
             if depth > self._depths.get(query, 0):
-                rows = self.ranking(query, depth).rows[0].tolist()
-                self._ranked[query] = [*dict.fromkeys(self.pool.image(row) for row in rows)]
+                files = dict.fromkeys(self.pool.files[row] for row in self.ranking(query, depth).rows[0].tolist())
+                own = [file for file in files if query not in self._queries or self._owner(file) == query]
+                self._ranked[query] = [self.pool.path.parent / file for file in own]
                 self._depths[query] = depth
             taken: list[ImageFile | str] = []
             for path in self._ranked[query]:
@@ -170,6 +178,33 @@ class Retrieval:
             if depth >= len(self.pool.files):
                 return taken
             depth *= 4
+
+    def _owner(self, file: str) -> str:
+        """Return the prompt of the set that a file is nearest to, by the nearest of its captions."""
+        from ex2.sets.ranking import DECIMALS
+        from ex2.sets.text_encoders import PART
+
+        if file not in self._owners:
+            import torch
+
+            captions = torch.stack([self._bank[row // PART][row % PART] for row in self._rows_of[file]])
+            near = (captions @ self._embedded(self._queries).T).double().amax(0).reshape(len(self._queries), -1).amax(1)
+            self._owners[file] = self._queries[int(near.numpy().round(DECIMALS).argmax())]
+        return self._owners[file]
+
+    def _embedded(self, queries: Sequence[str]) -> torch.Tensor:
+        """Embed prompts in all templates, once: shape (queries · templates, D)."""
+        if self._kept is None or self._kept[0] != tuple(queries):
+            texts = [template.replace("{}", query) for query in queries for template in self.templates]
+            self._kept = tuple(queries), self.encoder.encode_texts(texts).embeddings
+        return self._kept[1]
+
+    @cached_property
+    def _rows_of(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, file in enumerate(self.pool.files):
+            rows.setdefault(file, []).append(row)
+        return rows
 
     def _opened(self, path: Path) -> ImageFile | str | None:
         """Return an image that can be read; of another one why not, or None if the next is to be taken."""

@@ -126,6 +126,26 @@ def test_templates_are_further_queries(pool: Path, encoder: str) -> None:
         retrieving(pool, encoder, templates=["blue"])
 
 
+def test_a_file_goes_to_the_class_that_it_is_nearest_to(tmp_path: Path, encoder: str) -> None:
+    """Two classes want the same three files: each gets its own first, whatever is asked at once."""
+    rows = []
+    for number, caption in enumerate(("zorb", "blick", "a photo of a zorb")):
+        Image.new("RGB", (6, 5), (40 * number, 0, 0)).save(tmp_path / f"{number}.png")
+        rows.append({"caption": caption, "file": f"{number}.png"})
+    rows.append({"caption": "blick", "file": "2.png"})  # which says both, and blick exactly
+    path = tiny_diffusion.write_pool(tmp_path, rows)
+    requests = [asked(index, name, class_name=name) for name in ("zorb", "blick") for index in range(2)]
+    alone = retrieving(path, encoder).draw(requests)
+    assert number_of(alone[1]) in (number_of(alone[2]), number_of(alone[3])), "unless the classes are known"
+    generator = retrieving(path, encoder)
+    assert generator.request_problems(requests) == []
+    first, none, *others = generator.draw(requests)
+    assert number_of(first) == 0
+    assert isinstance(none, Failure)
+    assert [number_of(one) for one in others] == [1, 2]
+    assert [number_of(generator.draw([requests[place]])[0]) for place in (3, 2, 0)] == [2, 1, 0]
+
+
 def test_an_image_that_cannot_be_read(pool: Path, encoder: str) -> None:
     (pool.parent / "images/2.png").write_bytes(b"no image")
     skipping = retrieving(pool, encoder).draw([asked(index) for index in range(6)])
