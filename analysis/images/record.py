@@ -190,6 +190,27 @@ class MetricCorrelation(Record):
     rho: Number
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextSimilarity(Record):
+    """How near the captions of a pool are to the names of the classes (mean text similarity, MTS).
+
+    Attributes:
+        value: Mean over classes.
+        by_class: Mean cosine of each class's nearest captions, in the order of the classes.
+        k: Captions of each class.
+        pool: Name of the pool's list.
+        captions: Number of captions in it.
+        encoder: What embeds captions and names.
+    """
+
+    value: float
+    by_class: tuple[float, ...]
+    k: int
+    pool: str
+    captions: int
+    encoder: str
+
+
 @dataclass(frozen=True)
 class ArmSource(Record):
     """Which texts a set was drawn from.
@@ -249,6 +270,7 @@ class Measures(Record):
         correlations: Over the sets, if there are at least five.
         words: The arms of runs that sets were drawn from, in the order of the sets; empty if none was.
         timings: Metric → seconds that it took for all sets, embedding apart.
+        similarity: How near a pool's captions are to the classes' names; None if it was not asked for.
         per_class: Images of each class that all numbers but those of fewer shots are of: the first ones of every set.
         recipe: The sections of the recipe that the numbers depend on; empty for folders without a recipe, and for
             measures of before it was stored.
@@ -271,6 +293,7 @@ class Measures(Record):
     correlations: tuple[MetricCorrelation, ...] = ()
     words: tuple[WordsOfArm, ...] = ()
     timings: Mapping[str, float]
+    similarity: TextSimilarity | None = None
     per_class: int | None = None
     recipe: JSON = field(default_factory=dict)
 

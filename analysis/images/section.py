@@ -11,6 +11,7 @@ from markupsafe import Markup
 from analysis.images.bars import gain_figure, time_figure
 from analysis.images.figure import cost_figure, worth_figure
 from analysis.images.record import Measures
+from analysis.images.similarity import similarity_table
 from analysis.images.tables import (
     comparison_table,
     correlation_table,
@@ -83,6 +84,11 @@ PARTS = (
     ),
     Part("Other measures", further_table, "Measures that need no classifier; precision and recall in percent."),
     Part("What goes with the probe", correlation_table, "Rank correlations over sets."),
+    Part(
+        "Text similarity",
+        similarity_table,
+        "How near the captions of a pool are to the names of the classes: how well known they are, before any image.",
+    ),
     Part("Yield", yield_table, "What was asked of each generator, and what came of it."),
     Part("Leakage", leakage_table, "A set that holds test images would be measured on what it has seen."),
     Part("Nearly test images", near_table, "Not the same as a test image, but nearly so to the VLM: look at them."),

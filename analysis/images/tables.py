@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from analysis.images.record import Measures, Quantity, SetMeasures
 from analysis.images.set_grids import grid_tables, rank_table
+from analysis.images.similarity import similarity_rank_table, similarity_table
 from analysis.images.wording import (
     NAMES,
     NOT_MEASURED,
@@ -53,6 +54,7 @@ def image_tables(found: Sequence[Measures]) -> list[Table]:
         shots_table,
         further_table,
         correlation_table,
+        similarity_table,
         yield_table,
         leakage_table,
         near_table,
@@ -64,8 +66,8 @@ def image_tables(found: Sequence[Measures]) -> list[Table]:
         for number, one in enumerate(found, start=1)
         if one.words
     ]
-    ranks = rank_table(found)
-    return [*(table for table in made if table.rows), *words, *grid_tables(found), *([ranks] if ranks else [])]
+    ranks = [table for table in (rank_table(found), similarity_rank_table(found)) if table]
+    return [*(table for table in made if table.rows), *words, *grid_tables(found), *ranks]
 
 
 def worth_table(found: Sequence[Measures]) -> Table:

@@ -165,6 +165,7 @@ def outside(
     if collect(lambda: testing_problems(recipe, dataset), found.lacking):
         found.checked.append(f"{len(dataset.images(split)):,} test images")
     collect(lambda: synsets_problems(recipe.measure, dataset.class_names), found.lacking)
+    collect(lambda: similarity_problems(recipe), found.lacking)
     planned: list[Standing] = []
     prices = {name: one.usd_per_image for name, one in recipe.images.sets.items()}
 
@@ -187,6 +188,20 @@ def testing_problems(recipe: SetRecipe, dataset: ImageDataset) -> list[str]:
     """List classes that have no image to test on."""
     split = recipe.dataset.test_split
     check_classes(list(dataset.images(split)), dataset.class_names, f"dataset {recipe.dataset.name}, split '{split}'")
+    return []
+
+
+def similarity_problems(recipe: SetRecipe) -> list[str]:
+    """List what is wrong with the pool that classes are looked up in."""
+    from ex2.sets.pool import read_pool
+    from ex2.sets.text_encoders import find_encoder
+
+    asked, where = recipe.measure.text_similarity, "measure.text_similarity"
+    if asked is None:
+        return []
+    find_encoder(asked.encoder, f"{where}.encoder")
+    path = Path(asked.pool).expanduser()
+    read_pool(path, caption=asked.caption_column, file=None, where=f"{where}.pool", keys=where)
     return []
 
 

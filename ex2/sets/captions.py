@@ -127,13 +127,14 @@ class Model:
                 model = AutoModelForImageTextToText.from_pretrained(
                     self.folder, dtype=torch.float32, use_safetensors=True
                 )
-                processor = AutoProcessor.from_pretrained(self.folder)
+                processor = AutoProcessor.from_pretrained(self.folder)  # type: ignore[no-untyped-call]
             except Exception as error:  # the loaders raise whatever a file's content leads to
                 raise UserError(
                     f"generator.inversion.filter.captioner.model: '{self.folder.name}' cannot be loaded "
                     f"({shortened(one_line(error), 300)})."
                 ) from error
-            self._parts = model.eval().to(pick_device(self._device)), processor
+            model.eval()
+            self._parts = model.to(pick_device(self._device)), processor
         return self._parts
 
 

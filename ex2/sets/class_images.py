@@ -1,4 +1,4 @@
-"""Images by class that a generator starts from or learns from: of a dataset's split, or of a folder of class folders."""
+"""Images by class that a generator starts from or learns from: of a dataset's split, or of a folder."""
 
 from __future__ import annotations
 

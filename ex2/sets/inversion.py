@@ -1,4 +1,4 @@
-"""Textual inversion: one embedding is learned for a class, from a few of its images, with a pipeline that stays as it is.
+"""Textual inversion: an embedding is learned for a class, from a few images, with a pipeline that stays as it is.
 
 Source: Gal et al., An Image is Worth One Word (arXiv 2208.01618); its use for classes is section 3.3 of Li et al.
 (GenBench, arXiv 2307.13697).

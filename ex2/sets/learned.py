@@ -1,7 +1,7 @@
 """Learned embeddings of classes: found in a folder, or learned before drawing and kept in the cache.
 
-A class's embedding stands in `<class>.safetensors`, as diffusers' `load_textual_inversion` takes it: one tensor under the
-name of its token. A kill leaves the embeddings of the classes before it; that of its own class is learned again.
+A class's embedding stands in `<class>.safetensors`, as diffusers' `load_textual_inversion` takes it: one tensor under
+the name of its token. A kill leaves the embeddings of the classes before it; that of its own class is learned again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,7 @@ class Learning:
     def __init__(
         self,
         images: dict[str, Any],
-        filter: dict[str, Any] | None = None,  # noqa: A002 - a key of recipes
+        filter: dict[str, Any] | None = None,
         steps: int = 1000,
         batch: int = 4,
         rate: float = 2e-3,

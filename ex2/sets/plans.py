@@ -142,7 +142,7 @@ def _generator(recipe: SetRecipe, asked: ImageSet) -> Generator:
 
 
 def _with_images(recipe: SetRecipe, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a pipeline's settings; images that it starts from or learns from are the recipe's unless they say whose."""
+    """Return a pipeline's settings; images to start or learn from are the recipe's unless they say whose."""
     start, inversion = settings.get("start"), settings.get("inversion")
     if isinstance(start, dict) and not {"dataset", "folder"} & {*start}:
         settings = {**settings, "start": _of_dataset(recipe, start, "generator.start")}

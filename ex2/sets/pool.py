@@ -26,7 +26,8 @@ class Pool:
     Attributes:
         path: The file that lists them.
         captions: N captions.
-        files: Their images, as paths from the folder of the list; an image may have several captions.
+        files: Their images, as paths from the folder of the list; an image may have several captions. Empty where
+            captions alone were read.
         told: What someone or something else says of each image; empty if no such column was asked for.
     """
 
@@ -51,7 +52,7 @@ def read_pool(
     path: Path,
     *,
     caption: str = "caption",
-    file: str = "file",
+    file: str | None = "file",
     told: str | None = None,
     where: str = "generator.pool",
     keys: str = "generator",
@@ -61,7 +62,7 @@ def read_pool(
     Args:
         path: A `.jsonl` or `.parquet` file; images are found from its folder.
         caption: Column of the captions.
-        file: Column of the files.
+        file: Column of the files; None where captions alone are read.
         told: A further column of texts.
         where: Key of the pool, for messages.
         keys: Key of the columns' names, for messages.
@@ -74,7 +75,7 @@ def read_pool(
         raise UserError(f"{where}: given {shown(str(path))}; a pool is a {' or '.join(SUFFIXES)} file.")
     if not path.is_file():
         raise UserError(f"{where}: no file {shown(str(path))}; give a list with a caption and a file in each row.")
-    columns = [caption, file, *([told] if told else [])]
+    columns = [caption, *([file] if file else []), *([told] if told else [])]
     names = {caption: "caption_column", file: "file_column"}
     captions: list[str] = []
     files: list[str] = []
@@ -88,22 +89,22 @@ def read_pool(
             for column, value in zip(columns, found, strict=True)
             if not isinstance(value, str) or not value.strip()
         ]
-        if not wrong and _outside(str(found[1])):
+        if file and not wrong and _outside(str(found[1])):
             wrong = ["names a file outside of the pool's folder; give paths from the folder that holds the list"]
-        if not wrong and not (path.parent / str(found[1])).is_file():
+        if file and not wrong and not (path.parent / str(found[1])).is_file():
             wrong = ["names a file that is not there; fetch it, or take the row out"]
         for fault in wrong:
             faults.setdefault(fault, []).append(number)
         if not wrong:
             captions.append(" ".join(str(found[0]).split()))
-            files.append(str(found[1]))
-            others += [str(found[2])] if told else []
+            files += [str(found[1])] if file else []
+            others += [str(found[-1])] if told else []
     problems = []
     for fault, rows in faults.items():
         more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
         which = f"{'rows' if len(rows) > 1 else 'row'} {', '.join(map(str, rows[:NAMED]))}{more}"
         problems.append(f"{where}: {path.name}: {which}: {fault}.")
-    if not problems and not files:
+    if not problems and not captions:
         problems.append(f"{where}: {path.name} has no rows; give a list with a caption and a file in each.")
     if problems:
         raise UserError("\n".join(problems))

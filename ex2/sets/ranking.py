@@ -103,8 +103,8 @@ def mean_text_similarity(similarities: NDArray[np.float64] | Sequence[Sequence[f
     found = np.asarray(similarities, dtype=np.float64)
     if found.ndim != 2 or not found.size or not np.isfinite(found).all():
         raise UserError(
-            f"mean text similarity: similarities of shape {found.shape}; at least one class and one caption are needed, "
-            "and all of them finite."
+            f"mean text similarity: similarities of shape {found.shape}; at least one class and one caption are "
+            "needed, and all of them finite."
         )
     by_class = found.mean(axis=1)
     return MeanTextSimilarity(float(by_class.mean()), tuple(by_class.tolist()), found.shape[1])

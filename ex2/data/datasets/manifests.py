@@ -293,7 +293,7 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, Any, An
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, Any, Any]]:
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
         _places(path, file.schema_arrow.names, columns)

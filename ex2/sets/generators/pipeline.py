@@ -1,8 +1,8 @@
 """The generator `diffusers`: any text-to-image pipeline of the diffusers library, from a folder or the hub's cache.
 
 Noise is drawn on the CPU from a seed of each image, so that an image is the same in any batch, up to rounding. Weights
-are safetensors only, and no code of a pipeline's own is run. A model that diffusers does not have as text-to-image, such
-as GLIDE, is reached by the dotted path of a generator of one's own.
+are safetensors only, and no code of a pipeline's own is run. A model that diffusers does not have as text-to-image,
+such as GLIDE, is reached by the dotted path of a generator of one's own.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Diffusers:
             )
         if negative and "negative_prompt" not in takes:
             problems.append(
-                f"generator.model: a {self.folder.class_name} reads no negative prompts; choose a strategy without them."
+                f"generator.model: a {self.folder.class_name} reads no negative prompts; choose a strategy without."
             )
         if negative and self.guidance <= 1:
             problems.append(

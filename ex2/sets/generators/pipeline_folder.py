@@ -120,7 +120,7 @@ class PipelineFolder:
             core = "unet" if "unet" in self.components else "transformer"
             sample = read_json(self.path / core / "config.json")["sample_size"]
             blocks = read_json(self.path / "vae" / "config.json")["block_out_channels"]
-            return int(sample) * 2 ** (len(blocks) - 1)
+            return int(int(sample) << (len(blocks) - 1))
         return None
 
     def _component_problems(self, name: str) -> list[str]:

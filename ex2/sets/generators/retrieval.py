@@ -39,7 +39,7 @@ class Retrieval:
 
     Image number i of a class is the i-th of the ranking of its prompt, so that all images of a class have one prompt:
     the strategies `name` and `simple` give one. Of equally near captions the earlier row of the pool comes first, and
-    another seed of the set gives the same images. A file that is nearer to the prompt of another of the set's classes is
+    another seed of the set gives the same images. A file that is nearer to the prompt of another class of the set is
     that one's alone (of equally near ones the first), since an image of two classes would say nothing of either.
 
     Args:

@@ -264,8 +264,8 @@ def test_a_folder_of_embeddings_is_checked(model: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "none/zorb.bin").write_bytes(b"x")
     assert problems(model, str(tmp_path / "none")) == [
-        f"generator.inversion: only zorb.bin, which can run code when it is loaded in '{tmp_path / 'none'}'; embeddings "
-        "are <class>.safetensors, one file a class."
+        f"generator.inversion: only zorb.bin, which can run code when it is loaded in '{tmp_path / 'none'}'; "
+        "embeddings are <class>.safetensors, one file a class."
     ]
     some = tmp_path / "some"
     some.mkdir()
@@ -340,7 +340,7 @@ def test_captions_choose_the_images(model: Path, pool: Path, tmp_path: Path, mon
     assert learned_from() == 2
     nothing = {**column, "captioner": {"name": "column", "column": "caption"}, "at_least": 1.0}
     with pytest.raises(
-        UserError, match="class 'zorb': none of its 2 images is kept by the filter; lower filter.at_least"
+        UserError, match=r"class 'zorb': none of its 2 images is kept by the filter; lower filter\.at_least"
     ):
         Diffusers(str(model), steps=2, inversion={"images": images, "filter": nothing}).draw([asked("zorb")])
 

