@@ -24,7 +24,7 @@ from reward.numerals import decimal
 
 KEY = "measure.text_similarity"
 GOES_WITH: tuple[Quantity, ...] = ("gain", "cler", "probe_gain")
-"""What mean text similarity is correlated with over datasets. Figure 6 has a change of CLER, and does not say from what;
+"""What mean text similarity is correlated with over datasets. Figure 6 has a change of CLER, not said from what;
 `gain` is what a set adds to the texts alone."""
 
 
@@ -77,8 +77,8 @@ def similarity_table(found: Sequence[Measures]) -> Table:
         columns,
         tuple(rows),
         (
-            "A class's is the mean cosine of its name and its nearest captions; the dataset's is the mean over classes, "
-            "which n counts. It compares only within one pool and one encoder (GenBench, section 3.3).",
+            "A class's is the mean cosine of its name and its nearest captions; the dataset's is the mean over "
+            "classes, which n counts. It compares only within one pool and one encoder (GenBench, section 3.3).",
         ),
     )
 
@@ -139,7 +139,5 @@ def similarity_rank_table(found: Sequence[Measures]) -> Table | None:
         ("generator", "strategy", "measure"),
         ("Spearman's ρ",),
         tuple(lines),
-        (
-            "Intervals are over datasets: they ask for other datasets like these. n counts datasets (GenBench, Figure 6).",
-        ),
+        ("Intervals are over datasets, which n counts: they ask for other datasets like these (GenBench, Figure 6).",),
     )

@@ -16,11 +16,13 @@ import yaml
 from drawn_sets import content
 from PIL import Image
 
+from analysis.images.stored import stored_measures
 from ex2.cli import main
 from ex2.data.datasets.image_sets import read_set
 from ex2.data.demo.world import CONCEPTS
 from ex2.sets.generators.pipeline import Diffusers
 from ex2.sets.generators.retrieval import Retrieval
+from ex2.sets.text_encoders import find_encoder
 
 NAMES = [concept.name for concept in CONCEPTS]
 COUNT = 2 * len(NAMES)
@@ -67,7 +69,12 @@ def work(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
                 },
             },
         },
-        "measure": {"metrics": ["cler"], "bootstrap_samples": 100, "permutations": 99},
+        "measure": {
+            "metrics": ["cler"],
+            "bootstrap_samples": 100,
+            "permutations": 99,
+            "text_similarity": {"pool": str(made / "pool.jsonl"), "encoder": encoder, "top": 3},
+        },
     }
     written(tree)
     return tree
@@ -126,7 +133,18 @@ def test_the_whole_path_interrupted_and_resumed(
     for row in found.rows:
         assert Image.open(found.folder / row.file_name).getpixel((0, 0))[0] == row.label * 15  # type: ignore[index]
     assert (drawn.rows[0].source, len(found.rows[0].source)) == ("", 64)
-    assert any("retrieval" in path.read_text() for path in Path("runs/x").glob("*.html"))
+    assert any("mean text similarity" in path.read_text() for path in Path("runs/x").glob("*.html"))
+    measures = stored_measures(Path("runs/x"))
+    assert measures is not None
+    assert measures.similarity is not None
+    encoder = find_encoder(work["measure"]["text_similarity"]["encoder"], "x")
+    names = encoder.encode_texts(NAMES).embeddings.double()
+    captions = encoder.encode_texts([f"a photo of a {name}" for name in NAMES for _ in range(2)]).embeddings.double()
+    expected = [sorted((captions @ name).tolist())[-3:] for name in names]
+    by_class = [sum(nearest) / 3 for nearest in expected]
+    assert measures.similarity.by_class == pytest.approx(by_class, abs=1e-5)
+    assert measures.similarity.value == pytest.approx(sum(by_class) / 16, abs=1e-5)
+    assert (measures.similarity.k, measures.similarity.captions, measures.similarity.pool) == (3, 32, "pool.jsonl")
     status, out, _ = ended(capsys, "draw", "sets.yaml", "--dry-run")
     assert (status, out.splitlines()[-1]) == (0, "Nothing was drawn.")
     assert ended(capsys, "draw", "sets.yaml")[0] == 0
@@ -177,6 +195,10 @@ def test_all_that_is_missing_is_told_before_any_work(
             "found.generator.pool: pool.jsonl: rows 1, 2, 3 and 29 more: names a file that is not there",
             "long.generator.inversion: no folder 'gone'",
         ]
+    work["measure"]["text_similarity"] |= {"pool": "gone.jsonl"}
+    written(work)
+    assert "measure.text_similarity.pool: no file 'gone.jsonl'" in ended(capsys, "validate", "sets.yaml")[2]
+    work["measure"]["text_similarity"] |= {"pool": str(made / "pool.jsonl")}
     del sets["long"]["generator"]["inversion"]
     sets["drawn"]["generator"]["model"] = sets["long"]["generator"]["model"]
     del sets["found"]

@@ -219,8 +219,8 @@ def test_tokens_are_counted_and_prompts_cut(model: Path) -> None:
     (line,) = generator.request_problems([asked(), long])
     assert line == (
         "generator.overlong: 1 of 2 prompts have more than the 16 tokens that the text encoder reads, up to 20, "
-        "such as that of image 4 of 'zorb'; give shorter ones, or overlong: cut, which draws what is read of them and counts "
-        "them."
+        "such as that of image 4 of 'zorb'; give shorter ones, or overlong: cut, which draws what is read of them "
+        "and counts them."
     )
     assert generator.request_problems([asked(prompt="a zorb " + "red " * 12)]) == [], "16 tokens are read"
     cutting = Diffusers(str(model), steps=2, overlong="cut")

@@ -54,6 +54,18 @@ def test_a_recipe_for_each_dataset_of_genbench() -> None:
         assert (recipe.dataset.reward_split, recipe.dataset.test_split) == (row.train_split, row.test_split)
         assert recipe.images.per_class == 20
         assert recipe.per_class("original") <= row.train / row.classes
+        drawn = {name: one for name, one in recipe.images.sets.items() if one.generator.name == "diffusers"}
+        assert [*drawn] == ["sd-st", "sd-dt", "sd-np", "sd-np-rd"]
+        for one in drawn.values():
+            settings = one.generator.settings
+            assert (settings["steps"], settings["guidance"], settings["width"], settings["height"]) == (
+                50,
+                7.5,
+                512,
+                512,
+            )
+            assert one.usd_per_hour == 1.47
+            assert one.per_class == recipe.images.sets["original"].per_class
     assert sum(recipe_shots(row.dataset) != 20 for row in rows) == 1
 
 
@@ -61,9 +73,24 @@ def recipe_shots(dataset: str) -> int:
     return read_set_recipe(GENBENCH / f"{dataset}.yaml").per_class("original")
 
 
+def test_the_further_sets_that_headers_name_are_valid() -> None:
+    """Each line as a header has it, with the settings that its generator takes."""
+    lines = (GENBENCH / "pets.yaml").read_text().splitlines()
+    found = [line for line in lines if line.startswith("#   ") and "generator: {" in line]
+    assert len(found) == 3
+    for line in found:
+        name, one = next(iter(yaml.safe_load(line.lstrip("# ")).items()))
+        recipe = read_set_recipe(GENBENCH / "pets.yaml", [f"images.sets.{name}={yaml.safe_dump(one, width=10**6)}"])
+        assert name in recipe.images.sets
+        assert examine_sets(recipe, "x", depth="settings").problems == []
+        assert examine_sets(recipe, "x", depth="form").problems == []
+
+
 def test_the_strategies_that_headers_name_are_there() -> None:
     """Each as a header has it, drawn by the toy generator; only the language model is missing, as they say."""
-    lines = [line for line in (GENBENCH / "pets.yaml").read_text().splitlines() if "strategy: {" in line]
+    lines = [
+        line for line in (GENBENCH / "pets.yaml").read_text().splitlines() if "  strategy: {" in line and "#" in line
+    ]
     assert len(lines) == 5
     for line in lines:
         strategy = yaml.safe_load(line.lstrip("#").split("strategy: ", 1)[1])
