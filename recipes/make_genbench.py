@@ -25,23 +25,24 @@ RECIPE = """\
 # measured by {metric} (Table 4); a labelled image for 0.012 USD (Table 1). As the code behind Table 2 has it:
 # normalised centers, and an ensemble of centers and texts by their sum. The recipe's own: three seeds, where the paper
 # has one, and images of the first 100 of a class by file name.
-# Stable Diffusion 2.1 with the strategies of Table 2 (section 2.3, section 9 and Table 6), at Table 5's 1.47 USD an hour
-# of an A100, which it says takes 1.74 hours for 1,000 images. Stability AI took the model from the hub in 2025; this
-# repository keeps a copy. The paper does not say its steps, guidance and size: 50, 7.5 and 512 px, the size of the
-# model's base version, are the usual ones. `ex2 validate` gives the command that fetches it; `pip install 'ex2[images]'`.
+# Stable Diffusion 2.1 with the strategies of Table 2 (section 2.3, section 9 and Table 6), at Table 5's 1.47 USD an
+# hour of an A100, which it says takes 1.74 hours for 1,000 images. Stability AI took the model from the hub in 2025;
+# this repository keeps a copy. The paper does not say its steps, guidance and size: 50, 7.5 and 512 px, the size of
+# the model's base version, are the usual ones. `ex2 validate` gives the command that fetches it.
 #   ST         strategy: {{name: name}}      # as Table 6 has it; section 2.3 says "a photo of a ...": {{name: simple}}
 #   DT         strategy: {{name: defined}}   # CLIP's templates of the dataset, which EX2 knows
 #   NP         strategy: {{name: negative, others: 5, quality: paper}}
 #   NP, RD     strategy: {{name: negative, others: 5, quality: paper, over: {{name: restrictive, weighting: literal}}}}
 #   CE         strategy: {{name: sentence}}  # needs a model that writes a sentence from a word, which is missing
-# Further sets that the paper has; each line goes into `sets`, and needs what it names:
-#   retrieved: {{generator: {{name: retrieval, pool: data/laion/pool.parquet}}, strategy: {{name: simple}}, {retrieval}}}
-#              # section 2.2: text-to-text on LAION-400M; captions and images are yours to fetch (Table 5's price)
-#   inverted:  {{generator: {{name: diffusers, model: {model}, inversion: {{images: {{split: reward, per_class: 5}}}}}}}}
-#              # section 3.3 and Table 3: 1,000 steps on 5 images a class; its other row learns from a pool's 100 images
-#              # that a captioner finds near: images: {{pool: FILE}}, filter: {{captioner: {{name: transformers, model: DIR}}}}
-#   started:   {{generator: {{name: diffusers, model: {model}, start: {{split: reward, per_class: 5}}, strength: 0.75}}}}
-#              # target-initialized generation (conclusions), whose strength the paper does not say
+# Further sets that the paper has; each goes into `sets` with the model below for MODEL:
+#   retrieved: {{generator: {{name: retrieval, pool: data/laion/pool.parquet}}, strategy: {{name: simple}}}}
+# (section 2.2, which asks with the dataset's templates: give some as `templates`. LAION-400M is yours to fetch.
+# Table 5: usd_per_hour: 0.21.)
+#   inverted: {{generator: {{name: diffusers, model: MODEL, inversion: {{images: {{split: reward, per_class: 5}}}}}}}}
+# (section 3.3 and Table 3: 1,000 steps on 5 images a class. Its other row learns from 100 images of a pool for each,
+# that a captioner finds near: images: {{pool: FILE}}, filter: {{captioner: {{name: transformers, model: DIR}}}}.)
+#   started: {{generator: {{name: diffusers, model: MODEL, start: {{split: reward, per_class: 5}}, strength: 0.75}}}}
+# (target-initialized generation, of the conclusions, whose strength the paper does not say.)
 # GLIDE is reached by the dotted path of a generator of your own; images drawn elsewhere by the generator `folder`.
 name: genbench-{dataset}
 vlm: {{name: clip-vit-b32}}
@@ -70,11 +71,13 @@ STRATEGIES = {
 """Rows of Table 2 for Stable Diffusion, but for CE, which needs a language model that was trained for it."""
 DRAWN = """\
     {name}:
-      generator: {{name: diffusers, model: {model}, steps: 50, guidance: 7.5, width: 512, height: 512, overlong: cut}}
+      generator:
+        {{name: diffusers, model: {model}, steps: 50, guidance: 7.5,
+         width: 512, height: 512, overlong: cut}}
       strategy: {strategy}
 {own}      usd_per_hour: 1.47
 """
-"""A set of the paper's generator; prompts beyond the text encoder's 77 tokens are cut, as diffusers does, and counted."""
+"""A set of the paper's generator; prompts beyond the text encoder's 77 tokens are cut, and counted."""
 
 
 def text_of(row: BenchmarkDataset) -> str:
@@ -92,8 +95,6 @@ def text_of(row: BenchmarkDataset) -> str:
         fewer=f", here {fewer} as there are no more" if fewer else "",
         own=own,
         drawn="".join(drawn),
-        model=MODEL,
-        retrieval="usd_per_hour: 0.21",
         train=row.train_split,
         test=row.test_split,
     )

@@ -124,7 +124,7 @@ class Model:
             from reward.backends.common import pick_device
 
             try:
-                model = AutoModelForImageTextToText.from_pretrained(
+                model: Any = AutoModelForImageTextToText.from_pretrained(
                     self.folder, dtype=torch.float32, use_safetensors=True
                 )
                 processor = AutoProcessor.from_pretrained(self.folder)  # type: ignore[no-untyped-call]

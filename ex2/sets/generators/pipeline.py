@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
-import inspect
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 from ex2.data.names_in_texts import name_pattern
 from ex2.sets.class_images import ClassImages, read_class_images
+from ex2.sets.generators.pipeline_checks import call_problems, range_problems
 from ex2.sets.generators.pipeline_folder import PipelineFolder, find_pipeline
 from ex2.sets.learned import LEARNING_SIDE, Embeddings, Learning, find_embeddings, read_learning
 from ex2.sets.requests import Drawn, DrawRequest, Failure
@@ -29,9 +29,6 @@ from reward.errors import EnvironmentFault, UserError, one_line, shortened, show
 VERSION = 1
 """Of what is asked of a pipeline: to be raised with every change of it, which makes new sets of all that are drawn."""
 INSTALL = "pip install 'ex2[images]'"
-SIDES = (8, 4096)
-"""Least and greatest width and height, in pixels."""
-MOST_STEPS = 10_000
 NO_LIMIT = 10**6
 """Tokens from which a tokenizer's limit is none: transformers writes 10^30 for it."""
 
@@ -88,7 +85,7 @@ class Diffusers:
         inversion: str | Mapping[str, Any] | None = None,
         overlong: Overlong = "error",
     ) -> None:
-        problems = list(_range_problems(steps, guidance, width, height, batch_size, start, strength))
+        problems = list(range_problems(steps, guidance, width, height, batch_size, start, strength))
         if importlib.util.find_spec("diffusers") is None:
             problems.append(f"generator: 'diffusers' needs the package diffusers; run: {INSTALL}")
         folder: PipelineFolder | None = None
@@ -171,7 +168,8 @@ class Diffusers:
     def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
         """Return a line for each reason why requests cannot be drawn, without loading the weights."""
         classes = self._asked = tuple(dict.fromkeys(request.class_name for request in requests))
-        problems = self._call_problems(any(request.negative_prompt for request in requests))
+        negative = any(request.negative_prompt for request in requests)
+        problems = call_problems(self.folder.class_name, self.scheduler, self.guidance, negative=negative)
         if self.start is not None:
             problems += self.start.problems(classes)
         if self.embeddings is not None:
@@ -269,38 +267,6 @@ class Diffusers:
             f"'{first.class_name}'; give shorter ones, or overlong: cut, which draws what is read of them and counts "
             "them."
         ]
-
-    def _call_problems(self, negative: bool) -> list[str]:
-        """Say what the pipeline's class does not take, as far as its class in diffusers tells."""
-        import diffusers
-
-        found = getattr(diffusers, self.folder.class_name, None)
-        if found is None:
-            return [
-                f"generator.model: its pipeline is a {shown(self.folder.class_name)}, which diffusers "
-                f"{self.versions['diffusers']} does not have; no code of a pipeline's own is run."
-            ]
-        takes = inspect.signature(found.__call__).parameters
-        problems = []
-        if "prompt" not in takes:
-            problems.append(
-                f"generator.model: a {self.folder.class_name} takes no prompt; give a text-to-image pipeline."
-            )
-        if negative and "negative_prompt" not in takes:
-            problems.append(
-                f"generator.model: a {self.folder.class_name} reads no negative prompts; choose a strategy without."
-            )
-        if negative and self.guidance <= 1:
-            problems.append(
-                f"generator.guidance: given {self.guidance:g}, at which negative prompts are not read; give more than "
-                "1, or a strategy without them."
-            )
-        if self.scheduler is not None and not hasattr(getattr(diffusers, self.scheduler, None), "from_config"):
-            problems.append(
-                f"generator.scheduler: diffusers {self.versions['diffusers']} has no {shown(self.scheduler)}; give the "
-                "name of a class such as DDIMScheduler, or leave it out."
-            )
-        return problems
 
     def _start_images(self, requests: Sequence[DrawRequest]) -> list[Any]:
         from ex2.sets.pixels import centered
@@ -402,36 +368,6 @@ class Diffusers:
                 f"({_reason(error)}); give a smaller generator.batch_size (now {self.batch_size}), a smaller width and "
                 "height, or dtype: bfloat16."
             ) from error
-
-
-def _range_problems(
-    steps: int,
-    guidance: float,
-    width: int | None,
-    height: int | None,
-    batch_size: int,
-    start: Mapping[str, Any] | None,
-    strength: float | None,
-) -> Iterator[str]:
-    if not 1 <= steps <= MOST_STEPS:
-        yield f"generator.steps: given {steps}; give from 1 to {MOST_STEPS:,}."
-    if not 0 <= guidance <= 100:
-        yield f"generator.guidance: given {guidance:g}; give from 0 to 100."
-    for name, side in (("width", width), ("height", height)):
-        if side is not None and (not SIDES[0] <= side <= SIDES[1] or side % 8):
-            yield f"generator.{name}: given {side}; a multiple of 8 from {SIDES[0]} to {SIDES[1]:,} pixels is allowed."
-    if batch_size < 1:
-        yield f"generator.batch_size: given {batch_size}; at least 1 is needed."
-    if (start is None) != (strength is None):
-        given, lacking = ("strength", "start") if start is None else ("start", "strength")
-        yield f"generator.{lacking}: missing, and {given} is given; the two go together."
-    if strength is not None and not 0 < strength <= 1:
-        yield f"generator.strength: given {strength:g}; above 0 and up to 1 is allowed."
-    elif strength is not None and steps >= 1 > int(steps * strength):
-        yield (
-            f"generator.strength: given {strength:g}, which leaves less than one of {steps} steps; give more of one or "
-            "the other."
-        )
 
 
 @contextlib.contextmanager
