@@ -103,7 +103,8 @@ def _plans_of_one(recipe: SetRecipe, name: str, seeds: Sequence[int], dataset: I
         raise UserError("\n".join(problems))
     plans = [_plan(recipe, name, generator, made, seed, dataset.class_names) for seed, made in prompts.items()]
     ask = getattr(generator, "request_problems", None)
-    problems += ask(plans[0].requests) if ask and plans else []
+    # Another seed has other prompts, and mostly the same problems: the first that has some tells them.
+    problems += next(filter(None, (ask(plan.requests) for plan in plans)), []) if ask else []
     problems += plans[0].problems() if plans else []
     if problems:
         raise UserError("\n".join(problems))

@@ -110,6 +110,7 @@ class Diffusers:
         name = model if not Path(model).expanduser().is_dir() else Path(model).expanduser().resolve().name
         self._asked: tuple[str, ...] = ()
         self._embedded: set[str] = set()
+        self._counts: dict[str, int] = {}
         self.settings: Mapping[str, Any] = {
             "model": name,
             "revision": revision,
@@ -251,7 +252,10 @@ class Diffusers:
             return 0
         if self.embeddings is not None and request.class_name:
             self._tokenizer.add_tokens([self.embeddings.token(request.class_name)])
-        return max(count(self.prompt(request)), count(request.negative_prompt))
+        for text in (self.prompt(request), request.negative_prompt):
+            if text not in self._counts:  # images of a class share prompts, and most have no negative one
+                self._counts[text] = count(text)
+        return max(self._counts[self.prompt(request)], self._counts[request.negative_prompt])
 
     def _is_cut(self, request: DrawRequest) -> bool:
         return self.context is not None and self._tokens(request) > self.context

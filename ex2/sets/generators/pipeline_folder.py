@@ -168,7 +168,7 @@ def find_pipeline(model: str, revision: str | None, variant: str | None, where: 
     A repository is not downloaded here: what is about to be checked must not take gigabytes.
 
     Args:
-        model: Folder, `package:NAME/FOLDER`, or hub id.
+        model: Folder or hub id.
         revision: Commit, branch or tag of the repository; None for the one that was recorded, else the newest cached.
         variant: Of the weights.
         where: Key for messages.
