@@ -348,6 +348,8 @@ class Diffusers:
         found, pipeline = self.embeddings, self._pipeline
         names = [*dict.fromkeys([*self._asked, *sorted(class_names)])]
         left = [name for name in names if name and name not in self._embedded]
+        if not left:  # a text of no class
+            return
         if isinstance(found, Learning):
             with self._faults(found.batch):
                 found = found.learned(pipeline, left, self.size or LEARNING_SIDE, self.folder.digest())

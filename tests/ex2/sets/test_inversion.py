@@ -194,6 +194,7 @@ def test_embeddings_are_learned_once_and_load_again(
     assert again.fingerprint() == generator.fingerprint()
     assert all(difference(*pair) < 0.01 for pair in zip(drawn, again.draw(REQUESTS), strict=True))
     from_folder = Diffusers(str(model), steps=3, inversion=str(log.parent))
+    assert isinstance(from_folder.draw([asked("", prompt="a photo")])[0], Drawn), "a text of no class"
     assert from_folder.request_problems(REQUESTS) == []
     assert all(difference(*pair) < 0.01 for pair in zip(drawn, from_folder.draw(REQUESTS), strict=True))
     assert f"embeddings of 2 classes: {log.parent}" in capsys.readouterr().err
