@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from reward.errors import EXIT_LATER, EX2Error
+from reward.records import JSON
 
 Question = Literal["informative", "visual"]
 """`informative` asks whether the text says something about the class, `visual` whether it says how the class looks."""
@@ -47,12 +48,14 @@ class Verdict:
         spent: Requests and tokens that asking took; None if it took none.
         parts: For a panel's answer, what asking each of its judges took, in the order of the judges; it adds up to
             `spent`.
+        p_yes: The model's own probability that its next word is "Yes"; None if it tells none.
     """
 
     answer: bool
     raw: str
     spent: Usage | None = field(default=None, compare=False)
     parts: tuple[Usage, ...] = field(default=(), compare=False)
+    p_yes: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Unparsed:
     raw: str
     spent: Usage | None = field(default=None, compare=False)
     parts: tuple[Usage, ...] = field(default=(), compare=False)
+    p_yes: float | None = field(default=None, compare=False)
 
 
 Answer = Verdict | Unparsed
@@ -76,9 +80,63 @@ def answer_word(answer: Answer) -> AnswerWord:
     return ("yes" if answer.answer else "no") if isinstance(answer, Verdict) else "unparsed"
 
 
-def contents(messages: Iterable[Mapping[str, str]]) -> list[str]:
-    """Return the texts of chat messages."""
-    return [message["content"] for message in messages]
+Message = dict[str, Any]
+"""A chat message: `role`, and `content`, which is a text or a list of parts; a part of the type `text` has a `text`."""
+
+
+def contents(messages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the texts of chat messages; of a message of parts, those of its parts together."""
+    found = []
+    for message in messages:
+        content = message["content"]
+        texts = [content] if isinstance(content, str) else [str(part.get("text", "")) for part in content]
+        found.append("\n".join(text for text in texts if text))
+    return found
+
+
+class Prompt(NamedTuple):
+    """What is sent to ask a question.
+
+    Attributes:
+        messages: The conversation. It determines the answer: two questions with equal messages are one.
+        schema_name: Name of the answer's JSON schema.
+        schema: The answer's JSON schema.
+        attach: Puts what is too large to be held for every question, such as an image, in the place of its name; called
+            just before messages are sent. None if nothing is attached.
+        attached_tokens: About how many input tokens the attachments take.
+    """
+
+    messages: list[Message]
+    schema_name: str
+    schema: JSON
+    attach: Callable[[list[Message]], list[Message]] | None = None
+    attached_tokens: int = 0
+
+
+Q = TypeVar("Q")
+
+
+class Prompts(Protocol[Q]):
+    """The words in which questions of one kind are asked, and how their answers are read.
+
+    Attributes:
+        version: Version of the words and of the reading.
+    """
+
+    @property
+    def version(self) -> str: ...
+
+    def prompt(self, request: Q) -> Prompt:
+        """Return what is sent to ask a question."""
+        ...
+
+    def example_of(self, request: Q) -> Q:
+        """Return a question of the same kind that no server has reason to refuse."""
+        ...
+
+    def parse(self, request: Q, raw: str, *, cut: bool = False) -> Answer:
+        """Read an answer; `cut` says whether it ended at its greatest length."""
+        ...
 
 
 class NotYet(EX2Error):

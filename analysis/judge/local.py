@@ -277,8 +277,12 @@ def short_wording(request: JudgeRequest) -> Chat:
 WORDINGS: dict[Wording, Callable[[JudgeRequest], Chat]] = {"paper": paper_wording, "short": short_wording}
 
 
-def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[bool, torch.Tensor]:
+def answer_tokens(tokenizer: PreTrainedTokenizerBase, named_in: str = "judge") -> dict[bool, torch.Tensor]:
     """Return the tokens that spell a whole yes (True) or no (False), in any case, with or without a space.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        named_in: The recipe's section that names the model, for messages.
 
     Raises:
         UserError: If no spelling of one of them is a single token.
@@ -288,7 +292,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[bool, torch.Tensor
         spellings = [tokenizer.encode(space + word, add_special_tokens=False) for word in words for space in ("", " ")]
         tokens = sorted({ids[0] for ids in spellings if len(ids) == 1 and ids[0] != tokenizer.unk_token_id})
         if not tokens:
-            raise UserError(f"judge.model: its tokenizer has no single token for '{words[0]}'; use another model.")
+            raise UserError(f"{named_in}.model: its tokenizer has no single token for '{words[0]}'; use another model.")
         found[meaning] = torch.tensor(tokens)
     return found
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
-from analysis.judge.base import Answer, JudgeRequest, Question, Unparsed, Verdict
+from analysis.judge.base import Answer, JudgeRequest, Message, Prompt, Question, Unparsed, Verdict
 from analysis.judge.reading import read_reply_text
 from reward.errors import UserError, unknown_name
 from reward.records import JSON, Record
@@ -142,7 +142,11 @@ class Rubric(Record):
         """Return the words in which a question is asked."""
         return self.part(request.question).fill(request.class_name, request.description)
 
-    def messages(self, request: JudgeRequest) -> list[dict[str, str]]:
+    def prompt(self, request: JudgeRequest) -> Prompt:
+        """Return what is sent to ask a question."""
+        return Prompt(self.messages(request), request.question, self.schema(request.question))
+
+    def messages(self, request: JudgeRequest) -> list[Message]:
         """Build the prompt: system, an example question with its answer, the question.
 
         Args:
@@ -162,6 +166,10 @@ class Rubric(Record):
         """Return the worked example as a question, which no server has reason to refuse."""
         part = self.part(question)
         return JudgeRequest(question, part.one_shot_class, part.one_shot_description)
+
+    def example_of(self, request: JudgeRequest) -> JudgeRequest:
+        """Return the worked example of the same question."""
+        return self.example(request.question)
 
     def example_answer(self, question: Question) -> str:
         """Return the answer to the worked example, as a judge should give it."""

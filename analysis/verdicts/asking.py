@@ -15,6 +15,7 @@ from analysis.verdicts.verdicts import VerdictRow, Verdicts, read_verdicts
 from ex2.run.descriptions import DescribedClass
 from reward.errors import UserError
 from reward.files import append_jsonl
+from reward.records import Record
 
 
 def judge_descriptions(
@@ -124,7 +125,7 @@ def _ask(
         return
     waiting = set(requests)
     shown = f"judge: {name or requests[0].question}"
-    with _VerdictLog(path) as log, tqdm(total=len(requests), desc=shown, unit="desc") as bar:
+    with RowLog(path) as log, tqdm(total=len(requests), desc=shown, unit="desc") as bar:
 
         def on_answer(request: JudgeRequest, answer: Answer) -> None:
             waiting.remove(request)  # KeyError: the judge answered twice, or what was not asked: a bug in it
@@ -140,25 +141,27 @@ def _ask(
         )
 
 
-class _VerdictLog:
-    """Appends answers to the log several at a time, because each append is synced to disk, which takes time."""
+class RowLog:
+    """Appends rows to a log several at a time, because each append is synced to disk, which takes time."""
 
     def __init__(self, path: Path, *, rows: int = 256, seconds: float = 1.0) -> None:
         self._path, self._rows, self._seconds = path, rows, seconds
-        self._waiting: list[VerdictRow] = []
+        self._waiting: list[Record] = []
         self._flushed = time.monotonic()
 
-    def append(self, row: VerdictRow) -> None:
+    def append(self, row: Record) -> None:
+        """Take a row; it is on the disk when some more have come, or a second has passed, or the block ends."""
         self._waiting.append(row)
         if len(self._waiting) >= self._rows or time.monotonic() - self._flushed >= self._seconds:
             self.flush()
 
     def flush(self) -> None:
+        """Write what was taken."""
         if self._waiting:
             append_jsonl(self._path, [row.to_json() for row in self._waiting])
         self._waiting, self._flushed = [], time.monotonic()
 
-    def __enter__(self) -> _VerdictLog:
+    def __enter__(self) -> RowLog:
         return self
 
     def __exit__(self, *error: object) -> None:

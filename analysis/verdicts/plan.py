@@ -17,15 +17,16 @@ from ex2.run.made import require
 CERTAIN, POSSIBLE = "to ask", "then, if all are informative, at most"
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A number of questions, and the judge's estimate for them, None if the judge does not count."""
 
     questions: int
     estimate: CostEstimate | None
 
-    def plus(self, other: _Part) -> _Part:
+    def plus(self, other: Part) -> Part:
+        """Return the sum of both."""
         both = self.estimate and other.estimate and self.estimate.plus(other.estimate)
-        return _Part(self.questions + other.questions, both)
+        return Part(self.questions + other.questions, both)
 
 
 def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
@@ -41,7 +42,7 @@ def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
         UserError: If there are no descriptions, or the judge's settings are wrong.
     """
     lines: list[str] = []
-    totals: dict[str, _Part] = {}
+    totals: dict[str, Part] = {}
     for seed in seeds:
         where = RunDirectory.of(recipe).seed(seed)
         require(recipe, where, "describe")
@@ -58,19 +59,20 @@ def plan(recipe: Recipe, seeds: Sequence[int]) -> str:
         for words, asked in ((CERTAIN, questions.certain), (POSSIBLE, questions.possible)):
             if asked or words == CERTAIN:
                 part = _part(judge, asked)
-                lines.append(_line(words, part))
+                lines.append(part_line(words, part))
                 totals[words] = totals[words].plus(part) if words in totals else part
     if len(seeds) > 1:
         lines.append(f"{recipe.name}, all {len(seeds)} seeds; a text that seeds share is asked once, and counted twice")
-        lines += [_line(words, part) for words, part in totals.items()]
+        lines += [part_line(words, part) for words, part in totals.items()]
     return "\n".join(lines)
 
 
-def _part(judge: Judge, asked: Sequence[JudgeRequest]) -> _Part:
-    return _Part(len(asked), judge.estimate(asked) if isinstance(judge, EstimatesCost) else None)
+def _part(judge: Judge, asked: Sequence[JudgeRequest]) -> Part:
+    return Part(len(asked), judge.estimate(asked) if isinstance(judge, EstimatesCost) else None)
 
 
-def _line(words: str, part: _Part) -> str:
+def part_line(words: str, part: Part) -> str:
+    """Return a line with what answering some questions would take, headed by some words."""
     if part.estimate is None:
         return f"  {words}: {part.questions} questions; this judge counts no tokens"
     estimate = part.estimate

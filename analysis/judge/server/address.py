@@ -64,6 +64,7 @@ class Address:
         host: Host and port.
         shown: Address without its query.
         query: Parameters that every request carries behind its path, such as an API's version.
+        named_in: The recipe's section that names the server, for messages.
     """
 
     url: str
@@ -71,9 +72,10 @@ class Address:
     host: str
     shown: str
     query: dict[str, str]
+    named_in: str = "judge"
 
     @classmethod
-    def of(cls, base_url: str | None, key_name: str | None) -> Address:
+    def of(cls, base_url: str | None, key_name: str | None, named_in: str = "judge") -> Address:
         """Read a URL; the default is OpenAI's, whose key has a default name.
 
         Raises:
@@ -82,13 +84,13 @@ class Address:
         url = (base_url or OPENAI_URL).rstrip("/")
         problem = url_problem(base_url)
         if problem:
-            raise UserError(f"judge.base_url: {problem}")
+            raise UserError(f"{named_in}.base_url: {problem}")
         parts = urlsplit(url)
         shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         if key_name is None and url == OPENAI_URL:
             key_name = OPENAI_KEY
-        return cls(url, key_name, parts.netloc, shown, query)
+        return cls(url, key_name, parts.netloc, shown, query, named_in)
 
     @property
     def key(self) -> str:
@@ -102,14 +104,14 @@ class Address:
         key = os.environ.get(self.key_name)
         if not key:
             raise UserError(
-                f"judge: the environment variable {self.key_name} is not set; {self.shown} needs an API key: "
-                f"export {self.key_name}=…, or give judge.base_url of a server of your own."
+                f"{self.named_in}: the environment variable {self.key_name} is not set; {self.shown} needs an API key: "
+                f"export {self.key_name}=…, or give {self.named_in}.base_url of a server of your own."
             )
         wrong = not_in_headers(key)
         if wrong:
             raise UserError(
-                f"judge: the environment variable {self.key_name} holds {wrong}, which HTTP cannot send in a key; set "
-                "it again without."
+                f"{self.named_in}: the environment variable {self.key_name} holds {wrong}, which HTTP cannot send in a "
+                "key; set it again without."
             )
         return key
 
@@ -138,10 +140,10 @@ class Address:
             wrong = [not_in_headers(line.strip()) for line in os.environ.get(name, "").strip("\n").split("\n")]
             if any(wrong):
                 raise UserError(
-                    f"judge: the environment variable {name} holds {next(filter(None, wrong))}, which HTTP cannot send "
-                    "in a header; set it again without, or unset it."
+                    f"{self.named_in}: the environment variable {name} holds {next(filter(None, wrong))}, which HTTP "
+                    "cannot send in a header; set it again without, or unset it."
                 )
-        with usable_environment(f"judge {self.shown}"):
+        with usable_environment(f"{self.named_in} {self.shown}"):
             plain = openai.DefaultHttpxClient if kind is openai.OpenAI else openai.DefaultAsyncHttpxClient
             # a redirect would hand the questions, and headers of the environment, to a server that nobody named
             wire: Any = plain(follow_redirects=False)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import openai
 
-from analysis.judge.base import Answer, JudgeRequest, NotYet, OnAnswer, Unparsed, Usage
+from analysis.judge.base import Answer, NotYet, Q, Unparsed, Usage
 from analysis.judge.server.batch_results import Response, ResultLine, read_lines
 from analysis.judge.server.batch_state import BatchState, HandedIn
 from analysis.judge.server.conversation import Conversation
@@ -38,7 +38,7 @@ _UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
 
 
 def collect_or_submit(
-    conversation: Conversation, requests: Sequence[JudgeRequest], on_answer: OnAnswer, path: Path
+    conversation: Conversation[Q], requests: Sequence[Q], on_answer: Callable[[Q, Answer], None], path: Path
 ) -> None:
     """Pass on the answers of finished batches, and hand in the questions that are still open.
 
@@ -70,7 +70,7 @@ def collect_or_submit(
     except openai.APIError as error:
         raise server.fault(error) from error
     if waiting:
-        raise NotYet(f"judge {server.shown_url}: {'; '.join(waiting)}. Run the same command later to go on.")
+        raise NotYet(f"{server.where}: {'; '.join(waiting)}. Run the same command later to go on.")
 
 
 class _Failure(NamedTuple):
@@ -82,9 +82,9 @@ class _Failure(NamedTuple):
 
 def _collect(
     client: openai.OpenAI,
-    conversation: Conversation,
-    missing: dict[str, JudgeRequest],
-    on_answer: OnAnswer,
+    conversation: Conversation[Q],
+    missing: dict[str, Q],
+    on_answer: Callable[[Q, Answer], None],
     state: BatchState,
 ) -> list[str]:
     """Pass answers on and remove their questions from `missing`; return which batches are under way, in words."""
@@ -112,7 +112,7 @@ def _collect(
             errors = [str(error.message) for error in (found.errors.data or [] if found.errors else [])]
             reasons = short(conversation.server.address.hide("; ".join(errors))) or "no reason given"
             raise UserError(
-                f"judge {conversation.server.shown_url}: batch {found.id} was refused ({reasons}); correct the judge's "
+                f"{conversation.server.where}: batch {found.id} was refused ({reasons}); correct the judge's "
                 "settings, or use mode: direct; the same command hands it in anew."
             )
         failures = {key: _Failure("no line in the results", counts=found.status == "completed") for key in batch.keys}
@@ -131,17 +131,17 @@ def _collect(
         if not works and not ended:
             reasons = short(next(iter(failures.values())).reason)
             raise EnvironmentFault(
-                f"judge {conversation.server.shown_url}: batch {found.id} is {found.status} without one answer "
+                f"{conversation.server.where}: batch {found.id} is {found.status} without one answer "
                 f"({reasons}); the same command hands it in anew."
             )
     return waiting
 
 
 def _take(
-    conversation: Conversation,
+    conversation: Conversation[Q],
     line: ResultLine,
-    missing: dict[str, JudgeRequest],
-    on_answer: OnAnswer,
+    missing: dict[str, Q],
+    on_answer: Callable[[Q, Answer], None],
     state: BatchState,
 ) -> _Failure | None:
     """Use one line of a result file; return why it holds no reply, or None."""
@@ -170,8 +170,8 @@ def _take(
 
 def _count_failures(
     failures: Mapping[str, _Failure],
-    missing: dict[str, JudgeRequest],
-    on_answer: OnAnswer,
+    missing: dict[str, Q],
+    on_answer: Callable[[Q, Answer], None],
     state: BatchState,
     *,
     works: bool,
@@ -197,9 +197,9 @@ def _count_failures(
 
 def _submit(
     client: openai.OpenAI,
-    conversation: Conversation,
-    missing: dict[str, JudgeRequest],
-    on_answer: OnAnswer,
+    conversation: Conversation[Q],
+    missing: dict[str, Q],
+    on_answer: Callable[[Q, Answer], None],
     state: BatchState,
 ) -> list[str]:
     """Ask one question directly and hand in the others; return which batches are under way, in words."""
@@ -210,7 +210,7 @@ def _submit(
             uploaded = client.files.create(file=("questions.jsonl", b"".join(lines)), purpose="batch")
         except openai.NotFoundError as error:
             raise UserError(
-                f"judge {conversation.server.shown_url}: has no Batch API (404 on /files); use mode: direct."
+                f"{conversation.server.where}: has no Batch API (404 on /files); use mode: direct."
             ) from error
         batch = HandedIn(uploaded.id, None, keys)
         state.batches.append(batch)
@@ -222,7 +222,7 @@ def _submit(
 
 
 def _ask_one(
-    conversation: Conversation, missing: dict[str, JudgeRequest], on_answer: OnAnswer, state: BatchState
+    conversation: Conversation[Q], missing: dict[str, Q], on_answer: Callable[[Q, Answer], None], state: BatchState
 ) -> None:
     """Ask one question directly, before a batch: one never asked, or else one whose reply could not be read.
 
@@ -236,9 +236,7 @@ def _ask_one(
         state.done(chosen)
     else:
         replies: list[Answer] = []
-        conversation.ask(
-            [conversation.example(missing[chosen].question)], lambda request, answer: replies.append(answer)
-        )
+        conversation.ask([conversation.example(missing[chosen])], lambda request, answer: replies.append(answer))
         for reply in replies:
             tries.spent = tries.spent.plus(reply.spent or Usage())
         state.note(chosen, tries)
@@ -257,7 +255,7 @@ def _created(client: openai.OpenAI, input_file: str) -> str:
     return _create(client, input_file)
 
 
-def _line(conversation: Conversation, key: str, request: JudgeRequest, state: BatchState) -> bytes:
+def _line(conversation: Conversation[Q], key: str, request: Q, state: BatchState) -> bytes:
     body = conversation.server.body(conversation.chat(request, again=state.tries(key).unreadable))
     line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
@@ -280,7 +278,7 @@ def _parts(keys: Sequence[str], line: Callable[[str], bytes]) -> Iterator[tuple[
         yield part, lines
 
 
-def _lines(client: openai.OpenAI, conversation: Conversation, files: Sequence[str | None]) -> Iterator[ResultLine]:
+def _lines(client: openai.OpenAI, conversation: Conversation[Q], files: Sequence[str | None]) -> Iterator[ResultLine]:
     for file in files:
         if file:
             yield from read_lines(conversation.server.address.hide(client.files.content(file).text))

@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 def cache_key(
-    base_url: str, model: str, messages: Sequence[Mapping[str, str]], sampling: Mapping[str, Any], rubric: str = ""
+    base_url: str, model: str, messages: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any], rubric: str = ""
 ) -> str:
     """Return the hash of all that determines an answer.
 
@@ -82,15 +82,17 @@ def _digest(*columns: str | None) -> str:
 class AnswerCache:
     """A table of raw answers by key; processes may share the file."""
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, named_in: str = "judge") -> None:
         """Open the cache, and create it if it does not exist; a file of an earlier version is extended.
 
         Args:
             path: SQLite file, or `:memory:`; default `judge.sqlite` in the cache folder.
+            named_in: The recipe's section that may name another file, for messages.
 
         Raises:
             EnvironmentFault: If the file cannot be opened.
         """
+        self._named_in = named_in
         self.path = path if path is not None else str(cache_dir() / "judge.sqlite")
         with self._faults():
             if self.path != ":memory:":
@@ -238,5 +240,5 @@ class AnswerCache:
         except (sqlite3.Error, OSError) as error:
             raise EnvironmentFault(
                 f"{self.path}: the judge's cache cannot be used ({error}); delete the file, free some space, or give "
-                "another place as judge.cache or EX2_CACHE."
+                f"another place as {self._named_in}.cache or EX2_CACHE."
             ) from error

@@ -77,6 +77,7 @@ class ChatServer:
         address: Where the server is, and its key.
         base_url: Address of the server with its query, such as an API's version.
         shown_url: Address of the server without its query.
+        named_in: The recipe's section that names the model: error messages begin with it.
         format: Index into `FORMATS` of the strictest format to try; it grows as the server refuses formats.
     """
 
@@ -93,16 +94,23 @@ class ChatServer:
         timeout: float = 60.0,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        named_in: str = "judge",
     ) -> None:
-        self.address = Address.of(base_url, api_key_env)
+        self.address = Address.of(base_url, api_key_env, named_in)
         self.base_url, self.shown_url, self.model = self.address.url, self.address.shown, model
         self.name = model if self.base_url == OPENAI_URL else f"{model} at {self.address.host}"
         self.sampling, self.extra_body = dict(sampling), dict(extra_body or {})
         self.concurrency, self.max_retries, self.timeout = concurrency, max_retries, timeout
-        self.wording = Wording(self.shown_url, model, timeout, max_retries + 1)
+        self.named_in = named_in
+        self.wording = Wording(self.shown_url, model, timeout, max_retries + 1, named_in)
         self._limits = Limits(requests_per_minute, tokens_per_minute)
         self.format = 0
         self.format_works = False  # a reply has come in it: from then on a refusal is about the conversation
+
+    @property
+    def where(self) -> str:
+        """The server as messages name it, such as `judge http://localhost:8000/v1`."""
+        return f"{self.named_in} {self.shown_url}"
 
     def body(self, chat: Chat, format_index: int | None = None) -> dict[str, Any]:
         """Return the JSON body of a request."""
@@ -113,7 +121,7 @@ class ChatServer:
             wanted = {"response_format": {"type": name, "json_schema": described}}
         elif name == "json_object":
             wanted = {"response_format": {"type": name}}
-        always = {"model": self.model, "messages": chat.messages, **self.sampling}
+        always = {"model": self.model, "messages": chat.sent(), **self.sampling}
         return {**always, **wanted, **self.extra_body, **chat.sampling}
 
     def second_sampling(self) -> dict[str, Any]:
@@ -127,7 +135,8 @@ class ChatServer:
         """Estimate what one request takes: roughly the input tokens, at most the output tokens (0 without a limit)."""
         body = {**self.sampling, **self.extra_body, **chat.sampling}
         lengths = [body[key] for key in LENGTHS if isinstance(body.get(key), int | float)]
-        return Usage(1, estimate_tokens(chat.messages), int(max(lengths, default=0)))
+        read = estimate_tokens(chat.messages) + chat.attached_tokens
+        return Usage(1, read, int(max(lengths, default=0)))
 
     def ask_all(self, chats: Sequence[Chat], on_reply: OnReply, example: Chat | None = None) -> None:
         """Hold all conversations, `concurrency` of them at once.

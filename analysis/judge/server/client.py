@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from analysis.judge.base import Answer, CostEstimate, JudgeRequest, OnAnswer, Usage, Verdict
+from analysis.judge.base import Answer, CostEstimate, JudgeRequest, OnAnswer, Usage
 from analysis.judge.rubric import load_rubric
-from analysis.judge.server.address import url_problem
-from analysis.judge.server.batch import BATCH_FILE, collect_or_submit
-from analysis.judge.server.cache import AnswerCache, Kept
-from analysis.judge.server.chat import FORMATS, ChatServer
+from analysis.judge.server.batch import BATCH_FILE
+from analysis.judge.server.chat import ChatServer
 from analysis.judge.server.conversation import Conversation
-from analysis.judge.server.cost import PRICES, cost
+from analysis.judge.server.kept import NO_PART_OF_AN_ANSWER, KeptAnswers, given_sampling, server_setting_problems
 from reward.errors import UserError
 
 
@@ -26,19 +24,7 @@ class OpenAIJudge:
     """
 
     exact = False
-    immaterial: ClassVar[frozenset[str]] = frozenset(
-        {
-            "api_key_env",
-            "concurrency",
-            "max_retries",
-            "timeout",
-            "requests_per_minute",
-            "tokens_per_minute",
-            "price_per_million",
-            "cache",
-            "mode",
-        }
-    )
+    immaterial: ClassVar[frozenset[str]] = NO_PART_OF_AN_ANSWER
     """Settings that do not change any answer: verdicts stay valid when these settings change."""
 
     def __init__(
@@ -111,7 +97,7 @@ class OpenAIJudge:
             model,
             base_url,
             api_key_env,
-            sampling={key: value for key, value in given.items() if value is not None},
+            sampling=given_sampling(**given),
             extra_body=extra_body,
             concurrency=concurrency,
             max_retries=max_retries,
@@ -120,37 +106,18 @@ class OpenAIJudge:
             tokens_per_minute=tokens_per_minute,
         )
         self.server, self.name = server, server.name
-        self.conversation = Conversation(load_rubric(rubric), server)
-        self.rubric_version = self.conversation.rubric.version
-        self._prices, self._cache_path = price_per_million, cache
-        self._payer = None if folder is None else str(folder.resolve())
-        self._batch_file = (folder or Path()) / BATCH_FILE if mode == "batch" else None
+        words = load_rubric(rubric)
+        self.conversation = Conversation(words, server)
+        self.rubric_version = words.version
+        batch_file = (folder or Path()) / BATCH_FILE if mode == "batch" else None
+        self._kept = KeptAnswers(
+            self.conversation, cache=cache, folder=folder, batch_file=batch_file, prices=price_per_million
+        )
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: Iterable[str] = ()) -> list[str]:
         """List settings that cannot work; the arguments are those of `reward.components.settings_problems`."""
-        allowed: dict[str, tuple[Callable[[Any], bool], str]] = {
-            "temperature": (lambda value: 0 <= value <= 2, "0 to 2"),
-            "top_p": (lambda value: 0 < value <= 1, "above 0, up to 1"),
-            "max_tokens": (lambda value: value >= 1, "at least 1"),
-            "concurrency": (lambda value: value >= 1, "at least 1"),
-            "max_retries": (lambda value: value >= 0, "at least 0"),
-            "timeout": (lambda value: value > 0, "above 0 seconds"),
-            "requests_per_minute": (lambda value: value > 0, "above 0, or null for no limit"),
-            "tokens_per_minute": (lambda value: value > 0, "above 0, or null for no limit"),
-            "price_per_million": (
-                lambda value: set(value) == set(PRICES) and all(price >= 0 for price in value.values()),
-                "one price of at least 0 for 'input' and one for 'output'",
-            ),
-        }
-        problems = [
-            f"{where}.{key}: given {settings[key]!r}; allowed is {words}."
-            for key, (fits, words) in allowed.items()
-            if settings.get(key) is not None and not fits(settings[key])
-        ]
-        wrong_url = url_problem(settings.get("base_url"))
-        if wrong_url:
-            problems.append(f"{where}.base_url: {wrong_url}")
+        problems = server_setting_problems(settings, where)
         try:
             load_rubric(settings.get("rubric", "fenced"))
         except UserError as error:
@@ -158,77 +125,17 @@ class OpenAIJudge:
         return problems
 
     def answer(self, requests: Sequence[JudgeRequest], on_answer: OnAnswer) -> None:
-        """Answer every request, those in the cache first.
-
-        Args:
-            requests: Any number of requests.
-            on_answer: Called once per request, in the order in which answers arrive. A refusal is passed on as
-                `Unparsed`.
-
-        Raises:
-            UserError: If the API key is missing, or if the server refuses the key, the model or the first request.
-            EnvironmentFault: If the server cannot be reached or keeps failing. Answers received so far have been passed
-                on.
-            NotYet: In batch mode, as long as a batch is under way.
-        """
-        with AnswerCache(self._cache_path) as cache:
-            missing: dict[str, list[JudgeRequest]] = {}
-            for request in requests:
-                key = self.conversation.key(request)
-                kept = cache.get(key)
-                if kept is None:  # texts that differ in their line breaks only are one question
-                    missing.setdefault(key, []).append(request)
-                    continue
-                # Asked for in the same name, and yet not known to who asks: it was paid for just before a kill.
-                ours = self._payer is not None and kept.payer == self._payer
-                answer = self.conversation.rubric.parse(request, kept.raw)
-                on_answer(request, replace(answer, spent=kept.spent if ours else None))
-
-            def keep(request: JudgeRequest, answer: Answer) -> None:
-                key = self.conversation.key(request)
-                if isinstance(answer, Verdict):  # refusals and unreadable answers may come out better next time
-                    cache.put(key, Kept(answer.raw, answer.spent, self._payer))
-                first, *others = missing[key]
-                on_answer(first, answer)
-                for other in others:
-                    on_answer(other, replace(answer, spent=None))
-
-            asked = [same[0] for same in missing.values()]
-            server = f"{self.server.base_url} {self.server.model}"
-            known = cache.format_of(server)
-            self.server.format = max(self.server.format, FORMATS.index(known) if known in FORMATS else 0)
-            try:
-                if self._batch_file is not None:
-                    collect_or_submit(self.conversation, asked, keep, self._batch_file)
-                else:
-                    self.conversation.ask([self.conversation.chat(request) for request in asked], keep)
-            finally:
-                # A format that was only taken over keeps its date, so that it is tried out anew some day.
-                if self.server.format_works and FORMATS[self.server.format] != known:
-                    cache.remember_format(server, FORMATS[self.server.format])
+        """Answer every request, those in the cache first; arguments and errors are those of `KeptAnswers.answer`."""
+        self._kept.answer(requests, on_answer)
 
     def read_again(self, request: JudgeRequest, answer: Answer) -> Answer:
         """Read a stored answer's text by the rules of today; nothing is sent."""
-        return replace(self.conversation.rubric.parse(request, answer.raw), spent=answer.spent)
+        return replace(self.conversation.prompts.parse(request, answer.raw), spent=answer.spent)
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> CostEstimate:
         """Estimate what `answer` would take; nothing is sent, and no key is needed."""
-        cached, missing = 0, {}
-        with AnswerCache(self._cache_path) as cache:
-            for request in requests:
-                key = self.conversation.key(request)
-                if cache.get(key) is None:
-                    missing[key] = request
-                else:
-                    cached += 1
-        first = second = Usage()
-        for request in missing.values():
-            first = first.plus(self.server.estimate(self.conversation.chat(request)))
-            second = second.plus(self.server.estimate(self.conversation.chat(request, again=True)))
-        most = first.plus(second)
-        limited = not missing or first.output_tokens > 0
-        return CostEstimate(cached, first, self.cost(first), most, self.cost(most), limited)
+        return self._kept.estimate(requests)
 
     def cost(self, spent: Usage) -> float | None:
         """Return the price of what was spent; None without prices."""
-        return cost(spent, self._prices)
+        return self._kept.cost(spent)

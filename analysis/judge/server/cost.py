@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from analysis.judge.base import Usage, contents
 
@@ -14,8 +15,8 @@ TOKENS_PER_MESSAGE = 4
 PRICES = ("input", "output")
 
 
-def estimate_tokens(messages: Sequence[Mapping[str, str]]) -> int:
-    """Estimate the tokens of a conversation without the model's vocabulary, rounded up for each message."""
+def estimate_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Estimate the tokens of a conversation's texts without the model's vocabulary, rounded up for each message."""
     return sum(-(-len(text.encode()) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE for text in contents(messages))
 
 

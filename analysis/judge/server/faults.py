@@ -38,58 +38,61 @@ class Wording:
         model: Name of the model as the server knows it.
         timeout: Seconds per try.
         tries: Number of tries of one request.
+        named_in: The recipe's section that names the model.
     """
 
     url: str
     model: str
     timeout: float
     tries: int
+    named_in: str = "judge"
 
     def refused(self, status: int, message: str) -> UserError:
         """Return the error for a refusal of the request itself."""
         return UserError(
-            f"judge {self.url}: refused the request for model '{self.model}' ({status}: {short(message)}); "
-            "check judge.model and the sampling settings."
+            f"{self.named_in} {self.url}: refused the request for model '{self.model}' ({status}: {short(message)}); "
+            f"check {self.named_in}.model and the sampling settings."
         )
 
     def no_completion(self, body: str) -> EnvironmentFault:
         """Return the error for a reply that is not a chat completion."""
         return EnvironmentFault(
-            f"judge {self.url}: the reply is no chat completion, after {self.tries} tries: '{short(body)}'; check "
-            "judge.base_url, then run the same command again: answers so far are kept."
+            f"{self.named_in} {self.url}: the reply is no chat completion, after {self.tries} tries: '{short(body)}'; "
+            f"check {self.named_in}.base_url, then run the same command again: answers so far are kept."
         )
 
     def fault(self, error: openai.APIError | TimeoutError, hide: Callable[[str], str]) -> EX2Error:
         """Return an error of the client as one line that says what to do; `hide` takes the API key out of texts."""
-        where = f"judge {self.url}"
+        where = f"{self.named_in} {self.url}"
         again = "then run the same command again: answers so far are kept."
         if isinstance(error, openai.APITimeoutError | TimeoutError):
             return EnvironmentFault(
-                f"{where}: no answer within {self.timeout:g} s, {self.tries} tries; raise judge.timeout or lower "
-                f"judge.concurrency, {again}"
+                f"{where}: no answer within {self.timeout:g} s, {self.tries} tries; raise {self.named_in}.timeout or "
+                f"lower {self.named_in}.concurrency, {again}"
             )
         if isinstance(error, openai.APIConnectionError):
             cause = short(hide(str(error.__cause__ or error.message)))
             return EnvironmentFault(
                 f"{where}: cannot be reached ({cause}), {self.tries} tries; start the server or correct "
-                f"judge.base_url, {again}"
+                f"{self.named_in}.base_url, {again}"
             )
         if isinstance(error, openai.APIStatusError) and 300 <= error.status_code < 400:
             place = redacted(hide(error.response.headers.get("location", "")))
             return UserError(
                 f"{where}: sends the request on to {short(place) or 'no place'}, which is not followed; give "
-                "judge.base_url the address that is meant."
+                f"{self.named_in}.base_url the address that is meant."
             )
         words = short(hide(server_words(error)))
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            return UserError(f"{where}: the API key was refused ({words}); check judge.api_key_env.")
+            return UserError(f"{where}: the API key was refused ({words}); check {self.named_in}.api_key_env.")
         if isinstance(error, openai.NotFoundError):
             return UserError(
-                f"{where}: not found: model '{self.model}' or the path ({words}); check judge.model, and that "
-                "judge.base_url ends in /v1."
+                f"{where}: not found: model '{self.model}' or the path ({words}); check {self.named_in}.model, and "
+                f"that {self.named_in}.base_url ends in /v1."
             )
         if error.code == "insufficient_quota":
             return EnvironmentFault(f"{where}: the quota is used up ({words}); top it up, {again}")
         return EnvironmentFault(
-            f"{where}: keeps failing ({words}), up to {self.tries} tries; wait or lower judge.concurrency, {again}"
+            f"{where}: keeps failing ({words}), up to {self.tries} tries; wait or lower {self.named_in}.concurrency, "
+            f"{again}"
         )

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from analysis.judge.base import Usage
+from analysis.judge.base import Message, Usage
 from reward.records import Record
 
 
@@ -29,22 +29,30 @@ class Chat:
     """One conversation that wants an answer.
 
     Attributes:
-        messages: Messages with `role` and `content`.
+        messages: The messages, without what is attached to them.
         schema_name: Name of the answer's JSON schema.
         schema: The answer's JSON schema.
         about: Whatever the caller recognises the conversation by, such as the question.
         again: Whether an earlier answer could not be used.
         sampling: Settings that replace the server's, `extra_body` included, for this conversation.
         spent: Requests and tokens that the conversation has taken so far.
+        attach: As of `analysis.judge.base.Prompt`.
+        attached_tokens: Likewise.
     """
 
-    messages: list[dict[str, str]]
+    messages: list[Message]
     schema_name: str
     schema: dict[str, Any]
     about: Any = None
     again: bool = False
     sampling: Mapping[str, Any] = field(default_factory=dict)
     spent: Usage = field(default_factory=Usage)
+    attach: Callable[[list[Message]], list[Message]] | None = None
+    attached_tokens: int = 0
+
+    def sent(self) -> list[Message]:
+        """Return the messages with what is attached to them."""
+        return self.messages if self.attach is None else self.attach(self.messages)
 
 
 class Reply(NamedTuple):
