@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ex2.recipe import Component, Data, Named, Positive, RecipeSection, RunName, Seed
 from reward.storable import all_different
@@ -18,6 +18,10 @@ from reward.storable import all_different
 SET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Metric = Literal["cler", "probe", "clip_score", "frechet", "kid", "retrieval"]
 Dollars = Annotated[float, Field(ge=0, le=1e6)]
+
+
+def _by_name(questions: Any) -> Any:
+    return {"questions": questions} if isinstance(questions, str) else questions
 
 
 class ImageSet(RecipeSection):
@@ -82,6 +86,10 @@ class Measure(RecipeSection):
     synsets: Named | None = Field(
         None, description="file: class -> ImageNet's class numbers; default: the packaged one"
     )
+    questions: Annotated[
+        dict[Annotated[str, Field(pattern=SET_NAME, max_length=64)], Named], BeforeValidator(_by_name)
+    ] = Field({}, description="name → JSON lines of yes/no questions about images; a path alone is allowed too")
+    answerers: list[Component] = Field([], description="who answers the questions")
 
 
 class SetRecipe(RecipeSection):
@@ -110,6 +118,9 @@ class SetRecipe(RecipeSection):
                 problems.append(
                     f"measure.shots: {', '.join(map(str, above))} of {fewest} images that '{name}' has of a class"
                 )
+        if bool(self.measure.questions) != bool(self.measure.answerers):
+            given, lacking = ("questions", "answerers")[:: 1 if self.measure.questions else -1]
+            problems.append(f"measure.{lacking}: none are given, and measure.{given} needs some")
         if problems:
             raise ValueError("; ".join(problems))
         return self

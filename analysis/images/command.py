@@ -17,6 +17,8 @@ from analysis.images.page import write_page
 from analysis.images.recognition.measure import recognize
 from analysis.images.recognition.stored import stored_recognition, write_recognition
 from analysis.images.recognition.terminal import print_recognition
+from analysis.images.questions.command import ask_into
+from analysis.images.questions.measure import Asking, Checked, checked
 from analysis.images.record import Measures
 from analysis.images.stored import (
     RESULT,
@@ -37,7 +39,7 @@ from ex2.runtime import set_threads
 from ex2.set_recipe import Measure
 from reward import image_bank
 from reward.embedding import content_digests
-from reward.errors import UserError
+from reward.errors import EX2Error, UserError
 from reward.files import read_record
 from reward.images import LabeledImage
 from reward.terminal import PlainConsole
@@ -97,12 +99,16 @@ def main(options: argparse.Namespace) -> int:
         what = Measuring(words.name, words.vlm, words.dataset, words.split, sets, words.measure)
         directory, threads = RunDirectory(Path(words.output_dir).expanduser() / words.name), words.threads
     check_directory(directory, recipe)
+    asking = None if recipe is None else Asking.of(recipe)
+    questions = None if asking is None else checked(asking)
     if getattr(options, "dry_run", False):
         print_plan(plan(what, directory))
+        for line in questions.plan(directory.root) if questions else ():
+            print(line)
         return 0
     set_threads(threads)
+    progress = not getattr(options, "quiet", False)
     with writing_stage(directory.root, "measure"):
-        progress = not getattr(options, "quiet", False)
         prepared = prepare(what, progress=progress)
         measures = measured_sets(what, prepared, progress=progress)
         if recipe is not None:
@@ -111,12 +117,25 @@ def main(options: argparse.Namespace) -> int:
         path = write_measures(directory, measures)
         if what.measure.recognizers:
             write_recognition(directory, recognize(what, prepared, measures, progress=progress))
+        failed = _answered(questions, directory, progress=progress)
     if getattr(options, "page", True):
         show(measures, directory.root)
     else:
         print_all(measures, directory.root)
     print(f"measures: {path}")
+    if failed is not None:
+        raise failed
     return 0
+
+
+def _answered(questions: Checked | None, directory: RunDirectory, *, progress: bool) -> EX2Error | None:
+    """Ask a recipe's questions; return why that failed, after which the measures are shown all the same."""
+    try:
+        if questions is not None:
+            ask_into(questions, directory.root, progress=progress)
+    except EX2Error as error:
+        return error
+    return None
 
 
 def show(measures: Measures, directory: Path) -> None:

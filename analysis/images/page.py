@@ -11,6 +11,9 @@ from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.section import recognition_sections
 from analysis.images.recognition.sheets import failure_sheets
 from analysis.images.recognition.stored import stored_recognition
+from analysis.images.questions.record import QuestionStudy
+from analysis.images.questions.section import question_sections, shown_examples
+from analysis.images.questions.stored import stored_study
 from analysis.images.record import Measures
 from analysis.images.section import image_sections
 from analysis.images.sheets import contact_sheet
@@ -38,7 +41,7 @@ def write_page(measures: Measures, directory: Path) -> Path:
         EnvironmentFault: If it cannot be written.
     """
     path = directory / PAGE
-    write_text(path, render_page(measures, stored_recognition(directory, measures)))
+    write_text(path, render_page(measures, stored_recognition(directory, measures), stored_study(directory)))
     return path
 
 
@@ -50,15 +53,19 @@ def brief(fingerprint: str) -> str:
     return f"{fingerprint[: LONGEST_SHOWN - 60]} … ({len(fingerprint):,} characters, SHA-256 begins {digest})"
 
 
-def render_page(measures: Measures, recognition: Recognition | None = None) -> str:
+def render_page(
+    measures: Measures, recognition: Recognition | None = None, questions: QuestionStudy | None = None
+) -> str:
     """Return the page as HTML, with style, script, drawings and images inside.
+
+    Images of the sets are read from their folders; without them the page says that they are not at hand.
 
     Args:
         measures: The measurement.
         recognition: What recognizers see on its sets; None if they were not asked.
-
-    Images of the sets are read from their folders; without them the page says that they are not at hand.
+        questions: How questions about images were answered in the same run; None if none were asked.
     """
+    answered = question_sections(questions) if questions else []
     script, script_source = page_script(("print.js",))
     sheet = contact_sheet(measures)
     return (
@@ -74,8 +81,10 @@ def render_page(measures: Measures, recognition: Recognition | None = None) -> s
             sections=[
                 *image_sections(measures, warnings=False),
                 *(recognition_sections(recognition) if recognition else ()),
+                *answered,
             ],
             failures=failure_sheets(recognition, measures) if recognition else [],
+            examples=shown_examples(questions) if questions else [],
             forms=forms(measures),
             confidence=f"{100 * confidence_of(measures):g}",
             permutations=measures.settings.get("permutations"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from reward.errors import EXIT_LATER, EX2Error
-from reward.records import JSON
+from reward.records import JSON, Record
 
 Question = Literal["informative", "visual"]
 """`informative` asks whether the text says something about the class, `visual` whether it says how the class looks."""
@@ -84,13 +84,18 @@ Message = dict[str, Any]
 """A chat message: `role`, and `content`, which is a text or a list of parts; a part of the type `text` has a `text`."""
 
 
+@dataclass(frozen=True)
+class _PartText(Record):
+    text: str = ""
+
+
 def contents(messages: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the texts of chat messages; of a message of parts, those of its parts together."""
     found = []
     for message in messages:
         content = message["content"]
-        texts = [content] if isinstance(content, str) else [str(part.get("text", "")) for part in content]
-        found.append("\n".join(text for text in texts if text))
+        parts = [content] if isinstance(content, str) else [_PartText.from_json(part).text for part in content]
+        found.append("\n".join(text for text in parts if text))
     return found
 
 

@@ -16,6 +16,9 @@ from analysis.images.drawings import image_drawings
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.stored import recognitions_of
 from analysis.images.recognition.tables import recognition_tables
+from analysis.images.questions.record import QuestionStudy
+from analysis.images.questions.stored import stored_studies
+from analysis.images.questions.tables import question_tables
 from analysis.images.record import Measures
 from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables
@@ -54,6 +57,7 @@ class Material(NamedTuple):
         ignored: Sentences on what published files hold beside the tables that EX2 knows.
         measured: Measurements of image sets.
         recognized: What recognizers see on the sets of some of them.
+        asked: How questions about images were answered in their runs.
     """
 
     runs: list[Run]
@@ -64,6 +68,7 @@ class Material(NamedTuple):
     ignored: list[str]
     measured: list[Measures]
     recognized: Sequence[Recognition] = ()
+    asked: Sequence[QuestionStudy] = ()
 
 
 def main(options: argparse.Namespace) -> int:
@@ -188,6 +193,7 @@ def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Mat
         ignored,
         [one for _, one in measured],
         recognized,
+        stored_studies(folder for folder, _ in measured),
     )
 
 
@@ -221,6 +227,7 @@ def all_tables(
         *phrases_tables(material.runs, material.published, rules.tolerance),
         *image_tables(material.measured),
         *recognition_tables(material.recognized),
+        *question_tables(material.asked),
         *(table for e in material.experiments if e.folder for table in run_tables(e, rules, said.get(e.folder))),
         *([claim_table(found, material.experiments, headlines=list(said.values()))] if found else []),
     ]

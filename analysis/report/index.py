@@ -16,6 +16,8 @@ from analysis.images.page import PAGE as SETS_PAGE
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.stored import recognitions_of
 from analysis.images.recognition.tables import recognition_tables
+from analysis.images.questions.stored import stored_studies
+from analysis.images.questions.tables import question_tables
 from analysis.images.record import Measures
 from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables
@@ -137,6 +139,7 @@ def render_index(
         *phrases_tables(runs, (), rules.tolerance),
         *image_tables([found for _, found in measured]),
         *recognition_tables(recognized),
+        *question_tables(stored_studies(folder for folder, _ in measured)),
     ]
     return (
         page_environment()

@@ -15,6 +15,7 @@ TOOLS = {
     "data": "ex2.data.inspect:main",
     "draw": "ex2.cli.sets:draw",
     "measure": MEASURE,
+    "ask": "analysis.images.questions.command:main",
     "sweep": "ex2.sweep.command:main",
     "attributes": "analysis.attributes.command:main",
     "phrases": "analysis.phrases.command:main",
@@ -195,6 +196,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--accelerate-config", metavar="FILE", help="train through `accelerate launch` with this file")
     sub.set_defaults(run=lambda options: call(TOOLS["sweep"], options, analysis_checks()))
     add_set_verbs(tool)
+    add_ask_verb(tool)
     add_table_verbs(tool)
     add_label_verbs(tool)
     return top
@@ -234,6 +236,28 @@ def add_set_verbs(tool: AddVerb) -> None:
     sub.add_argument("--split", metavar="SPLIT", help="likewise: the split of the test images")
     sub.add_argument("--dry-run", action="store_true", help="images that would be embedded; load and measure nothing")
     sub.set_defaults(overrides=[], run=_measure)
+
+
+def add_ask_verb(tool: AddVerb) -> None:
+    """Add the verb `ask` to the command line."""
+    sub = tool(
+        "ask",
+        "ask models yes/no questions about images, and score the answers",
+        "ex2 ask questions.jsonl --answerer openai model=gpt-4o-mini --answerer local model=models/vlm",
+    )
+    sub.add_argument("files", metavar="QUESTIONS", nargs="+", help="JSON lines; several: generated=FILE real=FILE")
+    sub.add_argument(
+        "--answerer",
+        metavar="NAME",
+        nargs="+",
+        action="append",
+        default=[],
+        help="openai, local, panel, scripted or a dotted path, then key=value; may be given more than once",
+    )
+    sub.add_argument("--name", help="of the folder of results in runs/; default: of the first file's folder and file")
+    sub.add_argument("--dry-run", action="store_true", help="requests, tokens and cost; ask nothing")
+    sub.add_argument("--quiet", action="store_true", help="show no bars")
+    sub.set_defaults(overrides=[])
 
 
 def _measure(options: argparse.Namespace) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ex2.checks.sets import examine_sets
 from ex2.checks.validate import Depth
-from ex2.cli.stages import MEASURE, MEASURES_PAGE, STORED_MEASURES, call, print_findings
+from ex2.cli.stages import MEASURE, MEASURES_PAGE, QUESTIONS_CHECK, STORED_MEASURES, call, print_findings
 from ex2.recipe_io import read_set_recipe, to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.runtime import set_threads
@@ -103,6 +103,9 @@ def validate(options: argparse.Namespace) -> int:
     recipe = read_set_recipe(options.recipe, options.overrides)
     depth: Depth = "form" if options.recipe_only else "all"
     found = examine_sets(recipe, options.recipe, depth=depth)
+    if recipe.measure.questions and not options.recipe_only:
+        found.lacking += call(QUESTIONS_CHECK, recipe, options.recipe)
+        found.checked.append("files of questions, and settings of answerers")
     found.refuse()
     print(to_yaml(recipe), end="")
     print(f"# {options.recipe}: valid" + (" (recipe only)" if options.recipe_only else ""))

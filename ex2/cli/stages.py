@@ -32,6 +32,7 @@ JUDGE_CHECK = "analysis.judge.readiness:judge_readiness"
 FILES_CHECK = "analysis.accuracy.description_files:read_arms"
 MEASURE = "analysis.images.command:main"
 STORED_MEASURES = "analysis.images.stored:stored_measures"
+QUESTIONS_CHECK = "analysis.images.questions.command:question_problems"
 MEASURES_PAGE = "analysis.images.page:write_page"
 
 
