@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from analysis.statistics.intervals import Estimate, newcombe
 from analysis.statistics.paired import PairedAccuracy, paired_steps
@@ -66,7 +65,7 @@ def clustered_share(hits: Sequence[int], counts: Sequence[int], confidence: floa
     effect = _design_effect(h, n)
     if clusters < FEWEST_CLUSTERS:
         return ClusteredShare(Estimate(share, None, None, int(total)), effect, clusters)
-    z, t = float(ndtri(0.5 + confidence / 2)), float(stats.t.ppf(0.5 + confidence / 2, clusters - 1))
+    z, t = float(ndtri(0.5 + confidence / 2)), float(stdtrit(clusters - 1, 0.5 + confidence / 2))
     low, high = share_bounds(share, total / effect * (z / t) ** 2, confidence)
     return ClusteredShare(Estimate(share, low, high, int(total)), effect, clusters)
 

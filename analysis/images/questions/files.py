@@ -17,7 +17,6 @@ from typing import Literal, NamedTuple
 from PIL import Image
 from pydantic import ValidationError
 
-from ex2.data.datasets.image_sets import raise_first
 from reward.errors import UserError, shown
 from reward.images import decode, open_regular
 from reward.preprocess import to_rgb
@@ -154,7 +153,8 @@ def read_question_files(files: Mapping[str, Path]) -> list[QuestionFile]:
         found, told = _read(name, path)
         read.append(found)
         wrong += told
-    raise_first(wrong)
+    if wrong:
+        raise UserError("\n".join(wrong))
     return read
 
 
