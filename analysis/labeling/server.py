@@ -1,45 +1,31 @@
 """`ex2 label`: a page on this machine where a person answers the judge's questions.
 
-Only someone who has the page's address can use it, because the address holds a random token. Requests that other sites
-make a browser send are refused, also those under a name of theirs that leads to this machine. The page loads nothing
-from other servers, and is not told any verdict, policy, reward, run or seed. It hides how many descriptions of each
-verdict were drawn, too: it shows one description at a time, in the sample's random order, and counts all together.
-Whoever knows that rare verdicts are drawn more often knows so of the sample, not of the description shown. A person is
-asked in the words in which the run's judge was, so that both answer the same question.
+`analysis.labeling.local_pages` keeps others out. The page is not told any verdict, policy, reward, run or seed. It
+hides how many descriptions of each verdict were drawn, too: it shows one description at a time, in the sample's random
+order, and counts all together. Whoever knows that rare verdicts are drawn more often knows so of the sample, not of the
+description shown. A person is asked in the words in which the run's judge was, so that both answer the same question.
 """
 
 from __future__ import annotations
 
-import errno
-import hmac
-import ipaddress
-import json
-import secrets
-import socket
-import socketserver
-import sys
-import threading
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict
 
 from analysis.judge.rubric import PAPER, load_rubric
+from analysis.labeling.local_pages import PageServer, serve
 from analysis.labeling.log import Given
 from analysis.labeling.sample import open_sample
-from analysis.labeling.session import Session, Stale
+from analysis.labeling.session import Session
 from analysis.labeling.wording import judge_rubric
 from ex2.run.directory import find_runs
 from ex2.run.lock import writing_into
-from reward.errors import EX2Error, UserError
-from reward.records import Record
-from reward.signals import is_met
+from reward.errors import UserError
+from reward.records import JSON, Record
 from reward.terminal import PlainConsole
 
 LARGEST = 4096
@@ -49,13 +35,6 @@ _FILES = {
     "": ("page.html", "text/html; charset=utf-8"),
     "page.css": ("page.css", "text/css; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
-}
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
 }
 
 
@@ -89,17 +68,7 @@ def _serve(session: Session, options: Namespace) -> int:
         console.print(f"{', '.join(simple)}: {told}.", markup=False)
     if server.is_public:
         console.print(f"Anyone who reaches {options.host} and has this address can answer, and it is not encrypted.")
-    if options.open:
-        import webbrowser
-
-        webbrowser.open(server.url)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        is_met()
-        console.print()
-    finally:
-        server.server_close()
+    serve(server, open_browser=options.open)
     progress = session.progress()
     see = f"see `ex2 agreement {' '.join(map(str, options.runs))}`."
     console.print(
@@ -157,165 +126,43 @@ class PageAnswer(Record):
     answer: Given
 
 
-class LabelServer(ThreadingHTTPServer):
-    """Serves one session; requests are handled one at a time."""
+class LabelPage:
+    """The page on which a rater answers.
 
-    daemon_threads = True
-    block_on_close = False  # a browser may hold a connection open that it has not used: ending must not wait for it
+    Args:
+        session: Decides what is asked.
+    """
 
-    def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Open the server's socket.
+    files: Mapping[str, tuple[Path, str]] = {
+        name: (Path(__file__).with_name(file), kind) for name, (file, kind) in _FILES.items()
+    }
+    actions = ("answer", "undo", "reopen")
+    largest = LARGEST
 
-        Args:
-            session: The session that decides what is asked.
-            host: Address to listen on.
-            port: Port to listen on; 0 takes a free one.
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
-        Raises:
-            UserError: If the address cannot be used.
-        """
-        self.session, self.lock = session, threading.Lock()
-        self.token = secrets.token_urlsafe(24)
-        try:
-            super().__init__((host, port), Handler)
-        except (OSError, OverflowError) as error:
-            where = "--host" if isinstance(error, socket.gaierror) or _errno(error) == errno.EADDRNOTAVAIL else "--port"
-            advice = "give an address of this machine" if where == "--host" else "leave --port out to take a free one"
-            raise UserError(f"{where}: cannot listen on {host} port {port} ({error}); {advice}.") from error
-        self.is_public = not str(self.server_address[0]).startswith("127.")
+    def state(self) -> JSON:
+        """Return what the page shows."""
+        return self._session.state()
 
-    @property
-    def url(self) -> str:
-        """Address of the page, with the token."""
-        return f"http://{self.server_address[0]!s}:{self.server_address[1]}/{self.token}/"
-
-    def is_ours(self, host: str) -> bool:
-        """Say whether a `Host` header names this server: by its address, or by a name that only this machine gives.
-
-        A server on all addresses (0.0.0.0) takes any address, because no name of another site is one.
-        """
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            return False
-        here = str(self.server_address[0])
-        if name == here or (name == "localhost" and not self.is_public):
-            return True
-        return here == "0.0.0.0" and (name == socket.gethostname().lower() or _is_address(name))  # nosec B104 # no binding
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore browsers that hang up and sockets that close at the end; show any other error."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-    def server_bind(self) -> None:
-        """Open the socket without looking up this machine's name as `http.server` does, which takes seconds offline."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers one request and closes its connection, so that no connection outlives the server."""
-
-    server_version, sys_version = "ex2", ""
-    server: LabelServer
-    timeout = 60
-
-    def do_GET(self) -> None:
-        """Send the page, its style and script, or the state."""
-        name = self._name()
-        if not self._for_us():
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
-        elif name == "state":
-            self._do(lambda: None)
-        elif name in _FILES:
-            file, kind = _FILES[name]
-            self._send(HTTPStatus.OK, Path(__file__).with_name(file).read_bytes(), kind)
-        else:
-            self._refuse(HTTPStatus.NOT_FOUND)
-
-    def do_POST(self) -> None:
-        """Save an answer, take one back, or ask skipped questions again; the reply is the new state."""
-        name = self._name()
-        if not self._for_us():
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
-            return
-        if self.headers.get("Origin", f"http://{self.headers['Host']}") != f"http://{self.headers['Host']}":
-            self._refuse(HTTPStatus.FORBIDDEN)
-            return
-        if name not in ("answer", "undo", "reopen"):
-            self._refuse(HTTPStatus.NOT_FOUND)
-            return
-        # A form of another site can send no JSON without the browser asking us first.
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > LARGEST or self.headers.get_content_type() != "application/json":
-            self._refuse(HTTPStatus.BAD_REQUEST)
-            return
-        try:
-            action = self._action(name, json.loads(self.rfile.read(int(length))))
-        except (ValueError, RecursionError):
-            self._refuse(HTTPStatus.BAD_REQUEST)
-            return
-        self._do(action)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing: the terminal shows the address."""
-
-    def _for_us(self) -> bool:
-        """Say whether the request names this machine: a site may let its own name lead to an address of ours.
-
-        The port may be another one, as behind a tunnel.
-        """
-        hosts = self.headers.get_all("Host", [])
-        return len(hosts) == 1 and self.server.is_ours(hosts[0])
-
-    def _name(self) -> str | None:
-        """Return the part of the path after the token; `None` if the token is wrong or missing."""
-        _, _, rest = self.path.partition("/")
-        token, slash, name = rest.partition("/")
-        right = hmac.compare_digest(token.encode(), self.server.token.encode())
-        return name if right and slash else None
-
-    def _action(self, name: str, body: Any) -> Callable[[], None]:
-        """Return the action that a request asks for; raise a `ValueError` if the body has another form."""
-        session = self.server.session
+    def action(self, name: str, body: Any) -> Callable[[], None]:
+        """Save an answer, take one back, or ask skipped questions again; see `Page.action`."""
         if name == "answer":
             given = PageAnswer.from_json(body)
-            return lambda: session.answer(given.key, given.question, given.answer)
+            return lambda: self._session.answer(given.key, given.question, given.answer)
         if body != {}:
             raise ValueError(f"{body!r}; allowed: no keys")
-        return session.undo if name == "undo" else session.reopen
+        return self._session.undo if name == "undo" else self._session.reopen
 
-    def _do(self, action: Callable[[], None]) -> None:
-        status = HTTPStatus.OK
-        try:
-            with self.server.lock:
-                try:
-                    action()
-                except Stale:
-                    status = HTTPStatus.CONFLICT  # the state tells what is asked
-                state = self.server.session.state()
-        except EX2Error as error:
-            status, state = HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": str(error)}
-        self._send(status, json.dumps(state).encode(), "application/json")
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        self._send(status, b"", "text/plain; charset=utf-8")
-
-    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        for name, value in {**_HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+    def image(self, name: str) -> bytes | None:
+        """Return None: there are no images."""
+        return None
 
 
-def _is_address(name: str | None) -> bool:
-    try:
-        return bool(ipaddress.ip_address(name or ""))
-    except ValueError:
-        return False
+class LabelServer(PageServer):
+    """Serves one session; arguments and errors are those of `PageServer`."""
 
-
-def _errno(error: BaseException) -> int | None:
-    return getattr(error, "errno", None)
+    def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.session = session
+        super().__init__(LabelPage(session), host, port)

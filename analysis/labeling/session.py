@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from analysis.judge.base import JudgeRequest, Question
 from analysis.judge.rubric import Rubric, one_line
+from analysis.labeling.local_pages import Stale as Stale
 from analysis.labeling.log import Asked, Given, Label, append_label, label_path, merged, now, read_labels, standing
 from analysis.labeling.sample import Drawn, Sample
 from ex2.run.descriptions import DescribedClass
@@ -22,10 +23,6 @@ _PLACE = "PLACEOFTHEDESCRIPTION"
 
 Stage = Literal["informative", "visual", "done", "skipped"]
 """Where a description stands: the question that is open, or `done` or `skipped`."""
-
-
-class Stale(Exception):
-    """Raised for an answer to a question that is no longer open: it was sent twice, or from an older page."""
 
 
 class Progress(NamedTuple):

@@ -31,6 +31,9 @@ TOOLS = {
 SET_EXPORT = "ex2.cli.sets:export"
 """What `export` does with a folder."""
 
+WRITE_QUESTIONS = "analysis.images.questions.writing.command:main"
+"""What `label` does with `--questions`."""
+
 SET_LAYOUTS = ("class_folders", "geneval", "genbench")
 """As in `ex2.sets.exports`, which is not imported for a help text."""
 
@@ -341,6 +344,12 @@ def add_label_verbs(tool: AddVerb) -> None:
     sub.add_argument("--host", default="127.0.0.1", help="address to listen on: %(default)s, this machine only")
     sub.add_argument("--port", type=int, default=0, help="default: a free one")
     sub.add_argument("--open", action="store_true", help="open the page in the browser")
+    sub.add_argument(
+        "--questions",
+        action="store_true",
+        help="RUN is a folder of images, such as a set: write yes/no questions about them, kept in its questions.jsonl",
+    )
+    sub.set_defaults(run=lambda options: call(WRITE_QUESTIONS if options.questions else TOOLS["label"], options))
     sub = tool("agreement", "compare the judge with people and correct the shares for its errors", "ex2 agreement runs")
     sub.add_argument("runs", metavar="RUN", nargs="+", type=Path, help=f"{RUNS}; labelled and analysed")
     sub.add_argument("--per-run", action="store_true", help="correct each run with its own labels; default: with all")

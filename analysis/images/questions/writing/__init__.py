@@ -1,0 +1,1 @@
+"""`ex2 label FOLDER --questions`: a page on which a person writes yes/no questions about images."""
