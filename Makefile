@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DATA   ?= data/real
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo demo-spurious demo-non-visual demo-sets demo-weights check-demo-weights real real-sets \
+.PHONY: install demo demo-spurious demo-non-visual demo-sets demo-questions demo-weights check-demo-weights real real-sets \
         real-assets paper-recipes genbench-recipes test test-bare fuzz test-pythons test-slow test-real test-learning \
         test-kills test-ray test-judge-servers test-tex peers reliability check format audit calibrate calibrate-full \
         coverage benchmarks value-rollouts judge-injections clean
@@ -30,6 +30,12 @@ demo-non-visual: install
 
 demo-sets: install       ## image sets with planted faults, and what each is worth
 	$(BIN)/ex2 run recipes/demo/sets.yaml
+
+DEMO_QUESTIONS = runs/demo-questions/sets
+demo-questions: install  ## do answerers see what was drawn? yes/no questions about toy images, and planted errors
+	$(BIN)/ex2 draw recipes/demo/questions.yaml
+	$(BIN)/python -m ex2.sets.toy_questions $(DEMO_QUESTIONS)/*/seed-0 --out $(DEMO_QUESTIONS)/questions.jsonl
+	$(BIN)/ex2 run recipes/demo/questions.yaml
 
 demo-weights: install    ## rebuild the demo world's weights from their seed
 	$(BIN)/python -m ex2.data.demo.build

@@ -166,12 +166,14 @@ class Handler(BaseHTTPRequestHandler):
         page = self.server.page
         if not self._for_us():
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+        elif name is None:
+            self._refuse(HTTPStatus.NOT_FOUND)
         elif name == "state":
             self._do(lambda: None)
         elif name in page.files:
             file, kind = page.files[name]
             self._send(HTTPStatus.OK, file.read_bytes(), kind)
-        elif name is not None and (image := page.image(name)) is not None:
+        elif (image := page.image(name)) is not None:
             self._send(HTTPStatus.OK, image, "image/png")
         else:
             self._refuse(HTTPStatus.NOT_FOUND)
