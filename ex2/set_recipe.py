@@ -91,6 +91,13 @@ class Measure(RecipeSection):
     ] = Field({}, description="name → JSON lines of yes/no questions about images; a path alone is allowed too")
     answerers: list[Component] = Field([], description="who answers the questions")
 
+    @model_validator(mode="after")
+    def _questions_have_answerers(self) -> Measure:
+        if bool(self.questions) != bool(self.answerers):
+            given, lacking = ("questions", "answerers")[:: 1 if self.questions else -1]
+            raise ValueError(f"{lacking}: none are given, and {given} need some")
+        return self
+
 
 class SetRecipe(RecipeSection):
     """Image sets of one dataset's classes, measured through one VLM."""
@@ -118,9 +125,6 @@ class SetRecipe(RecipeSection):
                 problems.append(
                     f"measure.shots: {', '.join(map(str, above))} of {fewest} images that '{name}' has of a class"
                 )
-        if bool(self.measure.questions) != bool(self.measure.answerers):
-            given, lacking = ("questions", "answerers")[:: 1 if self.measure.questions else -1]
-            problems.append(f"measure.{lacking}: none are given, and measure.{given} needs some")
         if problems:
             raise ValueError("; ".join(problems))
         return self

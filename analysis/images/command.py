@@ -99,7 +99,7 @@ def main(options: argparse.Namespace) -> int:
         what = Measuring(words.name, words.vlm, words.dataset, words.split, sets, words.measure)
         directory, threads = RunDirectory(Path(words.output_dir).expanduser() / words.name), words.threads
     check_directory(directory, recipe)
-    asking = None if recipe is None else Asking.of(recipe)
+    asking = Asking.of(what.name, what.measure)
     questions = None if asking is None else checked(asking)
     if getattr(options, "dry_run", False):
         print_plan(plan(what, directory))

@@ -119,7 +119,7 @@ def test_the_sweep_is_a_grid_of_its_recipes_and_seeds() -> None:
 
 def test_verbs_in_the_table_exist() -> None:
     named = set(re.findall(r"\| `ex2 ([a-z]+) ", README))
-    assert len(named) == 8
+    assert len(named) == 9
     (verbs,) = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
     assert named <= set(verbs)
 

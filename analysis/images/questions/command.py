@@ -84,7 +84,7 @@ def question_problems(recipe: SetRecipe, path: str) -> list[str]:
         recipe: The recipe.
         path: Its file, for messages.
     """
-    asking = Asking.of(recipe)
+    asking = Asking.of(recipe.name, recipe.measure)
     try:
         if asking is not None:
             checked(asking)

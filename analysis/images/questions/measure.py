@@ -24,7 +24,7 @@ from analysis.images.questions.scores import (
 from analysis.judge.base import Answer, NotYet, Usage
 from analysis.judge.panel import distinct
 from ex2.recipe import Component
-from ex2.set_recipe import Measure, SetRecipe
+from ex2.set_recipe import Measure
 from reward.errors import EX2Error, UserError
 
 REAL = "real"
@@ -50,12 +50,10 @@ class Asking:
     confidence: float = 0.95
 
     @classmethod
-    def of(cls, recipe: SetRecipe) -> Asking | None:
-        """Return what a recipe asks for; None if it has no questions."""
-        return cls._of_measure(recipe.name, recipe.measure) if recipe.measure.questions else None
-
-    @classmethod
-    def _of_measure(cls, name: str, measure: Measure) -> Asking:
+    def of(cls, name: str, measure: Measure) -> Asking | None:
+        """Return what the section `measure` of a recipe of this name asks for; None if it has no questions."""
+        if not measure.questions:
+            return None
         files = {key: Path(path).expanduser() for key, path in measure.questions.items()}
         return cls(name, files, tuple(measure.answerers), "measure.answerers", measure.confidence)
 

@@ -118,9 +118,9 @@ def test_words_without_a_recipe_need_all_three(drawn: ImageSet) -> None:
     ]
     assert refused(given(drawn.folder, overrides=["measure.shots=[0]", "measure.centres=raw"])) == [
         "command line: measure.shots.0: given 0; input should be greater than 0.",
-        "command line: measure: unknown 'centres'. Did you mean 'centers'? Available: against, bootstrap_samples, "
-        "centers, confidence, ensemble, metrics, missing, overlap, permutations, probe_init, recognizers, shots, "
-        "synsets.",
+        "command line: measure: unknown 'centres'. Did you mean 'centers'? Available: against, answerers, "
+        "bootstrap_samples, centers, confidence, ensemble, metrics, missing, overlap, permutations, probe_init, "
+        "questions, recognizers, shots, similarity, synsets.",
     ]
     assert refused(given(drawn.folder, split="tset")) == [
         "dataset.test_split: unknown 'tset'. Did you mean 'test'? Available: reward, test, train."

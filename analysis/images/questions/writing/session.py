@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,15 +93,15 @@ class WritingSession:
     def state(self) -> JSON:
         """Return what the page shows: the image, its questions, and counts of all."""
         name = self.images[self._place]
-        answers = Counter(row.answer for row in self._rows)
+        yes = sum(row.answer == "yes" for row in self._rows)
         return {
             "image": name,
             "number": self._place + 1,
             "images": len(self.images),
             "asked": len({row.image for row in self._rows}),
             "written": len(self._rows),
-            "yes": answers["yes"],
-            "no": answers["no"],
+            "yes": yes,
+            "no": len(self._rows) - yes,
             "can_undo": self._own > 0,
             "about": sorted({row.about for row in self._rows if row.about}),
             "questions": [[row.question, row.answer, row.about] for row in self._rows if row.image == name],

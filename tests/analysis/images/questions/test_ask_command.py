@@ -251,3 +251,19 @@ def test_a_damaged_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     stored.write_text(stored.read_text().replace('"unparsed": 0', '"unparsed": 1', 1))
     with pytest.raises(UserError, match=r"questions\.json"):
         stored_study(tmp_path / "runs" / "own")
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ("  questions: {drawn: sets/questions.jsonl}\n", "answerers: none are given, and questions need some"),
+        ("  answerers: [{name: scripted}]\n", "questions: none are given, and answerers need some"),
+    ],
+)
+def test_questions_without_answerers_and_answerers_without_questions_are_refused(
+    kept: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "asked.yaml"
+    recipe.write_text(RECIPE.partition("  questions:")[0] + kept)
+    assert main(["validate", "asked.yaml", "--recipe-only"]) == 2
+    assert told in capsys.readouterr().err

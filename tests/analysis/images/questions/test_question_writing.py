@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asked_questions import row, write_images, write_rows
+from browser import PATIENCE
 
 from analysis.images.questions.files import read_question_files
 from analysis.images.questions.writing.session import WritingPage, WritingSession
@@ -39,7 +40,7 @@ def served(folder: Path) -> Iterator[PageServer]:
 def request(
     server: PageServer, name: str, body: Any = None, token: str | None = None, **headers: str
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=PATIENCE)
     path = f"/{server.token if token is None else token}/{name}"
     sent = {"Content-Type": "application/json", **headers}
     if body is None:
