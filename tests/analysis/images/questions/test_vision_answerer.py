@@ -5,24 +5,26 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from asked_questions import given_by, row, write_rows
+from batch_stub import BatchServer, starting_batches
 from judge_stub import Handler, Reply, Server, completion, failure, starting
 from PIL import Image
 
 from analysis.images.questions.answerers.prompts import image_tokens, scaled
 from analysis.images.questions.answerers.server import OpenAIAnswerer
 from analysis.images.questions.files import QuestionFile, read_question_files
-from analysis.judge.base import Unparsed, Verdict
+from analysis.judge.base import Answer, NotYet, Unparsed, Verdict
 from reward.errors import EnvironmentFault, UserError
 
 SECRET = "sk-a-secret-key-of-many-characters"
 start = pytest.fixture(starting)
+batches = pytest.fixture(starting_batches)
 
 
 def noise(path: Path, seed: int, size: tuple[int, int] = (13, 7)) -> np.ndarray[Any, Any]:
@@ -202,10 +204,24 @@ def test_tokens_of_an_image_are_counted_as_documented() -> None:
     assert scaled(20, 10, 2048) == (20, 10), "a small one keeps its size"
 
 
-@pytest.fixture
-def batches() -> Iterator[Any]:
-    from batch_stub import BatchServer
+def test_questions_wait_in_a_batch_and_are_collected(batches: BatchServer, asked: QuestionFile, tmp_path: Path) -> None:
+    batches.respond = lambda body: json.dumps({"answer": "Yes" if "red" in parts(body)[0] else "No"})
+    folder = tmp_path / "run"
+    found: dict[str, Answer] = {}
 
-    server = BatchServer()
-    yield server
-    server.close()
+    def call() -> None:
+        answerer = OpenAIAnswerer("vision", batches.url, mode="batch", folder=folder, named_in="answerers[0]")
+        left = [one.question for one in asked.asked if one.question.image + one.question.question not in found]
+        answerer.answer(left, lambda one, answer: found.__setitem__(one.image + one.question, answer))
+
+    with pytest.raises(NotYet, match=r"^answerers\[0\] http.*: 5 questions were handed in as batch batch_0"):
+        call()
+    assert len(batches.direct) == 1, "one is asked directly, which shows a wrong model at once"
+    seen = {pixels_of(parts(line["body"])[1]["url"]).tobytes() for line in batches.lines("batch_0")}
+    assert seen == {noise(tmp_path / "again.png", seed).tobytes() for seed in range(3)}, "images are in the batch"
+    batches.finish("batch_0")
+    call()
+    assert len(found) == 6
+    assert all(isinstance(one, Verdict) for one in found.values())
+    assert [one.answer for one in found.values() if isinstance(one, Verdict)].count(True) == 3
+    assert len(batches.direct) == 1
