@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection
-from typing import Any, Self, cast, get_args, get_type_hints
+from typing import Any, Self, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
@@ -141,6 +141,28 @@ class Record:
             ref=cast(str, name),
             serialization=core_schema.wrap_serializer_function_ser_schema(write, schema=cast(CoreSchema, inner)),
         )
+
+
+Kind = TypeVar("Kind", bound="Record")
+
+
+def of_format(kind: type[Kind], number: int) -> Callable[[object], Kind | None]:
+    """Return what reads a record of one format from a JSON value; one of another format, or of none, is None.
+
+    Args:
+        kind: The record, stored with its format under `format`.
+        number: The format.
+
+    Raises:
+        TypeError: When it reads what is no object.
+    """
+
+    def read(stored: object) -> Kind | None:
+        if not isinstance(stored, dict):
+            raise TypeError("no object")
+        return kind.from_json(stored) if stored.get("format") == number else None
+
+    return read
 
 
 def problems(error: ValidationError) -> list[str]:

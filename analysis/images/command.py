@@ -14,11 +14,11 @@ from analysis.images.embedded import bank_images, open_split
 from analysis.images.given import common_number, given_folders, read_sets
 from analysis.images.measure import Measuring, measured_sets, prepare
 from analysis.images.page import write_page
+from analysis.images.questions.command import ask_into
+from analysis.images.questions.measure import Asking, Checked, checked
 from analysis.images.recognition.measure import recognize
 from analysis.images.recognition.stored import stored_recognition, write_recognition
 from analysis.images.recognition.terminal import print_recognition
-from analysis.images.questions.command import ask_into
-from analysis.images.questions.measure import Asking, Checked, checked
 from analysis.images.record import Measures
 from analysis.images.stored import (
     RESULT,

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.images.headline import plain_words, set_headline
+from analysis.images.questions.record import QuestionStudy
+from analysis.images.questions.section import question_sections, shown_examples
+from analysis.images.questions.stored import stored_study
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.section import recognition_sections
 from analysis.images.recognition.sheets import failure_sheets
 from analysis.images.recognition.stored import stored_recognition
-from analysis.images.questions.record import QuestionStudy
-from analysis.images.questions.section import question_sections, shown_examples
-from analysis.images.questions.stored import stored_study
 from analysis.images.record import Measures
 from analysis.images.section import image_sections
 from analysis.images.sheets import contact_sheet

@@ -22,6 +22,7 @@ from ex2.runtime import tell_once
 from ex2.set_recipe import SetRecipe
 from reward.errors import UserError
 from reward.files import JSON, read_record, write_text
+from reward.records import of_format
 
 RESULT = "measures.json"
 """Name of the file."""
@@ -132,7 +133,7 @@ def stored_measures(directory: Path, recipe: SetRecipe | None = None, where: str
     path = directory / RESULT
     if not path.exists():
         return None
-    measures = read_record(path, _of_this_version, remedy=AGAIN)
+    measures = read_record(path, of_format(Measures, FORMAT), remedy=AGAIN)
     check_sealed(path, AGAIN)
     if measures is None:
         tell_once(f"note: {path}: not of this version; {AGAIN}.")
@@ -213,9 +214,3 @@ def changes(
     lacking = [name for name in recipe or () if name not in measured]
     found += [f"the recipe's set '{name}' is not measured yet; {AGAIN}." for name in lacking]
     return found
-
-
-def _of_this_version(stored: object) -> Measures | None:
-    if not isinstance(stored, dict):
-        raise TypeError("no object")
-    return Measures.from_json(stored) if stored.get("format") == FORMAT else None

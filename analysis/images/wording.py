@@ -244,8 +244,8 @@ def verdict(comparison: SetComparison, measures: Measures) -> str:
 
 def nearly_perfect(one: SetMeasures, metric: str) -> bool:
     """Say whether a set's ROC AUC, by centers or probe, is so near 1 that its interval is too narrow."""
-    shares = (one.numbers.get("cler"), one.numbers.get("ensemble"), one.numbers.get("probe"))
-    return metric == "roc_auc" and any(share is not None and share.value >= NEARLY_PERFECT for share in shares)
+    shares = [one.numbers[name].value for name in ("cler", "ensemble", "probe") if name in one.numbers]
+    return metric == "roc_auc" and max(shares, default=0.0) >= NEARLY_PERFECT
 
 
 def warnings_of(measures: Measures) -> list[str]:

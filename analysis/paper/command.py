@@ -13,12 +13,12 @@ from rich.markup import escape
 from analysis.agreement.standing import judge_caution, run_agreement
 from analysis.attributes.tables import attribute_drawings, attribute_tables
 from analysis.images.drawings import image_drawings
-from analysis.images.recognition.record import Recognition
-from analysis.images.recognition.stored import recognitions_of
-from analysis.images.recognition.tables import recognition_tables
 from analysis.images.questions.record import QuestionStudy
 from analysis.images.questions.stored import stored_studies
 from analysis.images.questions.tables import question_tables
+from analysis.images.recognition.record import Recognition
+from analysis.images.recognition.stored import recognitions_of
+from analysis.images.recognition.tables import recognition_tables
 from analysis.images.record import Measures
 from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables

@@ -13,11 +13,11 @@ from analysis.agreement.standing import judge_caution, judge_standing, run_agree
 from analysis.attributes.tables import attribute_tables
 from analysis.images.headline import set_headline
 from analysis.images.page import PAGE as SETS_PAGE
+from analysis.images.questions.stored import stored_studies
+from analysis.images.questions.tables import question_tables
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.stored import recognitions_of
 from analysis.images.recognition.tables import recognition_tables
-from analysis.images.questions.stored import stored_studies
-from analysis.images.questions.tables import question_tables
 from analysis.images.record import Measures
 from analysis.images.stored import measured_apart
 from analysis.images.tables import image_tables

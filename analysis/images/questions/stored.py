@@ -10,6 +10,7 @@ from analysis.images.questions.record import FORMAT, QuestionStudy
 from ex2.run.sealed import check_sealed, write_sealed
 from ex2.runtime import tell_once
 from reward.files import read_record
+from reward.records import of_format
 
 RESULT = "questions.json"
 """Name of the file."""
@@ -39,7 +40,7 @@ def stored_study(folder: Path) -> QuestionStudy | None:
     path = folder / RESULT
     if not path.exists():
         return None
-    study = read_record(path, _of_this_version, remedy=AGAIN)
+    study = read_record(path, of_format(QuestionStudy, FORMAT), remedy=AGAIN)
     check_sealed(path, AGAIN)
     if study is None:
         tell_once(f"note: {path}: not of this version; {AGAIN}.")
@@ -56,9 +57,3 @@ def stored_study(folder: Path) -> QuestionStudy | None:
 def stored_studies(folders: Iterable[Path]) -> list[QuestionStudy]:
     """Return the studies of runs; those where nothing was asked have none. Raises what `stored_study` raises."""
     return [study for folder in folders if (study := stored_study(folder)) is not None]
-
-
-def _of_this_version(stored: object) -> QuestionStudy | None:
-    if not isinstance(stored, dict):
-        raise TypeError("no object")
-    return QuestionStudy.from_json(stored) if stored.get("format") == FORMAT else None

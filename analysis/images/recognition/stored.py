@@ -12,6 +12,7 @@ from ex2.run.sealed import check_sealed, write_sealed
 from ex2.runtime import tell_once
 from reward.errors import UserError
 from reward.files import read_record
+from reward.records import of_format
 
 RESULT = "recognition.json"
 """Name of the file."""
@@ -52,7 +53,7 @@ def stored_recognition(directory: Path, measures: Measures) -> Recognition | Non
     if not path.exists():
         tell_once(f"note: {path}: not found, and recognizers are asked for; {AGAIN}.")
         return None
-    found = read_record(path, _of_this_version, remedy=AGAIN)
+    found = read_record(path, of_format(Recognition, FORMAT), remedy=AGAIN)
     check_sealed(path, AGAIN)
     if found is None:
         tell_once(f"note: {path}: not of this version; {AGAIN}.")
@@ -91,9 +92,3 @@ def recognitions_of(measured: Sequence[tuple[Path, Measures]]) -> tuple[list[Rec
         if one is not None:
             found.append(one)
     return found, problems
-
-
-def _of_this_version(stored: object) -> Recognition | None:
-    if not isinstance(stored, dict):
-        raise TypeError("no object")
-    return Recognition.from_json(stored) if stored.get("format") == FORMAT else None

@@ -383,8 +383,7 @@ def test_all_seeds_and_sets_are_resampled_on_the_same_test_images(
     monkeypatch.setattr("analysis.images.measure.resampled", spied)
     measure_sets(measuring(world.sets[:2], metrics=["cler"]), vlm=world.vlm, progress=False)
     assert len(taken) == 6
-    assert taken[0] is not None
-    assert all(one is taken[0] for one in taken)
+    assert {(type(one).__name__, id(one)) for one in taken} == {("TestVariation", id(taken[0]))}
 
 
 def test_areas_near_1_are_said_to_have_intervals_that_hold_too_seldom(world: World) -> None:
@@ -394,7 +393,7 @@ def test_areas_near_1_are_said_to_have_intervals_that_hold_too_seldom(world: Wor
         numbers = {**one.numbers, "cler": one.numbers["cler"]._replace(value=share)}
         numbers |= {name: numbers[name]._replace(value=0.5) for name in ("ensemble", "probe")}
         found = warnings_of(replace(world.measures, metric=metric, sets=(replace(one, numbers=numbers),)))
-        return any(line.startswith("Nearly all pairs of test images are ranked right by good:") for line in found)
+        return any(line.startswith("Nearly all pairs of test images are ranked right by good") for line in found)
 
     assert said("roc_auc", 0.99)
     assert not said("roc_auc", 0.989)

@@ -120,7 +120,7 @@ def test_words_without_a_recipe_need_all_three(drawn: ImageSet) -> None:
         "command line: measure.shots.0: given 0; input should be greater than 0.",
         "command line: measure: unknown 'centres'. Did you mean 'centers'? Available: against, answerers, "
         "bootstrap_samples, centers, confidence, ensemble, metrics, missing, overlap, permutations, probe_init, "
-        "questions, recognizers, shots, similarity, synsets.",
+        "questions, recognizers, shots, synsets, text_similarity.",
     ]
     assert refused(given(drawn.folder, split="tset")) == [
         "dataset.test_split: unknown 'tset'. Did you mean 'test'? Available: reward, test, train."
