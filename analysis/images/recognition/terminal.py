@@ -15,6 +15,7 @@ from analysis.images.wording import points_of
 from analysis.results.wording import p_digits, percent
 from analysis.tables.table import Cell, Row, Table
 from analysis.tables.terminal import print_table
+from reward.numerals import decimal
 from reward.terminal import PlainConsole
 
 MOST_OF_NAME = 12
@@ -83,8 +84,8 @@ def _together(found: Recognition) -> list[str]:
     rule = main_rule(found)
     return [
         f"{kind_name(one.of)}: all recognizers right on {percent(one.succeed, blank=' ')} of images, against "
-        f"{100 * one.succeed_expected:.1f} % if they were independent; all wrong on {percent(one.fail, blank=' ')} "
-        f"against {100 * one.fail_expected:.1f} %"
+        f"{decimal(100 * one.succeed_expected, 1)} % if they were independent; all wrong on "
+        f"{percent(one.fail, blank=' ')} against {decimal(100 * one.fail_expected, 1)} %"
         for one in found.agreements
         if one.rule == rule and one.top == 1 and not one.category
     ]

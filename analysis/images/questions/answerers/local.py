@@ -23,6 +23,7 @@ from ex2.policy.loading import DTYPES, resolve_model
 from ex2.policy.source import Dtype
 from reward.backends.common import pick_device
 from reward.errors import EnvironmentFault, EX2Error, UserError, shortened
+from reward.numerals import decimal
 
 
 class Scored(NamedTuple):
@@ -157,7 +158,7 @@ class LocalAnswerer:
         return f"{place}\n{asked}\nAnswer:"
 
     def _verdict(self, scored: Scored) -> Answer:
-        raw = f"P(yes)={scored.p_yes:.4f}, P(yes or no)={scored.yes + scored.no:.4f}"
+        raw = f"P(yes)={decimal(scored.p_yes, 4)}, P(yes or no)={decimal(scored.yes + scored.no, 4)}"
         if scored.yes + scored.no < self._min_mass or scored.yes == scored.no:
             return Unparsed(raw, p_yes=scored.p_yes)
         return Verdict(scored.yes > scored.no, raw, p_yes=scored.p_yes)
