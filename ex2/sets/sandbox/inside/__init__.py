@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: it imports nothing of this project but its own neighbors, and never the rest of it."""
