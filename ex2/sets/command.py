@@ -152,6 +152,7 @@ def print_sets(sets: Sequence[ImageSet]) -> None:
         record = one.record
         failed = ", ".join(f"{count} {status}" for status, count in record.failed.items())
         told = f"{record.made:,} of {record.asked:,} images" + f" (failed: {failed})" * bool(failed)
+        told += ", from code run without a sandbox" * (record.sandbox == "none")
         console.print(f"{escape(record.name)}, seed {record.seed}: {told}: {escape(str(one.folder))}", soft_wrap=True)
 
 

@@ -92,6 +92,7 @@ class SetPlan:
             asked=0,
             usd_per_hour=self.usd_per_hour,
             license=self.license,
+            sandbox=getattr(self.generator, "sandbox", ""),
             versions=versions,
         )
 
@@ -205,11 +206,24 @@ def draw_set(
         return found
     ask = getattr(plan.generator, "request_problems", None)
     raise_first([] if ask is None else ask(plan.requests))
+    check_machine(plan.generator)
     with writing_stage(folder, STAGE):
         if not store.finished():  # another process may have drawn it meanwhile
             _draw(plan, store, progress, bar)
             store.finish()
     return read_set(folder)
+
+
+def check_machine(generator: Generator) -> None:
+    """Check that this machine has what a generator draws with.
+
+    Raises:
+        UserError: If something is not installed.
+        EnvironmentFault: If the machine refuses something.
+    """
+    check = getattr(generator, "check_machine", None)
+    if check is not None:
+        check()
 
 
 def _folder(record: SetRecord, root: str | Path) -> Path:

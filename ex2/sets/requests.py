@@ -38,6 +38,29 @@ class DrawRequest:
 
 
 @dataclass(frozen=True)
+class Program:
+    """Code that draws, as it is kept beside the images.
+
+    Attributes:
+        text: The code.
+        extension: Of its file, without a dot.
+    """
+
+    text: str
+    extension: str
+
+    @property
+    def content(self) -> bytes:
+        """What its file has."""
+        return self.text.encode("utf-8", "replace")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of its file, which names it."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
 class Drawn:
     """An image that a generator made.
 
@@ -46,12 +69,14 @@ class Drawn:
         seconds: Time that it took; of a batch, its share.
         truncated: Whether the generator saw only a part of the prompt.
         source: SHA-256 of the image file that it was copied or started from; empty if there is none.
+        code: The code that drew it; None if none did.
     """
 
     image: Image.Image
     seconds: float
     truncated: bool = False
     source: str = ""
+    code: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +87,13 @@ class Failure:
         status: What kind of failure.
         message: What happened, in one line.
         seconds: Time that it took.
+        code: The code that failed; None if there was none.
     """
 
     status: FailureStatus
     message: str
     seconds: float
+    code: Program | None = None
 
 
 def image_seed(set_seed: int, class_name: str, index: int) -> int:

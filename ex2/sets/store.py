@@ -18,6 +18,7 @@ from PIL import Image
 
 from ex2.data.datasets.image_sets import is_set, raise_first, read_set, read_set_record, remedy_of
 from ex2.data.datasets.set_records import (
+    CODE,
     FAILURES,
     IMAGES,
     ROWS,
@@ -28,10 +29,10 @@ from ex2.data.datasets.set_records import (
     file_name,
     folder_names,
 )
-from ex2.sets.requests import Drawn, DrawRequest, Failure
+from ex2.sets.requests import Drawn, DrawRequest, Failure, Program
 from reward.errors import UserError, shortened, shown
 from reward.file_digests import FileDigest
-from reward.files import append_jsonl, replacing, write_json, writing
+from reward.files import append_jsonl, replacing, write_bytes, write_json, writing
 from reward.preprocess import to_rgb
 
 SYNCED_FROM = 0.05
@@ -76,7 +77,7 @@ class SetStore:
             EnvironmentFault: If the folder cannot be written.
         """
         if not is_set(self._folder):
-            left = [name for name in (ROWS, FAILURES, IMAGES) if (self._folder / name).exists()]
+            left = [name for name in (ROWS, FAILURES, IMAGES, CODE) if (self._folder / name).exists()]
             if left:
                 raise UserError(f"{self._folder / left[0]}: there is no {SET} beside it; {remedy_of(self._folder)}.")
             write_json(self._folder / SET, self._record.sealed().to_json())
@@ -86,7 +87,7 @@ class SetStore:
         rows: list[ImageRow | FailureRow] = [*there.rows, *there.failures]
         self._check_rows(rows)
         there.check_content()
-        self._remove_others({row.file_name for row in there.rows})
+        self._remove_others({row.file_name for row in there.rows}, {row.code for row in rows})
         answered = {(row.label, row.index) for row in rows}
         return [request for request in self._requests if (request.label, request.index) not in answered]
 
@@ -100,6 +101,7 @@ class SetStore:
         self._check_answers(requests, answers)
         rows, failures = [], []
         for request, answer in zip(requests, answers, strict=True):
+            self._write_code(answer.code)
             if isinstance(answer, Failure):
                 failures.append(self._failure_row(request, answer))
             else:
@@ -155,12 +157,15 @@ class SetStore:
                 )
         raise_first(problems)
 
-    def _remove_others(self, wanted: set[str]) -> None:
-        """Remove what a kill left: images without a row, and files that were to replace others."""
+    def _remove_others(self, wanted: set[str], codes: set[str]) -> None:
+        """Remove what a kill left: images and code without a row, and files that were to replace others."""
         images = self._folder / IMAGES
         with writing(images):
             for path in sorted(images.rglob("*")):
                 if not path.is_dir() and path.relative_to(self._folder).as_posix() not in wanted:
+                    path.unlink()
+            for path in (self._folder / CODE).glob("*"):
+                if path.stem not in codes:
                     path.unlink()
             for path in self._folder.glob(f".{SET}.*"):
                 path.unlink()
@@ -174,6 +179,14 @@ class SetStore:
                 raise UserError(f"generator '{name}': answered {shown(answer)}; a Drawn or a Failure is an answer.")
             if isinstance(answer, Drawn) and not isinstance(answer.image, Image.Image):
                 raise UserError(f"generator '{name}': drew {shown(answer.image)}; an image of PIL's is drawn.")
+
+    def _write_code(self, code: Program | None) -> None:
+        """Keep code under its hash; equal code has one file."""
+        if code is None:
+            return
+        path = self._folder / CODE / f"{code.sha256}.{code.extension}"
+        if not path.is_file():
+            write_bytes(path, code.content)
 
     def _write_image(self, request: DrawRequest, drawn: Drawn) -> ImageRow:
         image = _bare(drawn.image)
@@ -194,6 +207,7 @@ class SetStore:
             seed=request.seed,
             parent=request.parent,
             feedback=request.feedback,
+            code="" if drawn.code is None else drawn.code.sha256,
             source=drawn.source,
             sha256=hashlib.sha256(content).hexdigest(),
             pixels=pixels_digest(image),
@@ -216,6 +230,7 @@ class SetStore:
             seed=request.seed,
             parent=request.parent,
             feedback=request.feedback,
+            code="" if failure.code is None else failure.code.sha256,
             status=failure.status,
             message=shortened(" ".join(failure.message.split()), LONGEST_MESSAGE),
             seconds=failure.seconds,

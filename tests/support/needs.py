@@ -19,7 +19,9 @@ NEEDS = {
     "mount": "leave to mount a small disk, for tests of full and read-only ones",
     "namespaces": "mount and network namespaces (unshare), for tests of tests/bare.sh",
     "ray": "Ray, for tests of sweeps on a cluster",
+    "sandbox": "bubblewrap (Debian: bubblewrap) and leave to make namespaces, for tests of code that draws",
     "tex": "pdflatex with booktabs (Debian: texlive-latex-recommended), for tests that tables compile",
+    "tikz": "pdflatex and pdftoppm (texlive-latex-base, texlive-pictures, poppler-utils), for drawings in TikZ",
     "weights": "packages with a model's weights (recipes/real/packages.txt), for tests of real models",
 }
 

@@ -1,6 +1,7 @@
 """Image sets on disk: images of named classes with how each came to be, read, checked, and as a dataset.
 
     <root>/<name>-<8 hex>/seed-<n>/  set.json  metadata.jsonl  failures.jsonl  images/<class>/<index>.png
+                                     code/<sha256>.<extension>, where code drew them
 
 Hugging Face `datasets` loads the folder of a seed as `imagefolder`. Each image's row has the hash of its file, and
 `set.json` has those of the two logs and of itself: whatever has changed in a finished set is found.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from PIL import Image
 
 from ex2.data.datasets.set_records import (
+    CODE,
     FAILURES,
     IMAGES,
     ROWS,
@@ -107,19 +109,54 @@ class ImageSet:
         """Return all images, ordered by label, then by index."""
         return [self.image(row) for row in sorted(self.rows, key=lambda row: (row.label, row.index))]
 
+    def code_of(self, row: ImageRow | FailureRow) -> str:
+        """Return the code that drew an image, or that failed to; empty if there was none.
+
+        Raises:
+            UserError: If its file is missing or another one than was written.
+        """
+        return _code(self.folder, row.code, _code_files(self.folder)) if row.code else ""
+
     def check_content(self) -> None:
-        """Read every image.
+        """Read every image and all code.
 
         Raises:
             UserError: If one is not what was written; a line for each.
         """
         problems = []
+        files = _code_files(self.folder)
+        for code in _codes(self.rows, self.failures):
+            try:
+                _code(self.folder, code, files)
+            except UserError as error:
+                problems.append(str(error))
         for row in self.rows:
             try:
                 self.image(row).digest()
             except UserError as error:
                 problems.append(str(error))
         raise_first(problems)
+
+
+def _code_files(folder: Path) -> dict[str, Path]:
+    """Return the code beside a set's images: hash, as the file's name has it → the file."""
+    return {path.stem: path for path in sorted((folder / CODE).glob("*"))}
+
+
+def _codes(rows: Sequence[ImageRow], failures: Sequence[FailureRow]) -> list[str]:
+    """Return the hashes of all code of a set, each once."""
+    return list(dict.fromkeys(code for code in (*(row.code for row in rows), *(row.code for row in failures)) if code))
+
+
+def _code(folder: Path, sha256: str, files: Mapping[str, Path]) -> str:
+    path = files.get(sha256)
+    if path is None or not path.is_file():
+        raise UserError(f"{folder / CODE / sha256}.*: not found, but a row has it; {remedy_of(folder)}.")
+    with open_regular(path) as file:
+        content = file.read()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"{path}: its content is not what was written; {remedy_of(folder)}.")
+    return content.decode(errors="replace")
 
 
 def is_set(folder: Path) -> bool:
@@ -213,6 +250,8 @@ def read_set(folder: Path, *, unfinished: bool = False) -> ImageSet:
     if record.complete:
         raise_first([f"{problem}; {remedy}." for problem in _content_problems(folder, record, rows, failures)])
     raise_first([f"{problem}; {remedy}." for problem in _image_problems(folder, rows, unfinished=unfinished)])
+    codes = _codes(rows, failures)
+    raise_first([f"{problem}; {remedy}." for problem in _code_problems(folder, codes, unfinished=unfinished)])
     return ImageSet(folder, record, tuple(rows), tuple(failures))
 
 
@@ -309,6 +348,15 @@ def _image_problems(folder: Path, rows: Sequence[ImageRow], *, unfinished: bool)
             yield f"{path}: {size:,} bytes, and {row.bytes:,} by {ROWS} (line {number})"
     if not unfinished:
         yield from (f"{folder / name}: no row of {ROWS} is about it" for name in sorted(sizes))
+
+
+def _code_problems(folder: Path, wanted: Collection[str], *, unfinished: bool) -> Iterator[str]:
+    """Yield the code that is missing, and files of it that no row is about."""
+    there = _code_files(folder)
+    for sha256 in sorted(set(wanted) - set(there)):
+        yield f"{folder / CODE / sha256}.*: not found, but a row has it"
+    if not unfinished:
+        yield from (f"{there[stem]}: no row is about it" for stem in sorted(set(there) - set(wanted)))
 
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:

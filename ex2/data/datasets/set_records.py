@@ -17,8 +17,8 @@ from reward.errors import UserError
 from reward.file_digests import FileDigest
 from reward.records import Record
 
-SET, ROWS, FAILURES, IMAGES = "set.json", "metadata.jsonl", "failures.jsonl", "images"
-"""Files of a set and the folder of its images."""
+SET, ROWS, FAILURES, IMAGES, CODE = "set.json", "metadata.jsonl", "failures.jsonl", "images", "code"
+"""Files of a set and the folders of its images and of the code that drew them."""
 
 FailureStatus = Literal[
     "no_code", "refused", "syntax", "error", "timeout", "memory", "no_image", "blank", "unsafe_output"

@@ -10,6 +10,7 @@ from reward.components import Parts, build
 
 GENERATORS = Parts(
     {
+        "code": "ex2.sets.generators.code:Code",
         "diffusers": "ex2.sets.generators.pipeline:Diffusers",
         "folder": "ex2.sets.generators.folder:Folder",
         "original": "ex2.sets.generators.original:Original",
@@ -29,8 +30,10 @@ class Generator(Protocol):
     classes that it has images of, for a set that is not told its classes; `request_problems(requests)`, which returns a
     line for each reason why some of the requests cannot be answered, before the first is; `knows`, classes that a set
     must have; `subjects`, if it can draw no other classes; `reads_prompts`, False for one that copies images;
-    `offline`, False for one that asks a server, which no reward may do; `versions`, package → version of what draws;
-    and, for strategies, `reads_weights`, `count_tokens` and `context` as `ex2.sets.strategies.base` has them.
+    `offline`, False for one that asks a server, which no reward may do; `check_machine()`, which raises an error if
+    this machine lacks what it draws with, and is called before anything is drawn; `versions`, package → version of what
+    it draws with; `sandbox`, what keeps code that it runs apart from the machine; and, for strategies, `reads_weights`,
+    `count_tokens` and `context` as `ex2.sets.strategies.base` has them.
 
     Attributes:
         name: As it is stored with every image.

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 from PIL import Image, ImageChops
 
@@ -28,7 +29,7 @@ class Outcome:
         image: In mode RGB; None unless it was drawn.
     """
 
-    status: FailureStatus | str
+    status: FailureStatus | Literal["drawn"]
     message: str
     seconds: float
     image: Image.Image | None = None

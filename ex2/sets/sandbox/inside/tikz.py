@@ -31,6 +31,8 @@ _AFTER = r"""
 \end{document}
 """
 """A page as large as the picture. The class `standalone` would do the same; Debian's small TeX does not have it."""
+_MARGIN = 16
+"""What is drawn has a margin of this part of the image: a picture in TikZ ends where its paint does."""
 _SYNTAX = re.compile(r"Missing|Extra|Undefined control|Runaway|Paragraph ended|File ended|Misplaced|Illegal|Giving up")
 _ENVIRONMENT = {"openin_any": "p", "openout_any": "p", "PATH": "/usr/bin", "SOURCE_DATE_EPOCH": "0"}
 """p: TeX opens no file by an absolute path, or by one that leads upward."""
@@ -43,7 +45,7 @@ def warm() -> dict[str, str]:
 
 
 def render(job: Job, setup: Setup) -> bytes:
-    """Return the first page, cut to what is drawn on it."""
+    """Return what is drawn on the first page, with a margin."""
     from PIL import Image, ImageChops
 
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
@@ -63,15 +65,15 @@ def render(job: Job, setup: Setup) -> bytes:
     if status != 0:
         raise Failed(ERROR, f"pdftoppm: {said.strip()[-300:]}")
     page = Image.open(io.BytesIO(_content(folder / "page.png")), formats=["PNG"]).convert("RGB")
-    box = ImageChops.difference(page, Image.new("RGB", page.size, "white")).getbbox()
-    if box is not None:
-        page = page.crop(box)
-    scale = job.size / max(page.size)
-    page = page.resize(
-        (max(1, round(page.width * scale)), max(1, round(page.height * scale))), Image.Resampling.LANCZOS
-    )
+    page = page.crop(ImageChops.difference(page, Image.new("RGB", page.size, "white")).getbbox())
+    inner = job.size - 2 * (job.size // _MARGIN)
+    scale = inner / max(page.size)
+    width, height = (max(1, round(side * scale)) for side in page.size)
+    page = page.resize((width, height), Image.Resampling.LANCZOS)
+    framed = Image.new("RGB", (job.size, job.size), "white")
+    framed.paste(page, ((job.size - page.width) // 2, (job.size - page.height) // 2))
     buffer = io.BytesIO()
-    page.save(buffer, "PNG")
+    framed.save(buffer, "PNG")
     return buffer.getvalue()
 
 

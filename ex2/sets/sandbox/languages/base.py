@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,11 @@ class Language:
     def problems(self) -> list[str]:
         """Return a line for each part of its renderer that is not installed."""
         return [self.missing_line(name) for name in (*missing(self.packages), *self.programs())]
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that draw; of those that are installed."""
+        lacking = missing(self.packages)
+        return {name: importlib.metadata.version(name) for name in self.packages if name not in lacking}
 
     def missing_line(self, name: str) -> str:
         """Return the line that says that a part of its renderer is not installed."""
