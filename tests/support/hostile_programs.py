@@ -252,7 +252,7 @@ DRAWINGS = (
            ("syntax", "error", "blank")),
     Attack("billion laughs", "svg", f"<!DOCTYPE svg [<!ENTITY l0 'ha'>{_LAUGHS}]>{_HEAD}<text>&l9;</text></svg>",
            ("syntax", "error", "blank", "timeout", "memory"), seconds=3.0),
-    svg("uses of uses", f"<defs>{_USES}</defs><use href='#u9'/>", "syntax", "drawn", "timeout", "memory", seconds=2.0),
+    svg("uses of uses", f"<defs>{_USES}</defs><use href='#u9'/>", "error", "drawn", "timeout", "memory", seconds=2.0),
     svg("use of itself", '<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g>', "drawn", "error", "syntax"),
     svg("deep nesting", "<g>" * 20_000 + "</g>" * 20_000, "drawn", "error", "syntax", "timeout", "memory", seconds=5.0),
     svg("many elements", "<path d='M0 0h1'/>" * 300_000, "drawn", "timeout", "memory", seconds=5.0),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from ex2.sets.authors.given import given_rows
 from reward.errors import UserError
-from reward.files import read_rows
 from reward.records import Record
 
 
@@ -40,6 +40,4 @@ def read_examples(file: str) -> list[Example]:
     path = Path(file).expanduser()
     if not path.is_file():
         raise UserError(f"generator.examples: no file '{file}'. Give one of lines with a concept and its code.")
-    return read_rows(
-        path, Example.from_json, what="example", remedy="correct the line", key=lambda row: row.concept.casefold()
-    )
+    return given_rows(path, Example, lambda row: row.concept.casefold(), "example")

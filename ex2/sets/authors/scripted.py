@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ex2.sets.authors.base import Question, Reply
+from ex2.sets.authors.given import given_rows
 from ex2.sets.requests import DrawRequest
 from reward.errors import UserError, shown
-from reward.files import read_rows
 from reward.records import Record
 
 
@@ -44,9 +44,7 @@ class Scripted:
         path = Path(file).expanduser()
         if not path.is_file():
             raise UserError(f"generator.author.file: no file '{file}'. Give one of lines with a class and its replies.")
-        rows = read_rows(
-            path, Answers.from_json, what="class's replies", remedy="correct the line", key=lambda row: row.class_name
-        )
+        rows = given_rows(path, Answers, lambda row: row.class_name, "line of replies")
         if not rows:
             raise UserError(f"generator.author.file: '{file}' has no lines; give one for each class.")
         self._file, self._replies = file, {row.class_name: row.replies for row in rows}

@@ -80,7 +80,7 @@ def _of_node(node: ast.AST, modules: Collection[str], own: Collection[str]) -> I
     elif isinstance(node, ast.Name):
         if _private(node.id) and node.id != "__name__":
             yield f"name {node.id}"
-        elif hasattr(builtins, node.id) and node.id not in _BUILTINS and node.id not in own:
+        elif hasattr(builtins, node.id) and node.id not in {"__name__", *_BUILTINS, *own}:
             yield f"call of {node.id}"
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         if node.value in ("text.usetex", "pgf.texsystem", "savefig.directory"):
@@ -230,7 +230,7 @@ def _repeated(drawing: _Drawing) -> list[str]:
         return sizes[key]
 
     try:
-        return [f"more than {MOST_ELEMENTS:,} elements by use"] * (size(drawing.root, 0) > MOST_ELEMENTS)
+        return [f"more than {MOST_ELEMENTS:,} elements by use"] * (size(drawing.root, 0) - 1 > MOST_ELEMENTS)
     except _TooMuch:
         return ["use within itself, or too deep"]
 

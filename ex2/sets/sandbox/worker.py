@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import time
+import weakref
 from importlib.metadata import PackageNotFoundError
 from types import TracebackType
 from typing import Self
@@ -49,6 +50,7 @@ class Worker:
         self.language, self.kind = language, kind
         self.versions = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: weakref.finalize[..., Worker] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -77,15 +79,9 @@ class Worker:
 
     def close(self) -> None:
         """End the namespace with every process in it."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._process = None
+        if self._end is not None:
+            self._end()
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +107,7 @@ class Worker:
             start_new_session=True,
             bufsize=0,
         )
+        self._end = weakref.finalize(self, _end, self._process)  # also where nobody closes it, and at the exit
         try:
             kind, content = self._answer(time.monotonic() + _STARTING)
         except _Ended as error:
@@ -163,6 +160,15 @@ class Worker:
         process.kill()
         ready, _, _ = select.select([process.stderr], [], [], 1.0)
         return shortened(os.read(process.stderr.fileno(), 1 << 16).decode("utf-8", "replace"), 800) if ready else ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def _outcome(kind: bytes, content: bytes, job: Job, begun: float) -> Outcome:

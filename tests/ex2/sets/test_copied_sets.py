@@ -69,7 +69,7 @@ def refused(action: object, *given: object, **named: object) -> str:
 
 
 def test_the_table_of_generators() -> None:
-    assert set(GENERATORS) == {"diffusers", "folder", "original", "retrieval", "toy"}
+    assert set(GENERATORS) == {"code", "diffusers", "folder", "original", "retrieval", "toy"}
     assert isinstance(build_generator("drawn_sets.Blocks", {"batch_size": 5}), Blocks)
     assert refused(build_generator, "originl", {}).startswith("generator: unknown 'originl'. Did you mean 'original'?")
 

@@ -19,7 +19,7 @@ def render(job: Job, setup: Setup) -> bytes:
         return _render(job.code, job.size)
     except ValueError as error:
         text = str(error)
-        raise Failed(SYNTAX if "pars" in text.lower() else ERROR, text) from error
+        raise Failed(ERROR if "size" in text or "limit" in text else SYNTAX, text) from error
 
 
 def _render(code: str, size: int) -> bytes:
