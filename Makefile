@@ -88,7 +88,7 @@ test-pythons:            ## the suite under other interpreters, an environment o
 	done
 
 test-slow: install
-	EX2_REQUIRE=browser,dpkg,git,mount,namespaces $(SUITE) --run-slow --listed-skips slow tests
+	EX2_REQUIRE=browser,dpkg,git,mount,namespaces,sandbox $(SUITE) --run-slow --listed-skips slow tests
 
 test-real: real-assets   ## the parts of `make real` against numbers published for them
 	EX2_REQUIRE=weights $(BIN)/python -m pytest --run-slow tests/reward/test_conse.py tests/ex2/policy/test_gguf.py \
@@ -116,8 +116,10 @@ test-judge-servers: install  ## the judge against transformers serve, llama.cpp 
 	EX2_REQUIRE=llama,weights EX2_LLAMA_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest --run-slow -s \
 		tests/analysis/judge/test_judge_server.py tests/analysis/judge/test_judge_llama_servers.py
 
-test-tex: install        ## tables with hostile names compile; needs Debian's texlive-latex-recommended
-	EX2_REQUIRE=tex $(BIN)/python -m pytest tests/analysis/paper/test_hostile_names.py
+# needs Debian's texlive-latex-recommended, texlive-pictures, poppler-utils and bubblewrap
+test-tex: install        ## tables with hostile names compile; hostile pictures in TikZ stay in the sandbox
+	EX2_REQUIRE=tex,tikz,sandbox $(BIN)/python -m pytest tests/analysis/paper/test_hostile_names.py \
+		tests/ex2/sets/sandbox/test_sandbox_attacks.py
 
 reliability: install     ## thousands of kills, full disks and damaged files: each finishes, resumes or is refused by name
 	$(BIN)/python -m tests.reliability --out docs/reliability.md

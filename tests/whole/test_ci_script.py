@@ -20,21 +20,24 @@ echo "make $*, requires ${EX2_REQUIRE:-nothing}"
 STEPS = [
     "make install, requires nothing",
     "make check, requires nothing",
-    "make test TEST_OPTIONS=--listed-skips ci, requires browser,dpkg,git,mount,namespaces",
+    "make test TEST_OPTIONS=--listed-skips ci, requires browser,dpkg,git,mount,namespaces,sandbox",
     "make test-bare, requires nothing",
     "make demo, requires nothing",
 ]
 USER, ROOT_USER = "#!/bin/sh\necho 1000\n", "#!/bin/sh\necho 0\n"
 INSTALLS = """#!/bin/sh
 echo "apt-get $*"
-case "$*" in *install*)
-  printf '#!/bin/sh\\n' > "$BIN/chromium"
-  chmod +x "$BIN/chromium"
+case "$*" in
+  *install*chromium) made=chromium ;;
+  *install*bubblewrap) made=bwrap ;;
+  *) exit 0 ;;
 esac
+printf '#!/bin/sh\\n' > "$BIN/$made"
+chmod +x "$BIN/$made"
 """
 FAILS = "#!/bin/sh\necho 'cannot resolve' >&2\nexit 100\n"
 SUDO = '#!/bin/sh\nshift\nexec "$@"\n'
-THERE = {"chromium": "#!/bin/sh\n"}
+THERE = {"chromium": "#!/bin/sh\n", "bwrap": "#!/bin/sh\n"}
 
 
 def ci(
@@ -77,10 +80,11 @@ def steps(done: subprocess.CompletedProcess[str]) -> list[str]:
     ],
     ids=["there", "root", "sudo"],
 )
-def test_all_steps_run_where_there_is_a_browser(tmp_path: Path, programs: dict[str, str], said: str) -> None:
+def test_all_steps_run_where_there_are_a_browser_and_a_sandbox(tmp_path: Path, programs: dict[str, str], said: str) -> None:
     done = ci(tmp_path, programs)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
+    assert ("recommends bubblewrap" in done.stdout) == bool(said)
     assert steps(done) == STEPS
 
 
@@ -93,6 +97,13 @@ def test_without_a_browser_nothing_passes(tmp_path: Path, programs: dict[str, st
     done = ci(tmp_path, programs)
     assert done.returncode == 1
     assert "ci: no Chromium here and none to be had from apt" in done.stderr
+    assert steps(done) == []
+
+
+def test_without_a_sandbox_nothing_passes(tmp_path: Path) -> None:
+    done = ci(tmp_path, {"chromium": "#!/bin/sh\n", "apt-get": FAILS, "id": ROOT_USER})
+    assert done.returncode == 1
+    assert "ci: no bubblewrap here and none to be had from apt" in done.stderr
     assert steps(done) == []
 
 
