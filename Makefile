@@ -168,6 +168,7 @@ benchmarks: install
 	$(BIN)/python benchmarks/judge_throughput.py
 	$(BIN)/python benchmarks/analysis_scale.py --out benchmarks/results/analysis_scale.md
 	$(BIN)/python benchmarks/scale.py --out benchmarks/results/2026-11-29-scale.md
+	$(BIN)/python benchmarks/sandbox_speed.py --out benchmarks/results/2026-11-29-sandbox-speed.md
 
 value-rollouts: real-assets  ## is the value function worth having on SmolLM2? recorded rollouts replayed in order
 	$(BIN)/python benchmarks/value_rollouts.py

@@ -19,10 +19,10 @@ from ex2.set_recipe import Measure, SetRecipe
 from ex2.sets.command import Standing, standings
 from ex2.sets.draw import check_machine
 from ex2.sets.generators.base import GENERATORS
-from ex2.sets.plans import plans_of
+from ex2.sets.plans import placed, plans_of
 from ex2.sets.strategies.base import STRATEGIES
 from reward.components import check_component
-from reward.errors import EnvironmentFault, EX2Error, UserError
+from reward.errors import EnvironmentFault, EX2Error
 from reward.image_bank import check_classes
 from reward.presets import BACKENDS, PRESETS, merged_settings, vlm_problems
 from reward.recognizers.table import (
@@ -177,13 +177,12 @@ def outside(
 
     if not collect(plan_it, found.lacking):
         return
-    for generator in {id(one.plan.generator): one.plan.generator for one in planned if one.left}.values():
+    for plan in {id(one.plan.generator): one.plan for one in planned if one.left}.values():
         try:
-            check_machine(generator)
-        except UserError as error:
-            collect(partial(str.splitlines, str(error)), found.lacking)
-        except EnvironmentFault as error:
-            collect(partial(str.splitlines, str(error)), found.machine)
+            check_machine(plan.generator)
+        except EX2Error as error:
+            lines = [placed(line, plan.name) for line in str(error).splitlines()]
+            collect(partial(list, lines), found.machine if isinstance(error, EnvironmentFault) else found.lacking)
     images = sum(len(one.plan.requests) for one in planned)
     found.checked.append(f"{images:,} images of {len(planned)} sets, {sum(one.left for one in planned):,} to draw")
     if collect(lambda: disk_problems(recipe, planned), found.machine):

@@ -53,7 +53,7 @@ def plans_of(
             try:
                 plans += _plans_of_one(recipe, name, recipe.images.seeds if seeds is None else seeds, opened)
             except UserError as error:
-                problems += [_placed(line, name) for line in str(error).splitlines()]
+                problems += [placed(line, name) for line in str(error).splitlines()]
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
     return plans
@@ -209,6 +209,6 @@ def strangers(generator: Generator, class_names: Sequence[str]) -> list[str]:
     return [unknown_name("generator.knows", name, class_names) for name in known if name not in class_names]
 
 
-def _placed(line: str, name: str) -> str:
+def placed(line: str, name: str) -> str:
     """Return a problem of a set's part with the recipe's key before it."""
     return re.sub(r"^(generator|strategy)\b", rf"images.sets.{name}.\1", line)

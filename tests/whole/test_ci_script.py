@@ -80,7 +80,9 @@ def steps(done: subprocess.CompletedProcess[str]) -> list[str]:
     ],
     ids=["there", "root", "sudo"],
 )
-def test_all_steps_run_where_there_are_a_browser_and_a_sandbox(tmp_path: Path, programs: dict[str, str], said: str) -> None:
+def test_all_steps_run_where_there_are_a_browser_and_a_sandbox(
+    tmp_path: Path, programs: dict[str, str], said: str
+) -> None:
     done = ci(tmp_path, programs)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout

@@ -127,7 +127,7 @@ class Code:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def check_machine(self) -> None:
-        """Check that there is a sandbox, and what renders the language.
+        """Check that there is a sandbox, and what renders the language; where none is wanted, say so aloud.
 
         Raises:
             UserError: If the renderer is not installed; a line for each part of it.
@@ -135,6 +135,11 @@ class Code:
         """
         if self.sandbox == "bubblewrap":
             check()
+        else:
+            tell_once(
+                "note: sandbox: none: code that a model wrote is run on this machine with your rights, as the recipe "
+                "says; it can read, write, delete and send whatever you can."
+            )
         problems = self.language.problems()
         if problems:
             raise UserError("\n".join(problems))
@@ -162,11 +167,6 @@ class Code:
         problems = self.request_problems(requests)
         if problems:
             raise UserError("\n".join(problems))
-        if self.sandbox == "none":
-            tell_once(
-                "note: sandbox: none: code that a model wrote is run on this machine with your rights, as the recipe "
-                "says; it can read, write, delete and send whatever you can."
-            )
         replies = self.author.write([self.question(request) for request in requests])
         if len(replies) != len(requests):
             raise UserError(f"author '{self._author_name}': {len(replies)} answers to {len(requests)} questions.")
