@@ -1,7 +1,9 @@
-"""The server inside the sandbox: imports a language once, and runs each job in a forked child under limits.
+"""The server inside the sandbox: imports a language once, and forks for each job a process that handles it.
 
-It reads jobs from its standard input and answers each on its standard output. A child has neither of them: it writes
-its image to a pipe of its own, of which the server takes one frame and nothing else.
+The handler reads the job from the standard input, runs it in a child of its own under limits, and answers on the
+standard output. The server itself never reads a job, so that nothing of one is in the memory that the next is forked
+from. The child that runs the program has neither input nor output: it writes its image to a pipe of its own, of which
+the handler takes one frame and nothing else.
 """
 
 from __future__ import annotations
@@ -73,12 +75,28 @@ def main() -> None:
         write_all(_ANSWERS, message_frame(ERROR, f"{type(error).__name__}: {error}"))
         return
     write_all(_ANSWERS, message_frame(READY, " ".join(f"{name}={value}" for name, value in versions.items())))
-    while len(head := read_exactly(_JOBS, HEAD.size)) == HEAD.size:
-        _, length = HEAD.unpack(head)
-        job: Job = unpacked("job", read_exactly(_JOBS, length))
-        write_all(_ANSWERS, answer(job, language, setup))
-        if setup.filtered and _left_behind():
+    while True:
+        select.select([_JOBS], [], [])
+        handler = os.fork()
+        if handler == 0:
+            _handle(language, setup)
+        _, status = os.waitpid(handler, 0)
+        if status != 0 or (setup.filtered and _left_behind()):
             return
+
+
+def _handle(language: Language, setup: Setup) -> NoReturn:
+    """Read a job, answer it and end; with status 1 if there is none, or its answer is not taken."""
+    status = 1
+    try:
+        head = read_exactly(_JOBS, HEAD.size)
+        if len(head) == HEAD.size:
+            _, length = HEAD.unpack(head)
+            job: Job = unpacked("job", read_exactly(_JOBS, length))
+            write_all(_ANSWERS, answer(job, language, setup))
+            status = 0
+    finally:
+        os._exit(status)
 
 
 def answer(job: Job, language: Language, setup: Setup) -> bytes:

@@ -42,6 +42,26 @@ def test_a_job_sees_nothing_of_the_one_before(worker: Worker) -> None:
     assert outcome.image.getpixel((0, 0)) == (255, 255, 255)
 
 
+LOOKS = """
+import ctypes
+C = ctypes.CDLL(None)
+C.sbrk.restype, C.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_long]
+size = 500 << 10
+heap = ctypes.string_at(C.sbrk(0) - size, size)
+raise RuntimeError('found %d' % heap.count(MARK))
+"""
+
+
+def test_nothing_of_a_program_is_in_the_memory_of_the_next(worker: Worker) -> None:
+    """The heap is looked through, where the first program stood 3,000 times."""
+    assert worker.run(job("#" + "first-program " * 3000 + f"\n{DOT}")).status == "drawn"
+    assert (
+        worker.run(job(LOOKS.replace("MARK", "bytes(reversed(b'margorp-tsrif'))"))).message == "RuntimeError: found 0"
+    )
+    own = worker.run(job("#" + "first-program " * 3000 + LOOKS.replace("MARK", "bytes(reversed(b'margorp-tsrif'))")))
+    assert int(own.message.rpartition(" ")[2]) > 1000, "twin: of the program itself it finds something"
+
+
 def test_a_seed_decides_what_is_random(worker: Worker) -> None:
     code = "import random, turtle\nturtle.dot(random.randint(50, 500))\n"
     images = [worker.run(job(code, seed)).image for seed in (1, 1, 2)]
