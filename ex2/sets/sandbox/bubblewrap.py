@@ -188,6 +188,8 @@ def _system() -> list[str]:
     for folder in _LIBRARIES:
         if Path(folder).is_dir():
             words += ["--ro-bind", folder, folder]
+            for hidden in sorted(Path(folder).glob("python3*/*-packages")):
+                words += _hiding(str(hidden))
     words += _links()
     for device in _DEVICES:
         words += ["--dev-bind", device, device]
@@ -217,9 +219,13 @@ def _interpreter(version: str) -> list[str]:
         if (base / name).is_dir():
             words += ["--ro-bind", str(base / name), f"{_PYTHON}/{name}"]
     for hidden in _installed(base):
-        target = f"{_PYTHON}/{hidden.relative_to(base)}"
-        words += ["--size", "4096", "--tmpfs", target, "--remount-ro", target]
+        words += _hiding(f"{_PYTHON}/{hidden.relative_to(base)}")
     return words
+
+
+def _hiding(folder: str) -> list[str]:
+    """Return the options that show an empty folder in another's place."""
+    return ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
 
 
 def _installed(base: Path) -> list[Path]:

@@ -307,3 +307,42 @@ def test_each_language_has_examples_that_are_drawn() -> None:
             for example in examples:
                 outcome = worker.run(Job(example.code, 64, 0, 60.0, 1 << 30))
                 assert outcome.status == "drawn", (name, example.concept, outcome)
+
+
+class Once:
+    """An author whose server is gone after some answers; it is the same author again after that."""
+
+    settings: Mapping[str, Any] = {}
+
+    def __init__(self, answers: int) -> None:
+        self.left = answers
+
+    def fingerprint(self) -> str:
+        return "once"
+
+    def write(self, questions: Sequence[Question]) -> list[Reply]:
+        if self.left < len(questions):
+            raise EnvironmentFault("server: gone")
+        self.left -= len(questions)
+        return [Reply(ANSWERS[one.request.class_name][one.request.index][0]) for one in questions]
+
+
+def test_a_set_that_is_gone_on_with_has_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_sandbox()
+    monkeypatch.setattr(code_module.Code, "batch_size", 2, raising=False)
+    generator = code(tmp_path)
+    generator.author = Once(100)
+    whole = draw_set(plan(generator), tmp_path / "whole", progress=False)
+    generator.author = Once(5)
+    with pytest.raises(EnvironmentFault, match="server: gone"):
+        draw_set(plan(generator), tmp_path / "sets", progress=False)
+    (folder,) = (tmp_path / "sets").glob("*/seed-0")
+    (folder / "code" / f"{'0' * 64}.svg").write_text("of a row that was never written")
+    generator.author = Once(100)
+    found = draw_set(plan(generator), tmp_path / "sets", progress=False)
+    generator.close()
+    found.check_content()
+    there, wanted = ({path.name for path in (one.folder / "code").iterdir()} for one in (found, whole))
+    assert there == wanted
+    told = [[(row.label, row.index, row.code, row.pixels) for row in one.rows] for one in (found, whole)]
+    assert told[0] == told[1]
