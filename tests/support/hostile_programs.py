@@ -287,10 +287,10 @@ PICTURES = (
     tex("embedded file", r"\pdfobj file {{file}}\pdfrefobj\pdflastobj", "drawn", "error", "syntax"),
     tex("digest of a file", r"\errmessage{\pdffiledump length 99 {{file}}}"),
     tex("plot of a file", r"\draw plot file {{file}};", "drawn", "error", "syntax"),
-    tex("endless loop", r"\loop\iftrue\repeat", "timeout", seconds=4.0),
+    tex("endless loop", r"\loop\iftrue\repeat", "timeout", seconds=2.0),
     tex("words that double", r"\def\a{\a\a}\a", "memory", "error", "timeout", verdict="run", seconds=8.0),
     tex("many files", r"\newwrite\w\newcount\n\loop\immediate\openout\w=f\the\n.tex\advance\n1\ifnum\n<999999\repeat",
-        "timeout", "error", seconds=5.0),
+        "timeout", "error", seconds=3.0),
     tex("a file that grows", r"\newwrite\w\immediate\openout\w=big \loop\immediate\write\w{"
         + "x" * 5000 + r"}\iftrue\repeat", "timeout", "error", seconds=8.0),
     tex("huge picture", r"\fill (0,0) rectangle (500,500);", "drawn", "error", "blank", "timeout", verdict="run"),
