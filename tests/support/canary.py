@@ -113,10 +113,21 @@ def sleepers(nap: int) -> list[psutil.Process]:
 
 def processes_below(pid: int | None) -> list[psutil.Process]:
     """Return a process with all that it has started and that runs."""
-    if pid is None or not psutil.pid_exists(pid):
+    if pid is None:
         return []
-    root = psutil.Process(pid)
-    return [one for one in (root, *root.children(recursive=True)) if one.status() != psutil.STATUS_ZOMBIE]
+    try:
+        root = psutil.Process(pid)
+        found = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    return [one for one in found if _runs(one)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return False
 
 
 def wait_until(done: Callable[[], bool], seconds: float) -> bool:

@@ -109,8 +109,7 @@ def _private(name: str) -> bool:
 
 
 _REFUSED_ELEMENTS = _words(
-    "image foreignobject script iframe audio video object embed feimage handler listener set animate animatetransform "
-    "animatemotion tref font-face-uri"
+    "image foreignobject script iframe audio video object embed feimage handler listener tref font-face-uri"
 )
 _OWN_REFERENCE = re.compile(r"#[^\s)'\"]+")
 _URL = re.compile(r"url\(\s*['\"]?\s*([^)'\"]*)", re.IGNORECASE)

@@ -19,6 +19,7 @@ DRAWINGS = [
     '<g id="a"><rect/></g><use href="#a"/><use xlink:href="#a"/>',
     "<style>circle { fill: url( '#g' ); }</style><circle/>",
     '<rect style="fill:red"/><text>on@import</text>',
+    '<rect><animate attributeName="x" to="9"/></rect>',
     "<rect",
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from canary import SANDBOX_PROCESSES, Canary, canary, processes_below, sleepers, wait_until
 from hostile_programs import ATTACKS, GUARD, HARMLESS, Attack
+from paths import ROOT
 from sandboxes import needs_sandbox, needs_tikz
 
 from ex2.sets.sandbox.inside.jobs import Job
@@ -86,6 +87,10 @@ def test_there_are_attacks_of_each_language() -> None:
     assert len(ATTACKS) >= 60
     assert {attack.language for attack in ATTACKS} == set(LANGUAGES)
     assert len({(attack.language, attack.name) for attack in ATTACKS}) == len(ATTACKS)
+    counts = [sum(attack.language == name for attack in ATTACKS) for name in ("turtle", "matplotlib", "svg", "tikz")]
+    told = "runs the {} programs of `tests/support/hostile_programs.py`: {} in Python with turtle, {} with matplotlib, "
+    told += "{} in SVG, {} in TikZ."
+    assert told.format(len(ATTACKS), *counts) in " ".join((ROOT / "docs/sandbox.md").read_text().split())
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[f"{attack.language}: {attack.name}" for attack in ATTACKS])
@@ -117,10 +122,12 @@ TWINS = {
     "address": ["connected"],
     "absolute path": ["read the image"],
     "path upward": ["read the image"],
+    "numpy.fromfile": ["read the file"],
+    "imread": ["read the image"],
 }
 
 
-@pytest.fixture(scope="module", params=["turtle", "svg"])
+@pytest.fixture(scope="module", params=["turtle", "svg", "matplotlib"])
 def bare_worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     with Worker(language_named(request.param), "none") as made:
         yield made

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from canary import processes_below, wait_until
+from canary import SANDBOX_PROCESSES, processes_below, wait_until
 from sandboxes import needs_sandbox
 
 from ex2.sets.sandbox import worker as worker_module
@@ -30,6 +30,12 @@ def worker() -> Iterator[Worker]:
 def job(code: str, seed: int = 1, **changes: float) -> Job:
     given = {"size": 32, "seconds": 20.0, "memory": 1 << 30} | changes
     return Job(code, int(given["size"]), seed, given["seconds"], int(given["memory"]))
+
+
+def at_rest(worker: Worker) -> tuple[int | None, list[psutil.Process]]:
+    """The worker's number and its processes, the server last, once no job's are there any more."""
+    assert wait_until(lambda: len(processes_below(worker.pid)) == SANDBOX_PROCESSES, 10)
+    return worker.pid, processes_below(worker.pid)
 
 
 def test_a_job_sees_nothing_of_the_one_before(worker: Worker) -> None:
@@ -72,9 +78,7 @@ def test_a_seed_decides_what_is_random(worker: Worker) -> None:
 
 def test_a_server_that_dies_fails_one_job_and_is_replaced(worker: Worker) -> None:
     assert worker.run(job(DOT)).status == "drawn"
-    before = worker.pid
-    inside = processes_below(before)
-    assert len(inside) == 3
+    before, inside = at_rest(worker)
     os.kill(inside[-1].pid, signal.SIGKILL)
     psutil.wait_procs(inside[-1:], timeout=10)
     outcomes = [worker.run(job(DOT)) for _ in range(2)]
@@ -87,8 +91,7 @@ def test_a_server_that_dies_fails_one_job_and_is_replaced(worker: Worker) -> Non
 def test_a_server_that_hangs_is_ended_from_outside(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "_GRACE", 0.5)
     assert worker.run(job(DOT)).status == "drawn"
-    before = worker.pid
-    inside = processes_below(before)
+    _, inside = at_rest(worker)
     os.kill(inside[-1].pid, signal.SIGSTOP)
     outcome = worker.run(job(DOT, seconds=0.5))
     assert (outcome.status, outcome.message) == ("timeout", "the worker ended: not done in time")
