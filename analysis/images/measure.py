@@ -348,6 +348,7 @@ def _set_measures(
         generator=records[0].generator,
         strategy=records[0].strategy,
         licence=one.given.licence or records[0].license,
+        sandbox=records[0].sandbox,
         per_class=records[0].per_class,
         asked=sum(record.asked for record in records),
         made=sum(record.made for record in records),

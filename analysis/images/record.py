@@ -94,6 +94,7 @@ class SetMeasures(Record):
         generator: Who drew it.
         strategy: How classes became prompts; "" for a folder without a record.
         licence: Terms of the images.
+        sandbox: What kept code that drew apart from the machine; empty where none was run.
         per_class: Images asked for of each class.
         asked: Images asked for, over all seeds.
         made: Images made.
@@ -118,6 +119,7 @@ class SetMeasures(Record):
     generator: str
     strategy: str
     licence: str = ""
+    sandbox: str = ""
     per_class: int
     asked: int
     made: int

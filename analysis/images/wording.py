@@ -271,6 +271,9 @@ def warnings_of(measures: Measures) -> list[str]:
                 f"{one.shared:,} of the {one.made:,} images of {one.name} stand in several of its seeds: its intervals "
                 "take that into account, and its seeds tell less than others would."
             )
+    bare = [one.name for one in measures.sets if one.sandbox == "none"]
+    if bare:
+        said.append(f"Code that a model wrote drew {listing(bare)} without a sandbox, with the rights of who ran it.")
     few = [one.name for one in measures.sets if few_seeds([one])]
     if few:
         said.append(

@@ -148,6 +148,14 @@ def test_flattery_is_said_beside_the_headline() -> None:
     )
 
 
+def test_code_without_a_sandbox_is_said() -> None:
+    bare, inside, drawn = (measured_set(name, sandbox=name) for name in ("none", "bubblewrap", ""))
+    assert warnings_of(measurement(bare, inside, drawn)) == [
+        "Code that a model wrote drew none without a sandbox, with the rights of who ran it."
+    ]
+    assert warnings_of(measurement(inside, drawn)) == []
+
+
 def test_unequal_sets_are_said() -> None:
     one, other = measured_set("a"), measured_set("b")
     assert unequal((one, other)) == ""

@@ -22,9 +22,12 @@ SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4"><rect width=
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `code.yaml`: a scripted drawing of each of the demo world's classes."""
+    """A folder with `code.yaml`: a scripted drawing of each of the demo world's classes, in a blue of its own."""
     monkeypatch.chdir(tmp_path)
-    rows = [{"class": concept.name, "replies": [SQUARE]} for concept in CONCEPTS]
+    rows = [
+        {"class": concept.name, "replies": [SQUARE.replace("#00f", f"#0000{255 - 16 * label:02x}")]}
+        for label, concept in enumerate(CONCEPTS)
+    ]
     Path("answers.jsonl").write_text("\n".join(map(json.dumps, rows)))
     author = {"name": "scripted", "file": "answers.jsonl"}
     generator = {"name": "code", "language": "svg", "author": author, "size": 32}
@@ -59,7 +62,7 @@ def test_drawn_and_read_back(work: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert found.record.sandbox == "bubblewrap"
     with Image.open(folder / found.rows[0].file_name) as image:
         assert [image.getpixel(place) for place in ((5, 5), (25, 5))] == [(0, 0, 255), (255, 255, 255)]
-    assert len(list((folder / "code").iterdir())) == 1
+    assert len(list((folder / "code").iterdir())) == 16
 
 
 def test_a_finished_set_needs_no_sandbox(
@@ -88,6 +91,11 @@ def test_without_a_sandbox_all_verbs_say_so(
     status, out, err = ended(capsys, "draw", "code.yaml", "images.sets.code.generator.sandbox=none")
     assert status == 0
     assert "16 of 16 images, from code run without a sandbox:" in out
+    caution = "careful: Code that a model wrote drew code without a sandbox, with the rights of who ran it."
+    words = ["images.sets.code.generator.sandbox=none", "measure.permutations=99", "measure.bootstrap_samples=100"]
+    status, out, _ = ended(capsys, "measure", "code.yaml", *words, "measure.metrics=[cler]")
+    assert status == 0
+    assert caution in out
     assert err[0].startswith("note: sandbox: none: code that a model wrote is run on this machine with your rights")
 
 
