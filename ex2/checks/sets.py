@@ -22,7 +22,7 @@ from ex2.sets.generators.base import GENERATORS
 from ex2.sets.plans import placed, plans_of
 from ex2.sets.strategies.base import STRATEGIES
 from reward.components import check_component
-from reward.errors import EnvironmentFault, EX2Error
+from reward.errors import EnvironmentFault, EX2Error, UserError
 from reward.image_bank import check_classes
 from reward.presets import BACKENDS, PRESETS, merged_settings, vlm_problems
 from reward.recognizers.table import (
