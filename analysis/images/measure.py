@@ -219,7 +219,7 @@ def measured_sets(what: Measuring, prepared: Prepared, *, progress: bool = True)
         images=len(prepared.images),
         classes=names,
         metric=side.test.metric,
-        settings=measure.model_dump(mode="json", exclude={"questions", "answerers"}),
+        settings=measure.model_dump(mode="json"),
         against=what.against if len(sets) > 1 else "",
         text=text,
         texts=side.texts,

@@ -41,7 +41,7 @@ def write_page(measures: Measures, directory: Path) -> Path:
         EnvironmentFault: If it cannot be written.
     """
     path = directory / PAGE
-    write_text(path, render_page(measures, stored_recognition(directory, measures), stored_study(directory)))
+    write_text(path, render_page(measures, stored_recognition(directory, measures), stored_study(directory, measures)))
     return path
 
 

@@ -30,8 +30,6 @@ AGAIN = "run `ex2 measure` again"
 _SECTIONS = ("vlm", "dataset", "images", "measure")
 _ELSEWHERE = ("images.root",)
 """Keys that only say where something lies."""
-_APART = {"measure": {"questions", "answerers"}}
-"""Keys of `measure` that no number of a set depends on: what is made of them is stored on its own."""
 
 
 def start_measuring(directory: RunDirectory, recipe: SetRecipe | None) -> None:
@@ -88,7 +86,7 @@ def write_measures(directory: RunDirectory, measures: Measures) -> Path:
 
 def made_of(recipe: SetRecipe) -> JSON:
     """Return the sections of a recipe that measures depend on, as they are stored with them."""
-    return recipe.model_dump(mode="json", include=set(_SECTIONS), exclude=_APART)
+    return recipe.model_dump(mode="json", include=set(_SECTIONS))
 
 
 def recipe_problems(measures: Measures, recipe: SetRecipe, where: str | Path) -> list[str]:

@@ -14,7 +14,7 @@ from analysis.agreement.standing import judge_caution, run_agreement
 from analysis.attributes.tables import attribute_drawings, attribute_tables
 from analysis.images.drawings import image_drawings
 from analysis.images.questions.record import QuestionStudy
-from analysis.images.questions.stored import stored_studies
+from analysis.images.questions.stored import studies_of
 from analysis.images.questions.tables import question_tables
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.stored import recognitions_of
@@ -184,16 +184,17 @@ def read_material(paths: Sequence[Path], denominator: Denominator | None) -> Mat
     if problems:
         raise UserError("\n".join(problems))
     recognized, unreadable = recognitions_of(measured)
+    asked, unanswered = studies_of(measured)
     return Material(
         runs,
         experiments,
         by_target,
         list(published.values()),
-        [*left_out, *unread, *unreadable],
+        [*left_out, *unread, *unreadable, *unanswered],
         ignored,
         [one for _, one in measured],
         recognized,
-        stored_studies(folder for folder, _ in measured),
+        asked,
     )
 
 

@@ -13,7 +13,8 @@ from analysis.agreement.standing import judge_caution, judge_standing, run_agree
 from analysis.attributes.tables import attribute_tables
 from analysis.images.headline import set_headline
 from analysis.images.page import PAGE as SETS_PAGE
-from analysis.images.questions.stored import stored_studies
+from analysis.images.questions.record import QuestionStudy
+from analysis.images.questions.stored import studies_of
 from analysis.images.questions.tables import question_tables
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.stored import recognitions_of
@@ -82,11 +83,14 @@ def main(options: argparse.Namespace) -> int:
     if not runs and not measured:
         raise UserError("\n".join([f"{options.folder}: no run to show.", *problems]))
     recognized, unreadable = recognitions_of(measured)
-    problems += unreadable
+    asked, unread = studies_of(measured)
+    problems += [*unreadable, *unread]
     path: Path = options.folder / PAGE
     write_text(
         path,
-        render_index(runs, rules, where=options.folder, problems=problems, measured=measured, recognized=recognized),
+        render_index(
+            runs, rules, where=options.folder, problems=problems, measured=measured, recognized=recognized, asked=asked
+        ),
     )
     unanalyzed = [
         f"{run.directory.root}: not analysed: {', '.join(f'seed {seed}' for seed in run.missing)}"
@@ -107,6 +111,7 @@ def render_index(
     problems: Sequence[str],
     measured: Sequence[tuple[Path, Measures]] = (),
     recognized: Sequence[Recognition] = (),
+    asked: Sequence[QuestionStudy] = (),
 ) -> str:
     """Return the page.
 
@@ -117,6 +122,7 @@ def render_index(
         problems: Sentences, shown on the page, on why other runs are not on it.
         measured: Folder and measurement of each run of image sets.
         recognized: What recognizers see on the sets of some of them.
+        asked: How questions about images were answered beside some of them.
 
     Returns:
         The page as HTML, with style and script inside.
@@ -139,7 +145,7 @@ def render_index(
         *phrases_tables(runs, (), rules.tolerance),
         *image_tables([found for _, found in measured]),
         *recognition_tables(recognized),
-        *question_tables(stored_studies(folder for folder, _ in measured)),
+        *question_tables(asked),
     ]
     return (
         page_environment()

@@ -59,7 +59,7 @@ def scores_table(found: Sequence[QuestionStudy]) -> Table:
     rows = []
     for run, study in _each(found):
         for one in study.scores:
-            cells = [_percent(one.score(name)) for name in SCORES]
+            cells = [_percent(one.score(name), _asked(name, study.counts(one.file))) for name in SCORES]
             unparsed = count_cell(one.unparsed, n=one.asked)
             majority = Cell("percent", 100 * study.counts(one.file).majority, n=one.asked)
             rows.append(Row((*run, one.file, one.answerer), (*cells, unparsed, majority, _p_yes(one))))
@@ -176,9 +176,16 @@ def _counts(counts: QuestionCounts, words: float) -> tuple[Cell, ...]:
     return (*whole, mean[0], majority, mean[1])
 
 
-def _percent(number: Estimate | None) -> Cell:
+def _asked(score: Score, counts: QuestionCounts) -> int:
+    """Return how many questions of a file a score is of; of the mean of two, the fewer."""
+    of = {"sensitivity": counts.yes, "specificity": counts.no, "balanced": min(counts.yes, counts.no)}
+    return of.get(score, counts.questions)
+
+
+def _percent(number: Estimate | None, questions: int = 1) -> Cell:
+    """Return a share; where there is none, whether no answer to such questions could be read, or there are none."""
     if number is None:
-        return Cell(empty="no readable answer")
+        return Cell(empty="no readable answer" if questions else "no such question")
     low, high = (None if end is None else 100 * end for end in (number.low, number.high))
     return Cell("percent", 100 * number.value, low, high, number.n)
 

@@ -89,6 +89,7 @@ class OpenAIJudge:
             "requests_per_minute": requests_per_minute,
             "tokens_per_minute": tokens_per_minute,
             "price_per_million": price_per_million,
+            "extra_body": extra_body,
         }
         problems = self.setting_problems(checked, "judge")
         if problems:

@@ -131,6 +131,10 @@ class KeptAnswers(Generic[Q]):
         return cost(spent, self._prices)
 
 
+ASKED = ("messages", "model", "stream", "n")
+"""Fields of a request that no further setting may replace: another question would be asked, or another reply read."""
+
+
 def server_setting_problems(settings: Mapping[str, Any], where: str) -> list[str]:
     """List settings of a server, its limits and its sampling that cannot work.
 
@@ -157,6 +161,8 @@ def server_setting_problems(settings: Mapping[str, Any], where: str) -> list[str
         for key, (fits, words) in allowed.items()
         if settings.get(key) is not None and not fits(settings[key])
     ]
+    own = [key for key in settings.get("extra_body") or {} if key in ASKED]
+    problems += [f"{where}.extra_body: '{key}' is what is asked of whom; leave it out." for key in own]
     wrong_url = url_problem(settings.get("base_url"))
     if wrong_url:
         problems.append(f"{where}.base_url: {wrong_url}")

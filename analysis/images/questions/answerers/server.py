@@ -99,6 +99,7 @@ class OpenAIAnswerer:
             "price_per_million": price_per_million,
             "longest": longest,
             "tokens_per_image": tokens_per_image,
+            "extra_body": extra_body,
         }
         problems = self.setting_problems(checked, named_in)
         if problems:

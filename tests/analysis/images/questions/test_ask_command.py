@@ -195,9 +195,65 @@ def test_a_recipes_questions_are_asked_after_its_sets_were_measured(
     ]
     assert main(["index", "runs"]) == 0
     assert "Answers to binary questions" in (tmp_path / "runs" / "index.html").read_text()
-    changed = RECIPE.replace("error: 0.3", "error: 0.2")
-    recipe.write_text(changed)
-    assert main(["report", "asked.yaml"]) == 0, "no number of a set depends on who answers"
+    capsys.readouterr()
+    recipe.write_text(RECIPE.replace("error: 0.3", "error: 0.2"))
+    assert main(["report", "asked.yaml"]) == 2
+    assert "asked.yaml: measure.answerers: now " in capsys.readouterr().err
+    (tmp_path / "sets" / "other.jsonl").write_text((tmp_path / "sets" / "questions.jsonl").read_text())
+    recipe.write_text(RECIPE.replace("questions.jsonl", "other.jsonl"))
+    assert main(["report", "asked.yaml"]) == 2
+    assert "asked.yaml: measure.questions.drawn: now sets/other.jsonl" in capsys.readouterr().err
+
+
+def asked_before(tmp_path: Path) -> tuple[Path, Path]:
+    """Measure a recipe with questions; return the recipe and the run's folder."""
+    recipe = tmp_path / "asked.yaml"
+    recipe.write_text(RECIPE)
+    assert main(["draw", "asked.yaml"]) == 0
+    (folder,) = (tmp_path / "sets").glob("drawn-*/seed-0")
+    write_questions([str(folder), "--out", "sets/questions.jsonl"])
+    assert main(["measure", "asked.yaml"]) == 0
+    return recipe, tmp_path / "runs" / "asked"
+
+
+def test_answers_to_other_questions_are_not_shown_beside_a_measurement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without questions, with another answerer that fails, and with intervals of another coverage."""
+    recipe, run = asked_before(tmp_path)
+    kept = (run / RESULT).read_bytes()
+    recipe.write_text(RECIPE[: RECIPE.index("  questions:")])
+    assert main(["measure", "asked.yaml"]) == 0
+    assert "Examples of answers" not in (run / "report.html").read_text()
+    assert main(["tables", "runs", "--out", "none"]) == 0
+    assert not [*(tmp_path / "none").glob("questions-*")]
+    told = capsys.readouterr().err
+    assert f"note: runs/asked/{RESULT}: of other questions and answerers than the measurement's" in told
+    (tmp_path / "failing.py").write_text(
+        "from reward.errors import UserError\n"
+        "class Fails:\n"
+        "    name, exact = 'fails', False\n"
+        "    def answer(self, questions, on_answer):\n"
+        "        raise UserError('nobody answers')\n"
+    )
+    recipe.write_text(RECIPE.replace("{name: scripted}", "{name: failing.Fails}"))
+    assert main(["measure", "asked.yaml"]) == 2
+    assert (run / RESULT).read_bytes() == kept, "what was answered before stays"
+    assert "Examples of answers" not in (run / "report.html").read_text()
+    recipe.write_text(RECIPE)
+    assert main(["measure", "asked.yaml"]) == 0
+    assert "Examples of answers" in (run / "report.html").read_text()
+
+
+def test_a_damaged_study_leaves_others_on_the_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, run = asked_before(tmp_path)
+    (run / RESULT).write_text("{}")
+    capsys.readouterr()
+    assert main(["index", "runs"]) == 0
+    page = (tmp_path / "runs" / "index.html").read_text()
+    assert RESULT in page
+    assert "What each image set is worth" in page
+    assert "Answers to binary questions" not in page
 
 
 def test_measures_are_kept_and_shown_where_answers_fail(

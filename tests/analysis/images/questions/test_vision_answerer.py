@@ -170,9 +170,12 @@ def test_what_is_wrong_with_server_or_settings_is_told_by_the_answerers_section(
     ):
         given_by(OpenAIAnswerer("gpt-4o-mini", named_in=here), asked.asked)
     with pytest.raises(UserError) as raised:
-        OpenAIAnswerer("m", "ftp://x", longest=5, tokens_per_image=-1, temperature=3, named_in=here)
+        OpenAIAnswerer(
+            "m", "ftp://x", longest=5, tokens_per_image=-1, temperature=3, extra_body={"messages": []}, named_in=here
+        )
     assert str(raised.value).splitlines() == [
         f"{here}.temperature: given 3; allowed is 0 to 2.",
+        f"{here}.extra_body: 'messages' is what is asked of whom; leave it out.",
         f"{here}.base_url: 'ftp://x' is no http(s) URL; give one such as http://localhost:8000/v1.",
         f"{here}.longest: given 5; allowed are 32 to 4,096 pixels.",
         f"{here}.tokens_per_image: given -1; allowed is at least 0.",
