@@ -100,7 +100,8 @@ def test_the_strategies_that_headers_name_are_there() -> None:
 
 
 def test_photographs_and_drawings(tmp_path: Path) -> None:
-    """Validated on folders as `make real-sets` makes them, of noise, and on another VLM, whose weights are there."""
+    """Validated on folders as `make real-sets` makes them, of noise, and on a VLM whose weights are there; without
+    recognizers, whose weights need not be."""
     shown = subprocess.run(["make", "--dry-run", "real-sets"], capture_output=True, text=True, cwd=ROOT, check=True)
     path = ROOT / "recipes/real/sets.yaml"
     recipe = read_set_recipe(path)
@@ -117,7 +118,12 @@ def test_photographs_and_drawings(tmp_path: Path) -> None:
                 folder.mkdir(parents=True)
                 for each in range(2):
                     (folder / f"{each}.png").write_bytes(picture_bytes(100 * number + 10 * len(str(folder)) + each))
-    overrides = ["vlm={name: demo-visual}", f"images.root={tmp_path}/sets", f"output_dir={tmp_path}"]
+    overrides = [
+        "vlm={name: demo-visual}",
+        "measure.recognizers=[]",
+        f"images.root={tmp_path}/sets",
+        f"output_dir={tmp_path}",
+    ]
     overrides.append(f"dataset.root={tmp_path / roots['photographs']}")
     overrides += [f"images.sets.{name}.generator.root={tmp_path / root}" for name, root in drawn.items()]
     recipe = read_set_recipe(path, overrides)
