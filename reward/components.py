@@ -191,7 +191,7 @@ def check_component(
 
 def _value_problems(factory: Any, settings: Mapping[str, Any], where: str) -> list[str]:
     try:
-        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
     except Exception:  # noqa: BLE001 - annotations are the user's code, and some only a type checker can read
         return []
     problems = []

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from pydantic import Field
 from safetensors.torch import load_file
 
 from reward.backends.common import fingerprint, in_chunks, one_line, pick_device
-from reward.errors import UserError
+from reward.errors import UserError, shown
 from reward.preprocess import to_rgb
 
 Vocabulary = Literal["imagenet-1k", "classes", "own"]
 """What a recognizer's classes are: ImageNet's 1,000 in their usual order, the dataset's own classes in label order, or
 others, of which only the labels are known."""
 IMAGENET_CLASSES = 1000
+BatchSize = Annotated[int, Field(strict=True, gt=0)]
+"""Images of one forward pass."""
 
 
 @runtime_checkable
@@ -87,6 +89,26 @@ class Network:
         return torch.cat(parts)
 
 
+def device_problems(device: str, where: str) -> list[str]:
+    """Say in a line that torch has no device of this name, whether or not this machine has it."""
+    try:
+        if device != "auto":
+            torch.device(device)
+    except RuntimeError:
+        return [f"{where}.device: given {shown(device)}; auto, cpu, cuda, cuda:1, mps and the like are allowed."]
+    return []
+
+
+def missing_device(device: str, where: str) -> list[str]:
+    """Say in a line that nothing can be computed on a device of this machine; its name must be one of torch's."""
+    try:
+        torch.zeros(1, device=pick_device(device)).cpu()
+    except (RuntimeError, AssertionError, ImportError, UserError) as error:
+        why = one_line(error, 100).rstrip(".")
+        return [f"{where}.device: {device}: not on this machine ({why}); give auto or cpu."]
+    return []
+
+
 def read_weights(path: Path, where: str) -> dict[str, torch.Tensor]:
     """Read a file of weights, `.safetensors` or what `torch.save` wrote; no code in it is run.
 
@@ -103,18 +125,18 @@ def read_weights(path: Path, where: str) -> dict[str, torch.Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # what is no such file fails in any of its readers' ways
+        if type(error).__name__ == "UnpicklingError":
+            raise UserError(
+                f"{where}: {path}: holds more than weights, which is not read; save the model's state_dict."
+            ) from error
         raise UserError(f"{where}: {path}: no readable weights ({one_line(error, 200)}); give another file.") from error
-    except Exception as error:
-        if type(error).__name__ != "UnpicklingError":
-            raise
-        raise UserError(
-            f"{where}: {path}: holds more than weights, which is not read; save the model's state_dict."
-        ) from error
     for key in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in found.items()
+    ):
         raise UserError(f"{where}: {path}: holds no weights by name; save the model's state_dict.")
     return found
 
@@ -123,12 +145,18 @@ def put_weights(module: torch.nn.Module, state: dict[str, torch.Tensor], path: P
     """Give a module the weights of a file, all of them and no others.
 
     Raises:
-        UserError: If they are another model's.
+        UserError: If they are another model's, or not all are numbers.
     """
     try:
         module.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{where}: {path}: the weights are those of another model ({one_line(error, 200)}); name the model that "
             "they belong to."
         ) from error
+    faulty = [name for name, one in module.named_parameters() if not torch.isfinite(one).all()]
+    faulty += [name for name, one in module.named_buffers() if torch.isnan(one).any()]
+    if faulty:
+        raise UserError(
+            f"{where}: {path}: {faulty[0]}, one of {len(faulty)}, holds values that are not finite; give another file."
+        )

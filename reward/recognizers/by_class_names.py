@@ -10,7 +10,7 @@ from PIL import Image
 
 from reward.errors import UserError, one_line
 from reward.presets import load_vlm, shown_name, vlm_problems
-from reward.recognizers.base import Vocabulary
+from reward.recognizers.base import BatchSize, Vocabulary
 from reward.vlm import VLM
 
 
@@ -31,7 +31,7 @@ class ByClassNames:
         classes: Sequence[str],
         encoder: VLM | None = None,
         vlm: Mapping[str, Any] | None = None,
-        batch_size: int = 32,
+        batch_size: BatchSize = 32,
     ) -> None:
         self.labels, self.batch_size = tuple(classes), batch_size
         if vlm is not None:

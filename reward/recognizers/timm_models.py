@@ -10,8 +10,18 @@ import torch
 from PIL import Image
 
 from reward.errors import UserError, unknown_name
-from reward.recognizers.base import IMAGENET_CLASSES, Network, Vocabulary, put_weights, read_weights
+from reward.recognizers.base import (
+    IMAGENET_CLASSES,
+    BatchSize,
+    Network,
+    Vocabulary,
+    device_problems,
+    missing_device,
+    put_weights,
+    read_weights,
+)
 from reward.recognizers.imagenet import imagenet_labels
+from reward.user_paths import user_path
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 """Files of a hub repository, the first of which that is in the cache is taken."""
@@ -33,7 +43,9 @@ class TimmModel:
 
     vocabulary: Vocabulary = "imagenet-1k"
 
-    def __init__(self, model: str, weights: str | None = None, batch_size: int = 32, device: str = "auto") -> None:
+    def __init__(
+        self, model: str, weights: str | None = None, batch_size: BatchSize = 32, device: str = "auto"
+    ) -> None:
         import timm
         from timm.data.config import resolve_data_config
         from timm.data.transforms_factory import create_transform
@@ -43,7 +55,7 @@ class TimmModel:
         problems = self.weights_problems({"model": model, "weights": weights}, where)
         if problems:
             raise UserError("\n".join(problems))
-        path = _file(model, weights)
+        path = _file(model, weights, where)
         assert path is not None
         module = timm.create_model(model, pretrained=False)
         put_weights(module, read_weights(path, where), path, where)
@@ -54,36 +66,39 @@ class TimmModel:
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: object = ()) -> list[str]:
-        """List an unknown model, or one whose classes are not ImageNet's 1,000."""
+        """List an unknown model or device, or a model whose classes are not ImageNet's 1,000."""
         import timm
 
-        model = settings["model"]
+        model, device = settings["model"], device_problems(settings.get("device", "auto"), where)
         try:
             found = timm.get_pretrained_cfg(model, allow_unregistered=False) if timm.is_model(model) else None
         except RuntimeError:  # the model is known, and the tag of its weights is not
             found = None
         if found is None:
             own = timm.list_pretrained(f"{model.partition('.')[0]}*")[:SHOWN]
-            return [unknown_name(f"{where}.model", model, own or ["names of timm.list_pretrained()"])]
+            return [unknown_name(f"{where}.model", model, own or ["names of timm.list_pretrained()"]), *device]
         if found.num_classes != IMAGENET_CLASSES:
             return [
                 f"{where}.model: '{model}' tells {found.num_classes} classes apart, not ImageNet's {IMAGENET_CLASSES}; "
-                "give the tag of weights that do, such as resnet50.a1_in1k."
+                "give the tag of weights that do, such as resnet50.a1_in1k.",
+                *device,
             ]
-        return []
+        return device
 
     @staticmethod
     def weights_problems(settings: Mapping[str, Any], where: str) -> list[str]:
-        """Say in a line that the weights are not there, and what to do; nothing is read or fetched."""
+        """Say in a line each that weights or the device are not there, and what to do; nothing is read or fetched."""
         model, weights = settings["model"], settings.get("weights")
-        path = _file(model, weights)
+        device = missing_device(settings.get("device", "auto"), where)
+        path = _file(model, weights, where)
         if path is not None and path.is_file():
-            return []
+            return device
         if weights is not None:
-            return [f"{where}: weights {weights}: no such file; give the file of {model}'s state dict."]
+            return [f"{where}: weights {weights}: no such file; give the file of {model}'s state dict.", *device]
         return [
             f"{where}: the weights of {model} are not in the local cache; run: hf download {_repository(model)} "
-            f"{FILES[0]}, or give weights=FILE."
+            f"{FILES[0]}, or give weights=FILE.",
+            *device,
         ]
 
     def fingerprint(self) -> str:
@@ -102,11 +117,11 @@ def _repository(model: str) -> str:
     return f"timm/{model}" if found is None or not found.hf_hub_id else str(found.hf_hub_id)
 
 
-def _file(model: str, weights: str | None) -> Path | None:
+def _file(model: str, weights: str | None, where: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     if weights is not None:
-        return Path(weights).expanduser()
+        return user_path(weights, f"{where}.weights")
     for name in FILES:
         found = try_to_load_from_cache(_repository(model), name)
         if isinstance(found, str):

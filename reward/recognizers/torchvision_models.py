@@ -12,8 +12,18 @@ import torch
 from PIL import Image
 
 from reward.errors import UserError, unknown_name
-from reward.recognizers.base import IMAGENET_CLASSES, Network, Vocabulary, put_weights, read_weights
+from reward.recognizers.base import (
+    IMAGENET_CLASSES,
+    BatchSize,
+    Network,
+    Vocabulary,
+    device_problems,
+    missing_device,
+    put_weights,
+    read_weights,
+)
 from reward.recognizers.imagenet import imagenet_labels
+from reward.user_paths import user_path
 
 BUILT: Mapping[str, Mapping[str, Any]] = {
     name: {"transform_input": True, "aux_logits": True, "init_weights": False} for name in ("googlenet", "inception_v3")
@@ -38,7 +48,9 @@ class TorchvisionModel:
 
     vocabulary: Vocabulary = "imagenet-1k"
 
-    def __init__(self, model: str, weights: str = "IMAGENET1K_V1", batch_size: int = 32, device: str = "auto") -> None:
+    def __init__(
+        self, model: str, weights: str = "IMAGENET1K_V1", batch_size: BatchSize = 32, device: str = "auto"
+    ) -> None:
         from torchvision.models import get_model
 
         self.name = model if weights == "IMAGENET1K_V1" else f"{model} {Path(weights).name}"
@@ -47,7 +59,7 @@ class TorchvisionModel:
         problems = self.weights_problems({"model": model, "weights": weights}, where)
         if problems:
             raise UserError("\n".join(problems))
-        path = _file(model, weights)
+        path = _file(model, weights, where)
         state = read_weights(path, where)
         if weights in _rows(model):
             _check_hash(path, where)
@@ -62,29 +74,31 @@ class TorchvisionModel:
 
     @staticmethod
     def setting_problems(settings: Mapping[str, Any], where: str, supplied: object = ()) -> list[str]:
-        """List an unknown model, or weights that are neither a row of it nor a file's name."""
+        """List an unknown model or device, and weights that are neither a row of it nor a file's name."""
         model, weights = settings["model"], settings.get("weights", "IMAGENET1K_V1")
-        known = _classifiers()
+        known, device = _classifiers(), device_problems(settings.get("device", "auto"), where)
         if model not in known:
-            return [unknown_name(f"{where}.model", model, known)]
+            return [unknown_name(f"{where}.model", model, known), *device]
         rows = _rows(model)
         if weights not in rows and not Path(weights).suffix:
-            return [unknown_name(f"{where}.weights", weights, rows, hint="Or give the file of a state dict.")]
-        return []
+            return [unknown_name(f"{where}.weights", weights, rows, hint="Or give the file of a state dict."), *device]
+        return device
 
     @staticmethod
     def weights_problems(settings: Mapping[str, Any], where: str) -> list[str]:
-        """Say in a line that the file of the weights is not there, and what to do; no file is read."""
+        """Say in a line each that the weights' file or the device is not there, and what to do; no file is read."""
         model, weights = settings["model"], settings.get("weights", "IMAGENET1K_V1")
-        path = _file(model, weights)
+        device = missing_device(settings.get("device", "auto"), where)
+        path = _file(model, weights, where)
         if path.is_file():
-            return []
+            return device
         if weights not in _rows(model):
-            return [f"{where}: weights {weights}: no such file; give the file of {model}'s state dict."]
+            return [f"{where}: weights {weights}: no such file; give the file of {model}'s state dict.", *device]
         url = _rows(model)[weights].url
         return [
             f"{where}: the weights {weights} of {model} are not on this machine; put {url} at {path}, or give "
-            "weights=FILE."
+            "weights=FILE.",
+            *device,
         ]
 
     def fingerprint(self) -> str:
@@ -117,10 +131,10 @@ def _row(model: str, weights: str) -> Any:
     return rows[weights] if weights in rows else next(iter(rows.values()))
 
 
-def _file(model: str, weights: str) -> Path:
+def _file(model: str, weights: str, where: str) -> Path:
     rows = _rows(model)
     if weights not in rows:
-        return Path(weights).expanduser()
+        return user_path(weights, f"{where}.weights")
     return Path(torch.hub.get_dir()) / "checkpoints" / str(rows[weights].url).rpartition("/")[2]
 
 
