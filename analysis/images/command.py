@@ -29,7 +29,7 @@ from analysis.images.stored import (
 )
 from analysis.images.terminal import print_measures
 from ex2.banks import bank_cache
-from ex2.checks.sets import lacking_weights, synsets_problems
+from ex2.checks.sets import lacking_weights, loading_problems, synsets_problems
 from ex2.data.datasets.image_sets import raise_first
 from ex2.recipe import Component, Named, RecipeSection, RunName
 from ex2.recipe_io import read_set_recipe, read_words
@@ -164,6 +164,7 @@ def plan(what: Measuring, directory: RunDirectory) -> list[Planned]:
     opened, images = open_split(what.dataset, what.split, "dataset.test_split")
     names = tuple(opened.class_names)
     raise_first([*lacking_weights(what.measure), *synsets_problems(what.measure, names)])
+    raise_first(loading_problems(what.measure))
     sets = read_sets(what.sets, names, None, overlap=what.measure.overlap, missing=what.measure.missing)
     common_number(sets, names, what.measure.shots)
     known = _known(directory)

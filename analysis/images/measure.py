@@ -14,6 +14,7 @@ from analysis.images.draws import Resampled
 from analysis.images.embedded import EmbeddedSeed, TestSide, embed_seed, embed_split, open_split
 from analysis.images.given import GivenSet, ReadSet, common_number, failures, read_sets
 from analysis.images.intervals import difference_interval, set_intervals, share_interval
+from analysis.images.recognition.loading import check_loading
 from analysis.images.record import Measures, Quantity, SeedMeasures, SetMeasures, ShotMeasures
 from analysis.images.resampling import SetImages, TestVariation, resampled
 from analysis.images.seeds import pooled, seeds_alone, seeds_alone_difference
@@ -165,6 +166,7 @@ def prepare(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -
             "one; draw more, or leave probe out."
         )
     encoder = vlm or load_vlm(what.vlm.name, what.vlm.settings)
+    check_loading(measure.recognizers, names, what.vlm, encoder)
     side = embed_split(encoder, opened, images, what.dataset.name, what.split)
     embedded = {one.given.name: [embed_seed(encoder, seed, side, one.given.name) for seed in one.seeds] for one in sets}
     return Prepared(opened, images, sets, number, encoder, side, embedded)

@@ -28,6 +28,7 @@ from reward.presets import BACKENDS, PRESETS, merged_settings, vlm_problems
 from reward.recognizers.table import (
     RECOGNIZERS,
     SUPPLIED,
+    load_recognizer,
     merged_recognizer_settings,
     recognizer_problems,
     weights_problems,
@@ -73,7 +74,32 @@ def recognizing_problems(measure: Measure) -> list[str]:
 
 def lacking_weights(measure: Measure) -> list[str]:
     """List weights of recognizers that are not on this machine; nothing of the section may be wrong."""
-    return [line for key, one in _recognizers(measure) for line in weights_problems(one.name, one.settings, key)]
+    problems = []
+    for key, one in _recognizers(measure):
+        try:
+            problems += weights_problems(one.name, one.settings, key)
+        except UserError as error:
+            problems += str(error).splitlines()
+    return problems
+
+
+def loading_problems(measure: Measure) -> list[str]:
+    """Load the recognizers that `loaded_alone` names, one after another, and list what is wrong with their weights.
+
+    Their weights must be there.
+    """
+    problems = []
+    for key, one in loaded_alone(measure):
+        try:
+            load_recognizer(one.name, one.settings, key)
+        except UserError as error:
+            problems += [line if line.startswith(key) else f"{key}: {line}" for line in str(error).splitlines()]
+    return problems
+
+
+def loaded_alone(measure: Measure) -> list[tuple[str, Component]]:
+    """Return the recognizers that can be loaded without a VLM and without running code of the user's own."""
+    return [(key, one) for key, one in _recognizers(measure) if one.name in RECOGNIZERS and one.name != "vlm"]
 
 
 def synsets_problems(measure: Measure, class_names: Sequence[str]) -> list[str]:
@@ -150,8 +176,7 @@ def outside(
     if found.wrong:
         found.unchecked.append("images and sets: something is wrong with the recipe")
         return
-    if collect(lambda: lacking_weights(recipe.measure), found.lacking) and recipe.measure.recognizers:
-        found.checked.append("weights of recognizers")
+    _examine_recognizers(recipe.measure, found, collect)
     opened: list[ImageDataset] = []
 
     def open_it() -> list[str]:
@@ -189,6 +214,19 @@ def outside(
         found.checked.append("room on the disk")
     if standing is not None:
         standing += planned
+
+
+def _examine_recognizers(
+    measure: Measure, found: Findings, collect: Callable[[Callable[[], Sequence[str]], list[str]], bool]
+) -> None:
+    """Load what can be loaded by itself if all weights are there; say what was and what was not."""
+    alone = [one.name for _, one in loaded_alone(measure)]
+    others = [one.name for _, one in _recognizers(measure) if one.name not in alone]
+    there = collect(lambda: lacking_weights(measure), found.lacking)
+    if there and alone and collect(lambda: loading_problems(measure), found.lacking):
+        found.checked.append(f"recognizers, which were loaded: {', '.join(alone)}")
+    if others:
+        found.unchecked.append(f"recognizers that are loaded when sets are measured: {', '.join(others)}")
 
 
 def testing_problems(recipe: SetRecipe, dataset: ImageDataset) -> list[str]:

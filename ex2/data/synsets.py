@@ -6,19 +6,22 @@ recognizer of ImageNet's classes can name it. One that is in no list was not rev
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from reward.errors import UserError, unknown_name
 from reward.files import read_record
 from reward.records import JSON, Record
+from reward.user_paths import user_path
 
 CLASSES = 1000
 """Number of ImageNet-1k's classes."""
+FORM = "give a JSON object, class name → [class numbers]"
 PACKAGED = Path(__file__).with_name("imagenet_synsets.json")
 
 
@@ -40,6 +43,20 @@ class _Stored(Record):
     categories: Mapping[str, Category]
 
 
+class OwnSynsets(NamedTuple):
+    """A user's file of categories.
+
+    Attributes:
+        categories: Class, as it is looked up → its numbers.
+        path: The file, from the root.
+        digest: SHA-256 of its content.
+    """
+
+    categories: dict[str, Category]
+    path: Path
+    digest: str
+
+
 def packaged_synsets() -> dict[str, Category]:
     """Return the reviewed categories by their words."""
     return {words_of(name): one for name, one in read_record(PACKAGED, _Stored.from_json).categories.items()}
@@ -50,7 +67,7 @@ def words_of(name: str) -> str:
     return " ".join(name.lower().replace("_", " ").split())
 
 
-def read_synsets(path: str | Path, class_names: Collection[str]) -> dict[str, Category]:
+def read_synsets(path: str | Path, class_names: Collection[str]) -> OwnSynsets:
     """Read a user's file: a JSON object, class name → list of ImageNet's class numbers.
 
     Args:
@@ -58,16 +75,20 @@ def read_synsets(path: str | Path, class_names: Collection[str]) -> dict[str, Ca
         class_names: Of the dataset, of which the file may name any.
 
     Returns:
-        Class, as it is looked up → its numbers.
+        What it says, and which file it is.
 
     Raises:
         UserError: If it cannot be read, names a class that the dataset does not have or one twice, or has numbers that
             ImageNet does not have; a line for each.
     """
-    file = Path(path).expanduser()
+    file = user_path(path, "measure.synsets")
     if not file.is_file():
-        raise UserError(f"measure.synsets: {path}: no such file; give a JSON object, class name → [class numbers].")
-    stored: JSON = read_record(file, dict, remedy="give a JSON object, class name → [class numbers]")
+        raise UserError(f"measure.synsets: {path}: no such file; {FORM}.")
+    try:
+        stored = read_record(file, _object, remedy=FORM)
+    except _NoObjectError as error:
+        raise UserError(f"measure.synsets: {file}: holds no JSON object; {FORM}.") from error
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     known = {words_of(name): name for name in class_names}
     found: dict[str, Category] = {}
     problems = []
@@ -89,4 +110,14 @@ def read_synsets(path: str | Path, class_names: Collection[str]) -> dict[str, Ca
         found[words] = Category(tuple(ids))
     if problems:
         raise UserError("\n".join(problems))
-    return found
+    return OwnSynsets(found, file.resolve(), digest)
+
+
+class _NoObjectError(Exception):
+    """The file holds another kind of JSON."""
+
+
+def _object(content: Any) -> JSON:
+    if not isinstance(content, dict):
+        raise _NoObjectError
+    return content

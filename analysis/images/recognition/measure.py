@@ -19,17 +19,20 @@ from analysis.images.recognition.judged import TOPS, Judged, judge
 from analysis.images.recognition.record import (
     REAL,
     Agreement,
+    Belonging,
     BestOfCategory,
     NotAnswered,
     OfCategory,
     Recognition,
     Recognized,
     RecognizerRecord,
+    SynsetsRecord,
     WithinSet,
 )
 from analysis.images.recognition.rules import RULES, Answers, Rule, answers
 from analysis.images.recognition.scores import by_category, macro, micro, together
 from analysis.images.recognition.seen import Kind, Sight, kind_of_set, kind_of_split, rows_of, sights
+from analysis.images.recognition.stored import belonging
 from analysis.images.recognition.within import within_set
 from analysis.images.record import Measures
 from analysis.statistics.intervals import Estimate
@@ -50,7 +53,7 @@ def recognize(what: Measuring, prepared: Prepared, measures: Measures, *, progre
         UserError: If a recognizer cannot be loaded, or images cannot be read.
     """
     names = tuple(prepared.opened.class_names)
-    synsets = synsets_for(what.measure.synsets, names)
+    synsets, own_file = synsets_for(what.measure.synsets, names)
     kinds = [kind_of_split(prepared.images, prepared.side.main), *map(kind_of_set, prepared.sets)]
     found = sights(what, prepared, kinds, progress=progress)
     confidence = what.measure.confidence
@@ -63,19 +66,22 @@ def recognize(what: Measuring, prepared: Prepared, measures: Measures, *, progre
         dataset=what.dataset.name,
         split=what.split,
         vlm=measures.vlm,
-        settings=what.measure.model_dump(mode="json", include={"recognizers", "synsets"}),
-        digests={one.name: tuple(seed.digest for seed in one.seeds) for one in measures.sets},
+        belongs=belonging(measures),
+        synsets=own_file,
         within=tuple(within),
     )
 
 
-def synsets_for(path: str | None, class_names: Sequence[str]) -> dict[str, Category]:
-    """Return the reviewed classes of categories, a user's in the place of the packaged ones.
+def synsets_for(path: str | None, class_names: Sequence[str]) -> tuple[dict[str, Category], SynsetsRecord | None]:
+    """Return the reviewed classes of categories, a user's in the place of the packaged ones, and the user's file.
 
     Raises:
         UserError: If the user's file is faulty; a line for each problem.
     """
-    return packaged_synsets() | ({} if path is None else read_synsets(path, class_names))
+    if path is None:
+        return packaged_synsets(), None
+    own = read_synsets(path, class_names)
+    return packaged_synsets() | own.categories, SynsetsRecord(file=str(own.path), digest=own.digest)
 
 
 def numbers(
@@ -106,8 +112,7 @@ def numbers(
         vlm="",
         labels=imagenet_labels().name,
         confidence=confidence,
-        settings={},
-        digests={},
+        belongs=Belonging(),
         sets=tuple(kind.of for kind in kinds if kind.of != REAL),
         images={kind.of: len(kind.images) for kind in kinds},
         recognizers=tuple(

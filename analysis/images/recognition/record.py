@@ -12,10 +12,51 @@ from analysis.images.record import Number
 from reward.files import JSON
 from reward.records import Record
 
-FORMAT = 1
+FORMAT = 2
 REAL = ""
 """Stands in the place of a set's name for the dataset's test images."""
 Top = Literal[1, 5]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belonging(Record):
+    """What recognition depends on of the measures that it is made with.
+
+    Attributes:
+        sets: Set → digests of its seeds, as they were measured.
+        dataset: Of the test images: the recipe's section, or the name where there is no recipe.
+        split: Split of the test images.
+        images: Their number.
+        classes: Names of the classes.
+        vlm: Shown name of the VLM.
+        fingerprint: SHA-256 of its fingerprint.
+        text: Share of test images that the classes' texts alone get right, by which other images of a dataset without
+            a recipe are told.
+        settings: Keys of the recipe's section `measure` that a number depends on.
+    """
+
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dataset: JSON | str = ""
+    split: str = ""
+    images: int = 0
+    classes: tuple[str, ...] = ()
+    vlm: str = ""
+    fingerprint: str = ""
+    text: float = 0.0
+    settings: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynsetsRecord(Record):
+    """The user's file of categories that predictions were judged by.
+
+    Attributes:
+        file: Where it lies.
+        digest: SHA-256 of its content.
+    """
+
+    file: str
+    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,8 +338,8 @@ class Recognition(Record):
         vlm: The recipe's VLM.
         labels: List of ImageNet's labels by whose words predictions are judged.
         confidence: Coverage of the intervals.
-        settings: The recipe's `recognizers` and `synsets`.
-        digests: Set → digests of its seeds, as they were measured.
+        belongs: The measures that it was made with.
+        synsets: The user's file of categories; None if only the packaged one was looked into.
         sets: Names of the sets, in order.
         images: Set, and `REAL` → number of different images.
         recognizers: In the recipe's order.
@@ -321,8 +362,8 @@ class Recognition(Record):
     vlm: str
     labels: str
     confidence: float
-    settings: JSON
-    digests: Mapping[str, tuple[str, ...]]
+    belongs: Belonging
+    synsets: SynsetsRecord | None = None
     sets: tuple[str, ...]
     images: Mapping[str, int]
     recognizers: tuple[RecognizerRecord, ...]

@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from analysis.images.embedded import embed_seed, embed_split
 from analysis.images.given import ReadSet
 from analysis.images.measure import Measuring, Prepared
+from analysis.images.recognition.loading import loaded
 from analysis.images.recognition.record import REAL
 from analysis.images.recognition.scores import Units
 from ex2.recipe import Component
 from reward.cache import cache_dir
 from reward.embedding import content_digests
-from reward.errors import UserError
 from reward.images import LabeledImage
-from reward.presets import shown_name
 from reward.recognizers.base import Vocabulary
 from reward.recognizers.by_class_names import ByClassNames
 from reward.recognizers.predictions import cached_top_classes, top_classes
-from reward.recognizers.table import load_recognizer
 
 
 class Place(NamedTuple):
@@ -117,26 +115,19 @@ def sights(what: Measuring, prepared: Prepared, kinds: Sequence[Kind], *, progre
     """Ask every recognizer of the recipe, one after another, so that one at a time is in memory.
 
     Raises:
-        UserError: If one cannot be loaded, two have the same name, or images cannot be read.
+        UserError: If one cannot be loaded, or images cannot be read.
     """
-    found: list[Sight] = []
-    for number, part in enumerate(what.measure.recognizers):
-        one = _sight(what, prepared, kinds, part, f"measure.recognizers.{number}", progress=progress)
-        if one.name in [other.name for other in found]:
-            raise UserError(f"measure.recognizers.{number}: '{one.name}' stands twice; leave one out.")
-        found.append(one)
-    return found
+    return [
+        _sight(what, prepared, kinds, part, number, progress=progress)
+        for number, part in enumerate(what.measure.recognizers)
+    ]
 
 
 def _sight(
-    what: Measuring, prepared: Prepared, kinds: Sequence[Kind], part: Component, where: str, *, progress: bool
+    what: Measuring, prepared: Prepared, kinds: Sequence[Kind], part: Component, number: int, *, progress: bool
 ) -> Sight:
-    recognizer = load_recognizer(
-        part.name, part.settings, where, classes=tuple(prepared.opened.class_names), encoder=prepared.encoder
-    )
+    recognizer = loaded(part, number, tuple(prepared.opened.class_names), what.vlm, prepared.encoder)
     if isinstance(recognizer, ByClassNames):
-        if recognizer.encoder is prepared.encoder:
-            recognizer.name = f"{shown_name(what.vlm.name, prepared.encoder)} by class names"
         top = _by_class_names(recognizer, what, prepared, kinds)
     else:
         cache = cache_dir() / "recognized"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.images.recognition.record import FORMAT, Recognition
+from analysis.images.recognition.record import FORMAT, Belonging, Recognition
 from analysis.images.record import Measures
+from analysis.results.wording import listing
 from ex2.run.directory import RunDirectory
+from ex2.run.manifest import ABSENT
 from ex2.run.sealed import check_sealed, write_sealed
 from ex2.runtime import tell_once
 from reward.errors import UserError
@@ -16,9 +19,26 @@ from reward.records import of_format
 
 RESULT = "recognition.json"
 """Name of the file."""
-ASKED = ("recognizers", "synsets")
-"""Keys of the recipe's section `measure` that it depends on, beside the confidence of intervals."""
+ASKED = "recognizers"
+"""Key of the recipe's section `measure` without which nothing is asked."""
+APART = ("against", "shots", "ensemble", "probe_init", "permutations", "text_similarity")
+"""Keys of that section that no number of recognition depends on."""
 AGAIN = "run `ex2 measure` again"
+
+
+def belonging(measures: Measures) -> Belonging:
+    """Return what recognition depends on of the measures that it is made with."""
+    return Belonging(
+        sets={one.name: tuple(seed.digest for seed in one.seeds) for one in measures.sets},
+        dataset=measures.recipe.get("dataset", measures.dataset),
+        split=measures.split,
+        images=measures.images,
+        classes=measures.classes,
+        vlm=measures.vlm,
+        fingerprint=hashlib.sha256(measures.fingerprint.encode()).hexdigest(),
+        text=measures.text.value,
+        settings={key: value for key, value in measures.settings.items() if key not in APART},
+    )
 
 
 def write_recognition(directory: RunDirectory, recognition: Recognition) -> Path:
@@ -41,13 +61,12 @@ def stored_recognition(directory: Path, measures: Measures) -> Recognition | Non
 
     Returns:
         None if the measurement names no recognizers; and, with a line that says so, if they were not asked, or what is
-        stored is of other sets, of other recognizers or of another version.
+        stored belongs to other measures or is of another version. A line tells a user's categories that have changed.
 
     Raises:
         UserError: If the file is damaged or was changed.
     """
-    recognizers, synsets = (measures.settings.get(key) for key in ASKED)
-    if not recognizers:
+    if not measures.settings.get(ASKED):
         return None
     path = directory / RESULT
     if not path.exists():
@@ -58,19 +77,39 @@ def stored_recognition(directory: Path, measures: Measures) -> Recognition | Non
     if found is None:
         tell_once(f"note: {path}: not of this version; {AGAIN}.")
         return None
-    digests = {one.name: tuple(seed.digest for seed in one.seeds) for one in measures.sets}
-    of_another = [
-        what
-        for what, same in (
-            ("sets", found.digests == digests),
-            ("recognizers", found.settings == dict(zip(ASKED, (recognizers, synsets), strict=True))),
-        )
-        if not same
-    ]
+    of_another = _differing(found.belongs, belonging(measures))
     if of_another:
-        tell_once(f"note: {path}: of other {' and '.join(of_another)} than were measured; {AGAIN}.")
+        tell_once(f"note: {path}: of other {listing(of_another)} than were measured; {AGAIN}.")
         return None
+    _tell_changed_synsets(found, path)
     return found
+
+
+def _differing(had: Belonging, has: Belonging) -> list[str]:
+    """Return in words what is not the same."""
+    kinds = {
+        "sets": had.sets == has.sets,
+        "test images": (had.dataset, had.split, had.images, had.classes)
+        == (has.dataset, has.split, has.images, has.classes),
+        "embeddings": (had.vlm, had.fingerprint, had.text) == (has.vlm, has.fingerprint, has.text),
+    }
+    keys = [
+        f"measure.{key}"
+        for key in sorted({*had.settings, *has.settings})
+        if had.settings.get(key, ABSENT) != has.settings.get(key, ABSENT)
+    ]
+    settings = [f"settings ({', '.join(keys)})"] if keys else []
+    return [*(kind for kind, same in kinds.items() if not same), *settings]
+
+
+def _tell_changed_synsets(found: Recognition, path: Path) -> None:
+    if found.synsets is None:
+        return
+    file = Path(found.synsets.file)
+    if not file.is_file():
+        tell_once(f"note: {path}: {file} is not there any more; its numbers can be shown, and not made again.")
+    elif hashlib.sha256(file.read_bytes()).hexdigest() != found.synsets.digest:
+        tell_once(f"note: {path}: {file} has changed since predictions were judged by it; {AGAIN}.")
 
 
 def recognitions_of(measured: Sequence[tuple[Path, Measures]]) -> tuple[list[Recognition], list[str]]:

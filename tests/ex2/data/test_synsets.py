@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -24,11 +25,13 @@ def refused(path: Path, content: str) -> list[str]:
 def test_a_file_names_some_classes(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"Red_kite": [21], "cup": []}))
-    found = read_synsets(path, CLASSES)
+    found = read_synsets(path, CLASSES).categories
     assert {name: one.ids for name, one in found.items()} == {"red kite": (21,), "cup": ()}
     merged = packaged_synsets() | found
     assert (merged["cup"].ids, merged["teddy bear"].ids) == ((), (850,))
     assert packaged_synsets()["cup"].ids == (504, 968)
+    own = read_synsets(path, CLASSES)
+    assert (own.path, own.digest) == (path.resolve(), hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_every_fault_has_a_line(tmp_path: Path) -> None:
@@ -48,7 +51,13 @@ def test_every_fault_has_a_line(tmp_path: Path) -> None:
     (line,) = refused(path, '{"cup": [1], "cup": [2]}')
     assert '"cup"' in line
     assert "twice" in line
-    assert len(refused(path, "[1, 2]")) == 1
+    for content in ("[1, 2]", "[]", '[["cup", [1]]]', "null", '"cup"'):
+        assert refused(path, content) == [
+            f"measure.synsets: {path}: holds no JSON object; give a JSON object, class name → [class numbers]."
+        ]
     assert len(refused(path, "{")) == 1
     with pytest.raises(UserError, match="no such file; give a JSON object, class name"):
         read_synsets(tmp_path / "none.json", CLASSES)
+    for given in ("~nosuchuser/s.json", "s" * 300):
+        with pytest.raises(UserError, match=r"^measure\.synsets: given '[^\n]*; give the path of a file\.$"):
+            read_synsets(given, CLASSES)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from paths import ROOT
 from small_sets import class_folders, toy_set
+from torchvision.models import get_model
 
 from ex2.checks.sets import examine_sets, recognizer_parts
 from ex2.data.synsets import packaged_synsets
@@ -89,3 +91,18 @@ def test_a_measure_without_recognizers_is_as_before() -> None:
     assert (Measure().recognizers, Measure().synsets) == ([], None)
     with pytest.raises(UserError, match="recognizers"):
         read_words(Measure, {"recognizers": "alexnet"})
+
+
+def test_validate_loads_recognizers_and_says_so(tmp_path: Path) -> None:
+    torch.save(get_model("squeezenet1_1", weights=None).state_dict(), tmp_path / "good.pth")
+    (tmp_path / "junk.pth").write_bytes(b"junk")
+    row = "{{name: torchvision, model: squeezenet1_1, weights: {}}}"
+    good, junk = (row.format(tmp_path / name) for name in ("good.pth", "junk.pth"))
+    faulty = examine_sets(recipe_of(tmp_path / "a", f"[{good}, {junk}]"), "r.yaml")
+    (line,) = faulty.lacking
+    assert line.startswith(f"r.yaml: measure.recognizers.1: recognizer 'squeezenet1_1': {tmp_path}/junk.pth: ")
+    assert not [one for one in faulty.checked if "recognizers" in one]
+    fine = examine_sets(recipe_of(tmp_path / "b", f"[{good}, {{name: vlm}}]"), "r.yaml")
+    assert fine.problems == []
+    assert "recognizers, which were loaded: torchvision" in fine.checked
+    assert "recognizers that are loaded when sets are measured: vlm" in fine.unchecked

@@ -17,7 +17,7 @@ from small_sets import NAMES, class_folders, toy_set
 
 from analysis.images import command
 from analysis.images.page import render_page
-from analysis.images.recognition import seen
+from analysis.images.recognition import loading
 from analysis.images.recognition.record import REAL, Recognition
 from analysis.images.recognition.section import recognition_sections
 from analysis.images.recognition.stored import recognitions_of, stored_recognition
@@ -153,7 +153,7 @@ def test_pages_and_tables_need_no_model(run: Run, world: Path, monkeypatch: pyte
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("a model was asked for")
 
-    monkeypatch.setattr(seen, "load_recognizer", refuse)
+    monkeypatch.setattr(loading, "load_recognizer", refuse)
     monkeypatch.setattr("analysis.images.measure.load_vlm", refuse)
     page = render_page(run.measures, run.recognition)
     assert page.count('class="card failures"') == 2
@@ -198,7 +198,7 @@ def test_what_is_stored_is_read_back_or_said_to_be_of_another_measurement(
     assert stored_recognition(run.folder, replace(run.measures, settings=settings)) is None
     told = capsys.readouterr().err
     assert f"{path}: of other sets than were measured" in told
-    assert f"{path}: of other recognizers than were measured" in told
+    assert f"{path}: of other settings (measure.recognizers) than were measured" in told
     assert stored_recognition(run.folder, replace(run.measures, settings={})) is None
     try:
         path.write_text(text.replace('"knowing"', '"unknown"'), encoding="utf-8")
