@@ -9,7 +9,7 @@ from analysis.figures.dots import Scale
 from analysis.images.figure import LEFT, LINE, NARROW, PANEL, ROW, VALUES, room_of
 from analysis.images.recognition.record import Recognition
 from analysis.images.recognition.rules import Rule
-from analysis.images.recognition.wording import RULE_NAMES, kind_name, level
+from analysis.images.recognition.wording import RULE_NAMES, counted, kind_name, level
 from analysis.results.wording import percent
 from reward.numerals import compact
 
@@ -44,8 +44,8 @@ def _means(found: Recognition, *, narrow: bool) -> Markup:
     left, panel = (16.0, NARROW - 32) if narrow else (LEFT + 20, PANEL)
     scale, room = Scale(TICKS, left, panel / 100), room_of(width, narrow=narrow)
     rows = [one for one in found.recognized if one.rule == rule]
-    categories = rows[0].categories
-    head = f"Top-1, mean over {categories} categories, %, by the {RULE_NAMES[rule]}; {level(found)} intervals"
+    over = counted(rows[0].categories, "category", "categories")
+    head = f"Top-1, mean over {over}, %, by the {RULE_NAMES[rule]}; {level(found)} intervals"
     parts: list[Markup] = []
     y = 14.0
     for line in measure.lines(head, "strong", room):

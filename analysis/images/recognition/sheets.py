@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.images.recognition.record import Failures, Recognition
-from analysis.images.recognition.wording import RULE_NAMES
+from analysis.images.recognition.wording import RULE_NAMES, counted
 from analysis.images.record import Measures, SetMeasures
 from analysis.tables.pages.thumbnails import encode
 from ex2.data.datasets.image_sets import is_set, read_set
@@ -56,9 +56,9 @@ def failure_sheets(found: Recognition, measures: Measures, *, most_bytes: int = 
         images, missing = _images(of_set, sets.get(of_set.of), share)
         left -= sum(len(one.image) for one in images)
         title = (
-            f"{of_set.of}: {of_set.failed:,} of {of_set.images:,} images whose category {of_set.recognizer} does not "
-            f"name among five guesses, by the {RULE_NAMES[of_set.rule]}"
-            + (f"; {len(images)} are shown" if len(images) < of_set.failed and images else "")
+            f"{of_set.of}: {of_set.failed:,} of {counted(of_set.images, 'image', 'images')} whose category "
+            f"{of_set.recognizer} does not name among five guesses, by the {RULE_NAMES[of_set.rule]}"
+            + (f"; {counted(len(images), 'is', 'are')} shown" if len(images) < of_set.failed and images else "")
         )
         made.append(FailureSheet(title, tuple(images), missing))
     return made

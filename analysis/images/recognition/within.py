@@ -62,7 +62,10 @@ def within_set(embeddings: torch.Tensor, units: Units, classes: int, seed: int =
     if len(present) < 2:
         return "fewer than two classes have images"
     if counts.min() < 2:
-        return f"{int((counts < 2).sum())} of {len(present)} classes have a single image, and none to test on"
+        single = int((counts < 2).sum())
+        return (
+            f"{single} of {len(present)} classes {'has' if single == 1 else 'have'} a single image, and none to test on"
+        )
     number = {int(label): place for place, label in enumerate(present)}
     labels = torch.tensor([number[int(label)] for label in units.labels])
     fold, kind = units.seeds.argmax(1), "seeds"

@@ -20,6 +20,11 @@ def rule_words(found: Recognition) -> str:
     )
 
 
+def counted(number: int, one: str, several: str) -> str:
+    """Return a number with its noun, such as `1 category` or `1,200 categories`."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
 def kind_name(of: str) -> str:
     """Return a set's name, or what test images are called."""
     return "real images" if of == REAL else of

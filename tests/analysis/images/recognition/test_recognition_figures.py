@@ -188,3 +188,12 @@ def test_recognition_does_not_stick_out_of_the_page(chrome: object, tmp_path: Pa
     assert page.locator("svg[aria-labelledby^=images-recognition]").count() == 4
     assert outside == []
     page.close()
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "mean over 1 category,"), (2, "mean over 2 categories,")])
+def test_one_category_is_no_categories(number: int, words: str) -> None:
+    found = made((0.1, 0.5), (0.2, 0.6))
+    few = replace(found, recognized=tuple(replace(one, categories=number) for one in found.recognized))
+    drawn = means_figure(few)
+    assert drawn is not None
+    assert words in drawn[0]

@@ -305,7 +305,7 @@ def test_folds_where_there_is_one_seed_or_few_images() -> None:
     assert not isinstance(found, str)
     assert (found.folds, found.number, found.classifier) == ("images", 2, "centers")
     few = within_set(data[1:], one_seed(labels[1:]), 5)
-    assert few == "1 of 3 classes have a single image, and none to test on"
+    assert few == "1 of 3 classes has a single image, and none to test on"
     assert within_set(data[:2], one_seed(labels[:2]), 5) == "fewer than two classes have images"
     fold = drawn_folds(np.repeat([0, 1], [7, 5]), 5, 0)
     assert all(set(fold[np.repeat([0, 1], [7, 5]) == label]) == set(range(5)) for label in (0, 1))
