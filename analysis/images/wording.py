@@ -70,7 +70,7 @@ def confidence_of(measures: Measures) -> float:
 def forms(measures: Measures) -> str:
     """Return the sentence that every caption ends with: the metric, and the forms of centers and ensemble."""
     settings = measures.settings
-    centers, ensemble = str(settings.get("centers", "")), str(settings.get("ensemble", ""))
+    centers, ensemble = (str(settings.get(key, "")) for key in ("centers", "ensemble"))
     return (
         f"Metric: {metric_name(measures)}. Centers: {_form(centers, CENTERS)}. "
         f"Ensemble: {_form(ensemble, ENSEMBLES)}. Texts: {measures.texts}."
