@@ -23,6 +23,7 @@ from ex2.sets.plans import placed, plans_of
 from ex2.sets.strategies.base import STRATEGIES
 from reward.components import check_component
 from reward.errors import EnvironmentFault, EX2Error, UserError
+from reward.files import user_path
 from reward.image_bank import check_classes
 from reward.presets import BACKENDS, PRESETS, merged_settings, vlm_problems
 from reward.recognizers.table import (
@@ -245,7 +246,7 @@ def similarity_problems(recipe: SetRecipe) -> list[str]:
     if asked is None:
         return []
     find_encoder(asked.encoder, f"{where}.encoder")
-    path = Path(asked.pool).expanduser()
+    path = user_path(asked.pool)
     read_pool(path, caption=asked.caption_column, file=None, where=f"{where}.pool", keys=where)
     return []
 

