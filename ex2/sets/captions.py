@@ -5,11 +5,13 @@ Source: Li et al., GenBench (arXiv 2307.13697), section 3.3: captions by BLIP-2,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reward.components import Parts, build, settings_problems
 from reward.errors import UserError, one_line, shortened
+from reward.files import user_path
 
 if TYPE_CHECKING:
     from ex2.sets.references import Reference
@@ -73,10 +75,8 @@ class Model:
     def __init__(
         self, model: str, prompt: str = "", max_new_tokens: int = 30, batch_size: int = 8, device: str = "auto"
     ) -> None:
-        from pathlib import Path
-
-        self.folder = Path(model).expanduser()
-        if not (self.folder / "config.json").is_file() or not [*self.folder.glob("*.safetensors")]:
+        self.folder = user_path(model)
+        if not os.path.isfile(self.folder / "config.json") or not [*self.folder.glob("*.safetensors")]:
             raise UserError(
                 f"generator.inversion.filter.captioner.model: no model in '{model}': a config.json and weights as "
                 "*.safetensors are needed; give a folder with an image-to-text model."
@@ -84,6 +84,12 @@ class Model:
         self.prompt, self.max_new_tokens = prompt, max_new_tokens
         self.batch_size, self._device = batch_size, device
         self._parts: tuple[Any, Any] | None = None
+
+    def check_machine(self) -> None:
+        """Check that the device is there. Raises `UserError` that names those that are."""
+        from reward.backends.common import pick_device
+
+        pick_device(self._device, "generator.inversion.filter.captioner.device")
 
     def fingerprint(self) -> str:
         """Return a hash of the folder's files and of how captions are decoded."""
@@ -134,7 +140,7 @@ class Model:
                     f"({shortened(one_line(error), 300)})."
                 ) from error
             model.eval()
-            self._parts = model.to(pick_device(self._device)), processor
+            self._parts = model.to(pick_device(self._device, "generator.inversion.filter.captioner.device")), processor
         return self._parts
 
 
@@ -206,6 +212,15 @@ class Filter:
         found = self.encoder.encode_texts([class_name, *(said[place] for place in told)]).embeddings.double()
         near = (found[1:] @ found[0]).tolist()
         return [images[told[place]] for place in kept(near, self.at_least)]
+
+
+def column_of(given: Mapping[str, Any] | None) -> str | None:
+    """Return the column of the pool that a filter's captioner reads; None if it reads none."""
+    captioner = None if given is None else given.get("captioner")
+    if not isinstance(captioner, Mapping) or captioner.get("name") != "column":
+        return None
+    column = captioner.get("column")
+    return column if isinstance(column, str) else None
 
 
 def read_filter(given: Mapping[str, Any], where: str) -> Filter:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from ex2.data.datasets.set_records import folder_names
 from ex2.runtime import tell_once
-from ex2.sets.captions import Column, Filter, read_filter
+from ex2.sets.captions import Filter, column_of, read_filter
 from ex2.sets.generators.pipeline_folder import PICKLES
 from ex2.sets.references import Reference, References, read_references
 from ex2.sets.strategies.base import seeded, template_problems
@@ -103,10 +104,10 @@ def find_embeddings(folder: Path, where: str) -> Embeddings:
     """Find the embeddings in a folder.
 
     Raises:
-        UserError: If there is no such folder, it has no embeddings, or a file is none of one vector, or two have one
-            token; a line for each.
+        UserError: If there is no such folder, it has no embeddings, or a file is none of one vector of finite numbers,
+            has a blank token, or two have one token; a line for each.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"{where}: no folder '{folder}'; give the folder of learned embeddings, one file a class.")
     files = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
     if not files:
@@ -117,18 +118,26 @@ def find_embeddings(folder: Path, where: str) -> Embeddings:
     problems = []
     for stem, path in files.items():
         try:
-            with safe_open(path, framework="numpy") as tensors:
+            with safe_open(path, framework="pt") as tensors:
                 keys = [*tensors.keys()]
                 shapes = [tensors.get_slice(key).get_shape() for key in keys]
+                vector = tensors.get_tensor(keys[0]) if len(keys) == 1 else None
         except (SafetensorError, OSError) as error:
             problems.append(f"{where}: {path}: no safetensors file ({one_line(error)}).")
             continue
-        if len(keys) != 1 or not (len(shapes[0]) == 1 or (len(shapes[0]) == 2 and shapes[0][0] == 1)):
+        if vector is None or not (len(shapes[0]) == 1 or (len(shapes[0]) == 2 and shapes[0][0] == 1)):
             problems.append(
                 f"{where}: {path}: holds {len(keys)} tensors of shape {', '.join(map(str, shapes))}; an embedding is "
                 "one vector under the name of its token."
             )
             continue
+        if not keys[0].strip():
+            problems.append(f"{where}: {path}: its token {shown(keys[0])} is blank; give it one such as <{stem}>.")
+        if not vector.is_floating_point():
+            kind = str(vector.dtype).removeprefix("torch.")
+            problems.append(f"{where}: {path}: its vector is of {kind}; an embedding is of floating-point numbers.")
+        elif not vector.float().isfinite().all():
+            problems.append(f"{where}: {path}: its vector has NaN or infinite numbers; learn it again.")
         if keys[0] in tokens.values():
             problems.append(f"{where}: {path}: its token {shown(keys[0])} is another file's too; give each its own.")
         tokens[stem] = keys[0]
@@ -182,9 +191,10 @@ class Learning:
         self.images: References | None = None
         try:
             self.filter = None if filter is None else read_filter(filter, f"{where}.filter")
-            captioner = None if self.filter is None else self.filter.captioner
-            told = captioner.column if isinstance(captioner, Column) else None
-            self.images = read_references(images, f"{where}.images", told)
+        except UserError as error:
+            problems += str(error).splitlines()
+        try:
+            self.images = read_references(images, f"{where}.images", column_of(filter))
         except UserError as error:
             problems += str(error).splitlines()
         if problems or self.images is None:

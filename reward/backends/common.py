@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
+
+from reward.errors import UserError, shown
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -23,11 +26,29 @@ class Normalization(NamedTuple):
     std: tuple[float, ...]
 
 
-def pick_device(device: str) -> torch.device:
-    """Return the named device; `auto` is this process's GPU, or the CPU where there is none."""
-    if device != "auto":
-        return torch.device(device)
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+def pick_device(device: str, where: str = "device") -> torch.device:
+    """Return the named device; `auto` is this process's GPU, or the CPU where there is none.
+
+    Args:
+        device: `auto` or a torch device.
+        where: Key for messages.
+
+    Raises:
+        UserError: If there is no such device, with those that are there.
+    """
+    if device == "auto":
+        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    there = {"cpu": 1}
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is not None:
+        there[accelerator.type] = torch.accelerator.device_count()
+    with contextlib.suppress(RuntimeError, TypeError):
+        found = torch.device(device)
+        if (found.index or 0) < there.get(found.type, 0):
+            return found
+    named = [name for kind, count in there.items() for name in (kind, *(f"{kind}:{at}" for at in range(count)))]
+    allowed = ", ".join(name for name in named if name != "cpu:0")
+    raise UserError(f"{where}: given {shown(device)}, which this machine does not have; give auto or one of {allowed}.")
 
 
 def unit_norm(vectors: torch.Tensor) -> torch.Tensor:

@@ -12,25 +12,26 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from ex2.data.names_in_texts import name_pattern
 from ex2.sets.class_images import ClassImages, read_class_images
-from ex2.sets.generators.pipeline_checks import call_problems, range_problems
+from ex2.sets.generators.pipeline_calls import be_quiet, collecting, raise_unfit, reason, refusals
+from ex2.sets.generators.pipeline_checks import call_problems, range_problems, scheduler_problems
 from ex2.sets.generators.pipeline_folder import PipelineFolder, find_pipeline
+from ex2.sets.generators.prompt_tokens import PromptTokens
 from ex2.sets.learned import LEARNING_SIDE, Embeddings, Learning, find_embeddings, read_learning
 from ex2.sets.requests import Drawn, DrawRequest, Failure
-from reward.errors import EnvironmentFault, UserError, one_line, shortened, shown
+from reward.errors import EnvironmentFault, UserError, shown
+from reward.files import user_path
 
 VERSION = 1
 """Of what is asked of a pipeline: to be raised with every change of it, which makes new sets of all that are drawn."""
 INSTALL = "pip install 'ex2[images]'"
-NO_LIMIT = 10**6
-"""Tokens from which a tokenizer's limit is none: transformers writes 10^30 for it."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Overlong = Literal["error", "cut"]
@@ -89,16 +90,16 @@ class Diffusers:
         if importlib.util.find_spec("diffusers") is None:
             problems.append(f"generator: 'diffusers' needs the package diffusers; run: {INSTALL}")
         folder: PipelineFolder | None = None
-        with _collecting(problems):
+        with collecting(problems):
             folder = find_pipeline(model, revision, variant, "generator.model")
             problems += folder.problems("generator.model")
         self.start: ClassImages | None = None
-        with _collecting(problems):
+        with collecting(problems):
             self.start = None if start is None else read_class_images(start, "generator.start")
         self.embeddings: Embeddings | Learning | None = None
-        with _collecting(problems):
+        with collecting(problems):
             if isinstance(inversion, str):
-                self.embeddings = find_embeddings(Path(inversion).expanduser(), "generator.inversion")
+                self.embeddings = find_embeddings(user_path(inversion), "generator.inversion")
             elif inversion is not None:
                 self.embeddings = read_learning(inversion, "generator.inversion", dtype=dtype)
         if problems or folder is None:
@@ -107,10 +108,10 @@ class Diffusers:
         self.steps, self.guidance, self.width, self.height = steps, float(guidance), width, height
         self.scheduler, self.dtype, self.device = scheduler, dtype, device
         self.strength, self.overlong = strength, overlong
-        name = model if not Path(model).expanduser().is_dir() else Path(model).expanduser().resolve().name
+        name = user_path(model).resolve().name if os.path.isdir(user_path(model)) else model
         self._asked: tuple[str, ...] = ()
         self._embedded: set[str] = set()
-        self._counts: dict[str, int] = {}
+        self._tokens = PromptTokens(folder.path / "tokenizer" if "tokenizer" in folder.components else None)
         self.settings: Mapping[str, Any] = {
             "model": name,
             "revision": revision,
@@ -155,22 +156,29 @@ class Diffusers:
     @property
     def context(self) -> int | None:
         """Most tokens of a prompt, those at start and end included; None if the tokenizer tells no limit."""
-        most = None if self._tokenizer is None else int(self._tokenizer.model_max_length)
-        return most if most is not None and most < NO_LIMIT else None
+        return self._tokens.context
 
     @property
     def count_tokens(self) -> Callable[[str], int] | None:
         """Text → number of its tokens in the first text encoder, those at start and end included."""
-        if self.context is None:
-            return None
-        tokenizer = self._tokenizer
-        return lambda text: len(tokenizer(text, verbose=False)["input_ids"])
+        return self._tokens.count
+
+    def check_machine(self) -> None:
+        """Check that the devices are there. Raises `UserError` that names those that are."""
+        from reward.backends.common import pick_device
+
+        pick_device(self.device, "generator.device")
+        if isinstance(self.embeddings, Learning) and self.embeddings.filter is not None:
+            check = getattr(self.embeddings.filter.captioner, "check_machine", None)
+            if check is not None:
+                check()
 
     def request_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
         """Return a line for each reason why requests cannot be drawn, without loading the weights."""
         classes = self._asked = tuple(dict.fromkeys(request.class_name for request in requests))
         negative = any(request.negative_prompt for request in requests)
-        problems = call_problems(self.folder.class_name, self.scheduler, self.guidance, negative=negative)
+        problems = call_problems(self.folder.class_name, self.guidance, negative=negative)
+        problems += scheduler_problems(self.folder, self.scheduler, self.steps)
         if self.start is not None:
             problems += self.start.problems(classes)
         if self.embeddings is not None:
@@ -182,6 +190,8 @@ class Diffusers:
                     f"{shown(unnamed[0].prompt)} for '{unnamed[0].class_name}', so that its embedding would not be "
                     "read; choose a strategy that names it."
                 )
+            if not problems:  # a class without an embedding has no token
+                problems += self._embedding_problems(requests)
         if self.overlong == "error" and not problems:  # a class without an embedding has no token to be counted
             problems += self._overlong_problems(requests)
         return problems
@@ -214,7 +224,7 @@ class Diffusers:
         else:
             given |= {key: value for key, value in (("width", self.width), ("height", self.height)) if value}
         begun = time.perf_counter()
-        with self._faults(len(asked)), torch.inference_mode():
+        with self._faults(len(asked)), refusals(self.folder), torch.inference_mode():
             made = pipeline(**given)
         seconds = (time.perf_counter() - begun) / len(asked)
         flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(asked)
@@ -245,20 +255,23 @@ class Diffusers:
         cut = self._is_cut(request)
         return Drawn(Image.fromarray(pixels).convert("RGB"), seconds, truncated=cut, source=source)
 
-    def _tokens(self, request: DrawRequest) -> int:
+    def _embedding_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
+        assert self.embeddings is not None
+        tokens = {request.class_name: self.embeddings.token(request.class_name) for request in requests}
+        prompts = []
+        for one in requests:
+            times = len(name_pattern(one.class_name).findall(f"{one.prompt} {one.feedback}"))
+            prompts += [(one.class_name, self.prompt(one), times), (one.class_name, one.negative_prompt, 0)]
+        return self._tokens.embedding_problems(tokens, prompts, "generator.inversion")
+
+    def _length(self, request: DrawRequest) -> int:
         """Return how many tokens the longer of a request's prompts has; 0 if they are not limited."""
-        count = self.count_tokens
-        if count is None:
-            return 0
-        if self.embeddings is not None and request.class_name:
-            self._tokenizer.add_tokens([self.embeddings.token(request.class_name)])
-        for text in (self.prompt(request), request.negative_prompt):
-            if text not in self._counts:  # images of a class share prompts, and most have no negative one
-                self._counts[text] = count(text)
-        return max(self._counts[self.prompt(request)], self._counts[request.negative_prompt])
+        embedded = self.embeddings is not None and request.class_name
+        token = self.embeddings.token(request.class_name) if self.embeddings is not None and embedded else ""
+        return self._tokens.most((self.prompt(request), request.negative_prompt), token)
 
     def _is_cut(self, request: DrawRequest) -> bool:
-        return self.context is not None and self._tokens(request) > self.context
+        return self.context is not None and self._length(request) > self.context
 
     def _overlong_problems(self, requests: Sequence[DrawRequest]) -> list[str]:
         long = [request for request in requests if self._is_cut(request)]
@@ -267,7 +280,7 @@ class Diffusers:
         first = long[0]
         return [
             f"generator.overlong: {len(long)} of {len(requests)} prompts have more than the {self.context} tokens that "
-            f"the text encoder reads, up to {max(map(self._tokens, long))}, such as that of image {first.index} of "
+            f"the text encoder reads, up to {max(map(self._length, long))}, such as that of image {first.index} of "
             f"'{first.class_name}'; give shorter ones, or overlong: cut, which draws what is read of them and counts "
             "them."
         ]
@@ -283,27 +296,14 @@ class Diffusers:
         return [centered(image.open(), width, height) for image in chosen]
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        """The first text encoder's tokenizer; None for a pipeline without one."""
-        if "tokenizer" not in self.folder.components:
-            return None
-        from transformers import AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder.path / "tokenizer")
-        except Exception as error:
-            raise UserError(f"generator.model: its tokenizer cannot be loaded ({_reason(error)}).") from error
-        return tokenizer
-
-    @cached_property
     def _pipeline(self) -> Any:
         """The pipeline, on its device, with the scheduler, start and embeddings that are asked for."""
         import diffusers
 
         from reward.backends.common import DTYPES, pick_device
 
-        device = pick_device(self.device)
-        _quiet()
+        device = pick_device(self.device, "generator.device")
+        be_quiet()
         with self._faults(1):
             try:
                 pipeline = diffusers.DiffusionPipeline.from_pretrained(
@@ -316,11 +316,11 @@ class Diffusers:
                 )
             except (ValueError, TypeError, OSError, RuntimeError, ImportError, AttributeError, KeyError) as error:
                 raise UserError(
-                    f"generator.model: '{self.folder.path.name}' cannot be loaded ({_reason(error)})."
+                    f"generator.model: '{self.folder.path.name}' cannot be loaded ({reason(error)})."
                 ) from error
             if self.scheduler is not None:
-                made = getattr(diffusers, self.scheduler).from_config(pipeline.scheduler.config)
-                pipeline.scheduler = made
+                with refusals(self.folder):
+                    pipeline.scheduler = getattr(diffusers, self.scheduler).from_config(pipeline.scheduler.config)
             pipeline.set_progress_bar_config(disable=True)
             pipeline.to(device)
             if self.start is not None:
@@ -336,7 +336,7 @@ class Diffusers:
         except ValueError as error:
             raise UserError(
                 f"generator.start: diffusers has no image-to-image pipeline for a {self.folder.class_name} "
-                f"({_reason(error)}); leave start out."
+                f"({reason(error)}); leave start out."
             ) from error
 
     def _embed(self, class_names: Collection[str]) -> None:
@@ -353,11 +353,13 @@ class Diffusers:
         if isinstance(found, Learning):
             with self._faults(found.batch):
                 found = found.learned(pipeline, left, self.size or LEARNING_SIDE, self.folder.digest())
+        vectors = {name: load_file(found.file(name)) for name in left}
+        raise_unfit(pipeline, vectors)
         try:
-            pipeline.load_textual_inversion([load_file(found.file(name)) for name in left])
+            pipeline.load_textual_inversion([*vectors.values()])
         except (ValueError, OSError, RuntimeError, AttributeError) as error:
             raise UserError(
-                f"generator.inversion: an embedding does not fit the pipeline ({_reason(error)}); learn it with this "
+                f"generator.inversion: an embedding does not fit the pipeline ({reason(error)}); learn it with this "
                 "pipeline."
             ) from error
         self._embedded |= {*left}
@@ -371,28 +373,6 @@ class Diffusers:
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise EnvironmentFault(
                 f"generator '{self.name}': the memory of the device does not suffice for {images} images at once "
-                f"({_reason(error)}); give a smaller generator.batch_size (now {self.batch_size}), a smaller width and "
+                f"({reason(error)}); give a smaller generator.batch_size (now {self.batch_size}), a smaller width and "
                 "height, or dtype: bfloat16."
             ) from error
-
-
-@contextlib.contextmanager
-def _collecting(problems: list[str]) -> Iterator[None]:
-    """Add the lines of a `UserError` to others."""
-    try:
-        yield
-    except UserError as error:
-        problems += str(error).splitlines()
-
-
-def _quiet() -> None:
-    """Silence what both libraries say of each prompt that is cut, which is counted, and of each new row of a table."""
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-
-
-def _reason(error: BaseException) -> str:
-    return shortened(one_line(error), 300)

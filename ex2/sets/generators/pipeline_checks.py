@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reward.errors import shown
+from ex2.sets.generators.pipeline_folder import PipelineFolder
+from reward.errors import UserError, one_line, shortened, shown
+from reward.files import read_json
 
 SIDES = (8, 4096)
 """Least and greatest width and height, in pixels."""
@@ -45,24 +48,19 @@ def range_problems(
         )
 
 
-def call_problems(class_name: str, scheduler: str | None, guidance: float, *, negative: bool) -> list[str]:
+def call_problems(class_name: str, guidance: float, *, negative: bool) -> list[str]:
     """Return a line for each thing that a pipeline does not take, as far as its class in diffusers tells.
 
     Args:
         class_name: Name of the pipeline's class.
-        scheduler: Class in the place of its scheduler, if any.
         guidance: Scale of classifier-free guidance.
         negative: Whether there are negative prompts.
     """
-    import diffusers
-
-    version = importlib.metadata.version("diffusers")
-
-    found = getattr(diffusers, class_name, None)
-    if found is None:
+    found = _class_of(class_name)
+    if not _is_a(found, "DiffusionPipeline"):
         return [
-            f"generator.model: its pipeline is a {shown(class_name)}, which diffusers "
-            f"{version} does not have; no code of a pipeline's own is run."
+            f"generator.model: its pipeline is a {shown(class_name)}, {_lack(found, 'pipeline')}; no code of a "
+            "pipeline's own is run."
         ]
     takes = inspect.signature(found.__call__).parameters
     problems = []
@@ -75,9 +73,64 @@ def call_problems(class_name: str, scheduler: str | None, guidance: float, *, ne
             f"generator.guidance: given {guidance:g}, at which negative prompts are not read; give more than "
             "1, or a strategy without them."
         )
-    if scheduler is not None and not hasattr(getattr(diffusers, scheduler, None), "from_config"):
-        problems.append(
-            f"generator.scheduler: diffusers {version} has no {shown(scheduler)}; give the "
-            "name of a class such as DDIMScheduler, or leave it out."
-        )
     return problems
+
+
+def scheduler_problems(folder: PipelineFolder, scheduler: str | None, steps: int) -> list[str]:
+    """Return a line for a scheduler that is none or does not go with the pipeline's own, and for too many steps.
+
+    Args:
+        folder: The pipeline's.
+        scheduler: Class in the place of its scheduler, if any.
+        steps: Denoising steps.
+    """
+    given: Any = None if scheduler is None else _class_of(scheduler)
+    if scheduler is not None and not _is_a(given, "SchedulerMixin"):
+        return [
+            f"generator.scheduler: given {shown(scheduler)}, {_lack(given, 'scheduler')}; give the name of a class "
+            "such as DDIMScheduler, or leave it out."
+        ]
+    library, name = folder.components.get("scheduler", ("", ""))
+    own: Any = _class_of(name) if library == "diffusers" else None
+    if not _is_a(own, "SchedulerMixin"):
+        return []  # loading the pipeline tells
+    try:
+        configured = read_json(folder.path / "scheduler" / "scheduler_config.json")
+        saved = own.from_config(configured)
+        fitting = sorted(one.__name__ for one in saved.compatibles if _is_a(one, "SchedulerMixin"))
+        if scheduler is not None and scheduler not in fitting:
+            return [
+                f"generator.scheduler: given {shown(scheduler)}, which does not go with the pipeline's {name}; give "
+                f"one of {', '.join(fitting)}, or leave it out."
+            ]
+        used = saved if given is None else given.from_config(saved.config)
+    except (UserError, ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
+        reason = shortened(one_line(error), 200)
+        return [f"generator.model: its {name} cannot be made of scheduler/scheduler_config.json ({reason})."]
+    trained = used.config.get("num_train_timesteps")
+    if isinstance(trained, int) and steps > trained:  # some schedulers raise an error, others repeat the first step
+        kind = type(used).__name__
+        return [
+            f"generator.steps: given {steps:,}; the pipeline's {kind} has {trained:,} steps of training; give fewer."
+        ]
+    return []
+
+
+def _class_of(name: str) -> Any:
+    import diffusers
+
+    return getattr(diffusers, name, None)
+
+
+def _is_a(found: Any, kind: str) -> bool:
+    return inspect.isclass(found) and issubclass(found, _class_of(kind))
+
+
+def _lack(found: Any, kind: str) -> str:
+    """Say why something of diffusers is not of a kind: it is none, or stands for a class whose packages are missing."""
+    version = importlib.metadata.version("diffusers")
+    packages = getattr(found, "_backends", None)
+    if inspect.isclass(found) and isinstance(packages, list):
+        lacking = [one for one in packages if importlib.util.find_spec(one) is None]
+        return f"which diffusers {version} has only with the packages {', '.join(lacking or packages)}"
+    return f"which diffusers {version} does not have" if found is None else f"which is no {kind} of diffusers {version}"

@@ -6,14 +6,15 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reward.errors import UserError, shown
+from reward.errors import UserError, one_line, shortened, shown
 from reward.file_digests import FileDigest
-from reward.files import read_json
+from reward.files import read_json, user_path
 from reward.revisions import commit_of
 
 INDEX = "model_index.json"
@@ -127,6 +128,12 @@ class PipelineFolder:
         folder = self.path / name
         if not folder.is_dir():
             return [f"its {INDEX} names {name}, and there is no such folder; fetch the pipeline again."]
+        for path in sorted(folder.glob("*config.json")):
+            try:
+                if not isinstance(read_json(path), dict):
+                    return [f"{name}/{path.name} holds no object; fetch the pipeline again."]
+            except UserError as error:
+                return [f"{name}/{path.name} cannot be read ({shortened(one_line(error), 200)}); fetch it again."]
         if not (folder / "config.json").is_file() or self._weights(folder):
             return []  # a tokenizer or scheduler has no weights
         others = sorted(path.name for path in folder.iterdir())
@@ -181,8 +188,8 @@ def find_pipeline(model: str, revision: str | None, variant: str | None, where: 
 
     from reward.revisions import revision_to_load
 
-    path = Path(model).expanduser()
-    if path.is_dir():
+    path = user_path(model)
+    if os.path.isdir(path):
         return PipelineFolder(path, variant or "")
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise UserError(

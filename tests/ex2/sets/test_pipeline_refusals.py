@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_diffusion
+import torch
 from PIL import Image
 
 from ex2.sets.class_images import read_class_images
@@ -18,7 +20,8 @@ from ex2.sets.generators.base import build_generator
 from ex2.sets.generators.pipeline import Diffusers
 from ex2.sets.generators.pipeline_folder import PipelineFolder
 from ex2.sets.requests import Drawn, DrawRequest, image_seed
-from reward.errors import UserError
+from reward.backends.common import pick_device
+from reward.errors import EnvironmentFault, UserError
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +150,7 @@ def test_what_the_pipeline_does_not_take_is_told_before_it_is_loaded(model: Path
     (line,) = told(negative, guidance=1.0)
     assert line.startswith("generator.guidance: given 1, at which negative prompts are not read")
     (line,) = told([asked()], scheduler="NoScheduler")
-    assert "has no 'NoScheduler'" in line
+    assert "given 'NoScheduler', which diffusers" in line
     unconditional = changed(model, tmp_path / "other")
     index = json.loads((unconditional / "model_index.json").read_text())
     (unconditional / "model_index.json").write_text(json.dumps({**index, "_class_name": "DDIMPipeline"}))
@@ -176,3 +179,117 @@ def test_start_needs_an_image_of_each_class(model: Path, photos: Path) -> None:
         with pytest.raises(UserError) as raised:
             read_class_images(given, "generator.start")
         assert told in str(raised.value)
+
+
+def test_a_device_that_is_not_there(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available=False: None)
+    for device in ("foo", "cuda", "cuda:1", "meta", "cpu:1", "", "cuda:x"):
+        told = f"generator.device: given {device!r}, which this machine does not have; give auto or one of cpu."
+        generator = Diffusers(str(model), steps=1, device=device)
+        for ask in (generator.check_machine, lambda drawing=generator: drawing.draw([asked()])):
+            with pytest.raises(UserError) as raised:
+                ask()
+            assert str(raised.value) == told
+        with pytest.raises(UserError, match=r"^device: given"):
+            pick_device(device)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available=False: torch.device("cuda"))
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: 2)
+    assert [str(pick_device(one)) for one in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
+    with pytest.raises(UserError, match=r"given 'cuda:2', .*give auto or one of cpu, cuda, cuda:0, cuda:1\.$"):
+        pick_device("cuda:2")
+    Diffusers(str(model), steps=1, device="cpu").check_machine()
+
+
+def test_a_captioners_device_is_looked_for_too(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "git").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "git" / name).write_text("{}")
+    Image.new("RGB", (6, 5)).save(tmp_path / "a.png")
+    pool = tiny_diffusion.write_pool(tmp_path, [{"caption": "zorb", "file": "a.png"}])
+    encoder = str(tiny_diffusion.save_sentence_encoder(tmp_path / "encoder"))
+    captioner = {"name": "transformers", "model": str(tmp_path / "git"), "device": "foo"}
+    inversion = {
+        "images": {"pool": str(pool), "encoder": encoder},
+        "filter": {"captioner": captioner, "encoder": encoder},
+    }
+    with pytest.raises(UserError, match=r"^generator\.inversion\.filter\.captioner\.device: given 'foo'"):
+        Diffusers(str(model), steps=1, inversion=inversion).check_machine()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "reason"),
+    [
+        ("AutoencoderKL", "which is no scheduler of diffusers"),
+        ("ConfigMixin", "which is no scheduler of diffusers|which diffusers .* does not have"),
+        ("DiffusionPipeline", "which is no scheduler of diffusers"),
+        ("__path__", "which is no scheduler of diffusers"),
+        ("SchedulerMixin", "which does not go with the pipeline's DDIMScheduler; give one of DDIMScheduler, DDPM"),
+        ("FlowMatchEulerDiscreteScheduler", "which does not go with the pipeline's DDIMScheduler; give one of DDIM"),
+    ],
+)
+def test_schedulers_that_do_not_fit(model: Path, scheduler: str, reason: str) -> None:
+    (line,) = Diffusers(str(model), steps=1, scheduler=scheduler).request_problems([asked()])
+    assert re.match(f"generator.scheduler: given '{scheduler}', ({reason})", line), line
+
+
+def test_schedulers_that_fit(model: Path) -> None:
+    for scheduler in ("DDIMScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler"):
+        assert Diffusers(str(model), steps=1, scheduler=scheduler).request_problems([asked()]) == []
+
+
+def test_steps_that_a_scheduler_does_not_take(model: Path) -> None:
+    for scheduler, own in ((None, "DDIMScheduler"), ("EulerDiscreteScheduler", "EulerDiscreteScheduler")):
+        (line,) = Diffusers(str(model), steps=1001, scheduler=scheduler).request_problems([asked()])
+        assert line == f"generator.steps: given 1,001; the pipeline's {own} has 1,000 steps of training; give fewer."
+        assert Diffusers(str(model), steps=1000, scheduler=scheduler).request_problems([asked()]) == []
+    with pytest.raises(UserError) as raised:
+        Diffusers(str(model), steps=1001).draw([asked()])
+    assert str(raised.value).startswith(
+        "generator: the StableDiffusionPipeline 'tiny' refuses what it is asked (ValueError: `num_inference_steps`"
+    )
+    assert "\n" not in str(raised.value)
+
+
+def test_a_full_memory_is_not_taken_for_a_refusal(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any, **words: Any) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr("diffusers.StableDiffusionPipeline.__call__", full)
+    with pytest.raises(EnvironmentFault, match="does not suffice for 1 images at once"):
+        Diffusers(str(model), steps=1).draw([asked()])
+
+
+@pytest.mark.parametrize("name", ["__path__", "__version__", "DDIMScheduler", "AutoencoderKL", "utils"])
+def test_what_is_no_pipeline_of_diffusers(model: Path, tmp_path: Path, name: str) -> None:
+    other = changed(model, tmp_path / "other")
+    index = json.loads((other / "model_index.json").read_text())
+    (other / "model_index.json").write_text(json.dumps({**index, "_class_name": name}))
+    (line,) = Diffusers(str(other)).request_problems([asked()])
+    assert line.startswith(f"generator.model: its pipeline is a '{name}', which is no pipeline of diffusers")
+
+
+def test_configurations_that_are_none(model: Path, tmp_path: Path) -> None:
+    other = changed(model, tmp_path / "other")
+    (other / "unet/config.json").write_text("[]")
+    (other / "vae/config.json").write_text("{")
+    (other / "scheduler/scheduler_config.json").write_text("5")
+    lines = problems(model=str(other))
+    assert [line.partition(" (")[0] for line in sorted(lines)] == [
+        "generator.model: 'other': scheduler/scheduler_config.json holds no object; fetch the pipeline again.",
+        "generator.model: 'other': unet/config.json holds no object; fetch the pipeline again.",
+        "generator.model: 'other': vae/config.json cannot be read",
+    ]
+    config = json.loads((model / "scheduler/scheduler_config.json").read_text())
+    (other / "unet/config.json").write_text((model / "unet/config.json").read_text())
+    (other / "vae/config.json").write_text((model / "vae/config.json").read_text())
+    (other / "scheduler/scheduler_config.json").write_text(json.dumps({**config, "num_train_timesteps": -1}))
+    (line,) = Diffusers(str(other)).request_problems([asked()])
+    assert line.startswith("generator.model: its DDIMScheduler cannot be made of scheduler/scheduler_config.json (")
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "a" * 300 + "/b", "/" + "a" * 300])
+def test_names_that_no_folder_can_have(model: Path, name: str) -> None:
+    (line,) = problems(model=name)
+    assert line.startswith("generator.model: ")
+    (line,) = problems(model=str(model), inversion=name)
+    assert line.startswith("generator.inversion: no folder ")
