@@ -69,18 +69,23 @@ class Model:
         device: `auto` or a torch device.
 
     Raises:
-        UserError: If there is no such folder.
+        UserError: If there is no such folder, or a number is below 1; every problem at once.
     """
 
     def __init__(
         self, model: str, prompt: str = "", max_new_tokens: int = 30, batch_size: int = 8, device: str = "auto"
     ) -> None:
+        where = "generator.inversion.filter.captioner"
+        ranges = (("max_new_tokens", max_new_tokens), ("batch_size", batch_size))
+        problems = [f"{where}.{key}: given {value}; at least 1 is needed." for key, value in ranges if value < 1]
         self.folder = user_path(model)
         if not os.path.isfile(self.folder / "config.json") or not [*self.folder.glob("*.safetensors")]:
-            raise UserError(
-                f"generator.inversion.filter.captioner.model: no model in '{model}': a config.json and weights as "
-                "*.safetensors are needed; give a folder with an image-to-text model."
+            problems.append(
+                f"{where}.model: no model in '{model}': a config.json and weights as *.safetensors are needed; give a "
+                "folder with an image-to-text model."
             )
+        if problems:
+            raise UserError("\n".join(problems))
         self.prompt, self.max_new_tokens = prompt, max_new_tokens
         self.batch_size, self._device = batch_size, device
         self._parts: tuple[Any, Any] | None = None

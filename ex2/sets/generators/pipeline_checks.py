@@ -8,9 +8,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ex2.sets.generators.pipeline_folder import PipelineFolder
-from reward.errors import UserError, one_line, shortened, shown
-from reward.files import read_json
+from ex2.sets.generators.pipeline_folder import PipelineFolder, read_config
+from reward.errors import one_line, shortened, shown
 
 SIDES = (8, 4096)
 """Least and greatest width and height, in pixels."""
@@ -95,7 +94,7 @@ def scheduler_problems(folder: PipelineFolder, scheduler: str | None, steps: int
     if not _is_a(own, "SchedulerMixin"):
         return []  # loading the pipeline tells
     try:
-        configured = read_json(folder.path / "scheduler" / "scheduler_config.json")
+        configured = read_config(folder.path / "scheduler" / "scheduler_config.json")
         saved = own.from_config(configured)
         fitting = sorted(one.__name__ for one in saved.compatibles if _is_a(one, "SchedulerMixin"))
         if scheduler is not None and scheduler not in fitting:
@@ -104,7 +103,7 @@ def scheduler_problems(folder: PipelineFolder, scheduler: str | None, steps: int
                 f"one of {', '.join(fitting)}, or leave it out."
             ]
         used = saved if given is None else given.from_config(saved.config)
-    except (UserError, ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
         reason = shortened(one_line(error), 200)
         return [f"generator.model: its {name} cannot be made of scheduler/scheduler_config.json ({reason})."]
     trained = used.config.get("num_train_timesteps")

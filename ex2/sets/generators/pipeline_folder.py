@@ -130,10 +130,9 @@ class PipelineFolder:
             return [f"its {INDEX} names {name}, and there is no such folder; fetch the pipeline again."]
         for path in sorted(folder.glob("*config.json")):
             try:
-                if not isinstance(read_json(path), dict):
-                    return [f"{name}/{path.name} holds no object; fetch the pipeline again."]
-            except UserError as error:
-                return [f"{name}/{path.name} cannot be read ({shortened(one_line(error), 200)}); fetch it again."]
+                read_config(path)
+            except ValueError as error:
+                return [f"{name}/{path.name}: {shortened(one_line(error), 200)}; fetch the pipeline again."]
         if not (folder / "config.json").is_file() or self._weights(folder):
             return []  # a tokenizer or scheduler has no weights
         others = sorted(path.name for path in folder.iterdir())
@@ -157,6 +156,21 @@ class PipelineFolder:
             if middle == self.variant:
                 found.append(path)
         return found
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a component's configuration, which may have numbers that are infinite, as schedulers' do.
+
+    Raises:
+        ValueError: If it is no JSON, or no object.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError, OSError) as error:
+        raise ValueError(f"cannot be read ({one_line(error)})") from error
+    if not isinstance(found, dict):
+        raise ValueError("holds no object")
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -208,6 +208,11 @@ def test_a_captioners_device_is_looked_for_too(model: Path, tmp_path: Path) -> N
     pool = tiny_diffusion.write_pool(tmp_path, [{"caption": "zorb", "file": "a.png"}])
     encoder = str(tiny_diffusion.save_sentence_encoder(tmp_path / "encoder"))
     captioner = {"name": "transformers", "model": str(tmp_path / "git"), "device": "foo"}
+    for wrong in ({"batch_size": 0}, {"max_new_tokens": -1}):
+        (line,) = problems(model=str(model), inversion={
+            "images": {"pool": str(pool), "encoder": encoder}, "filter": {"captioner": captioner | wrong}
+        })  # fmt: skip
+        assert line.endswith("at least 1 is needed.")
     inversion = {
         "images": {"pool": str(pool), "encoder": encoder},
         "filter": {"captioner": captioner, "encoder": encoder},
@@ -235,6 +240,21 @@ def test_schedulers_that_do_not_fit(model: Path, scheduler: str, reason: str) ->
 def test_schedulers_that_fit(model: Path) -> None:
     for scheduler in ("DDIMScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler"):
         assert Diffusers(str(model), steps=1, scheduler=scheduler).request_problems([asked()]) == []
+
+
+def test_a_saved_scheduler_may_have_an_infinite_bound(model: Path, tmp_path: Path) -> None:
+    from diffusers import DPMSolverMultistepScheduler
+
+    other = changed(model, tmp_path / "other")
+    DPMSolverMultistepScheduler(num_train_timesteps=50, steps_offset=1).save_pretrained(other / "scheduler")
+    assert "-Infinity" in (other / "scheduler/scheduler_config.json").read_text()
+    index = json.loads((other / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "DPMSolverMultistepScheduler"]
+    (other / "model_index.json").write_text(json.dumps(index))
+    assert Diffusers(str(other), steps=50).request_problems([asked()]) == []
+    assert isinstance(Diffusers(str(other), steps=2).draw([asked()])[0], Drawn)
+    (line,) = Diffusers(str(other), steps=51, scheduler="DDIMScheduler").request_problems([asked()])
+    assert line == "generator.steps: given 51; the pipeline's DDIMScheduler has 50 steps of training; give fewer."
 
 
 def test_steps_that_a_scheduler_does_not_take(model: Path) -> None:
@@ -275,9 +295,9 @@ def test_configurations_that_are_none(model: Path, tmp_path: Path) -> None:
     (other / "scheduler/scheduler_config.json").write_text("5")
     lines = problems(model=str(other))
     assert [line.partition(" (")[0] for line in sorted(lines)] == [
-        "generator.model: 'other': scheduler/scheduler_config.json holds no object; fetch the pipeline again.",
-        "generator.model: 'other': unet/config.json holds no object; fetch the pipeline again.",
-        "generator.model: 'other': vae/config.json cannot be read",
+        "generator.model: 'other': scheduler/scheduler_config.json: holds no object; fetch the pipeline again.",
+        "generator.model: 'other': unet/config.json: holds no object; fetch the pipeline again.",
+        "generator.model: 'other': vae/config.json: cannot be read",
     ]
     config = json.loads((model / "scheduler/scheduler_config.json").read_text())
     (other / "unet/config.json").write_text((model / "unet/config.json").read_text())
