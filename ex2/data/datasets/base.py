@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from ex2.data.datasets.naming import class_name_problems
 from reward.components import Parts, build
 from reward.errors import UserError
+from reward.files import user_path
 from reward.images import LabeledImage, decode, open_regular
 
 DATASETS = Parts(
@@ -173,8 +175,8 @@ def require(title: str, root: str, pieces: Mapping[str, str], hint: str) -> None
     Raises:
         UserError: If a path is missing; one line names every missing one.
     """
-    base = Path(root).expanduser()
-    missing = {path: how for path, how in pieces.items() if not (base / path).exists()}
+    base = user_path(root)
+    missing = {path: how for path, how in pieces.items() if not os.path.exists(base / path)}
     if not missing:
         return
     listed = "; ".join(f"{base / path} ({how})" for path, how in missing.items())

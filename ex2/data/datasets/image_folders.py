@@ -11,6 +11,7 @@ from pathlib import Path
 from ex2.data.datasets.base import ImageFile, in_order
 from ex2.data.datasets.naming import ClassNames, name_classes
 from reward.errors import UserError
+from reward.files import user_path
 from reward.images import LabeledImage
 
 IMAGE_SUFFIXES = frozenset(
@@ -59,8 +60,8 @@ class ImageFolder:
     """
 
     def __init__(self, root: str, class_names: ClassNames | None = None) -> None:
-        self.root = Path(root).expanduser()
-        if not self.root.is_dir():
+        self.root = user_path(root)
+        if not os.path.isdir(self.root):
             raise UserError(
                 f"dataset.root: no folder '{root}'. Give the folder that holds one folder per split, each with one "
                 "folder per class."

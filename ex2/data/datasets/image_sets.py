@@ -33,7 +33,7 @@ from ex2.data.datasets.set_records import (
 )
 from reward.errors import UserError
 from reward.file_digests import FileDigest
-from reward.files import read_record, read_rows
+from reward.files import read_record, read_rows, user_path
 from reward.images import LabeledImage, decode, open_regular
 
 SPLIT = "set"
@@ -161,7 +161,7 @@ def _code(folder: Path, sha256: str, files: Mapping[str, Path]) -> str:
 
 def is_set(folder: Path) -> bool:
     """Say whether a folder is that of a set's seed."""
-    return (folder / SET).is_file()
+    return os.path.isfile(folder / SET)
 
 
 def lost_records(folders: Iterable[Path]) -> list[str]:
@@ -205,12 +205,12 @@ def find_set(root: str, seed: int, where: str = "dataset") -> Path:
     Raises:
         UserError: If there is no such set.
     """
-    base = Path(root).expanduser()
+    base = user_path(root)
     if is_set(base):
         return base
     if is_set(base / f"seed-{seed}"):
         return base / f"seed-{seed}"
-    if not base.is_dir():
+    if not os.path.isdir(base):
         raise UserError(f"{where}.root: no folder '{root}'. Give the folder of a set, as SETS/NAME-1a2b3c4d.")
     seeds = sorted(path.parent.name.removeprefix("seed-") for path in base.glob(f"seed-*/{SET}"))
     if seeds:

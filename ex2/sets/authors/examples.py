@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 from ex2.sets.authors.given import given_rows
 from reward.errors import UserError
+from reward.files import user_path
 from reward.records import Record
 
 
@@ -37,7 +38,7 @@ def read_examples(file: str) -> list[Example]:
     Raises:
         UserError: If there is no such file, a line is no example, or two are of one concept.
     """
-    path = Path(file).expanduser()
-    if not path.is_file():
+    path = user_path(file)
+    if not os.path.isfile(path):
         raise UserError(f"generator.examples: no file '{file}'. Give one of lines with a concept and its code.")
     return given_rows(path, Example, lambda row: row.concept.casefold(), "example")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -14,6 +14,7 @@ from ex2.sets.authors.base import Question, Reply
 from ex2.sets.authors.given import given_rows
 from ex2.sets.requests import DrawRequest
 from reward.errors import UserError, shown
+from reward.files import user_path
 from reward.records import Record
 
 
@@ -41,8 +42,8 @@ class Scripted:
     """
 
     def __init__(self, file: str) -> None:
-        path = Path(file).expanduser()
-        if not path.is_file():
+        path = user_path(file)
+        if not os.path.isfile(path):
             raise UserError(f"generator.author.file: no file '{file}'. Give one of lines with a class and its replies.")
         rows = given_rows(path, Answers, lambda row: row.class_name, "line of replies")
         if not rows:

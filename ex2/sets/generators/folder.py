@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from ex2.data.datasets.base import ImageFile
 from ex2.data.datasets.image_folders import class_folders
@@ -10,6 +10,7 @@ from ex2.data.datasets.naming import ClassNames, name_classes
 from ex2.data.source import Selection
 from ex2.sets.generators.copies import Copies, CopyingGenerator
 from reward.errors import UserError
+from reward.files import user_path
 
 
 class Folder(CopyingGenerator):
@@ -28,8 +29,8 @@ class Folder(CopyingGenerator):
     name = "folder"
 
     def __init__(self, root: str, class_names: ClassNames | None = None, selection: Selection = "first") -> None:
-        base = Path(root).expanduser()
-        if not base.is_dir():
+        base = user_path(root)
+        if not os.path.isdir(base):
             raise UserError(
                 f"generator.root: no folder '{root}'. Give the folder that holds one folder per class, with its images."
             )

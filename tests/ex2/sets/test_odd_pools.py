@@ -13,6 +13,10 @@ import tiny_diffusion
 from PIL import Image
 from pyarrow import parquet
 
+from ex2.sets.authors.examples import read_examples
+from ex2.sets.authors.scripted import Scripted
+from ex2.sets.class_images import read_class_images
+from ex2.sets.generators.base import build_generator
 from ex2.sets.generators.retrieval import Retrieval
 from ex2.sets.learned import Learning
 from ex2.sets.pool import read_pool
@@ -151,3 +155,27 @@ def test_a_filter_and_its_pool_are_told_of_at_once(folder: Path, tmp_path: Path)
         "generator.inversion.filter.at_least: given 2",
         "generator.inversion.images: pool.jsonl: row 1: has no text in column 'nope'",
     ]
+
+
+@pytest.mark.parametrize("root", ["~nosuchuser/x", "a" * 300, "a\0b"])
+def test_folders_of_images_that_can_be_none(root: str) -> None:
+    asked = (
+        ({"folder": root}, "generator.start.folder: no folder "),
+        ({"dataset": {"name": "folder", "root": root}, "split": "train"}, "dataset.root: no folder "),
+        ({"dataset": {"name": "image_set", "root": root}, "split": "train"}, ".root: no folder "),
+        ({"dataset": {"name": "eurosat", "root": root}, "split": "train"}, "dataset.root: no EuroSAT in "),
+    )
+    for given, told_of in asked:
+        with pytest.raises(UserError) as raised:
+            read_class_images(given, "generator.start")
+        assert told_of in str(raised.value)
+    with pytest.raises(UserError, match=r"generator\.root: no folder "):
+        build_generator("folder", {"root": root})
+
+
+@pytest.mark.parametrize("file", ["~nosuchuser/x.jsonl", "a" * 300])
+def test_an_authors_file_that_can_be_none(file: str) -> None:
+    with pytest.raises(UserError, match=r"^generator\.author\.file: no file "):
+        Scripted(file)
+    with pytest.raises(UserError, match=r"^generator\.examples: no file "):
+        read_examples(file)

@@ -252,7 +252,6 @@ def test_a_saved_scheduler_may_have_an_infinite_bound(model: Path, tmp_path: Pat
     index["scheduler"] = ["diffusers", "DPMSolverMultistepScheduler"]
     (other / "model_index.json").write_text(json.dumps(index))
     assert Diffusers(str(other), steps=50).request_problems([asked()]) == []
-    assert isinstance(Diffusers(str(other), steps=2).draw([asked()])[0], Drawn)
     (line,) = Diffusers(str(other), steps=51, scheduler="DDIMScheduler").request_problems([asked()])
     assert line == "generator.steps: given 51; the pipeline's DDIMScheduler has 50 steps of training; give fewer."
 
