@@ -6,13 +6,16 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from PIL import Image
+from pydantic import Field
 
 from reward.errors import UserError, shown
 
+BatchSize = Annotated[int, Field(strict=True, gt=0)]
+"""Images or texts of one forward pass, as a recipe sets it."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 PIN_TOLERANCE = 1e-3

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from reward.backends.common import (
+    BatchSize,
     Normalization,
     encode_in_batches,
     fingerprint,
@@ -104,7 +105,7 @@ class ConSE:
         self,
         top_k: int = 10,
         scale: float = 100.0,
-        batch_size: int = 32,
+        batch_size: BatchSize = 32,
         context_length: int = 256,
         device: str = "auto",
     ) -> None:

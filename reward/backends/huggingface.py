@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 from reward import revisions
 from reward.backends.common import (
     DTYPES,
+    BatchSize,
     Normalization,
     encode_in_batches,
     fingerprint,
@@ -90,7 +91,7 @@ class HuggingFaceVLM:
         lowercase: bool = False,
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         device: str = "auto",
-        batch_size: int = 64,
+        batch_size: BatchSize = 64,
         trust_remote_code: bool = False,
     ) -> None:
         self.name = model

@@ -16,6 +16,7 @@ from reward import revisions
 from reward.backends import openclip_source
 from reward.backends.common import (
     DTYPES,
+    BatchSize,
     Normalization,
     encode_in_batches,
     fingerprint,
@@ -80,7 +81,7 @@ class OpenCLIP:
         resize_mode: Literal["shortest", "longest", "squash"] | None = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         device: str = "auto",
-        batch_size: int = 64,
+        batch_size: BatchSize = 64,
     ) -> None:
         self.name = f"{model}:{pretrained}" if pretrained else model
         self.context_length = context_length

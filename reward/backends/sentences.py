@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from reward.backends.common import one_line, pick_device, unit_norm
+from reward.backends.common import BatchSize, one_line, pick_device, unit_norm
 from reward.errors import UserError
 from reward.file_digests import FileDigest
 from reward.vlm import TextEmbeddings
@@ -93,7 +93,7 @@ class SentenceEncoder:
     def __init__(
         self,
         folder: Path,
-        batch_size: int = 64,
+        batch_size: BatchSize = 64,
         context_length: int = CONTEXT_LENGTH,
         device: str = "auto",
         where: str = "encoder",

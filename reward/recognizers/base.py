@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
-from pydantic import Field
 from safetensors.torch import load_file
 
 from reward.backends.common import fingerprint, in_chunks, one_line, pick_device
@@ -19,8 +18,6 @@ Vocabulary = Literal["imagenet-1k", "classes", "own"]
 """What a recognizer's classes are: ImageNet's 1,000 in their usual order, the dataset's own classes in label order, or
 others, of which only the labels are known."""
 IMAGENET_CLASSES = 1000
-BatchSize = Annotated[int, Field(strict=True, gt=0)]
-"""Images of one forward pass."""
 
 
 @runtime_checkable

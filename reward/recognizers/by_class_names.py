@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from PIL import Image
 
+from reward.backends.common import BatchSize
 from reward.errors import UserError, one_line
 from reward.presets import load_vlm, shown_name, vlm_problems
-from reward.recognizers.base import BatchSize, Vocabulary
+from reward.recognizers.base import Vocabulary
 from reward.vlm import VLM
 
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 
+from reward.backends.common import BatchSize
 from reward.backends.efficientnet_lite import SIZES, lite_transform, load_classifier, missing_packages, packages_of
 from reward.errors import UserError
-from reward.recognizers.base import BatchSize, Network, Vocabulary, device_problems, missing_device
+from reward.recognizers.base import Network, Vocabulary, device_problems, missing_device
 from reward.recognizers.imagenet import imagenet_labels
 
 

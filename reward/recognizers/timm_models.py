@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from PIL import Image
 
+from reward.backends.common import BatchSize
 from reward.errors import UserError, unknown_name
 from reward.recognizers.base import (
     IMAGENET_CLASSES,
-    BatchSize,
     Network,
     Vocabulary,
     device_problems,

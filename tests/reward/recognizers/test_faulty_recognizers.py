@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torchvision.models import get_model
 
+from reward.components import resolve, settings_problems
 from reward.errors import UserError
+from reward.presets import BACKENDS
 from reward.recognizers.base import put_weights, read_weights
 from reward.recognizers.table import load_recognizer, recognizer_problems, weights_problems
 
@@ -30,6 +32,14 @@ def test_batch_sizes_are_whole_numbers_above_zero(name: str, settings: dict[str,
         (line,) = recognizer_problems(name, {**settings, "batch_size": given}, "r")
         assert line.startswith(f"r.batch_size: given {given!r}; input should be ")
     assert recognizer_problems(name, {**settings, "batch_size": 1}, "r") == []
+
+
+@pytest.mark.parametrize("name", ["open_clip", "huggingface", "conse"])
+def test_batch_sizes_of_vlms_too(name: str) -> None:
+    lines = settings_problems(resolve(BACKENDS[name].replace(":", "."), {}, "v"), {"batch_size": 0}, "v")
+    assert "v.batch_size: given 0; input should be greater than 0." in lines
+    lines = settings_problems(resolve(BACKENDS[name].replace(":", "."), {}, "v"), {"batch_size": 8}, "v")
+    assert not [line for line in lines if "batch_size" in line]
 
 
 @pytest.mark.parametrize(("name", "settings"), [one for one in EACH if one[0] != "vlm"])
