@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import browser
 import numpy as np
@@ -18,9 +19,10 @@ from rich.console import Console
 from analysis.images.page import render_page
 from analysis.images.recognition.figure import LEVELS, categories_figure, main_rule, means_figure
 from analysis.images.recognition.measure import numbers
-from analysis.images.recognition.record import REAL, Recognition
+from analysis.images.recognition.record import REAL, Failure, Failures, Recognition
 from analysis.images.recognition.rules import answers
 from analysis.images.recognition.scores import together
+from analysis.images.recognition.sheets import failure_sheets
 from analysis.images.recognition.tables import (
     equal_table,
     means_table,
@@ -197,3 +199,14 @@ def test_one_category_is_no_categories(number: int, words: str) -> None:
     drawn = means_figure(few)
     assert drawn is not None
     assert words in drawn[0]
+
+
+def test_one_image_is_no_images() -> None:
+    shown = Failure(of="set", seed=0, image="a.png", category="cup", predictions=("mug",))
+    for number, words in ((1, "1 of 1 image whose"), (2, "1 of 2 images whose")):
+        one = Failures(of="set", recognizer="first", rule="synsets", images=number, failed=1, shown=(shown,))
+        (sheet,) = failure_sheets(
+            replace(made((0.1, 0.5), (0.2, 0.6)), failures=(one,)),
+            SimpleNamespace(sets=()),  # type: ignore[arg-type]
+        )
+        assert words in sheet.title
