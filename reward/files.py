@@ -67,11 +67,6 @@ def environment_fault(error: BaseException, path: Path | None = None) -> Environ
     return None
 
 
-def user_path(given: str) -> Path:
-    """Return a path with `~` written out; as it is given where there is no such user, so that it is told as missing."""
-    return Path(os.path.expanduser(given))
-
-
 def _free_bytes(path: Path) -> int:
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     return shutil.disk_usage(existing).free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from reward.errors import UserError, shown
@@ -24,3 +25,8 @@ def user_path(given: str | Path, where: str) -> Path:
         reason = getattr(error, "strerror", None) or "no such user's folder"
         raise UserError(f"{where}: given {shown(str(given))}: {reason}; give the path of a file.") from error
     return path
+
+
+def expanded(given: str | Path) -> Path:
+    """Return a path with `~` written out; as it is given where there is no such user, so that it is told as missing."""
+    return Path(os.path.expanduser(given))

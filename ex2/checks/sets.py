@@ -23,7 +23,6 @@ from ex2.sets.plans import placed, plans_of
 from ex2.sets.strategies.base import STRATEGIES
 from reward.components import check_component
 from reward.errors import EnvironmentFault, EX2Error, UserError
-from reward.files import user_path
 from reward.image_bank import check_classes
 from reward.presets import BACKENDS, PRESETS, merged_settings, vlm_problems
 from reward.recognizers.table import (
@@ -34,6 +33,7 @@ from reward.recognizers.table import (
     recognizer_problems,
     weights_problems,
 )
+from reward.user_paths import expanded
 
 
 def set_parts(recipe: SetRecipe) -> list[Part]:
@@ -246,7 +246,7 @@ def similarity_problems(recipe: SetRecipe) -> list[str]:
     if asked is None:
         return []
     find_encoder(asked.encoder, f"{where}.encoder")
-    path = user_path(asked.pool)
+    path = expanded(asked.pool)
     read_pool(path, caption=asked.caption_column, file=None, where=f"{where}.pool", keys=where)
     return []
 

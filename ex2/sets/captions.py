@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from reward.components import Parts, build, settings_problems
 from reward.errors import UserError, one_line, shortened
-from reward.files import user_path
+from reward.user_paths import expanded
 
 if TYPE_CHECKING:
     from ex2.sets.references import Reference
@@ -78,7 +78,7 @@ class Model:
         where = "generator.inversion.filter.captioner"
         ranges = (("max_new_tokens", max_new_tokens), ("batch_size", batch_size))
         problems = [f"{where}.{key}: given {value}; at least 1 is needed." for key, value in ranges if value < 1]
-        self.folder = user_path(model)
+        self.folder = expanded(model)
         if not os.path.isfile(self.folder / "config.json") or not [*self.folder.glob("*.safetensors")]:
             problems.append(
                 f"{where}.model: no model in '{model}': a config.json and weights as *.safetensors are needed; give a "

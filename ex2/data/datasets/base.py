@@ -15,8 +15,8 @@ from PIL import Image
 from ex2.data.datasets.naming import class_name_problems
 from reward.components import Parts, build
 from reward.errors import UserError
-from reward.files import user_path
 from reward.images import LabeledImage, decode, open_regular
+from reward.user_paths import expanded
 
 DATASETS = Parts(
     {
@@ -175,7 +175,7 @@ def require(title: str, root: str, pieces: Mapping[str, str], hint: str) -> None
     Raises:
         UserError: If a path is missing; one line names every missing one.
     """
-    base = user_path(root)
+    base = expanded(root)
     missing = {path: how for path, how in pieces.items() if not os.path.exists(base / path)}
     if not missing:
         return

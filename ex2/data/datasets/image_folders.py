@@ -11,8 +11,8 @@ from pathlib import Path
 from ex2.data.datasets.base import ImageFile, in_order
 from ex2.data.datasets.naming import ClassNames, name_classes
 from reward.errors import UserError
-from reward.files import user_path
 from reward.images import LabeledImage
+from reward.user_paths import expanded
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
@@ -60,7 +60,7 @@ class ImageFolder:
     """
 
     def __init__(self, root: str, class_names: ClassNames | None = None) -> None:
-        self.root = user_path(root)
+        self.root = expanded(root)
         if not os.path.isdir(self.root):
             raise UserError(
                 f"dataset.root: no folder '{root}'. Give the folder that holds one folder per split, each with one "

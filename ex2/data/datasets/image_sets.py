@@ -33,8 +33,9 @@ from ex2.data.datasets.set_records import (
 )
 from reward.errors import UserError
 from reward.file_digests import FileDigest
-from reward.files import read_record, read_rows, user_path
+from reward.files import read_record, read_rows
 from reward.images import LabeledImage, decode, open_regular
+from reward.user_paths import expanded
 
 SPLIT = "set"
 """The only split of a set."""
@@ -205,7 +206,7 @@ def find_set(root: str, seed: int, where: str = "dataset") -> Path:
     Raises:
         UserError: If there is no such set.
     """
-    base = user_path(root)
+    base = expanded(root)
     if is_set(base):
         return base
     if is_set(base / f"seed-{seed}"):

@@ -9,8 +9,8 @@ from importlib import resources
 
 from ex2.sets.authors.given import given_rows
 from reward.errors import UserError
-from reward.files import user_path
 from reward.records import Record
+from reward.user_paths import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def read_examples(file: str) -> list[Example]:
     Raises:
         UserError: If there is no such file, a line is no example, or two are of one concept.
     """
-    path = user_path(file)
+    path = expanded(file)
     if not os.path.isfile(path):
         raise UserError(f"generator.examples: no file '{file}'. Give one of lines with a concept and its code.")
     return given_rows(path, Example, lambda row: row.concept.casefold(), "example")

@@ -14,8 +14,8 @@ from ex2.sets.authors.base import Question, Reply
 from ex2.sets.authors.given import given_rows
 from ex2.sets.requests import DrawRequest
 from reward.errors import UserError, shown
-from reward.files import user_path
 from reward.records import Record
+from reward.user_paths import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Scripted:
     """
 
     def __init__(self, file: str) -> None:
-        path = user_path(file)
+        path = expanded(file)
         if not os.path.isfile(path):
             raise UserError(f"generator.author.file: no file '{file}'. Give one of lines with a class and its replies.")
         rows = given_rows(path, Answers, lambda row: row.class_name, "line of replies")

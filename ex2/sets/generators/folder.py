@@ -10,7 +10,7 @@ from ex2.data.datasets.naming import ClassNames, name_classes
 from ex2.data.source import Selection
 from ex2.sets.generators.copies import Copies, CopyingGenerator
 from reward.errors import UserError
-from reward.files import user_path
+from reward.user_paths import expanded
 
 
 class Folder(CopyingGenerator):
@@ -29,7 +29,7 @@ class Folder(CopyingGenerator):
     name = "folder"
 
     def __init__(self, root: str, class_names: ClassNames | None = None, selection: Selection = "first") -> None:
-        base = user_path(root)
+        base = expanded(root)
         if not os.path.isdir(base):
             raise UserError(
                 f"generator.root: no folder '{root}'. Give the folder that holds one folder per class, with its images."

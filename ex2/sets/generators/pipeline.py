@@ -27,7 +27,7 @@ from ex2.sets.generators.prompt_tokens import PromptTokens
 from ex2.sets.learned import LEARNING_SIDE, Embeddings, Learning, find_embeddings, read_learning
 from ex2.sets.requests import Drawn, DrawRequest, Failure
 from reward.errors import EnvironmentFault, UserError, shown
-from reward.files import user_path
+from reward.user_paths import expanded
 
 VERSION = 1
 """Of what is asked of a pipeline: to be raised with every change of it, which makes new sets of all that are drawn."""
@@ -99,7 +99,7 @@ class Diffusers:
         self.embeddings: Embeddings | Learning | None = None
         with collecting(problems):
             if isinstance(inversion, str):
-                self.embeddings = find_embeddings(user_path(inversion), "generator.inversion")
+                self.embeddings = find_embeddings(expanded(inversion), "generator.inversion")
             elif inversion is not None:
                 self.embeddings = read_learning(inversion, "generator.inversion", dtype=dtype)
         if problems or folder is None:
@@ -108,7 +108,7 @@ class Diffusers:
         self.steps, self.guidance, self.width, self.height = steps, float(guidance), width, height
         self.scheduler, self.dtype, self.device = scheduler, dtype, device
         self.strength, self.overlong = strength, overlong
-        name = user_path(model).resolve().name if os.path.isdir(user_path(model)) else model
+        name = expanded(model).resolve().name if os.path.isdir(expanded(model)) else model
         self._asked: tuple[str, ...] = ()
         self._embedded: set[str] = set()
         self._tokens = PromptTokens(folder.path / "tokenizer" if "tokenizer" in folder.components else None)

@@ -14,8 +14,9 @@ from typing import Any
 
 from reward.errors import UserError, one_line, shortened, shown
 from reward.file_digests import FileDigest
-from reward.files import read_json, user_path
+from reward.files import read_json
 from reward.revisions import commit_of
+from reward.user_paths import expanded
 
 INDEX = "model_index.json"
 """File that makes a folder a pipeline: component → library and class."""
@@ -202,7 +203,7 @@ def find_pipeline(model: str, revision: str | None, variant: str | None, where: 
 
     from reward.revisions import revision_to_load
 
-    path = user_path(model)
+    path = expanded(model)
     if os.path.isdir(path):
         return PipelineFolder(path, variant or "")
     if model.startswith((".", "/", "~")) or model.count("/") != 1:

@@ -19,8 +19,8 @@ from ex2.sets.requests import Drawn, DrawRequest, Failure
 from ex2.sets.strategies.base import template_problems
 from ex2.sets.text_encoders import MINILM, TextEncoder, encoder_settings, find_encoder, text_bank
 from reward.errors import UserError, shown
-from reward.files import user_path
 from reward.preprocess import to_rgb
+from reward.user_paths import expanded
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ class Retrieval:
         except UserError as error:
             problems += str(error).splitlines()
         try:
-            self.pool = read_pool(user_path(pool), caption=caption_column, file=file_column)
+            self.pool = read_pool(expanded(pool), caption=caption_column, file=file_column)
         except UserError as error:
             problems += str(error).splitlines()
         if problems:
