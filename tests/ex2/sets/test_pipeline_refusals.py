@@ -210,7 +210,8 @@ def test_a_captioners_device_is_looked_for_too(model: Path, tmp_path: Path) -> N
     captioner = {"name": "transformers", "model": str(tmp_path / "git"), "device": "foo"}
     for wrong in ({"batch_size": 0}, {"max_new_tokens": -1}):
         (line,) = problems(model=str(model), inversion={
-            "images": {"pool": str(pool), "encoder": encoder}, "filter": {"captioner": captioner | wrong}
+            "images": {"pool": str(pool), "encoder": encoder},
+            "filter": {"captioner": captioner | wrong, "encoder": encoder},
         })  # fmt: skip
         assert line.endswith("at least 1 is needed.")
     inversion = {
