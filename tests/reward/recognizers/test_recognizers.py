@@ -77,7 +77,7 @@ def test_the_paper_s_ten_and_the_shipped_three() -> None:
 def test_missing_weights_are_a_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(timm_models, "_file", lambda model, weights, where: None)
-    monkeypatch.setattr("reward.backends.efficientnet_lite.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("reward.packages.importlib.util.find_spec", lambda name: None)
     assert weights_problems("resnet101", {}, "measure.recognizers.0") == [
         "measure.recognizers.0: the weights IMAGENET1K_V1 of resnet101 are not on this machine; put "
         f"https://download.pytorch.org/models/resnet101-63fe2227.pth at {tmp_path}/hub/checkpoints/"
