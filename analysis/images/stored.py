@@ -17,12 +17,11 @@ from ex2.recipe_io import is_of_sets, read_set_recipe, to_yaml
 from ex2.run.directory import RunDirectory
 from ex2.run.manifest import ABSENT, flat, is_free, shown
 from ex2.run.provenance import provenance
-from ex2.run.sealed import check_sealed, write_sealed
+from ex2.run.sealed import read_sealed_record, write_sealed
 from ex2.runtime import tell_once
 from ex2.set_recipe import SetRecipe
 from reward.errors import UserError
-from reward.files import JSON, read_record, write_text
-from reward.records import of_format
+from reward.files import JSON, write_text
 
 RESULT = "measures.json"
 """Name of the file."""
@@ -131,10 +130,8 @@ def stored_measures(directory: Path, recipe: SetRecipe | None = None, where: str
     path = directory / RESULT
     if not path.exists():
         return None
-    measures = read_record(path, of_format(Measures, FORMAT), remedy=AGAIN)
-    check_sealed(path, AGAIN)
+    measures = read_sealed_record(path, Measures, FORMAT, AGAIN)
     if measures is None:
-        tell_once(f"note: {path}: not of this version; {AGAIN}.")
         return None
     kept = RunDirectory(directory).recipe
     if measures.recipe and not kept.is_file():

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.images.questions.record import FORMAT, QuestionStudy
 from analysis.images.record import Measures
 from analysis.images.wording import confidence_of
-from ex2.run.sealed import check_sealed, write_sealed
+from ex2.run.sealed import read_sealed_record, tell_changed, write_sealed
 from ex2.runtime import tell_once
 from ex2.set_recipe import Measure
 from reward.errors import UserError
-from reward.files import read_record
-from reward.records import of_format
 
 RESULT = "questions.json"
 """Name of the file."""
@@ -51,21 +48,15 @@ def stored_study(folder: Path, measures: Measures | None = None) -> QuestionStud
     path = folder / RESULT
     if not path.exists():
         return None
-    study = read_record(path, of_format(QuestionStudy, FORMAT), remedy=AGAIN)
-    check_sealed(path, AGAIN)
+    study = read_sealed_record(path, QuestionStudy, FORMAT, AGAIN)
     if study is None:
-        tell_once(f"note: {path}: not of this version; {AGAIN}.")
         return None
     of_another = [] if measures is None else _of_another(study, measures)
     if of_another:
         tell_once(f"note: {path}: of other {' and '.join(of_another)} than the measurement's; {AGAIN}.")
         return None
     for one in study.files:
-        file = Path(one.file)
-        if not file.is_file():
-            tell_once(f"note: {path}: {file} is not there any more; its numbers can be shown, and not made again.")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != one.digest:
-            tell_once(f"note: {path}: {file} has changed since it was asked; {AGAIN}.")
+        tell_changed(path, Path(one.file), one.digest, f"it was asked; {AGAIN}")
     return study
 
 

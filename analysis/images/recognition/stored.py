@@ -11,11 +11,9 @@ from analysis.images.record import Measures
 from analysis.results.wording import listing
 from ex2.run.directory import RunDirectory
 from ex2.run.manifest import ABSENT
-from ex2.run.sealed import check_sealed, write_sealed
+from ex2.run.sealed import read_sealed_record, tell_changed, write_sealed
 from ex2.runtime import tell_once
 from reward.errors import UserError
-from reward.files import read_record
-from reward.records import of_format
 
 RESULT = "recognition.json"
 """Name of the file."""
@@ -72,16 +70,16 @@ def stored_recognition(directory: Path, measures: Measures) -> Recognition | Non
     if not path.exists():
         tell_once(f"note: {path}: not found, and recognizers are asked for; {AGAIN}.")
         return None
-    found = read_record(path, of_format(Recognition, FORMAT), remedy=AGAIN)
-    check_sealed(path, AGAIN)
+    found = read_sealed_record(path, Recognition, FORMAT, AGAIN)
     if found is None:
-        tell_once(f"note: {path}: not of this version; {AGAIN}.")
         return None
     of_another = _differing(found.belongs, belonging(measures))
     if of_another:
         tell_once(f"note: {path}: of other {listing(of_another)} than were measured; {AGAIN}.")
         return None
-    _tell_changed_synsets(found, path)
+    if found.synsets is not None:
+        since = f"predictions were judged by it; {AGAIN}"
+        tell_changed(path, Path(found.synsets.file), found.synsets.digest, since)
     return found
 
 
@@ -100,16 +98,6 @@ def _differing(had: Belonging, has: Belonging) -> list[str]:
     ]
     settings = [f"settings ({', '.join(keys)})"] if keys else []
     return [*(kind for kind, same in kinds.items() if not same), *settings]
-
-
-def _tell_changed_synsets(found: Recognition, path: Path) -> None:
-    if found.synsets is None:
-        return
-    file = Path(found.synsets.file)
-    if not file.is_file():
-        tell_once(f"note: {path}: {file} is not there any more; its numbers can be shown, and not made again.")
-    elif hashlib.sha256(file.read_bytes()).hexdigest() != found.synsets.digest:
-        tell_once(f"note: {path}: {file} has changed since predictions were judged by it; {AGAIN}.")
 
 
 def recognitions_of(measured: Sequence[tuple[Path, Measures]]) -> tuple[list[Recognition], list[str]]:
