@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerFast
+
+from ex2.sets.requests import DrawRequest, image_seed
 
 WORDS = ("a", "an", "photo", "of", "zorb", "blick", "object", "red", "blue", "blurry", "in", "the", "style", "very")
 SIDE = 32
@@ -133,3 +138,21 @@ def write_pool(folder: Path, rows: list[dict[str, Any]], name: str = "pool.jsonl
     path = folder / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def write_photos(folder: Path, colors: Mapping[str, tuple[int, int, int]], count: int, size: tuple[int, int]) -> Path:
+    """Write pictures of each class, one color and noise each; `size` is height and width."""
+    pixels = np.random.default_rng(0)
+    for name, color in colors.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            noisy = np.array(color) + pixels.normal(0, 15, (*size, 3))
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / name / f"{number}.png")
+    return folder
+
+
+def asked(index: int = 0, name: str = "zorb", prompt: str | None = None, **changes: Any) -> DrawRequest:
+    """Return the request for an image of a class."""
+    text = f"a photo of a {name}" if prompt is None else prompt
+    given = {"class_name": name, "label": 0, "index": index, "prompt": text, "seed": image_seed(0, name, index)}
+    return DrawRequest(**{**given, **changes})

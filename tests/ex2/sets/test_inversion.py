@@ -35,13 +35,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two pictures of each of two classes; the second class's name is several tokens."""
-    made = np.random.default_rng(0)
-    for name, color in (("zorb", (220, 20, 20)), ("quux", (20, 20, 220))):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(2):
-            noisy = np.array(color) + made.normal(0, 15, (40, 40, 3))
-            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "photos" / name / f"{number}.png")
-    return tmp_path / "photos"
+    colors = {"zorb": (220, 20, 20), "quux": (20, 20, 220)}
+    return tiny_diffusion.write_photos(tmp_path / "photos", colors, 2, (40, 40))
 
 
 def pictures(photos: Path, name: str = "zorb") -> list[Image.Image]:

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny_diffusion
 import torch
 from PIL import Image
+from tiny_diffusion import asked
 
 from ex2.sets.class_images import read_class_images
 from ex2.sets.generators.base import build_generator
 from ex2.sets.generators.pipeline import Diffusers
 from ex2.sets.generators.pipeline_folder import PipelineFolder
-from ex2.sets.requests import Drawn, DrawRequest, image_seed
+from ex2.sets.requests import Drawn, DrawRequest
 from reward.backends.common import pick_device
 from reward.errors import EnvironmentFault, UserError
 
@@ -32,19 +32,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Three pictures of each of two classes, one color and noise each."""
-    pixels = np.random.default_rng(0)
-    for name, color in (("zorb", (220, 20, 20)), ("blick", (20, 20, 220))):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(3):
-            noisy = np.array(color) + pixels.normal(0, 15, (40, 44, 3))
-            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "photos" / name / f"{number}.png")
-    return tmp_path / "photos"
-
-
-def asked(index: int = 0, name: str = "zorb", prompt: str | None = None, **changes: Any) -> DrawRequest:
-    text = f"a photo of a {name}" if prompt is None else prompt
-    given = {"class_name": name, "label": 0, "index": index, "prompt": text, "seed": image_seed(0, name, index)}
-    return DrawRequest(**{**given, **changes})
+    colors = {"zorb": (220, 20, 20), "blick": (20, 20, 220)}
+    return tiny_diffusion.write_photos(tmp_path / "photos", colors, 3, (40, 44))
 
 
 def problems(**settings: Any) -> list[str]:
