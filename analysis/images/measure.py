@@ -114,6 +114,7 @@ class Prepared:
     Attributes:
         opened: The dataset.
         images: The test images.
+        digests: Their content hashes.
         sets: The sets, read.
         per_class: Images of each class that are measured.
         encoder: The VLM.
@@ -123,6 +124,7 @@ class Prepared:
 
     opened: ImageDataset
     images: Sequence[LabeledImage]
+    digests: Sequence[str]
     sets: Sequence[ReadSet]
     per_class: int
     encoder: VLM
@@ -169,7 +171,7 @@ def prepare(what: Measuring, *, vlm: VLM | None = None, progress: bool = True) -
     check_loading(measure.recognizers, names, what.vlm, encoder)
     side = embed_split(encoder, opened, images, what.dataset.name, what.split)
     embedded = {one.given.name: [embed_seed(encoder, seed, side, one.given.name) for seed in one.seeds] for one in sets}
-    return Prepared(opened, images, sets, number, encoder, side, embedded)
+    return Prepared(opened, images, known.digests, sets, number, encoder, side, embedded)
 
 
 def measured_sets(what: Measuring, prepared: Prepared, *, progress: bool = True) -> Measures:

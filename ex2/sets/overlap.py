@@ -54,11 +54,13 @@ class HashedImages:
 
     Attributes:
         names: Of the images, for messages.
+        digests: Hash of each image's file.
         by_file: Hash of a file → the first image that has it.
         by_pixels: Hash of decoded pixels, and size → likewise.
     """
 
     names: tuple[str, ...]
+    digests: tuple[str, ...]
     by_file: Mapping[str, int]
     by_pixels: Mapping[tuple[str, tuple[int, int]], int]
 
@@ -93,7 +95,7 @@ def hashed(test: Sequence[LabeledImage], *, cache: Path | None = None, progress:
             write_json(kept, {"seal": _seal(known), "pixels": known})
     for index, pixels in enumerate(known):
         by_pixels.setdefault(pixels, index)
-    return HashedImages(tuple(image.name for image in test), by_file, by_pixels)
+    return HashedImages(tuple(image.name for image in test), tuple(digests), by_file, by_pixels)
 
 
 def _known_pixels(kept: Path, number: int) -> list[tuple[str, tuple[int, int]]]:

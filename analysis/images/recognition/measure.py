@@ -54,7 +54,7 @@ def recognize(what: Measuring, prepared: Prepared, measures: Measures, *, progre
     """
     names = tuple(prepared.opened.class_names)
     synsets, own_file = synsets_for(what.measure.synsets, names)
-    kinds = [kind_of_split(prepared.images, prepared.side.main), *map(kind_of_set, prepared.sets)]
+    kinds = [kind_of_split(prepared.images, prepared.digests, prepared.side.main), *map(kind_of_set, prepared.sets)]
     found = sights(what, prepared, kinds, progress=progress)
     confidence = what.measure.confidence
     made = numbers(found, kinds, names, synsets, confidence)

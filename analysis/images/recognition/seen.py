@@ -18,7 +18,6 @@ from analysis.images.recognition.record import REAL
 from analysis.images.recognition.scores import Units
 from ex2.recipe import Component
 from reward.cache import cache_dir
-from reward.embedding import content_digests
 from reward.images import LabeledImage
 from reward.recognizers.base import Vocabulary
 from reward.recognizers.by_class_names import ByClassNames
@@ -93,22 +92,22 @@ def kind_of_set(one: ReadSet) -> Kind:
     return Kind(one.given.name, Units(np.array(labels), seeds, one.overlap), images, digests, places, rows)
 
 
-def kind_of_split(images: Sequence[LabeledImage], labels: torch.Tensor) -> Kind:
+def kind_of_split(images: Sequence[LabeledImage], digests: Sequence[str], labels: torch.Tensor) -> Kind:
     """Return the different test images.
 
     Args:
         images: All of them.
+        digests: Their content hashes.
         labels: One label for each.
     """
     first: dict[tuple[int, str], int] = {}
-    found = content_digests(images, title="test images")
-    for row, key in enumerate(zip(labels.tolist(), found, strict=True)):
+    for row, key in enumerate(zip(labels.tolist(), digests, strict=True)):
         first.setdefault(key, row)
     rows = [*first.values()]
     units = Units(labels.numpy()[rows], np.ones((len(rows), 1), dtype=bool))
     kept = [images[row] for row in rows]
     places = [Place(0, image.name) for image in kept]
-    return Kind(REAL, units, kept, [found[row] for row in rows], places, [(0, row) for row in rows])
+    return Kind(REAL, units, kept, [digests[row] for row in rows], places, [(0, row) for row in rows])
 
 
 def sights(what: Measuring, prepared: Prepared, kinds: Sequence[Kind], *, progress: bool = True) -> list[Sight]:
